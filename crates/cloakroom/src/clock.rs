@@ -1,0 +1,99 @@
+//! Time and chance, as ports: nothing in this crate looks at the wall clock, waits or draws a
+//! random number but through these.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A moment: milliseconds since 1970 in UTC. Written as RFC 3339 text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The latest moment that RFC 3339 can write: the end of the year 9999.
+    const LAST_MS: u64 = 253_402_300_799_999;
+
+    /// The moment that many milliseconds after 1970 began; at most the end of the year 9999.
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(if ms < Self::LAST_MS { ms } else { Self::LAST_MS })
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970: what a DynamoDB TTL attribute holds.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The moment that much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self::from_millis(self.0.saturating_add(ms))
+    }
+
+    /// How long ago `earlier` was; zero if it is yet to come.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = std::time::UNIX_EPOCH + Duration::from_millis(self.0);
+        humantime::format_rfc3339_millis(time).fmt(f)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = humantime::parse_rfc3339(&text)
+            .map_err(|error| D::Error::custom(format_args!("`{text}` is not an RFC 3339 time in UTC: {error}")))?;
+        let since = time.duration_since(std::time::UNIX_EPOCH).map_err(D::Error::custom)?;
+        Ok(Self(0).after(since))
+    }
+}
+
+/// Where time comes from.
+///
+/// - `sleep` MUST NOT end before the time has passed, and MUST be safe to drop.
+/// - No answer of `now` decides about correctness; clocks may be wrong and may jump.
+#[async_trait]
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// Where random numbers come from: claims, and the jitter of pauses.
+///
+/// Answers MUST be independent across processes and restarts: claims rely on never meeting again.
+pub trait Random: Send + Sync + fmt::Debug {
+    /// 128 random bits.
+    fn bits(&self) -> u128;
+}
+
+/// The random numbers of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn bits(&self) -> u128 {
+        // A version 4 UUID has six fixed bits; two of them make 128 that are all random.
+        let (a, b) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
+        a ^ b.rotate_left(64)
+    }
+}

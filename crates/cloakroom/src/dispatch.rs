@@ -1,0 +1,60 @@
+//! Step 6: sends what a record holds.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+
+use crate::{Claim, Envelope, Error, LimitError, Limits, Outgoing, PortError, QueueMessage, Record, endpoint::Inner};
+
+/// Sends every message of the record, each queue's in order, and what failed again.
+///
+/// A message is marked as dispatched anew when an earlier send of it may have succeeded: its payload may be
+/// gone by rights.
+pub(crate) async fn dispatch(endpoint: &Inner, record: &Record, again: bool) -> Result<(), Error> {
+    let mut queues: BTreeMap<&str, Vec<&Outgoing>> = BTreeMap::new();
+    for message in &record.messages {
+        queues.entry(&message.queue).or_default().push(message);
+    }
+    let sends = queues.into_iter().map(|(queue, messages)| send_all(endpoint, queue, messages, again));
+    try_join_all(sends).await?;
+    Ok(())
+}
+
+async fn send_all(endpoint: &Inner, queue: &str, messages: Vec<&Outgoing>, again: bool) -> Result<(), PortError> {
+    let queue = endpoint.queue(queue).await?;
+    let mut left = messages;
+    let mut tried = 0;
+    loop {
+        let batch = left.iter().map(|message| queue_message(message, again || tried > 0)).collect();
+        let results = queue.send(batch).await;
+        let failed: Vec<_> = left.into_iter().zip(results).filter_map(|(m, r)| r.err().map(|e| (m, e))).collect();
+        let Some((_, error)) = failed.first() else { return Ok(()) };
+        tried += 1;
+        if tried >= endpoint.settings.calls_max || !error.may_be_repeated() {
+            return Err(error.clone());
+        }
+        endpoint.pause(tried).await;
+        left = failed.into_iter().map(|(message, _)| message).collect();
+    }
+}
+
+fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
+    let Outgoing { envelope, delay_s, group, queue, .. } = outgoing;
+    let envelope = Envelope { redispatch: envelope.redispatch || again, ..envelope.clone() };
+    QueueMessage {
+        body: envelope.encode(),
+        delay_s: *delay_s,
+        group: group.clone(),
+        deduplication: Some(crate::schema::derived_id(&[queue, envelope.id.as_str()]).to_string()),
+        ..QueueMessage::default()
+    }
+}
+
+/// Checks, before anything is written, that every message will fit into its queue.
+pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), LimitError> {
+    let claims = vec![Claim::from_random(0); record.messages.len()];
+    record.with_claims(&claims).messages.iter().try_for_each(|outgoing| {
+        let what = format!("message `{}` to queue `{}`", outgoing.envelope.kind, outgoing.queue);
+        limits.check_message(&what, &queue_message(outgoing, true))
+    })
+}

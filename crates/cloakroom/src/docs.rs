@@ -1,0 +1,2 @@
+//! Documentation that is more than one item's.
+pub mod protocol {}

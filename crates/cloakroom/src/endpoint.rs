@@ -1,0 +1,257 @@
+//! An endpoint: the handlers of one kind of entity, the routes of what they send, and the ports.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    Coalesced, Delivery, EndpointSettings, Error, ErrorKind, Event, Handler, Message, Observer, Outcome, PortError,
+    Ports, Queue, State,
+    engine::Desk,
+    handler::{AnyHandler, Typed},
+    observer::Unobserved,
+    parking::Parking,
+    tx::Routes,
+};
+
+/// Processes messages for the entities of one state type.
+///
+/// The same endpoint serves a [`Worker`](crate::Worker), a Lambda function and a test. It is cheap to clone.
+///
+/// ```
+/// use cloakroom::{Delivery, Endpoint, Envelope, Handled, Message, Outcome, Partition, Tx, memory::Memory};
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Counter { total: u64 }
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Add { counter: String, amount: u64 }
+///
+/// impl Message for Add {
+///     const TYPE: &'static str = "counter.add";
+///     fn partition(&self) -> Partition { Partition::new(format!("counter#{}", self.counter)) }
+/// }
+///
+/// async fn add(counter: &mut Counter, add: Add, _: &mut Tx) -> Handled {
+///     counter.total += add.amount;
+///     Ok(())
+/// }
+///
+/// let memory = Memory::new();
+/// let endpoint = Endpoint::builder::<Counter>("counters").on(add).build(memory.ports())?;
+/// let mut envelope = Envelope::new("m-1".into(), "test", Add::TYPE, "counter#a".into());
+/// envelope.data = Some(serde_json::json!({ "counter": "a", "amount": 5 }));
+/// let delivery = Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
+///
+/// let outcomes = memory.run(async {
+///     [endpoint.process(&delivery).await, endpoint.process(&delivery).await].map(Result::ok)
+/// });
+/// assert_eq!(outcomes, [Some(Outcome::Processed), Some(Outcome::Duplicate)]);
+/// # Ok::<(), cloakroom::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Endpoint {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) name: Arc<str>,
+    pub(crate) handlers: BTreeMap<&'static str, Box<dyn AnyHandler>>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) reply_queue: Arc<str>,
+    pub(crate) ports: Ports,
+    pub(crate) settings: EndpointSettings,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) parking: Parking,
+    queues: Mutex<BTreeMap<String, Arc<dyn Queue>>>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.inner.name)
+            .field("handles", &self.inner.handlers.keys())
+            .field("routes", &self.inner.routes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Begins an endpoint. Its name is part of the keys of its state and records: it must never change,
+    /// and no other endpoint in the same table may have it.
+    pub fn builder<S: State>(name: impl Into<String>) -> EndpointBuilder<S> {
+        let name = name.into();
+        EndpointBuilder {
+            reply_queue: name.clone(),
+            dead_letters: format!("{name}-dead"),
+            name,
+            handlers: Vec::new(),
+            routes: Routes::new(),
+            settings: EndpointSettings::default(),
+            observer: Arc::new(Unobserved),
+            state: std::marker::PhantomData,
+        }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Processes one delivery, start to end but for the acknowledgement: after `Ok` the caller
+    /// acknowledges it, after an error it does not.
+    ///
+    /// Safe to drop at any point, and to call again with the same or another delivery of the message, also
+    /// at the same time.
+    ///
+    /// # Errors
+    /// The message was not finished; the error's [`kind`](Error::kind) says what to do.
+    pub async fn process(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+        let inner = &*self.inner;
+        let result = match Desk::open(inner, delivery) {
+            Ok(desk) => desk.process().await,
+            Err(reason) => inner.park(delivery, &reason).await,
+        };
+        let result = match result {
+            Err(error) if error.kind() == ErrorKind::RetryMessage && self.is_last_attempt(delivery) => {
+                let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
+                inner.park(delivery, &reason).await
+            }
+            other => other,
+        };
+        inner.observer.observe(match result {
+            Ok(Outcome::Processed) => Event::Processed,
+            Ok(Outcome::Resumed) => Event::Resumed,
+            Ok(Outcome::Duplicate) => Event::Duplicate,
+            Ok(Outcome::Parked) => Event::Parked,
+            Err(_) => Event::GivenBack,
+        });
+        result
+    }
+
+    fn is_last_attempt(&self, delivery: &Delivery) -> bool {
+        delivery.receive_count >= self.inner.settings.attempts_max
+    }
+}
+
+impl Inner {
+    /// A queue that was opened before, or is now.
+    pub(crate) async fn queue(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        if let Some(queue) = self.queues.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(Arc::clone(queue));
+        }
+        let linger = Duration::from_millis(self.settings.linger_ms);
+        let queue = self.ports.queues.open(name).await?;
+        let queue: Arc<dyn Queue> = Arc::new(Coalesced::new(queue, Arc::clone(&self.ports.clock), linger));
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Arc::clone(&queue));
+        Ok(queue)
+    }
+
+    async fn park(&self, delivery: &Delivery, reason: &str) -> Result<Outcome, Error> {
+        self.parking.park(self, delivery, reason).await?;
+        Ok(Outcome::Parked)
+    }
+}
+
+/// Takes components one by one; see [`Endpoint::builder`].
+#[must_use = "an endpoint is made by `build`"]
+pub struct EndpointBuilder<S> {
+    name: String,
+    handlers: Vec<(&'static str, Box<dyn AnyHandler>)>,
+    routes: Routes,
+    reply_queue: String,
+    dead_letters: String,
+    settings: EndpointSettings,
+    observer: Arc<dyn Observer>,
+    state: std::marker::PhantomData<fn(S)>,
+}
+
+impl<S> fmt::Debug for EndpointBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<S: State> EndpointBuilder<S> {
+    /// Handles messages of type `M`, which the compiler reads from the handler's signature.
+    pub fn on<M: Message>(mut self, handler: impl for<'a> Handler<'a, S, M>) -> Self {
+        self.handlers.push((M::TYPE, Box::new(Typed::<S, M, _>::new(handler))));
+        self
+    }
+
+    /// Sends messages of type `M` to this queue. With several routes for a type each queue gets a message,
+    /// and each message a claim of its own. The queues must belong to different endpoints.
+    pub fn route<M: Message>(mut self, queue: impl Into<String>) -> Self {
+        self.routes.entry(M::TYPE).or_default().push(queue.into());
+        self
+    }
+
+    /// The queue that takes replies to what this endpoint sends. Default: one that is called as the endpoint is.
+    pub fn replies_to(self, queue: impl Into<String>) -> Self {
+        Self { reply_queue: queue.into(), ..self }
+    }
+
+    /// The queue that takes parked messages. Default: the endpoint's name and `-dead`.
+    pub fn dead_letters(self, queue: impl Into<String>) -> Self {
+        Self { dead_letters: queue.into(), ..self }
+    }
+
+    /// Settings other than the defaults.
+    pub fn settings(self, settings: EndpointSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Who is told what happens to messages.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Makes the endpoint.
+    ///
+    /// # Errors
+    /// Settings out of range, a name that is empty or has a `#` or `/` in it, two handlers for one type, no
+    /// handler at all, a type routed twice to one queue.
+    pub fn build(self, ports: Ports) -> Result<Endpoint, Error> {
+        self.settings.validate()?;
+        self.check_name()?;
+        let mut handlers = BTreeMap::new();
+        for (kind, handler) in self.handlers {
+            if handlers.insert(kind, handler).is_some() {
+                return Err(Error::misconfigured(format!("endpoint `{}` has two handlers for `{kind}`", self.name)));
+            }
+        }
+        if handlers.is_empty() {
+            return Err(Error::misconfigured(format!("endpoint `{}` has no handler: add one with `on`", self.name)));
+        }
+        for (kind, queues) in &self.routes {
+            if let Some(twice) = queues.iter().find(|one| queues.iter().filter(|other| other == one).count() > 1) {
+                return Err(Error::misconfigured(format!("`{kind}` is routed twice to queue `{twice}`")));
+            }
+        }
+        let inner = Inner {
+            name: self.name.into(),
+            handlers,
+            routes: Arc::new(self.routes),
+            reply_queue: self.reply_queue.into(),
+            ports,
+            settings: self.settings,
+            observer: self.observer,
+            parking: Parking::new(self.dead_letters),
+            queues: Mutex::default(),
+        };
+        Ok(Endpoint { inner: Arc::new(inner) })
+    }
+
+    fn check_name(&self) -> Result<(), Error> {
+        let name = &self.name;
+        if name.is_empty() || name.len() > 64 || name.contains(['#', '/']) {
+            return Err(Error::misconfigured(format!(
+                "endpoint name `{name}` must have 1 to 64 bytes, without `#` and `/`: it is part of keys"
+            )));
+        }
+        Ok(())
+    }
+}

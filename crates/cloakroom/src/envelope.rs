@@ -1,0 +1,160 @@
+//! What travels on a queue: a CloudEvents 1.0 envelope in JSON that refers to its payload by claim
+//! (`dataref`), so that other tools can read it.
+//!
+//! Attributes that this version does not know survive decoding and encoding. A format version that it
+//! does not know is refused by name.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Claim, MessageId, Partition, Timestamp, Version};
+
+/// The format that this version of the library writes (extension attribute `cloakroomformat`).
+const FORMAT: u32 = 1;
+
+/// The envelope of one message.
+///
+/// ```
+/// use cloakroom::Envelope;
+///
+/// let body = r#"{"specversion":"1.0","id":"1","source":"shop","type":"order.placed",
+///                "partitionkey":"order#1","data":{"sku":"A"}}"#;
+/// let envelope = Envelope::decode(body)?;
+/// assert!(envelope.dataref.is_none(), "a message of a foreign producer carries no claim");
+/// # Ok::<(), cloakroom::EnvelopeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub(crate) specversion: String,
+    /// The format of the extension attributes below; absent in messages of foreign producers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cloakroomformat: Option<u32>,
+    /// Identity of the logical message.
+    pub id: MessageId,
+    /// The endpoint (or foreign producer) that sent it.
+    pub source: String,
+    /// The message type, which selects the handler.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When it was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// Media type of the payload; JSON if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datacontenttype: Option<String>,
+    /// The receiver's partition.
+    #[serde(rename = "partitionkey")]
+    pub partition: Partition,
+    /// The claim under which the payload is kept. Absent: the payload is inline, in `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataref: Option<Claim>,
+    /// The payload of a message without a claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+    /// The version that the sender's state had after the commit that sent this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<Sequence>,
+    /// What all messages of one conversation share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlationid: Option<String>,
+    /// The message that caused this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causationid: Option<MessageId>,
+    /// The queue that takes replies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replyto: Option<String>,
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Not the first dispatch of this message: a missing payload is no cause for alarm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redispatch: bool,
+    /// All other attributes, as they came.
+    #[serde(flatten)]
+    pub extensions: Map<String, Value>,
+}
+
+impl Envelope {
+    /// An envelope with nothing but what every message has.
+    pub fn new(id: MessageId, source: impl Into<String>, kind: impl Into<String>, partition: Partition) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            cloakroomformat: Some(FORMAT),
+            id,
+            source: source.into(),
+            kind: kind.into(),
+            time: None,
+            datacontenttype: None,
+            partition,
+            dataref: None,
+            data: None,
+            sequence: None,
+            correlationid: None,
+            causationid: None,
+            replyto: None,
+            traceparent: None,
+            redispatch: false,
+            extensions: Map::new(),
+        }
+    }
+
+    /// Reads an envelope.
+    ///
+    /// # Errors
+    /// Text that is no envelope, and versions that this library does not know.
+    pub fn decode(text: &str) -> Result<Self, EnvelopeError> {
+        let envelope: Self = serde_json::from_str(text).map_err(|error| EnvelopeError(error.to_string()))?;
+        if envelope.specversion != "1.0" {
+            return Err(EnvelopeError(format!("CloudEvents version `{}` is not known; 1.0 is", envelope.specversion)));
+        }
+        match envelope.cloakroomformat {
+            None | Some(FORMAT) => {}
+            Some(other) => {
+                return Err(EnvelopeError(format!(
+                    "envelope format {other} is not known; {FORMAT} is. Update this service before its senders"
+                )));
+            }
+        }
+        if envelope.id.as_str().is_empty() || envelope.partition.as_str().is_empty() {
+            return Err(EnvelopeError("`id` and `partitionkey` must not be empty".to_owned()));
+        }
+        Ok(envelope)
+    }
+
+    /// Writes the envelope.
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and JSON can always be written to memory")
+    }
+}
+
+/// The `sequence` extension of CloudEvents: a text that sorts as the number does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sequence(pub Version);
+
+impl Serialize for Sequence {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:020}", self.0.number()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sequence {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.parse().map_err(|_| {
+            serde::de::Error::custom(format_args!("`sequence` must be a decimal number in a string, not `{text}`"))
+        })?;
+        Ok(Self(Version::new(number)))
+    }
+}
+
+/// Why a text is not an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvelopeError(String);
+
+impl std::fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not an envelope that can be read: {}", self.0)
+    }
+}
+
+impl std::error::Error for EnvelopeError {}

@@ -1,0 +1,119 @@
+//! Handlers: async functions of a state, a message and a [`Tx`].
+
+use std::{fmt, future::Future, marker::PhantomData};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_dynamo::Item;
+
+use crate::{Message, State, Tx, schema::attribute};
+
+/// Why a handler did not accept a message.
+///
+/// Any error that a handler passes on with `?` asks for another try; what another try cannot mend is
+/// rejected by name.
+///
+/// ```
+/// use cloakroom::HandlerError;
+///
+/// fn quantity(text: &str) -> Result<u32, HandlerError> {
+///     text.parse().map_err(|_| HandlerError::reject(format!("`{text}` is no quantity")))
+/// }
+/// assert!(quantity("many").is_err());
+/// ```
+#[derive(Debug)]
+pub struct HandlerError {
+    pub(crate) reason: String,
+    pub(crate) is_rejection: bool,
+}
+
+impl HandlerError {
+    /// The message can never be processed: it is parked in the dead-letter queue with this reason.
+    pub fn reject(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string(), is_rejection: true }
+    }
+
+    /// Not now: the message is received again later, and parked only after many tries.
+    pub fn retry(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string(), is_rejection: false }
+    }
+}
+
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+/// What a handler answers: the message is accepted, or why it is not.
+pub type Handled = Result<(), HandlerError>;
+
+/// An async function that handles messages of type `M` for entities with state `S`:
+/// `async fn(&mut S, M, &mut Tx) -> Handled`.
+///
+/// It may run more than once for one message; its effects on the state and its messages count once.
+pub trait Handler<'a, S, M>: Send + Sync + 'static {
+    /// What it returns.
+    type Future: Future<Output = Handled> + Send + 'a;
+
+    /// Calls it.
+    fn call(&self, state: &'a mut S, message: M, tx: &'a mut Tx) -> Self::Future;
+}
+
+impl<'a, F, R, S: 'a, M> Handler<'a, S, M> for F
+where
+    F: Fn(&'a mut S, M, &'a mut Tx) -> R + Send + Sync + 'static,
+    R: Future<Output = Handled> + Send + 'a,
+{
+    type Future = R;
+
+    fn call(&self, state: &'a mut S, message: M, tx: &'a mut Tx) -> R {
+        self(state, message, tx)
+    }
+}
+
+/// A handler whose types have been forgotten: attributes and bytes in, attributes out.
+#[async_trait]
+pub(crate) trait AnyHandler: Send + Sync {
+    async fn call(&self, state: Option<Item>, payload: &Bytes, tx: &mut Tx) -> Result<Item, HandlerError>;
+}
+
+pub(crate) struct Typed<S, M, H> {
+    handler: H,
+    types: PhantomData<fn(S, M)>,
+}
+
+impl<S, M, H> Typed<S, M, H> {
+    pub(crate) const fn new(handler: H) -> Self {
+        Self { handler, types: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<S: State, M: Message, H: for<'a> Handler<'a, S, M>> AnyHandler for Typed<S, M, H> {
+    async fn call(&self, state: Option<Item>, payload: &Bytes, tx: &mut Tx) -> Result<Item, HandlerError> {
+        let message: M = serde_json::from_slice(payload)
+            .map_err(|error| HandlerError::reject(format!("the payload is no `{}`: {error}", M::TYPE)))?;
+        let mut state: S = match state {
+            None => S::default(),
+            Some(item) => serde_dynamo::from_item(item).map_err(|error| {
+                let partition = tx.partition();
+                HandlerError::reject(format!("the state of partition `{partition}` cannot be read: {error}"))
+            })?,
+        };
+        self.handler.call(&mut state, message, tx).await?;
+        to_item("the state", &state)
+    }
+}
+
+/// Attributes of a state or of a handler's own item.
+pub(crate) fn to_item(what: &str, value: &impl serde::Serialize) -> Result<Item, HandlerError> {
+    let item: Item = serde_dynamo::to_item(value)
+        .map_err(|error| HandlerError::reject(format!("{what} cannot be written as attributes: {error}")))?;
+    match attribute::RESERVED.into_iter().find(|name| item.contains_key(*name)) {
+        None => Ok(item),
+        Some(name) => {
+            Err(HandlerError::reject(format!("{what} has an attribute `{name}`, a name that is reserved: rename it")))
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A backend in memory, on virtual time: for tests, and the measure of what the ports promise.
+
+mod clock;
+mod payloads;
+mod queue;
+mod store;
+
+use std::sync::Arc;
+
+pub use clock::{MemoryClock, SeededRandom};
+pub use payloads::MemoryPayloads;
+pub use queue::{MemoryQueue, MemoryQueues};
+pub use store::MemoryStore;
+
+use crate::{Limits, Ports};
+
+/// All ports in memory. Queues come into being when they are opened.
+///
+/// Its time is virtual: it stands still while anything can be done, and then jumps to the next moment that
+/// somebody waits for. So a test that waits for a minute takes no time, and two runs are the same.
+///
+/// ```
+/// use std::time::Duration;
+/// use cloakroom::{Clock as _, memory::Memory};
+///
+/// let memory = Memory::new();
+/// let began = memory.clock.now();
+/// memory.run(memory.clock.sleep(Duration::from_secs(3600)));
+/// assert_eq!(memory.clock.now().since(began), Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// State, records and items.
+    pub store: Arc<MemoryStore>,
+    /// Payloads and dedupe entries.
+    pub payloads: Arc<MemoryPayloads>,
+    /// Queues.
+    pub queues: Arc<MemoryQueues>,
+    /// Virtual time.
+    pub clock: Arc<MemoryClock>,
+    /// Random numbers that are the same in every run.
+    pub random: Arc<SeededRandom>,
+}
+
+impl Memory {
+    /// An empty backend.
+    #[expect(clippy::new_without_default, reason = "two defaults are two worlds; `new` says so")]
+    pub fn new() -> Self {
+        Self::seeded(1)
+    }
+
+    /// An empty backend whose random numbers follow from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        let clock = Arc::new(MemoryClock::default());
+        Self {
+            store: Arc::new(MemoryStore::new(Limits::default())),
+            payloads: Arc::default(),
+            queues: Arc::new(MemoryQueues::new(Arc::clone(&clock))),
+            clock,
+            random: Arc::new(SeededRandom::new(seed)),
+        }
+    }
+
+    /// The ports of this backend.
+    pub fn ports(&self) -> Ports {
+        Ports {
+            store: self.store.clone(),
+            payloads: self.payloads.clone(),
+            queues: self.queues.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        }
+    }
+
+    /// Runs a future to its end on virtual time.
+    ///
+    /// # Panics
+    /// If it waits for something that can never happen.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.clock.run(future)
+    }
+}

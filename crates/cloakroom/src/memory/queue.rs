@@ -1,0 +1,211 @@
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::future::{Either, select};
+
+use super::MemoryClock;
+use crate::{Clock, Delivery, PortError, Queue, QueueMessage, Queues, Timestamp};
+
+/// Queues in memory, made when they are first opened.
+#[derive(Debug)]
+pub struct MemoryQueues {
+    clock: Arc<MemoryClock>,
+    queues: Mutex<BTreeMap<String, Arc<MemoryQueue>>>,
+}
+
+impl MemoryQueues {
+    pub(super) fn new(clock: Arc<MemoryClock>) -> Self {
+        Self { clock, queues: Mutex::default() }
+    }
+
+    /// The queue of this name.
+    pub fn get(&self, name: &str) -> Arc<MemoryQueue> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(MemoryQueue::new(name, Arc::clone(&self.clock)));
+        Arc::clone(queues.entry(name.to_owned()).or_insert_with(make))
+    }
+}
+
+#[async_trait]
+impl Queues for MemoryQueues {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        Ok(self.get(name))
+    }
+}
+
+/// A standard queue in memory.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    name: String,
+    clock: Arc<MemoryClock>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    ready: VecDeque<Waiting>,
+    /// Delayed and leased messages, by the moment at which they become ready.
+    later: BTreeMap<(Timestamp, u64), Waiting>,
+    /// The moments of leased messages, by receipt.
+    leases: BTreeMap<String, (Timestamp, u64)>,
+    receivers: Vec<Waker>,
+    number: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    message: QueueMessage,
+    receive_count: u32,
+}
+
+impl Held {
+    fn number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    fn put(&mut self, message: QueueMessage, now: Timestamp) {
+        let due = now.after(Duration::from_secs(message.delay_s.into()));
+        let waiting = Waiting { message, receive_count: 0 };
+        if due > now {
+            let number = self.number();
+            self.later.insert((due, number), waiting);
+        } else {
+            self.ready.push_back(waiting);
+        }
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        self.receivers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Moves what is due to the ready ones.
+    fn ripen(&mut self, now: Timestamp) {
+        while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (moment, waiting) = entry.remove_entry();
+            self.leases.retain(|_, lease| *lease != moment);
+            self.ready.push_back(waiting);
+        }
+    }
+
+    fn take(&mut self, now: Timestamp, visibility: Duration) -> Option<Delivery> {
+        let mut waiting = self.ready.pop_front()?;
+        waiting.receive_count += 1;
+        let moment = (now.after(visibility), self.number());
+        let receipt = format!("receipt-{}", moment.1);
+        self.leases.insert(receipt.clone(), moment);
+        self.later.insert(moment, waiting.clone());
+        let Waiting { message: QueueMessage { body, attributes, group, .. }, receive_count } = waiting;
+        Some(Delivery { body, attributes, receipt, receive_count, group })
+    }
+
+    fn extend(&mut self, receipt: &str, until: Timestamp) -> bool {
+        let Some(moment) = self.leases.get(receipt).copied() else { return false };
+        let Some(waiting) = self.later.remove(&moment) else { return false };
+        self.leases.insert(receipt.to_owned(), (until, moment.1));
+        self.later.insert((until, moment.1), waiting);
+        self.wake();
+        true
+    }
+
+    fn delete(&mut self, receipt: &str) {
+        if let Some(moment) = self.leases.remove(receipt) {
+            self.later.remove(&moment);
+        }
+    }
+}
+
+impl MemoryQueue {
+    fn new(name: &str, clock: Arc<MemoryClock>) -> Self {
+        Self { name: name.to_owned(), clock, held: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many messages it holds: ready, delayed or leased.
+    pub fn len(&self) -> usize {
+        let held = self.held();
+        held.ready.len() + held.later.len()
+    }
+
+    /// Whether it holds no message at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The messages it holds, without receiving them.
+    pub fn messages(&self) -> Vec<QueueMessage> {
+        let held = self.held();
+        held.ready.iter().chain(held.later.values()).map(|waiting| waiting.message.clone()).collect()
+    }
+
+    fn take(&self, max: usize, visibility: Duration) -> Vec<Delivery> {
+        let now = self.clock.now();
+        let mut held = self.held();
+        held.ripen(now);
+        std::iter::from_fn(|| held.take(now, visibility)).take(max.min(10)).collect()
+    }
+
+    /// Waits for a message to be put, or for the next one to be due, but not beyond `until`.
+    async fn changed(&self, until: Timestamp) {
+        let due = self.held().later.first_key_value().map_or(until, |((due, _), _)| until.min(*due));
+        let mut registered = false;
+        let put = std::future::poll_fn(|context| {
+            if std::mem::replace(&mut registered, true) {
+                return Poll::Ready(());
+            }
+            self.held().receivers.push(context.waker().clone());
+            Poll::Pending
+        });
+        let sleep = self.clock.sleep(due.since(self.clock.now()));
+        match select(std::pin::pin!(put), sleep).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
+        let now = self.clock.now();
+        let mut held = self.held();
+        messages.into_iter().map(|message| Ok(held.put(message, now))).collect()
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
+        let until = self.clock.now().after(wait);
+        loop {
+            let deliveries = self.take(max, visibility);
+            if !deliveries.is_empty() || self.clock.now() >= until {
+                return Ok(deliveries);
+            }
+            self.changed(until).await;
+        }
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        let mut held = self.held();
+        receipts.iter().map(|receipt| Ok(held.delete(receipt))).collect()
+    }
+
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
+        let until = self.clock.now().after(visibility);
+        let mut held = self.held();
+        let gone =
+            || PortError::new(format!("extend on queue `{}`", self.name), "the lease has ended").without_effect();
+        let mut extend = |receipt: &String| if held.extend(receipt, until) { Ok(()) } else { Err(gone().permanent()) };
+        receipts.iter().map(&mut extend).collect()
+    }
+}

@@ -1,0 +1,135 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use serde_dynamo::Item;
+
+use crate::{
+    ClaimsStored, Commit, Committed, Condition, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
+    RecordKey, StateRead,
+    placement::{self, Write, WriteCondition, record_sort_key},
+    protocol::Claims,
+    schema::Key,
+};
+
+/// Partitions in memory, as items, with the same placement and limits as a table.
+#[derive(Debug)]
+pub struct MemoryStore {
+    items: Mutex<Items>,
+    limits: Limits,
+}
+
+/// By partition key and sort key.
+type Items = BTreeMap<(String, String), Item>;
+
+impl MemoryStore {
+    pub(super) const fn new(limits: Limits) -> Self {
+        Self { items: Mutex::new(Items::new()), limits }
+    }
+
+    fn items(&self) -> MutexGuard<'_, Items> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The items of a partition, by sort key.
+    pub fn partition(&self, partition: &Partition) -> BTreeMap<String, Item> {
+        let items = self.items();
+        let own = items.iter().filter(|((pk, _), _)| pk == partition.as_str());
+        own.map(|((_, sort_key), item)| (sort_key.clone(), item.clone())).collect()
+    }
+
+    /// Puts an item as something other than Cloakroom would.
+    pub fn put_item(&self, partition: &Partition, sort_key: &str, item: Item) {
+        self.items().insert(key(partition, sort_key), item);
+    }
+}
+
+fn key(partition: &Partition, sort_key: impl Into<String>) -> (String, String) {
+    (partition.to_string(), sort_key.into())
+}
+
+fn state_key(endpoint: &str) -> String {
+    Key::State { endpoint }.to_string()
+}
+
+fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortError> {
+    Ok(match condition {
+        WriteCondition::Item(Condition::Any) => true,
+        WriteCondition::Item(Condition::Exists) => item.is_some(),
+        WriteCondition::Item(Condition::Absent) => item.is_none(),
+        WriteCondition::VersionIs(version) => placement::read_state_item("commit", item.cloned())?.version == version,
+    })
+}
+
+#[async_trait]
+impl PartitionStore for MemoryStore {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        let item = self.items().get(&key(partition, state_key(endpoint))).cloned();
+        placement::read_state_item(&format!("reading the state of `{partition}`"), item)
+    }
+
+    async fn read_record(&self, record: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        let item = self.items().get(&key(record.partition, record_sort_key(record))).cloned();
+        let what = format!("reading a record of `{}`", record.partition);
+        item.map(|item| placement::read_record_item(&what, &item)).transpose()
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let partition = commit.key.partition;
+        let writes = placement::beside(&commit);
+        if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
+            return Ok(Committed::TooLarge(error));
+        }
+        let mut items = self.items();
+        for (number, write) in writes.iter().enumerate() {
+            if !holds(write.condition, items.get(&key(partition, &write.sort_key)))? {
+                return Ok(Committed::Conflict(placement::conflict(number, &writes)));
+            }
+        }
+        for Write { sort_key, action, .. } in writes {
+            match action {
+                ItemAction::Put(item) => {
+                    items.insert(key(partition, sort_key), item);
+                }
+                ItemAction::Delete => {
+                    items.remove(&key(partition, sort_key));
+                }
+                ItemAction::Check => {}
+            }
+        }
+        Ok(Committed::Applied)
+    }
+
+    async fn store_claims(&self, record: RecordKey<'_>, claimed: &Record) -> Result<ClaimsStored, PortError> {
+        let mut items = self.items();
+        let Some(item) = items.get_mut(&key(record.partition, record_sort_key(record))) else {
+            return Ok(ClaimsStored::Gone);
+        };
+        let found = placement::read_record_item("storing claims", item)?;
+        if found.claims() == Claims::Stored {
+            return Ok(ClaimsStored::AlreadyThere(found));
+        }
+        *item = placement::record_item(claimed);
+        Ok(ClaimsStored::Stored)
+    }
+
+    async fn clear(&self, record: RecordKey<'_>) -> Result<(), PortError> {
+        self.items().remove(&key(record.partition, record_sort_key(record)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_of_somebody_else_under_the_state_key_is_an_error() {
+        let store = MemoryStore::new(Limits::default());
+        store.put_item(&"p".into(), "state#e", Item::default());
+        let read = futures::executor::block_on(store.read_state(&"p".into(), "e"));
+        assert!(read.unwrap_err().to_string().contains("not written by Cloakroom"));
+    }
+}

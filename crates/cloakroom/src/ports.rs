@@ -1,0 +1,260 @@
+//! What Cloakroom needs from the outside. The documentation of each trait is its contract, and
+//! [`conformance`](crate::conformance) is the contract as a test that every backend passes.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_dynamo::Item;
+
+use crate::{Claim, Clock, LimitError, MessageId, Partition, PortError, Random, Record, Timestamp, Version};
+
+/// The address of a record: the partition it lives in, and the message it belongs to, as seen by one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordKey<'a> {
+    /// The partition.
+    pub partition: &'a Partition,
+    /// The endpoint that processes the message.
+    pub endpoint: &'a str,
+    /// The incoming message.
+    pub message: &'a MessageId,
+}
+
+/// What [`PartitionStore::read_state`] saw.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateRead {
+    /// The version; [`Version::ABSENT`] if nothing was ever committed.
+    pub version: Version,
+    /// The state; `None` if there never was any, or if it was deleted.
+    pub state: Option<Item>,
+}
+
+/// What a commit makes of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StateWrite {
+    /// Replaces it.
+    Put(Item),
+    /// Deletes it, keeping the version in a tombstone that may be removed after the moment named.
+    Tombstone {
+        /// Must be later than any message sent before the deletion can live.
+        expires: Timestamp,
+    },
+}
+
+/// What a handler's own item must be like for the commit to apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// Anything.
+    #[default]
+    Any,
+    /// It exists.
+    Exists,
+    /// It does not exist.
+    Absent,
+}
+
+/// What to do with a handler's own item in the partition.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ItemAction {
+    /// Write it, replacing what is there.
+    Put(Item),
+    /// Remove it.
+    Delete,
+    /// Leave it; only its condition counts.
+    Check,
+}
+
+/// A handler's own item in the partition, written in the same commit as the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ItemWrite {
+    /// Its sort key.
+    pub sort_key: String,
+    /// What to do.
+    pub action: ItemAction,
+    /// Under which condition.
+    pub condition: Condition,
+}
+
+/// Everything that one attempt wants to become durable, all or nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The record's address; the state is that of the same endpoint in the same partition.
+    pub key: RecordKey<'a>,
+    /// The version that the attempt has read.
+    pub expected: Version,
+    /// The state to be.
+    pub state: &'a StateWrite,
+    /// The outgoing messages.
+    pub record: &'a Record,
+    /// The handler's further items.
+    pub items: &'a [ItemWrite],
+    /// The same in every repetition of this very commit, and in nothing else; up to 36 characters.
+    pub token: &'a str,
+}
+
+/// How a commit ended. That a condition failed is an answer, not an error.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Committed {
+    /// It is durable.
+    Applied,
+    /// A condition failed, and nothing was written now. An own earlier try may have been.
+    Conflict(Conflict),
+    /// It is over a limit of the store, which was not asked; the error names the item.
+    TooLarge(LimitError),
+}
+
+/// Which condition of a commit failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The state has another version, or the message has a record.
+    Overtaken,
+    /// The handler's own item of this sort key is not as demanded.
+    Item(String),
+}
+
+/// How storing claims ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClaimsStored {
+    /// The record now is as it was given.
+    Stored,
+    /// It had claims already, which stay as they are: this record.
+    AlreadyThere(Record),
+    /// There is no record.
+    Gone,
+}
+
+/// Partitions: the unit of atomicity. Where in a partition the record lives is the store's own affair.
+///
+/// - `read_state` SHOULD be, and `read_record` MUST be strongly consistent: a read that begins after
+///   a commit was answered sees it.
+/// - `commit` MUST write all or nothing, and only if the state's version is `expected` **and** the
+///   message has no record. It MUST make the version `expected + 1`, whatever the state becomes.
+/// - A commit that is repeated with the same token, while its first answer was lost, MAY be answered
+///   with `Conflict`.
+/// - `store_claims` MUST write only if the record exists and has no claims.
+/// - `clear` of a record that is not there is a success.
+/// - Every error that is not known to mean "nothing happened" MUST say that it may have happened.
+#[async_trait]
+pub trait PartitionStore: Send + Sync + fmt::Debug {
+    /// Step 1: version and state.
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError>;
+
+    /// Step 2: the record.
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError>;
+
+    /// Step 5.
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError>;
+
+    /// Step 5b: puts claims in the place of the record's bodies.
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError>;
+
+    /// Step 8: deletes the record.
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError>;
+}
+
+/// Payloads under their claims, and dedupe entries of messages without a claim.
+///
+/// - `read` and `has_entry` MUST be linearizable: what was written or deleted before they began is seen.
+/// - `check_in` MUST send its write **at most once**. A write that is repeated by a client library
+///   may arrive after the payload was deleted, and bring a processed message back to life. An error
+///   that leaves the outcome open is answered by a fresh claim.
+/// - `delete` of a payload that is not there, and `put_entry` of an entry that is, are successes.
+/// - Only "there is no such key" is an absent payload; every other failure is an error.
+#[async_trait]
+pub trait PayloadStore: Send + Sync + fmt::Debug {
+    /// Steps 4b and 5b: writes a payload under a claim that nobody ever used.
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError>;
+
+    /// Step 3: the payload, or `None` if there is none.
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError>;
+
+    /// Step 7: deletes the payload.
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError>;
+
+    /// Step 3 for a message without a claim: whether it was fully processed.
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError>;
+
+    /// Step 7 for a message without a claim: marks it as fully processed.
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError>;
+}
+
+/// A message as it is given to a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueMessage {
+    /// The encoded envelope.
+    pub body: String,
+    /// At most ten, counting those that the adapter adds.
+    pub attributes: BTreeMap<String, String>,
+    /// Seconds for which it is held back; 0 to 900.
+    pub delay_s: u32,
+    /// Message group: order on FIFO queues, fairness on standard ones.
+    pub group: Option<String>,
+    /// Deduplication id; FIFO queues only.
+    pub deduplication: Option<String>,
+}
+
+/// A message as it comes from a queue, leased to one receiver until its visibility timeout ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// The encoded envelope.
+    pub body: String,
+    /// The message's attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// What acknowledges this delivery.
+    pub receipt: String,
+    /// How often the message was received, with this time; from 1.
+    pub receive_count: u32,
+    /// Message group, if it has one.
+    pub group: Option<String>,
+}
+
+/// One queue.
+///
+/// - Delivery is at least once, in any order, and may come late.
+/// - Every method that takes several entries answers with one result for each, in order; the failure of
+///   one does not touch the others. Any number may be given: the adapter splits them.
+/// - `receive` waits up to `wait` for the first message and returns at most `max` (up to 10), each leased for
+///   `visibility`; no message is not an error. It MUST NOT lose messages when it is dropped: their lease ends.
+/// - `delete` of what is gone already is a success.
+#[async_trait]
+pub trait Queue: Send + Sync + fmt::Debug {
+    /// The name by which routes call it.
+    fn name(&self) -> &str;
+
+    /// Sends.
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>>;
+
+    /// Receives.
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError>;
+
+    /// Acknowledges the deliveries of these receipts.
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>>;
+
+    /// Sets the time, from now, after which each delivery's message may be received again.
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>>;
+}
+
+/// Queues by name.
+#[async_trait]
+pub trait Queues: Send + Sync + fmt::Debug {
+    /// The queue of this name.
+    ///
+    /// # Errors
+    /// One that names the queue and says how to make it, if there is none.
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError>;
+}
+
+/// Everything that an endpoint needs from the outside.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// State and outbox records.
+    pub store: Arc<dyn PartitionStore>,
+    /// Payloads and dedupe entries.
+    pub payloads: Arc<dyn PayloadStore>,
+    /// Queues.
+    pub queues: Arc<dyn Queues>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+}

@@ -1,0 +1,216 @@
+//! The protocol: what to do next, given what was just seen. Nothing else in this project
+//! decides the order of steps; the engine, the model and the simulation all call [`next`].
+//!
+//! For an incoming message `m` in partition `p`:
+//!
+//! | # | [`Do`] | how | what is [`Saw`]n, and what follows |
+//! |---|---|---|---|
+//! | 1 | `ReadState` | any read | `State(version)` → 2; absent is version 0 |
+//! | 2 | `ReadRecord` | strongly consistent, **not earlier than 1** | `Record(Stored)` → 6; `Record(Missing)` → 5b; `NoRecord` → 3 |
+//! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4; `PayloadMissing` → 2 once more: a record → resume, none → duplicate, 9 |
+//! | 3b | `Withdraw` | only after a *lost* commit, and here it is proven that it never will apply | `Withdrawn` → 4 |
+//! | 4 | `Handle` | the user's handler, on the state of 1 and the payload of 3 | `Accepted` → 4b or 5; `Rejected` → `Park`, then 9, settling nothing |
+//! | 4b | `CheckIn` | timing *before commit*: outgoing payloads under fresh random claims | `CheckedIn` → 5 |
+//! | 5 | `Commit` | one atomic write of state, record and the handler's items, **if the version is unchanged and `m` has no record** | `Committed` → 6 or 5b; `Lost`, `Unknown` → 1, after a pause |
+//! | 5b | `CheckIn`, `StoreClaims` | timing *after commit*: **if the record exists and has no claims yet** | `CheckedIn` → store; `ClaimsStored` (ours or those found) → 6; `RecordGone` → 9 |
+//! | 6 | `Dispatch` | send every outgoing message: its id and its claim | `Dispatched` → 7 |
+//! | 7 | `Settle` | delete payload `m` (or write its dedupe entry) | `Settled` → 8 |
+//! | 8 | `Clear` | delete the outbox record of `m` | `Cleared` → 9 |
+//! | 9 | `Acknowledge` | delete `m` from its queue | the end |
+//!
+//! A message is identified by its claim or, if it carries none, by its id. For the latter read
+//! "payload missing" as "dedupe entry present": the entry is the payload's mirror image, and
+//! the order of steps is the same.
+//!
+//! Why this order and no other is told in [`docs::protocol`](crate::docs::protocol), wrong order by wrong order.
+
+use crate::Version;
+
+/// When outgoing payloads are checked in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckIn {
+    /// The record holds claims only, so what is sent is not bounded by the size of an item,
+    /// and the record is written once. A lost commit costs the payloads written for it.
+    #[default]
+    BeforeCommit,
+    /// Nothing is written outside the partition before the commit is durable. The record
+    /// carries the bodies until their claims are stored, at the price of a second write.
+    AfterCommit,
+}
+
+/// What to do with a message whose payload is missing although no record tells that it was processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenMissing {
+    /// It is a duplicate: acknowledge it.
+    #[default]
+    Acknowledge,
+    /// It cannot be a duplicate, so somebody else removed the payload: park it.
+    Park,
+}
+
+/// Whether a record already tells under which claims its messages' payloads are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claims {
+    /// Every outgoing message has its claim; the record can be dispatched.
+    Stored,
+    /// The record still carries bodies; they have to be checked in first.
+    Missing,
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Committed and finished in this run.
+    Processed,
+    /// Committed by an earlier run that did not finish; finished by this one.
+    Resumed,
+    /// Had been processed before: nothing was changed.
+    Duplicate,
+    /// Moved to the dead-letter queue with a reason; neither payload nor state was touched.
+    Parked,
+}
+
+/// The next action. The driver performs it and answers with what it [`Saw`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table at the head of the module is their documentation")]
+pub enum Do {
+    ReadState,
+    ReadRecord,
+    ReadPayload,
+    Withdraw,
+    Handle,
+    Park,
+    CheckIn,
+    /// Only if the state is still at this version, and `m` has no record.
+    Commit(Version),
+    StoreClaims,
+    Dispatch,
+    Settle,
+    Clear,
+    Acknowledge(Outcome),
+}
+
+/// What the driver saw when it performed an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the table at the head of the module is their documentation")]
+pub enum Saw {
+    /// The message came from its queue: the first thing that is ever seen.
+    Delivery,
+    State(Version),
+    Record(Claims),
+    NoRecord,
+    Payload,
+    PayloadMissing,
+    Withdrawn,
+    Accepted,
+    Rejected,
+    Parked,
+    CheckedIn,
+    Committed(Claims),
+    /// The commit's condition failed. It may still be an own success: the client library may
+    /// have repeated a request whose first answer was lost.
+    Lost,
+    /// The commit was tried, and may or may not take effect, now or later.
+    Unknown,
+    ClaimsStored,
+    RecordGone,
+    Dispatched,
+    Settled,
+    Cleared,
+}
+
+/// All that has to be remembered between two steps; it starts anew with every delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Memory {
+    check_in: CheckIn,
+    when_missing: WhenMissing,
+    version: Version,
+    /// The payload was missing once already.
+    missing: bool,
+    /// The previous attempt's commit was lost, and its claims are still in hand.
+    lost: bool,
+    /// The record of `m` is known to exist: the commit is durable.
+    committed: bool,
+    /// How the message will have ended once it is cleared.
+    outcome: Outcome,
+}
+
+impl Memory {
+    /// The memory of a worker that has just received a message.
+    pub const fn new(check_in: CheckIn, when_missing: WhenMissing) -> Self {
+        Self {
+            check_in,
+            when_missing,
+            version: Version::ABSENT,
+            missing: false,
+            lost: false,
+            committed: false,
+            outcome: Outcome::Processed,
+        }
+    }
+}
+
+/// The step function: pure, total, and the only copy of the protocol.
+///
+/// ```
+/// use cloakroom::{Version, protocol::{next, CheckIn, Do, Memory, Saw, WhenMissing}};
+///
+/// let received = Memory::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge);
+/// let (memory, first) = next(received, Saw::Delivery);
+/// assert_eq!(first, Do::ReadState);
+/// let (_, second) = next(memory, Saw::State(Version::ABSENT));
+/// assert_eq!(second, Do::ReadRecord);
+/// ```
+pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
+    match saw {
+        // 1. The version comes first: whatever commits after this read makes our commit lose.
+        Saw::Delivery => (m, Do::ReadState),
+        Saw::State(version) => (Memory { version, ..m }, Do::ReadRecord),
+
+        // 2. SUBTLE: not earlier than 1. A record that is written and cleared between the two reads
+        // has moved the version; one that was cleared before left no payload for step 3 to find.
+        Saw::Record(Claims::Stored) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::Dispatch),
+        Saw::Record(Claims::Missing) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::CheckIn),
+        Saw::NoRecord if m.missing => match m.when_missing {
+            WhenMissing::Acknowledge => (m, Do::Acknowledge(Outcome::Duplicate)),
+            WhenMissing::Park => (m, Do::Park),
+        },
+        Saw::NoRecord => (m, Do::ReadPayload),
+
+        // 3. SUBTLE: a missing payload proves that the message was processed, not that it was cleared.
+        // Its first worker may have died in between, so the record is read once more.
+        Saw::PayloadMissing => (Memory { missing: true, ..m }, Do::ReadRecord),
+        // Lost, no record, payload still there: the attempt before did not commit and cannot any more.
+        Saw::Payload if m.lost => (Memory { lost: false, ..m }, Do::Withdraw),
+        Saw::Payload | Saw::Withdrawn => (m, Do::Handle),
+
+        // 4. A message without effect is accepted too: it must move the version.
+        Saw::Accepted => match m.check_in {
+            CheckIn::BeforeCommit => (m, Do::CheckIn),
+            CheckIn::AfterCommit => (m, Do::Commit(m.version)),
+        },
+        Saw::Rejected => (m, Do::Park),
+        Saw::Parked => (m, Do::Acknowledge(Outcome::Parked)),
+
+        // 4b and 5b.
+        Saw::CheckedIn if m.committed => (m, Do::StoreClaims),
+        Saw::CheckedIn => (m, Do::Commit(m.version)),
+
+        // 5. SUBTLE: an unknown outcome may still take effect, so its claims are never withdrawn.
+        Saw::Committed(Claims::Stored) => (Memory { committed: true, ..m }, Do::Dispatch),
+        Saw::Committed(Claims::Missing) => (Memory { committed: true, ..m }, Do::CheckIn),
+        Saw::Lost => (Memory { lost: true, ..m }, Do::ReadState),
+        Saw::Unknown => (Memory { lost: false, ..m }, Do::ReadState),
+
+        // 5b. Whoever stored claims first decides which are sent; no record: somebody else has finished.
+        Saw::ClaimsStored => (m, Do::Dispatch),
+        Saw::RecordGone => (m, Do::Acknowledge(Outcome::Duplicate)),
+
+        // 6 to 9. SUBTLE: settle before clear. The record is what a redelivery finds while the payload lives.
+        Saw::Dispatched => (m, Do::Settle),
+        Saw::Settled => (m, Do::Clear),
+        Saw::Cleared => (m, Do::Acknowledge(m.outcome)),
+    }
+}

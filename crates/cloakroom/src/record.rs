@@ -1,0 +1,113 @@
+//! The outbox record: the outgoing messages of the one attempt that committed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Claim, Envelope, protocol::Claims};
+
+/// The format that this version of the library writes.
+const FORMAT: u32 = 1;
+
+/// What was committed beside the state, and has to be sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// In the order in which the handler sent them.
+    pub messages: Vec<Outgoing>,
+    /// What a later version added within the same format; kept as it is.
+    pub extensions: Map<String, Value>,
+}
+
+/// One message to one queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The queue's name.
+    pub queue: String,
+    /// Its envelope; without `dataref` as long as the body is carried here.
+    pub envelope: Envelope,
+    /// Seconds for which the queue holds it back; 0 to 900.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delay_s: u32,
+    /// The payload, until it is checked in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Message group: the source partition. Keeps order on FIFO queues, and fairness on others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What a later version added within the same format; kept as it is.
+    #[serde(flatten)]
+    pub extensions: Map<String, Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+impl Record {
+    /// Whether every message has its claim.
+    pub fn claims(&self) -> Claims {
+        if self.messages.iter().all(|message| message.envelope.dataref.is_some()) {
+            Claims::Stored
+        } else {
+            Claims::Missing
+        }
+    }
+
+    /// The same record with `claims`, one for each message, in place of the bodies.
+    #[must_use]
+    pub fn with_claims(&self, claims: &[Claim]) -> Self {
+        let claim = |(message, claim): (&Outgoing, &Claim)| Outgoing {
+            envelope: Envelope { dataref: Some(claim.clone()), ..message.envelope.clone() },
+            body: None,
+            ..message.clone()
+        };
+        let messages = self.messages.iter().zip(claims).map(claim).collect();
+        Self { messages, extensions: self.extensions.clone() }
+    }
+
+    /// Writes the record.
+    pub fn encode(&self) -> String {
+        let stored = Stored { format: FORMAT, messages: self.messages.clone(), extensions: self.extensions.clone() };
+        serde_json::to_string(&stored).expect("strings, numbers and JSON can always be written to memory")
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// Text that is no record, and formats that this library does not know.
+    pub fn decode(text: &str) -> Result<Self, RecordError> {
+        let Format { format } = serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
+        if format != FORMAT {
+            return Err(RecordError(format!(
+                "format {format} is not known; {FORMAT} is. Finish it with the version that wrote it"
+            )));
+        }
+        let stored: Stored = serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
+        Ok(Self { messages: stored.messages, extensions: stored.extensions })
+    }
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    format: u32,
+    messages: Vec<Outgoing>,
+    #[serde(flatten)]
+    extensions: Map<String, Value>,
+}
+
+/// Why a text is not an outbox record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordError(String);
+
+impl std::fmt::Display for RecordError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not an outbox record that can be read: {}", self.0)
+    }
+}
+
+impl std::error::Error for RecordError {}

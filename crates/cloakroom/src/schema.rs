@@ -1,0 +1,90 @@
+//! Every key and attribute name that is ever written, in one place.
+
+use uuid::Uuid;
+
+use crate::{Claim, MessageId};
+
+/// The name space of ids that are derived from other ids. Changing it changes every derived id.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5d1f_7a3c_0e42_4b86_9a57_c10a_6b00_4d01);
+
+/// A key that Cloakroom writes. Keys of records and entries contain the endpoint's name, because two
+/// endpoints may share a table and a bucket, and may both receive the same message.
+///
+/// ```
+/// use cloakroom::schema::Key;
+///
+/// let key = Key::Record { endpoint: "stock", message: &"m-1".into() };
+/// assert_eq!(key.to_string(), "outbox#stock#m-1");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// Sort key of an entity's state: `state#<endpoint>`.
+    State {
+        /// The endpoint that owns the state.
+        endpoint: &'a str,
+    },
+    /// Sort key of an outbox record: `outbox#<endpoint>#<message id>`.
+    Record {
+        /// The endpoint that processes the message.
+        endpoint: &'a str,
+        /// The incoming message.
+        message: &'a MessageId,
+    },
+    /// Object key of a payload: `<claim>`. A claim is random from its first digit on, so that
+    /// payloads spread over the partitions of a bucket.
+    Payload {
+        /// The claim.
+        claim: &'a Claim,
+    },
+    /// Object key of a dedupe entry: `<8 digits of a hash>/<endpoint>/<message id>`, spread likewise.
+    Entry {
+        /// The endpoint that processed the message.
+        endpoint: &'a str,
+        /// The incoming message.
+        message: &'a MessageId,
+    },
+}
+
+impl std::fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State { endpoint } => write!(f, "state#{endpoint}"),
+            Self::Record { endpoint, message } => write!(f, "outbox#{endpoint}#{message}"),
+            Self::Payload { claim } => write!(f, "{claim}"),
+            Self::Entry { endpoint, message } => {
+                let hash = derived_id(&[endpoint, message.as_str()]).as_u128() >> 96;
+                write!(f, "{hash:08x}/{endpoint}/{message}")
+            }
+        }
+    }
+}
+
+/// Beginnings of sort keys that belong to Cloakroom; a handler's own items must not use them.
+pub const RESERVED_SORT_KEYS: [&str; 2] = ["state#", "outbox#"];
+
+/// Attribute names of the items in a table.
+pub mod attribute {
+    /// Partition key.
+    pub const PARTITION: &str = "pk";
+    /// Sort key.
+    pub const SORT: &str = "sk";
+    /// Version of a state item.
+    pub const VERSION: &str = "cloakroom_version";
+    /// Set on a state item whose state was deleted: the tombstone that keeps the version.
+    pub const DELETED: &str = "cloakroom_deleted";
+    /// Seconds since 1970 after which DynamoDB may remove the item; the table's TTL attribute.
+    pub const EXPIRES: &str = "cloakroom_expires";
+    /// The encoded outbox record.
+    pub const RECORD: &str = "cloakroom_record";
+    /// Whether the record's messages have their claims.
+    pub const CLAIMED: &str = "cloakroom_claimed";
+    /// Names that a state or an item of a handler must not use for its own attributes.
+    pub const RESERVED: [&str; 7] = [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED];
+}
+
+/// An id that is a function of `parts`, and of nothing else.
+pub fn derived_id(parts: &[&str]) -> Uuid {
+    // The length before each part keeps ("a", "bc") and ("ab", "c") apart.
+    let text: String = parts.iter().map(|part| format!("{}:{part}", part.len())).collect();
+    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+}

@@ -1,0 +1,125 @@
+//! Settings: plain data with defaults, validated once, when an endpoint or a worker is built.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Backoff, Error, Limits,
+    protocol::{CheckIn, WhenMissing},
+};
+
+/// How an endpoint processes a message.
+///
+/// ```
+/// let settings: cloakroom::EndpointSettings = serde_json::from_str(r#"{ "check_in": "after_commit" }"#)?;
+/// assert_eq!(settings.attempts_max, 8);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndpointSettings {
+    /// When outgoing payloads are checked in.
+    pub check_in: CheckIn,
+    /// What to do when a payload is missing at the first receive of a first dispatch.
+    pub when_missing: WhenMissing,
+    /// How many times in a row a commit may be lost, or stay unknown, before the message goes back to its queue.
+    pub passes_max: u32,
+    /// How many times a single call to a port is tried before the message goes back to its queue.
+    pub calls_max: u32,
+    /// How often a message is received before it is parked, if it never got as far as its commit.
+    pub attempts_max: u32,
+    /// How long the version of a deleted state is kept. It must exceed the time that a message can
+    /// live in queue and dead-letter queue together.
+    pub tombstone_ttl_ms: u64,
+    /// How long sends and deletes wait for company, to fill batches of ten. It costs latency and saves requests.
+    pub linger_ms: u64,
+    /// Pauses between passes, and between calls.
+    pub backoff: Backoff,
+    /// What the AWS account takes.
+    pub limits: Limits,
+}
+
+impl Default for EndpointSettings {
+    fn default() -> Self {
+        Self {
+            check_in: CheckIn::default(),
+            when_missing: WhenMissing::default(),
+            passes_max: 16,
+            calls_max: 4,
+            attempts_max: 8,
+            tombstone_ttl_ms: 45 * DAY_MS,
+            linger_ms: 10,
+            backoff: Backoff { first_ms: 10, max_ms: 1_000 },
+            limits: Limits::default(),
+        }
+    }
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl EndpointSettings {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        within("passes_max", self.passes_max.into(), 1, 1_000)?;
+        within("calls_max", self.calls_max.into(), 1, 100)?;
+        within("attempts_max", self.attempts_max.into(), 1, 1_000)?;
+        within("tombstone_ttl_ms", self.tombstone_ttl_ms, 14 * DAY_MS, 3_650 * DAY_MS)?;
+        within("linger_ms", self.linger_ms, 0, 1_000)?;
+        validate_backoff("backoff", self.backoff)?;
+        self.limits.validate()
+    }
+}
+
+/// How a worker takes messages from its queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// Messages held at a time: in handlers, and waiting for their partition.
+    pub in_flight_max: usize,
+    /// How long one long poll waits; up to 20 seconds.
+    pub receive_wait_ms: u64,
+    /// For how long a received message is invisible to others. It is extended while the message is worked on.
+    pub visibility_ms: u64,
+    /// How long a shutdown waits for messages in hand before it gives them back.
+    pub drain_ms: u64,
+    /// Pauses before a message that failed is received again, by receive count.
+    pub retry: Backoff,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 64,
+            receive_wait_ms: 20_000,
+            visibility_ms: 30_000,
+            drain_ms: 20_000,
+            retry: Backoff { first_ms: 1_000, max_ms: 300_000 },
+        }
+    }
+}
+
+impl WorkerSettings {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        within("in_flight_max", self.in_flight_max as u64, 1, 100_000)?;
+        within("receive_wait_ms", self.receive_wait_ms, 0, 20_000)?;
+        within("visibility_ms", self.visibility_ms, 1_000, 12 * 60 * 60 * 1000)?;
+        within("drain_ms", self.drain_ms, 0, 60 * 60 * 1000)?;
+        validate_backoff("retry", self.retry)
+    }
+
+    pub(crate) const fn visibility(&self) -> Duration {
+        Duration::from_millis(self.visibility_ms)
+    }
+}
+
+fn validate_backoff(field: &str, Backoff { first_ms, max_ms }: Backoff) -> Result<(), Error> {
+    within(&format!("{field}.max_ms"), max_ms, 1, DAY_MS / 2)?;
+    within(&format!("{field}.first_ms"), first_ms, 1, max_ms)
+}
+
+pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::misconfigured(format!("setting `{field}` is {value}; it must be from {min} to {max}")))
+}

@@ -1,0 +1,229 @@
+//! What a handler can do besides changing its state.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use crate::{
+    Condition, Envelope, HandlerError, ItemAction, ItemWrite, Message, MessageId, Outgoing, Partition, Timestamp,
+    Version,
+    envelope::Sequence,
+    handler::to_item,
+    schema::{RESERVED_SORT_KEYS, derived_id},
+};
+
+/// Which queues take messages of a type.
+pub(crate) type Routes = BTreeMap<&'static str, Vec<String>>;
+
+/// The longest delay that SQS knows.
+const DELAY_S_MAX: u64 = 900;
+
+/// The transaction of one attempt: messages and items that become durable with the new state, or not at all.
+///
+/// Everything it hands out is the same in every attempt at the same message, but for [`Tx::version`]
+/// and [`Tx::now`].
+#[derive(Debug)]
+pub struct Tx {
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) reply_queue: Arc<str>,
+    pub(crate) incoming: Arc<Envelope>,
+    pub(crate) version: Version,
+    pub(crate) now: Timestamp,
+    pub(crate) outgoing: Vec<Outgoing>,
+    pub(crate) items: Vec<ItemWrite>,
+    pub(crate) deletes_state: bool,
+    /// The first thing that went wrong in a method that returns nothing; fails the attempt afterwards.
+    pub(crate) failure: Option<HandlerError>,
+    sent: u32,
+    ids: u32,
+}
+
+impl Tx {
+    pub(crate) fn new(
+        endpoint: Arc<str>,
+        routes: Arc<Routes>,
+        reply_queue: Arc<str>,
+        incoming: Arc<Envelope>,
+        version: Version,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            endpoint,
+            routes,
+            reply_queue,
+            incoming,
+            version,
+            now,
+            outgoing: Vec::new(),
+            items: Vec::new(),
+            deletes_state: false,
+            failure: None,
+            sent: 0,
+            ids: 0,
+        }
+    }
+
+    /// Sends a message to every queue that is routed for its type.
+    /// A type without a route fails the attempt.
+    pub fn send<M: Message>(&mut self, message: M) {
+        self.send_after(Duration::ZERO, message);
+    }
+
+    /// Sends a message that its queue holds back for up to 15 minutes, rounded up to whole seconds.
+    pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) {
+        match self.routes.get(M::TYPE) {
+            Some(queues) => self.write(&queues.clone(), delay, &message),
+            None => self.fail(HandlerError::retry(format!(
+                "endpoint `{}` sent a `{}`, for which it has no route: add one when it is built",
+                self.endpoint,
+                M::TYPE
+            ))),
+        }
+    }
+
+    /// Sends a message to the queue that the incoming message named for replies.
+    /// If it named none, the attempt is rejected.
+    pub fn reply<M: Message>(&mut self, message: M) {
+        match self.incoming.replyto.clone() {
+            Some(queue) => self.write(&[queue], Duration::ZERO, &message),
+            None => self.fail(HandlerError::reject(format!(
+                "a `{}` was to be the reply to `{}`, which names no queue for replies (`replyto`)",
+                M::TYPE,
+                self.incoming.id
+            ))),
+        }
+    }
+
+    fn write<M: Message>(&mut self, queues: &[String], delay: Duration, message: &M) {
+        let body = match serde_json::to_string(message) {
+            Ok(body) => body,
+            Err(error) => {
+                return self.fail(HandlerError::reject(format!("a `{}` cannot be written as JSON: {error}", M::TYPE)));
+            }
+        };
+        let delay_s = delay.as_millis().div_ceil(1000);
+        let Some(delay_s) = u32::try_from(delay_s).ok().filter(|s| u64::from(*s) <= DELAY_S_MAX) else {
+            return self.fail(HandlerError::reject(format!(
+                "a `{}` was delayed by {delay_s} s; at most {DELAY_S_MAX} s are possible",
+                M::TYPE
+            )));
+        };
+        let envelope = self.envelope::<M>(message.partition());
+        for queue in queues {
+            self.outgoing.push(Outgoing {
+                queue: queue.clone(),
+                envelope: envelope.clone(),
+                delay_s,
+                body: Some(body.clone()),
+                group: Some(self.incoming.partition.to_string()),
+                extensions: serde_json::Map::new(),
+            });
+        }
+    }
+
+    fn envelope<M: Message>(&mut self, partition: Partition) -> Envelope {
+        let id = self.derived("message", self.sent);
+        self.sent += 1;
+        Envelope {
+            time: Some(self.now),
+            datacontenttype: Some("application/json".to_owned()),
+            sequence: Some(Sequence(self.version.next())),
+            correlationid: Some(self.correlation_id().to_owned()),
+            causationid: Some(self.incoming.id.clone()),
+            replyto: Some(self.reply_queue.to_string()),
+            traceparent: self.incoming.traceparent.clone(),
+            ..Envelope::new(MessageId::new(id.to_string()), self.endpoint.as_ref(), M::TYPE, partition)
+        }
+    }
+
+    /// Writes an item of this partition, a struct or a map, under a sort key of the handler's own.
+    pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
+        let sort_key = sort_key.into();
+        match to_item(&format!("item `{sort_key}`"), item) {
+            Ok(item) => self.item(sort_key, ItemAction::Put(item), condition),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Deletes an item of this partition.
+    pub fn delete(&mut self, sort_key: impl Into<String>, condition: Condition) {
+        self.item(sort_key.into(), ItemAction::Delete, condition);
+    }
+
+    /// Demands something of an item of this partition, and leaves it as it is.
+    pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
+        self.item(sort_key.into(), ItemAction::Check, condition);
+    }
+
+    fn item(&mut self, sort_key: String, action: ItemAction, condition: Condition) {
+        if sort_key.is_empty() || RESERVED_SORT_KEYS.iter().any(|reserved| sort_key.starts_with(reserved)) {
+            return self.fail(HandlerError::reject(format!(
+                "an item cannot have the sort key `{sort_key}`: it is empty, or begins like those of Cloakroom's own"
+            )));
+        }
+        if self.items.iter().any(|item| item.sort_key == sort_key) {
+            return self.fail(HandlerError::reject(format!(
+                "item `{sort_key}` is written twice by one message: a transaction takes an item once"
+            )));
+        }
+        self.items.push(ItemWrite { sort_key, action, condition });
+    }
+
+    /// Deletes the entity's state; its version lives on in a tombstone. What the handler leaves in the
+    /// state is dropped.
+    pub const fn delete_state(&mut self) {
+        self.deletes_state = true;
+    }
+
+    fn fail(&mut self, error: HandlerError) {
+        self.failure.get_or_insert(error);
+    }
+
+    /// The partition that is being changed.
+    pub fn partition(&self) -> &Partition {
+        &self.incoming.partition
+    }
+
+    /// The incoming message's id.
+    pub fn message_id(&self) -> &MessageId {
+        &self.incoming.id
+    }
+
+    /// The incoming message's envelope.
+    pub fn envelope_in(&self) -> &Envelope {
+        &self.incoming
+    }
+
+    /// What this message and all it causes share: the id of the first message of the conversation.
+    pub fn correlation_id(&self) -> &str {
+        self.incoming.correlationid.as_deref().unwrap_or_else(|| self.incoming.id.as_str())
+    }
+
+    /// The version of the state as it was read; [`Version::ABSENT`] for a new entity.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// When this attempt began. The same however often the handler asks.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A new id: the n-th one asked for is the same in every attempt at this message.
+    pub fn new_id(&mut self) -> Uuid {
+        let id = self.derived("id", self.ids);
+        self.ids += 1;
+        id
+    }
+
+    fn derived(&self, purpose: &str, number: u32) -> Uuid {
+        derived_id(&[
+            &self.endpoint,
+            self.incoming.partition.as_str(),
+            self.incoming.id.as_str(),
+            purpose,
+            &number.to_string(),
+        ])
+    }
+}

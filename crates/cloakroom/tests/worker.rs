@@ -1,0 +1,270 @@
+//! The worker over memory, on virtual time.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use cloakroom::{
+    Clock, Counters, Delivery, Endpoint, Envelope, Handled, HandlerError, Message, Partition, PortError, Queue,
+    QueueMessage, Queues, Tx, Worker, WorkerSettings, memory::Memory, parking,
+};
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Job {
+    partition: String,
+    takes_s: u64,
+}
+
+impl Message for Job {
+    const TYPE: &'static str = "job";
+    fn partition(&self) -> Partition {
+        Partition::new(self.partition.as_str())
+    }
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Done {
+    jobs: Vec<String>,
+}
+
+tokio::task_local! {
+    /// What a handler of a test sees besides its arguments.
+    static WORLD: Arc<World>;
+}
+
+struct World {
+    memory: Memory,
+    running: AtomicUsize,
+    running_most: AtomicUsize,
+}
+
+async fn job(done: &mut Done, job: Job, tx: &mut Tx) -> Handled {
+    if job.partition == "poison" {
+        return Err(HandlerError::reject("poison"));
+    }
+    let world = WORLD.with(Arc::clone);
+    let running = world.running.fetch_add(1, Ordering::SeqCst) + 1;
+    world.running_most.fetch_max(running, Ordering::SeqCst);
+    world.memory.clock.sleep(Duration::from_secs(job.takes_s)).await;
+    world.running.fetch_sub(1, Ordering::SeqCst);
+    done.jobs.push(tx.message_id().to_string());
+    Ok(())
+}
+
+fn message(id: usize, partition: &str, takes_s: u64) -> QueueMessage {
+    let mut envelope = Envelope::new(format!("m-{id}").into(), "test", Job::TYPE, partition.into());
+    envelope.data = Some(serde_json::json!({ "partition": partition, "takes_s": takes_s }));
+    QueueMessage { body: envelope.encode(), ..QueueMessage::default() }
+}
+
+struct Bench {
+    world: Arc<World>,
+    counters: Arc<Counters>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let memory = Memory::new();
+        let world = World { memory, running: AtomicUsize::new(0), running_most: AtomicUsize::new(0) };
+        Self { world: Arc::new(world), counters: Arc::default() }
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.world.memory
+    }
+
+    fn worker(&self, queues: Option<Arc<dyn Queues>>) -> Worker {
+        let mut ports = self.memory().ports();
+        ports.queues = queues.unwrap_or(ports.queues);
+        let endpoint = Endpoint::builder::<Done>("jobs").on(job).observer(self.counters.clone()).build(ports).unwrap();
+        Worker::new(endpoint, "jobs")
+    }
+
+    /// Runs workers until the queue is empty, or for `seconds` at most.
+    fn run(&self, workers: Vec<Worker>, seconds: u64) {
+        let shutdown = || async {
+            for _ in 0..seconds * 10 {
+                if self.memory().queues.get("jobs").is_empty() {
+                    return;
+                }
+                self.memory().clock.sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let all = futures::future::join_all(workers.into_iter().map(|worker| worker.run(shutdown())));
+        let results = self.memory().run(WORLD.scope(Arc::clone(&self.world), all));
+        results.into_iter().for_each(|result| result.unwrap());
+    }
+
+    fn send(&self, messages: Vec<QueueMessage>) {
+        self.memory().run(self.memory().queues.get("jobs").send(messages)).into_iter().for_each(|sent| sent.unwrap());
+    }
+
+    fn jobs(&self, partition: &str) -> Vec<String> {
+        let mut items = self.memory().store.partition(&partition.into());
+        let Some(item) = items.remove("state#jobs") else { return Vec::new() };
+        serde_dynamo::from_item::<_, Done>(item).unwrap().jobs
+    }
+}
+
+#[test]
+fn every_message_is_processed_once_by_several_workers() {
+    let bench = Bench::new();
+    let partition = |id: usize| format!("p-{}", id % 7);
+    bench.send((0..300).map(|id| message(id, &partition(id), 0)).collect());
+    bench.run(vec![bench.worker(None), bench.worker(None), bench.worker(None)], 600);
+    let mut done: BTreeMap<String, usize> = BTreeMap::new();
+    (0..7).flat_map(|p| bench.jobs(&format!("p-{p}"))).for_each(|id| *done.entry(id).or_default() += 1);
+    assert_eq!(done.len(), 300);
+    assert!(done.values().all(|times| *times == 1));
+    assert!(bench.memory().queues.get("jobs").is_empty());
+}
+
+#[test]
+fn one_message_per_partition_at_a_time_and_in_order() {
+    let bench = Bench::new();
+    bench.send((0..20).map(|id| message(id, "one", 1)).collect());
+    bench.run(vec![bench.worker(None)], 600);
+    assert_eq!(bench.world.running_most.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.jobs("one"), (0..20).map(|id| format!("m-{id}")).collect::<Vec<_>>());
+    assert_eq!(bench.counters.counts().conflict, 0);
+}
+
+#[test]
+fn no_more_than_in_flight_max_at_a_time() {
+    let bench = Bench::new();
+    bench.send((0..60).map(|id| message(id, &format!("p-{id}"), 3)).collect());
+    let settings = WorkerSettings { in_flight_max: 12, ..WorkerSettings::default() };
+    bench.run(vec![bench.worker(None).settings(settings)], 600);
+    let most = bench.world.running_most.load(Ordering::SeqCst);
+    assert!((2..=12).contains(&most), "{most} at a time");
+    assert_eq!(bench.counters.counts().processed, 60);
+}
+
+#[test]
+fn a_handler_longer_than_the_visibility_timeout_keeps_its_lease() {
+    let bench = Bench::new();
+    bench.send(vec![message(0, "slow", 300)]);
+    bench.run(vec![bench.worker(None), bench.worker(None)], 1_000);
+    assert_eq!(bench.counters.counts().handled, 1, "nobody else received it meanwhile");
+    assert_eq!(bench.jobs("slow"), ["m-0"]);
+}
+
+#[test]
+fn a_shutdown_finishes_what_is_in_hand_and_takes_nothing_new() {
+    let bench = Bench::new();
+    bench.send((0..40).map(|id| message(id, &format!("p-{id}"), 5)).collect());
+    let memory = bench.memory().clone();
+    let settings = WorkerSettings { in_flight_max: 10, ..WorkerSettings::default() };
+    let run = bench.worker(None).settings(settings).run(memory.clock.sleep(Duration::from_secs(2)));
+    memory.run(WORLD.scope(Arc::clone(&bench.world), run)).unwrap();
+    assert_eq!(bench.counters.counts().processed, 10);
+    assert_eq!(memory.queues.get("jobs").len(), 30);
+}
+
+#[test]
+fn a_shutdown_gives_back_at_once_what_is_not_finished_in_time() {
+    let bench = Bench::new();
+    bench.send(vec![message(0, "slow", 300)]);
+    let memory = bench.memory().clone();
+    let settings = WorkerSettings { drain_ms: 1_000, ..WorkerSettings::default() };
+    let run = bench.worker(None).settings(settings).run(memory.clock.sleep(Duration::from_secs(2)));
+    memory.run(WORLD.scope(Arc::clone(&bench.world), run)).unwrap();
+    let queue = memory.queues.get("jobs");
+    let again = memory.run(queue.receive(1, Duration::ZERO, Duration::from_secs(30))).unwrap();
+    assert_eq!(again.len(), 1, "it can be received again without waiting for its lease to end");
+}
+
+#[test]
+fn poison_is_parked_with_its_reason_and_harms_no_neighbour() {
+    let bench = Bench::new();
+    let mut malformed = message(1, "p-1", 0);
+    malformed.body.truncate(20);
+    bench.send(vec![message(0, "poison", 0), malformed, message(2, "p-2", 0)]);
+    bench.run(vec![bench.worker(None)], 60);
+    assert_eq!(bench.jobs("p-2"), ["m-2"]);
+    let dead = bench.memory().queues.get("jobs-dead").messages();
+    let mut reasons: Vec<_> = dead.iter().map(|message| message.attributes[parking::REASON].clone()).collect();
+    reasons.sort();
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons[0].starts_with("not an envelope"), "{reasons:?}");
+    assert_eq!(reasons[1], "poison");
+}
+
+#[test]
+fn requests_are_full_under_load() {
+    let bench = Bench::new();
+    let counted = Arc::new(CountedQueues { queues: bench.memory().ports().queues, requests: Arc::default() });
+    bench.send((0..1_000).map(|id| message(id, &format!("p-{id}"), 0)).collect());
+    bench.run(vec![bench.worker(Some(counted.clone()))], 600);
+    assert_eq!(bench.counters.counts().processed, 1_000);
+    let requests = counted.requests.load(Ordering::SeqCst);
+    assert!(requests <= 210, "{requests} requests to receive and delete 1,000 messages");
+}
+
+/// Counts requests as SQS would bill them.
+#[derive(Debug)]
+struct CountedQueues {
+    queues: Arc<dyn Queues>,
+    requests: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Queues for CountedQueues {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        Ok(Arc::new(CountedQueue { queue: self.queues.open(name).await?, requests: Arc::clone(&self.requests) }))
+    }
+}
+
+#[derive(Debug)]
+struct CountedQueue {
+    queue: Arc<dyn Queue>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl CountedQueue {
+    fn count(&self, entries: usize) {
+        self.requests.fetch_add(entries.div_ceil(10), Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Queue for CountedQueue {
+    fn name(&self) -> &str {
+        self.queue.name()
+    }
+
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
+        self.count(messages.len());
+        self.queue.send(messages).await
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
+        self.count(1);
+        self.queue.receive(max, wait, visibility).await
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        self.count(receipts.len());
+        self.queue.delete(receipts).await
+    }
+
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
+        self.count(receipts.len());
+        self.queue.extend(receipts, visibility).await
+    }
+}
+
+#[test]
+fn a_setting_out_of_range_is_named() {
+    let bench = Bench::new();
+    let settings = WorkerSettings { in_flight_max: 0, ..WorkerSettings::default() };
+    let error = bench.memory().run(bench.worker(None).settings(settings).run(async {})).unwrap_err();
+    assert!(error.to_string().contains("`in_flight_max` is 0"), "{error}");
+}
