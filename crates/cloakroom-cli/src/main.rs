@@ -1,2 +1,60 @@
-//! To be written.
-fn main() {}
+//! The `cloakroom` command. Without arguments it runs the demonstration.
+
+mod demo;
+mod input;
+mod local;
+mod sample;
+mod shop;
+mod site;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exactly-once message processing on DynamoDB, S3 and SQS.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends orders through a shop of three services on embedded AWS, makes trouble, and audits the books (default)
+    Demo(demo::Options),
+    /// Serves embedded AWS (DynamoDB, S3, SQS) on loopback for other programs
+    Local(local::Options),
+    /// Runs one service of the demonstration in a process of its own
+    #[command(hide = true)]
+    Worker(demo::WorkerOptions),
+    /// Prints the orders of the sample
+    #[command(hide = true)]
+    Sample {
+        /// How many
+        #[arg(long, default_value_t = 12_000)]
+        orders: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CLOAKROOM_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
+    let result = match command {
+        Command::Demo(options) => demo::run(options).await,
+        Command::Local(options) => local::run(options).await,
+        Command::Worker(options) => demo::work(options).await,
+        Command::Sample { orders } => {
+            sample::print(orders);
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|failure| {
+        eprintln!("cloakroom: {failure}");
+        ExitCode::from(2)
+    })
+}

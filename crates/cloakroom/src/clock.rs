@@ -4,7 +4,6 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A moment: milliseconds since 1970 in UTC. Written as RFC 3339 text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,22 +45,6 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = std::time::UNIX_EPOCH + Duration::from_millis(self.0);
         humantime::format_rfc3339_millis(time).fmt(f)
-    }
-}
-
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = humantime::parse_rfc3339(&text)
-            .map_err(|error| D::Error::custom(format_args!("`{text}` is not an RFC 3339 time in UTC: {error}")))?;
-        let since = time.duration_since(std::time::UNIX_EPOCH).map_err(D::Error::custom)?;
-        Ok(Self(0).after(since))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use futures::{
     channel::oneshot,
-    future::{join, join_all},
+    future::{Either, join_all, select},
 };
 
 use crate::{Clock, Delivery, PortError, Queue, QueueMessage};
@@ -20,8 +20,8 @@ const BATCH: usize = 10;
 /// A queue whose sends and deletes wait a little for others, so that requests carry up to ten of them.
 ///
 /// No task runs in the background: whoever comes first waits and sends for all who came after, and
-/// whoever makes a batch full sends it at once. If the one who sends for others is dropped, they are
-/// told that the outcome is unknown.
+/// whoever makes a batch full sends it at once. If the one who waits for others is dropped, another one takes
+/// over; if that happens while it sends, the others are told that the outcome is unknown.
 #[derive(Debug)]
 pub struct Coalesced {
     queue: Arc<dyn Queue>,
@@ -46,44 +46,88 @@ impl Coalesced {
     where
         F: Future<Output = Vec<Answer>> + Send,
     {
-        let flush = async |full: Vec<Entry<T>>| {
-            let (entries, callers): (Vec<T>, Vec<_>) =
-                full.into_iter().map(|entry| (entry.value, entry.caller)).unzip();
-            if entries.is_empty() {
-                return;
+        let request = &request;
+        join_all(batch.enter(entries).into_iter().map(async |mut place| {
+            loop {
+                match self.wait(place, request).await {
+                    Told::Answer(answer) => return answer,
+                    // Whoever was to send it is gone, and has not begun.
+                    Told::Back(value) => place = batch.enter_one(value),
+                }
             }
-            for (caller, answer) in callers.into_iter().zip(request(entries).await) {
-                // A caller that is gone needs no answer.
-                let _ = caller.send(answer);
-            }
-        };
-        let (answers, full, lead) = batch.enter(entries);
-        let full = join_all(full.into_iter().map(&flush));
-        let rest = async {
-            if let Some(lead) = lead {
-                self.clock.sleep(self.linger).await;
-                flush(lead.take()).await;
-            }
-        };
-        let answers = join_all(answers.into_iter().map(async |answer| {
-            let unknown =
-                || PortError::new(format!("batch to queue `{}`", self.queue.name()), "its sender was dropped");
-            answer.await.unwrap_or_else(|_| Err(unknown()))
-        }));
-        join(join(full, rest), answers).await.1
+        }))
+        .await
+    }
+
+    /// Waits for the answer; sends a batch, or leads one, if that fell to this place.
+    async fn wait<T: Send, F>(&self, place: Place<'_, T>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Told<T>
+    where
+        F: Future<Output = Vec<Answer>> + Send,
+    {
+        let Place { mut told, duty } = place;
+        match duty {
+            Duty::None => {}
+            Duty::Send(full) => flush(full, request).await,
+            Duty::Lead(lead) => match select(&mut told, self.clock.sleep(self.linger)).await {
+                // Sent with somebody else's full batch. Whoever came later is given back, and leads.
+                Either::Left((told, _)) => return told.unwrap_or_else(|_| self.unknown()),
+                Either::Right(((), _)) => flush(lead.end(), request).await,
+            },
+        }
+        told.await.unwrap_or_else(|_| self.unknown())
+    }
+
+    fn unknown<T>(&self) -> Told<T> {
+        let what = format!("batch to queue `{}`", self.name());
+        Told::Answer(Err(PortError::new(what, "its sender was dropped")))
+    }
+}
+
+/// Sends a batch and tells everybody.
+async fn flush<T, F>(entries: Vec<Entry<T>>, request: &impl Fn(Vec<T>) -> F)
+where
+    F: Future<Output = Vec<Answer>>,
+{
+    // Nobody waits any more for what a dropped caller wanted: whoever comes after it does it again.
+    let wanted = entries.into_iter().filter(|entry| !entry.caller.is_canceled());
+    let (values, callers): (Vec<T>, Vec<_>) = wanted.map(|entry| (entry.value, entry.caller)).unzip();
+    if values.is_empty() {
+        return;
+    }
+    for (caller, answer) in callers.into_iter().zip(request(values).await) {
+        let _ = caller.send(Told::Answer(answer));
     }
 }
 
 type Answer = Result<(), PortError>;
 
-#[derive(Debug)]
-struct Entry<T> {
-    value: T,
-    caller: oneshot::Sender<Answer>,
+/// What the caller of an entry is told.
+enum Told<T> {
+    Answer(Answer),
+    /// Not sent: here it is again.
+    Back(T),
 }
 
-/// Entries that wait, and whether somebody is waiting to send them.
-#[derive(Debug)]
+struct Entry<T> {
+    value: T,
+    caller: oneshot::Sender<Told<T>>,
+}
+
+/// A caller's place in a batch, and what the others expect of it.
+struct Place<'a, T> {
+    told: oneshot::Receiver<Told<T>>,
+    duty: Duty<'a, T>,
+}
+
+enum Duty<'a, T> {
+    None,
+    /// It made this batch full.
+    Send(Vec<Entry<T>>),
+    /// It came first.
+    Lead(Lead<'a, T>),
+}
+
+/// Entries that wait, and whether somebody leads them.
 struct Batch<T>(Mutex<(Vec<Entry<T>>, bool)>);
 
 impl<T> Default for Batch<T> {
@@ -92,47 +136,62 @@ impl<T> Default for Batch<T> {
     }
 }
 
+impl<T> std::fmt::Debug for Batch<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Batch").field(&self.lock().0.len()).finish()
+    }
+}
+
 impl<T> Batch<T> {
     fn lock(&self) -> MutexGuard<'_, (Vec<Entry<T>>, bool)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds entries. Returns their answers to be, the batches that became full, and the lead over the rest if
-    /// nobody has it.
-    fn enter(&self, values: Vec<T>) -> (Vec<oneshot::Receiver<Answer>>, Vec<Vec<Entry<T>>>, Option<Lead<'_, T>>) {
+    /// Enters values together, so that they share batches.
+    fn enter(&self, values: Vec<T>) -> Vec<Place<'_, T>> {
         let mut state = self.lock();
-        let (waiting, led) = &mut *state;
-        let mut answers = Vec::with_capacity(values.len());
-        let mut full = Vec::new();
-        for value in values {
-            let (caller, answer) = oneshot::channel();
-            answers.push(answer);
-            waiting.push(Entry { value, caller });
-            if waiting.len() == BATCH {
-                full.push(mem::take(waiting));
-            }
-        }
-        let lead = (!waiting.is_empty() && !mem::replace(led, true)).then(|| Lead(self));
-        (answers, full, lead)
+        values.into_iter().map(|value| self.place(&mut state, value)).collect()
+    }
+
+    fn disband(&self) -> Vec<Entry<T>> {
+        let mut state = self.lock();
+        state.1 = false;
+        mem::take(&mut state.0)
+    }
+
+    fn enter_one(&self, value: T) -> Place<'_, T> {
+        self.place(&mut self.lock(), value)
+    }
+
+    fn place(&self, (waiting, led): &mut (Vec<Entry<T>>, bool), value: T) -> Place<'_, T> {
+        let (caller, told) = oneshot::channel();
+        waiting.push(Entry { value, caller });
+        let duty = if waiting.len() == BATCH {
+            Duty::Send(mem::take(waiting))
+        } else if mem::replace(led, true) {
+            Duty::None
+        } else {
+            Duty::Lead(Lead(Some(self)))
+        };
+        Place { told, duty }
     }
 }
 
-/// The duty to send what waits. Dropped unfulfilled, it drops what waits, which tells the callers.
-struct Lead<'a, T>(&'a Batch<T>);
+/// The duty to send what gathers. Dropped before it ended, it gives everybody back what they entered.
+struct Lead<'a, T>(Option<&'a Batch<T>>);
 
 impl<T> Lead<'_, T> {
-    fn take(&self) -> Vec<Entry<T>> {
-        mem::take(&mut self.0.lock().0)
+    /// Takes what has gathered; whoever comes next leads anew.
+    fn end(mut self) -> Vec<Entry<T>> {
+        self.0.take().map(Batch::disband).unwrap_or_default()
     }
 }
 
 impl<T> Drop for Lead<'_, T> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.1 = false;
-        let left = mem::take(&mut state.0);
-        drop(state);
-        drop(left);
+        for Entry { value, caller } in self.0.take().map(Batch::disband).unwrap_or_default() {
+            let _ = caller.send(Told::Back(value));
+        }
     }
 }
 
@@ -156,5 +215,52 @@ impl Queue for Coalesced {
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Answer> {
         self.queue.extend(receipts, visibility).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use futures::future::join;
+
+    use super::*;
+    use crate::memory::Memory;
+
+    fn message(text: &str) -> QueueMessage {
+        QueueMessage { body: text.to_owned(), ..QueueMessage::default() }
+    }
+
+    fn coalesced(memory: &Memory) -> Coalesced {
+        Coalesced::new(memory.queues.get("q"), memory.clock.clone(), Duration::from_millis(10))
+    }
+
+    #[test]
+    fn when_the_leader_is_dropped_another_takes_over() {
+        let memory = Memory::new();
+        let queue = coalesced(&memory);
+        let mut leader = queue.send(vec![message("leader")]);
+        let mut second = queue.send(vec![message("second")]);
+        let mut third = queue.send(vec![message("third")]);
+        memory.run(async {
+            assert!((&mut leader).now_or_never().is_none());
+            assert!((&mut second).now_or_never().is_none());
+            assert!((&mut third).now_or_never().is_none());
+            drop(leader);
+            assert!(join(second, third).await.0[0].is_ok());
+        });
+        let mut sent: Vec<_> = memory.queues.get("q").messages().into_iter().map(|message| message.body).collect();
+        sent.sort();
+        assert_eq!(sent, ["second", "third"], "what nobody waits for is not sent");
+    }
+
+    #[test]
+    fn a_full_batch_does_not_wait() {
+        let memory = Memory::new();
+        let queue = coalesced(&memory);
+        let before = memory.clock.now();
+        memory.run(join_all((0..20).map(|number| queue.send(vec![message(&number.to_string())]))));
+        assert_eq!(memory.queues.get("q").len(), 20);
+        assert_eq!(memory.clock.now(), before);
     }
 }

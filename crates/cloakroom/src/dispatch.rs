@@ -52,8 +52,8 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
 
 /// Checks, before anything is written, that every message will fit into its queue.
 pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), LimitError> {
-    let claims = vec![Claim::from_random(0); record.messages.len()];
-    record.with_claims(&claims).messages.iter().try_for_each(|outgoing| {
+    let claims = std::iter::repeat_with(|| Claim::from_random(0));
+    record.with_claims(claims).messages.iter().try_for_each(|outgoing| {
         let what = format!("message `{}` to queue `{}`", outgoing.envelope.kind, outgoing.queue);
         limits.check_message(&what, &queue_message(outgoing, true))
     })

@@ -1,2 +1,19 @@
-//! Documentation that is more than one item's.
+//! Documentation that is about more than one item.
+
+#[doc = include_str!("docs/PROTOCOL.md")]
 pub mod protocol {}
+
+#[doc = include_str!("docs/GUARANTEES.md")]
+pub mod guarantees {}
+
+#[doc = include_str!("docs/OPERATIONS.md")]
+pub mod operations {}
+
+#[doc = include_str!("docs/COSTS.md")]
+pub mod costs {}
+
+#[doc = include_str!("docs/DECISIONS.md")]
+pub mod decisions {}
+
+#[doc = include_str!("docs/CHANGELOG.md")]
+pub mod changelog {}

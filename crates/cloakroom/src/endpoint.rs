@@ -144,7 +144,7 @@ impl Inner {
             return Ok(Arc::clone(queue));
         }
         let linger = Duration::from_millis(self.settings.linger_ms);
-        let queue = self.ports.queues.open(name).await?;
+        let queue = self.call(|| self.ports.queues.open(name)).await?;
         let queue: Arc<dyn Queue> = Arc::new(Coalesced::new(queue, Arc::clone(&self.ports.clock), linger));
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Arc::clone(&queue));
         Ok(queue)

@@ -16,6 +16,7 @@ use crate::{
     endpoint::Inner,
     handler::HandlerError,
     protocol::{self, Do, Memory, Saw, WhenMissing},
+    schema::Key,
     tx::Tx,
 };
 
@@ -62,7 +63,9 @@ impl<'a> Desk<'a> {
                 endpoint.handlers.keys()
             ));
         }
-        let keys = [crate::schema::Key::Record { endpoint: &endpoint.name, message: &envelope.id }.to_string()];
+        let (name, message) = (&endpoint.name, &envelope.id);
+        let keys = [Key::Record { endpoint: name, message }, Key::Entry { endpoint: name, message }];
+        let keys = keys.map(|key| key.to_string());
         let keys = keys.iter().map(|key| (key.as_str(), None));
         let limits = &endpoint.settings.limits;
         limits.check_transaction(envelope.partition.as_str(), keys).map_err(|error| error.to_string())?;
@@ -231,10 +234,9 @@ impl<'a> Desk<'a> {
 
     async fn check_in(&mut self) -> Result<Saw, Error> {
         let endpoint = self.endpoint;
-        let bodies = self.record.messages.iter().map(|message| message.body.clone().unwrap_or_default());
-        let claims = bodies.map(|body| endpoint.check_in(Bytes::from(body)));
+        let claims = self.record.unclaimed().map(|body| endpoint.check_in(Bytes::copy_from_slice(body.as_bytes())));
         let claims: Vec<Claim> = futures::future::try_join_all(claims).await?;
-        self.record = self.record.with_claims(&claims);
+        self.record = self.record.with_claims(claims);
         Ok(Saw::CheckedIn)
     }
 

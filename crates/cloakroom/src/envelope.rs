@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Claim, MessageId, Partition, Timestamp, Version};
+use crate::{Claim, MessageId, Partition, Version};
 
 /// The format that this version of the library writes (extension attribute `cloakroomformat`).
 const FORMAT: u32 = 1;
@@ -36,9 +36,9 @@ pub struct Envelope {
     /// The message type, which selects the handler.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it was created.
+    /// When it was created, as its sender wrote it: RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time: Option<Timestamp>,
+    pub time: Option<String>,
     /// Media type of the payload; JSON if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datacontenttype: Option<String>,
@@ -51,9 +51,10 @@ pub struct Envelope {
     /// The payload of a message without a claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
-    /// The version that the sender's state had after the commit that sent this.
+    /// The version that the sender's state had after the commit that sent this, as digits that sort as the
+    /// number does; see [`Envelope::set_sequence`]. Foreign producers may have other ideas of a sequence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<Sequence>,
+    pub sequence: Option<String>,
     /// What all messages of one conversation share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlationid: Option<String>,
@@ -115,35 +116,30 @@ impl Envelope {
                 )));
             }
         }
-        if envelope.id.as_str().is_empty() || envelope.partition.as_str().is_empty() {
-            return Err(EnvelopeError("`id` and `partitionkey` must not be empty".to_owned()));
+        // SUBTLE: somebody else's reference is no claim of ours. Its payload would be "missing", and the message
+        // would be taken for a duplicate and lost.
+        if envelope.cloakroomformat.is_none() && envelope.dataref.is_some() {
+            return Err(EnvelopeError("`dataref` of a foreign producer cannot be followed; send `data`".to_owned()));
+        }
+        let claim = envelope.dataref.as_ref().map(Claim::as_str);
+        if envelope.id.as_str().is_empty() || envelope.partition.as_str().is_empty() || claim == Some("") {
+            return Err(EnvelopeError("`id`, `partitionkey` and `dataref` must not be empty".to_owned()));
         }
         Ok(envelope)
     }
 
-    /// Writes the envelope.
+    /// Notes the version that the sender's state has after the commit.
+    pub fn set_sequence(&mut self, version: Version) {
+        self.sequence = Some(format!("{:020}", version.number()));
+    }
+
+    /// Writes the envelope, in characters that SQS takes: two are legal in JSON and refused there.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("strings, numbers and JSON can always be written to memory")
-    }
-}
-
-/// The `sequence` extension of CloudEvents: a text that sorts as the number does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sequence(pub Version);
-
-impl Serialize for Sequence {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:020}", self.0.number()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Sequence {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let number = text.parse().map_err(|_| {
-            serde::de::Error::custom(format_args!("`sequence` must be a decimal number in a string, not `{text}`"))
-        })?;
-        Ok(Self(Version::new(number)))
+        let text = serde_json::to_string(self).expect("strings, numbers and JSON can always be written to memory");
+        if text.contains(['\u{fffe}', '\u{ffff}']) {
+            return text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
+        }
+        text
     }
 }
 

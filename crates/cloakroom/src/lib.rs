@@ -4,6 +4,7 @@
 pub mod backoff;
 mod clock;
 mod coalesced;
+pub mod conformance;
 mod dispatch;
 pub mod docs;
 mod endpoint;
@@ -31,7 +32,7 @@ pub use backoff::Backoff;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
 pub use endpoint::{Endpoint, EndpointBuilder};
-pub use envelope::{Envelope, EnvelopeError, Sequence};
+pub use envelope::{Envelope, EnvelopeError};
 pub use error::{Error, ErrorKind, LimitError, PortError};
 pub use handler::{Handled, Handler, HandlerError};
 pub use limits::{Limits, item_bytes};

@@ -103,6 +103,24 @@ impl Counters {
     }
 }
 
+impl std::ops::Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            processed: self.processed + other.processed,
+            resumed: self.resumed + other.resumed,
+            duplicate: self.duplicate + other.duplicate,
+            parked: self.parked + other.parked,
+            conflict: self.conflict + other.conflict,
+            unknown_commit: self.unknown_commit + other.unknown_commit,
+            handled: self.handled + other.handled,
+            payload_missing: self.payload_missing + other.payload_missing,
+            given_back: self.given_back + other.given_back,
+        }
+    }
+}
+
 /// Observes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unobserved;

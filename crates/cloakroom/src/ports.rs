@@ -215,7 +215,8 @@ pub struct Delivery {
 ///   one does not touch the others. Any number may be given: the adapter splits them.
 /// - `receive` waits up to `wait` for the first message and returns at most `max` (up to 10), each leased for
 ///   `visibility`; no message is not an error. It MUST NOT lose messages when it is dropped: their lease ends.
-/// - `delete` of what is gone already is a success.
+/// - `delete` of what is gone already is a success. A receipt that the queue never gave is an error of its
+///   entry, in `delete` and `extend`; so it may be for one whose lease has ended, in `extend`.
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
     /// The name by which routes call it.

@@ -53,15 +53,21 @@ impl Record {
         }
     }
 
-    /// The same record with `claims`, one for each message, in place of the bodies.
+    /// The bodies of the messages that have no claim yet.
+    pub fn unclaimed(&self) -> impl Iterator<Item = &str> {
+        let unclaimed = self.messages.iter().filter(|message| message.envelope.dataref.is_none());
+        unclaimed.map(|message| message.body.as_deref().unwrap_or("null"))
+    }
+
+    /// The same record with `claims` in place of the bodies: one for each of [`Record::unclaimed`].
     #[must_use]
-    pub fn with_claims(&self, claims: &[Claim]) -> Self {
-        let claim = |(message, claim): (&Outgoing, &Claim)| Outgoing {
-            envelope: Envelope { dataref: Some(claim.clone()), ..message.envelope.clone() },
-            body: None,
-            ..message.clone()
+    pub fn with_claims(&self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        let mut claims = claims.into_iter();
+        let claim = |message: &Outgoing| {
+            let dataref = message.envelope.dataref.clone().or_else(|| claims.next());
+            Outgoing { envelope: Envelope { dataref, ..message.envelope.clone() }, body: None, ..message.clone() }
         };
-        let messages = self.messages.iter().zip(claims).map(claim).collect();
+        let messages = self.messages.iter().map(claim).collect();
         Self { messages, extensions: self.extensions.clone() }
     }
 

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::{
     Condition, Envelope, HandlerError, ItemAction, ItemWrite, Message, MessageId, Outgoing, Partition, Timestamp,
     Version,
-    envelope::Sequence,
     handler::to_item,
     schema::{RESERVED_SORT_KEYS, derived_id},
 };
@@ -125,16 +124,17 @@ impl Tx {
     fn envelope<M: Message>(&mut self, partition: Partition) -> Envelope {
         let id = self.derived("message", self.sent);
         self.sent += 1;
-        Envelope {
-            time: Some(self.now),
+        let mut envelope = Envelope {
+            time: Some(self.now.to_string()),
             datacontenttype: Some("application/json".to_owned()),
-            sequence: Some(Sequence(self.version.next())),
             correlationid: Some(self.correlation_id().to_owned()),
             causationid: Some(self.incoming.id.clone()),
             replyto: Some(self.reply_queue.to_string()),
             traceparent: self.incoming.traceparent.clone(),
             ..Envelope::new(MessageId::new(id.to_string()), self.endpoint.as_ref(), M::TYPE, partition)
-        }
+        };
+        envelope.set_sequence(self.version.next());
+        envelope
     }
 
     /// Writes an item of this partition, a struct or a map, under a sort key of the handler's own.

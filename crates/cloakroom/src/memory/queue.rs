@@ -114,10 +114,14 @@ impl Held {
         true
     }
 
-    fn delete(&mut self, receipt: &str) {
+    /// False if this receipt was never given.
+    fn delete(&mut self, receipt: &str) -> bool {
         if let Some(moment) = self.leases.remove(receipt) {
             self.later.remove(&moment);
+            return true;
         }
+        let number = receipt.strip_prefix("receipt-").and_then(|number| number.parse::<u64>().ok());
+        number.is_some_and(|number| number <= self.number)
     }
 }
 
@@ -181,7 +185,11 @@ impl Queue for MemoryQueue {
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
         let now = self.clock.now();
         let mut held = self.held();
-        messages.into_iter().map(|message| Ok(held.put(message, now))).collect()
+        let put = |message| {
+            held.put(message, now);
+            Ok(())
+        };
+        messages.into_iter().map(put).collect()
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
@@ -197,7 +205,9 @@ impl Queue for MemoryQueue {
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
         let mut held = self.held();
-        receipts.iter().map(|receipt| Ok(held.delete(receipt))).collect()
+        let unknown = || PortError::new(format!("delete on queue `{}`", self.name), "no such receipt").without_effect();
+        let mut delete = |receipt: &String| if held.delete(receipt) { Ok(()) } else { Err(unknown().permanent()) };
+        receipts.iter().map(&mut delete).collect()
     }
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {

@@ -1,0 +1,67 @@
+//! DynamoDB, S3 and SQS behind the ports of [`cloakroom`].
+//!
+//! [`Aws`] takes the caller's own clients of the AWS SDK and gives [`cloakroom::Ports`]; [`Provisioning`] makes the
+//! table, the bucket and the queues. The components can be used one by one: [`DynamoStore`], [`S3Payloads`],
+//! [`SqsQueues`] and [`TokioClock`].
+//!
+//! ```no_run
+//! use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
+//!
+//! # async fn example(
+//! #     dynamodb: aws_sdk_dynamodb::Client, s3: aws_sdk_s3::Client, sqs: aws_sdk_sqs::Client,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let aws = Aws::new(dynamodb, s3, sqs, AwsSettings::new("orders", "orders-payloads"))?;
+//! let queues = vec!["orders".to_owned()];
+//! Provisioning::new(&aws, ProvisioningSettings { queues, ..Default::default() })?.apply().await?;
+//! let ports = aws.ports();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Retries
+//!
+//! Three calls are sent at most once, whatever the client is configured for, because a repetition that nobody
+//! sees could do harm: committing, checking a payload in, and sending. The engine repeats them where it is safe.
+//! All other calls change nothing when they are repeated, and follow the client's configuration.
+//!
+//! # Errors
+//!
+//! Every failure tells whether it may have taken effect and whether repeating it can help. It shows the service's
+//! own code, message and request id, never the body of a request or an answer. A table, bucket or queue that is
+//! not there, and a permission that is lacking, are named.
+//!
+//! # Permissions
+//!
+//! | for | on | allow |
+//! |---|---|---|
+//! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
+//! | endpoints | the bucket | `s3:ListBucket`, without which a missing payload cannot be told from a forbidden one |
+//! | endpoints | its objects | `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` |
+//! | endpoints | each queue | `sqs:GetQueueUrl`, `sqs:SendMessage`, `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` |
+//! | provisioning | the table | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive`; for recovery `dynamodb:DescribeContinuousBackups`, `dynamodb:UpdateContinuousBackups` |
+//! | provisioning | the bucket | `s3:CreateBucket`, `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:PutBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:PutLifecycleConfiguration` |
+//! | provisioning | each queue | `sqs:CreateQueue`, `sqs:GetQueueUrl`, `sqs:GetQueueAttributes`, `sqs:SetQueueAttributes` |
+
+mod attributes;
+mod aws;
+mod batch;
+mod clock;
+mod failure;
+mod message;
+mod payloads;
+mod provisioning;
+mod queue;
+#[cfg(test)]
+mod scripted;
+mod settings;
+mod store;
+mod transaction;
+
+pub use attributes::{UnknownType, item_from_sdk};
+pub use aws::Aws;
+pub use clock::TokioClock;
+pub use payloads::S3Payloads;
+pub use provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings, dead_letter_queue};
+pub use queue::{SqsQueue, SqsQueues};
+pub use settings::{AwsSettings, QueueSettings, SettingsError};
+pub use store::DynamoStore;

@@ -1,0 +1,117 @@
+//! Payloads and dedupe entries in an S3 bucket.
+
+use async_trait::async_trait;
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_smithy_types::retry::RetryConfig;
+use bytes::Bytes;
+use cloakroom::{Claim, MessageId, PayloadStore, PortError, schema::Key};
+
+use crate::failure::{Operation, SdkError, code, status};
+
+/// Without `s3:ListBucket`, S3 answers "access denied" for a key that is not there.
+const GET: Operation = Operation::read("GetObject", "s3:GetObject and, to tell what is missing, s3:ListBucket");
+const CHECK_IN: Operation = Operation::once("PutObject", "s3:PutObject");
+const PUT_ENTRY: Operation = Operation::repeatedly("PutObject", "s3:PutObject");
+const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject");
+
+/// Payloads and dedupe entries in one S3 bucket, which has to be Cloakroom's own and not versioned.
+///
+/// - A payload is checked in with **one** request. A write that comes again after its payload was deleted would
+///   bring a processed message back to life, so the SDK's retries are off for it. The HTTP client below the SDK
+///   (hyper) repeats a request of its own accord only if the connection was found closed before the first byte
+///   of the request was written; it takes the request back from the connection to do so.
+/// - Missing is what S3 calls `NoSuchKey`, and nothing else. S3 says so only if `s3:ListBucket` is allowed on
+///   the bucket; without it, a missing payload is an error.
+/// - Entries expire by the bucket's lifecycle rule, like payloads that nobody refers to.
+///   [`Provisioning`](crate::Provisioning) sets it.
+///
+/// ```no_run
+/// # fn example(client: aws_sdk_s3::Client) {
+/// let payloads = cloakroom_aws::S3Payloads::new(client, "orders-payloads");
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct S3Payloads {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Payloads {
+    /// The payloads in this bucket.
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    fn target(&self) -> String {
+        target(&self.bucket)
+    }
+
+    /// The object's body, not yet read.
+    async fn get(&self, key: Key<'_>) -> Result<Option<ByteStream>, PortError> {
+        match self.client.get_object().bucket(&self.bucket).key(key.to_string()).send().await {
+            Ok(output) => Ok(Some(output.body)),
+            Err(error) if is_no_such_key(&error) => Ok(None),
+            Err(error) => Err(GET.failed(&self.target(), error)),
+        }
+    }
+}
+
+pub(crate) fn target(bucket: &str) -> String {
+    format!("bucket `{bucket}`")
+}
+
+/// SUBTLE: by the code, not by the status. A bucket that does not exist answers with 404, too, and everything in
+/// it would pass for processed (`a_missing_bucket_is_an_error`).
+fn is_no_such_key<E: aws_sdk_s3::error::ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    code(error) == Some("NoSuchKey")
+}
+
+#[async_trait]
+impl PayloadStore for S3Payloads {
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        let key = Key::Payload { claim }.to_string();
+        let put = self.client.put_object().bucket(&self.bucket).key(key).content_type("application/json");
+        // SUBTLE: at most once. A repetition that arrives after the receiver's delete would make the message
+        // look unprocessed again (`a_payload_is_sent_once`).
+        let once = aws_sdk_s3::Config::builder().retry_config(RetryConfig::disabled());
+        let put = put.body(ByteStream::from(payload)).customize().config_override(once);
+        put.send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
+        Ok(())
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        let Some(body) = self.get(Key::Payload { claim }).await? else { return Ok(None) };
+        let broken = |error| PortError::new(GET.on(&self.target()), error).without_effect();
+        Ok(Some(body.collect().await.map_err(broken)?.into_bytes()))
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        // A repetition that comes late finds nothing: claims are never used again.
+        let delete = self.client.delete_object().bucket(&self.bucket).key(Key::Payload { claim }.to_string());
+        match delete.send().await {
+            Err(error) if !is_no_such_key(&error) => Err(DELETE.failed(&self.target(), error)),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        // SUBTLE: GET, not HEAD. An answer to HEAD has no body, hence no code: it is a bare 404 for a missing
+        // bucket as for a missing entry. "No entry" means "not processed", so a wrong bucket would let every
+        // message be processed twice (`a_missing_bucket_is_an_error`). Entries are empty; both cost the same.
+        Ok(self.get(Key::Entry { endpoint, message }).await?.is_some())
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        let key = Key::Entry { endpoint, message }.to_string();
+        let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
+        match put.body(ByteStream::from_static(b"")).send().await {
+            // It is there already, perhaps by an earlier try of this very call.
+            Err(error) if status(&error) == Some(412) => Ok(()),
+            Err(error) => Err(PUT_ENTRY.failed(&self.target(), error)),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

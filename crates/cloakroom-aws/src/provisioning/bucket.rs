@@ -1,0 +1,237 @@
+//! The bucket.
+
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint, CreateBucketConfiguration,
+    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, PublicAccessBlockConfiguration,
+};
+use cloakroom::PortError;
+
+use super::{Change, Provisioning};
+use crate::{
+    failure::{Operation, code, status},
+    payloads::target,
+};
+
+const HEAD: Operation = Operation::read("HeadBucket", "s3:ListBucket");
+const LIST: Operation = Operation::read("ListObjectsV2", "s3:ListBucket");
+const GET_VERSIONING: Operation = Operation::read("GetBucketVersioning", "s3:GetBucketVersioning");
+const GET_BLOCK: Operation = Operation::read("GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock");
+const GET_RULES: Operation = Operation::read("GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration");
+const CREATE: Operation = Operation::repeatedly("CreateBucket", "s3:CreateBucket");
+const PUT_BLOCK: Operation = Operation::repeatedly("PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock");
+const PUT_RULES: Operation = Operation::repeatedly("PutBucketLifecycleConfiguration", "s3:PutLifecycleConfiguration");
+
+/// The name of our lifecycle rule.
+const RULE: &str = "cloakroom";
+/// Cloakroom writes in one piece; what is left of uploads in parts is rubbish.
+const MULTIPART_DAYS: i32 = 7;
+
+impl Provisioning {
+    fn bucket(&self) -> &str {
+        &self.aws.settings.bucket
+    }
+
+    fn bucket_error(&self, operation: &Operation, cause: String) -> PortError {
+        PortError::new(operation.on(&target(self.bucket())), cause).without_effect().permanent()
+    }
+
+    pub(super) async fn bucket_changes(&self) -> Result<Vec<Change>, PortError> {
+        let (bucket, days) = (self.bucket().to_owned(), self.settings.expiry_days);
+        let block = Change::BlockPublicAccess { bucket: bucket.clone() };
+        let expire = Change::ExpirePayloads { bucket: bucket.clone(), days };
+        if !self.bucket_exists().await? {
+            return Ok(vec![Change::CreateBucket { bucket }, block, expire]);
+        }
+        self.check_versioning().await?;
+        let mut changes = Vec::new();
+        if !self.public_access_is_blocked().await? {
+            changes.push(block);
+        }
+        let rules = self.lifecycle_rules().await?;
+        self.check_other_rules(&rules)?;
+        match rules.iter().find(|rule| rule.id() == Some(RULE)) {
+            Some(rule) if is_as_wanted(rule, days) => {}
+            Some(_) => changes.push(expire),
+            None => {
+                self.check_other_objects().await?;
+                changes.push(expire);
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn bucket_exists(&self) -> Result<bool, PortError> {
+        match self.aws.s3.head_bucket().bucket(self.bucket()).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(HEAD.failed(&target(self.bucket()), error)),
+        }
+    }
+
+    /// A bucket that is, or was, versioned keeps something of every payload that is deleted.
+    async fn check_versioning(&self) -> Result<(), PortError> {
+        let output = self.aws.s3.get_bucket_versioning().bucket(self.bucket()).send().await;
+        let output = output.map_err(|error| GET_VERSIONING.failed(&target(self.bucket()), error))?;
+        let Some(status) = output.status else { return Ok(()) };
+        let cause =
+            format!("versioning is {status}, so that deleted payloads leave markers behind; use another bucket");
+        Err(self.bucket_error(&GET_VERSIONING, cause))
+    }
+
+    async fn public_access_is_blocked(&self) -> Result<bool, PortError> {
+        let block = match self.aws.s3.get_public_access_block().bucket(self.bucket()).send().await {
+            Ok(output) => output.public_access_block_configuration,
+            Err(error) if code(&error) == Some("NoSuchPublicAccessBlockConfiguration") => None,
+            Err(error) => return Err(GET_BLOCK.failed(&target(self.bucket()), error)),
+        };
+        Ok(block == Some(all_blocked()))
+    }
+
+    async fn lifecycle_rules(&self) -> Result<Vec<LifecycleRule>, PortError> {
+        match self.aws.s3.get_bucket_lifecycle_configuration().bucket(self.bucket()).send().await {
+            Ok(output) => Ok(output.rules.unwrap_or_default()),
+            Err(error) if code(&error) == Some("NoSuchLifecycleConfiguration") => Ok(Vec::new()),
+            Err(error) => Err(GET_RULES.failed(&target(self.bucket()), error)),
+        }
+    }
+
+    /// Refuses rules of others that let objects expire sooner: a message whose payload is gone looks processed.
+    fn check_other_rules(&self, rules: &[LifecycleRule]) -> Result<(), PortError> {
+        let days_min = i32::try_from(self.settings.expiry_days).unwrap_or(i32::MAX);
+        let too_early = rules.iter().find(|rule| {
+            let expiration = rule.expiration();
+            let early = |e: &LifecycleExpiration| e.date().is_some() || e.days().is_some_and(|days| days < days_min);
+            rule.id() != Some(RULE) && rule.status() == &ExpirationStatus::Enabled && expiration.is_some_and(early)
+        });
+        let Some(rule) = too_early else { return Ok(()) };
+        let cause = format!(
+            "lifecycle rule `{}` removes objects sooner than after {days_min} days, which loses messages; remove the \
+             rule, or use another bucket",
+            rule.id().unwrap_or_default()
+        );
+        Err(self.bucket_error(&GET_RULES, cause))
+    }
+
+    /// Refuses a bucket that is somebody else's, as far as its first thousand objects tell: they would expire, too.
+    async fn check_other_objects(&self) -> Result<(), PortError> {
+        let output = self.aws.s3.list_objects_v2().bucket(self.bucket()).send().await;
+        let output = output.map_err(|error| LIST.failed(&target(self.bucket()), error))?;
+        let Some(key) = output.contents().iter().filter_map(|object| object.key()).find(|key| !is_our_key(key)) else {
+            return Ok(());
+        };
+        let cause =
+            format!("object `{key}` is not Cloakroom's; everything in the bucket expires, so use one of its own");
+        Err(self.bucket_error(&LIST, cause))
+    }
+
+    pub(super) async fn create_bucket(&self) -> Result<(), PortError> {
+        // The oldest region is the one that must not be named.
+        let region = self.aws.s3.config().region().map(AsRef::as_ref).filter(|region| *region != "us-east-1");
+        let location = region.map(|region| {
+            let constraint = BucketLocationConstraint::from(region);
+            CreateBucketConfiguration::builder().location_constraint(constraint).build()
+        });
+        let create = self.aws.s3.create_bucket().bucket(self.bucket()).set_create_bucket_configuration(location);
+        create.send().await.map_err(|error| CREATE.failed(&target(self.bucket()), error))?;
+        Ok(())
+    }
+
+    pub(super) async fn block_public_access(&self) -> Result<(), PortError> {
+        let put = self.aws.s3.put_public_access_block().bucket(self.bucket());
+        let put = put.public_access_block_configuration(all_blocked());
+        put.send().await.map_err(|error| PUT_BLOCK.failed(&target(self.bucket()), error))?;
+        Ok(())
+    }
+
+    pub(super) async fn expire_payloads(&self) -> Result<(), PortError> {
+        // S3 knows only all rules at once: those of others are put back as they were.
+        let mut rules = self.lifecycle_rules().await?;
+        rules.retain(|rule| rule.id() != Some(RULE));
+        rules.push(wanted_rule(self.settings.expiry_days));
+        let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().expect("rules are set");
+        let put = self.aws.s3.put_bucket_lifecycle_configuration().bucket(self.bucket());
+        let put = put.lifecycle_configuration(rules);
+        put.send().await.map_err(|error| PUT_RULES.failed(&target(self.bucket()), error))?;
+        Ok(())
+    }
+}
+
+fn all_blocked() -> PublicAccessBlockConfiguration {
+    PublicAccessBlockConfiguration::builder()
+        .block_public_acls(true)
+        .ignore_public_acls(true)
+        .block_public_policy(true)
+        .restrict_public_buckets(true)
+        .build()
+}
+
+fn wanted_rule(days: u32) -> LifecycleRule {
+    let days = i32::try_from(days).unwrap_or(i32::MAX);
+    let parts = AbortIncompleteMultipartUpload::builder().days_after_initiation(MULTIPART_DAYS).build();
+    LifecycleRule::builder()
+        .id(RULE)
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix("").build())
+        .expiration(LifecycleExpiration::builder().days(days).build())
+        .abort_incomplete_multipart_upload(parts)
+        .build()
+        .expect("the status is set")
+}
+
+/// Whether the rule does what the wanted one does; services write "everything" in several ways.
+fn is_as_wanted(rule: &LifecycleRule, days: u32) -> bool {
+    let wanted = wanted_rule(days);
+    let everything = match rule.filter() {
+        Some(filter) => {
+            filter.prefix().is_none_or(str::is_empty)
+                && filter.tag().is_none()
+                && filter.and().is_none()
+                && filter.object_size_greater_than().is_none()
+                && filter.object_size_less_than().is_none()
+        }
+        None => true,
+    };
+    everything
+        && rule.status() == wanted.status()
+        && rule.expiration().and_then(LifecycleExpiration::days)
+            == wanted.expiration().and_then(LifecycleExpiration::days)
+        && rule.abort_incomplete_multipart_upload() == wanted.abort_incomplete_multipart_upload()
+}
+
+/// Whether the key has the form of a claim or of an entry.
+fn is_our_key(key: &str) -> bool {
+    let hexadecimal = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hexadecimal(key, 32) || key.split_once('/').is_some_and(|(hash, _)| hexadecimal(hash, 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloakroom::{Claim, schema::Key};
+
+    #[test]
+    fn keys_of_ours_are_told_from_others() {
+        assert!(is_our_key(&Key::Payload { claim: &Claim::from_random(7) }.to_string()));
+        assert!(is_our_key(&Key::Entry { endpoint: "stock", message: &"a/b c".into() }.to_string()));
+        for key in ["", "logs/2026", "photo.jpg", "deadbeef", &*"a".repeat(33), "deadbee/x/y"] {
+            assert!(!is_our_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_rule_for_something_else_is_not_the_wanted_one() {
+        assert!(is_as_wanted(&wanted_rule(45), 45));
+        assert!(!is_as_wanted(&wanted_rule(44), 45));
+        let rule = |filter| {
+            let mut rule = wanted_rule(45);
+            rule.filter = filter;
+            rule
+        };
+        assert!(is_as_wanted(&rule(None), 45));
+        assert!(!is_as_wanted(&rule(Some(LifecycleRuleFilter::builder().prefix("a").build())), 45));
+        assert!(!is_as_wanted(&rule(Some(LifecycleRuleFilter::builder().object_size_less_than(9).build())), 45));
+        let mut disabled = wanted_rule(45);
+        disabled.status = ExpirationStatus::Disabled;
+        assert!(!is_as_wanted(&disabled, 45));
+    }
+}

@@ -1,0 +1,321 @@
+//! Queues of SQS.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_sdk_sqs::{
+    Client, Config,
+    types::{
+        ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
+        SendMessageBatchRequestEntry,
+    },
+};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use cloakroom::{Delivery, LimitError, Limits, PortError, Queue, QueueMessage, Queues};
+use futures::{StreamExt as _, stream};
+
+use crate::{
+    batch::{self, Answer, Numbered, Told},
+    failure::Operation,
+    message::{Flavour, incoming, outgoing},
+    settings::{QueueSettings, SettingsError},
+};
+
+const OPEN: Operation = Operation::read("GetQueueUrl", "sqs:GetQueueUrl");
+const SEND: Operation = Operation::once("SendMessageBatch", "sqs:SendMessage");
+const RECEIVE: Operation = Operation::repeatedly("ReceiveMessage", "sqs:ReceiveMessage");
+const DELETE: Operation = Operation::repeatedly("DeleteMessageBatch", "sqs:DeleteMessage");
+const EXTEND: Operation = Operation::repeatedly("ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility");
+
+/// Requests of one call that are under way at a time.
+const REQUESTS_MAX: usize = 4;
+/// The longest wait of a long poll.
+const WAIT_S_MAX: u64 = 20;
+/// The longest visibility timeout: 12 hours.
+const VISIBILITY_S_MAX: u64 = 43_200;
+/// How much longer than the long poll a client has to be patient.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Queues of one account and region by name. Their addresses are asked for once.
+///
+/// ```no_run
+/// # async fn example(client: aws_sdk_sqs::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use cloakroom::Queues as _;
+///
+/// let queues = cloakroom_aws::SqsQueues::new(client, Default::default())?;
+/// let stock = queues.open("stock").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SqsQueues {
+    client: Client,
+    settings: QueueSettings,
+    limits: Limits,
+    open: Mutex<HashMap<String, Arc<SqsQueue>>>,
+}
+
+impl SqsQueues {
+    /// The queues that this client sees.
+    ///
+    /// # Errors
+    /// A setting that SQS would refuse.
+    pub fn new(client: Client, settings: QueueSettings) -> Result<Self, SettingsError> {
+        settings.validate()?;
+        Ok(Self { client, settings, limits: Limits::default(), open: Mutex::default() })
+    }
+
+    /// The same queues with other limits; queues that are open already keep theirs.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+}
+
+#[async_trait]
+impl Queues for SqsQueues {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(queue) = known {
+            return Ok(queue);
+        }
+        let queue = Arc::new(SqsQueue::open(self.client.clone(), name, &self.settings).await?.with_limits(self.limits));
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Arc::clone(&queue));
+        Ok(queue)
+    }
+}
+
+/// One queue of SQS, standard or FIFO (`….fifo`).
+///
+/// - Sends are split into batches of at most ten messages and [`Limits::message_bytes_max`], each sent **once**: a
+///   message that is sent again is marked as such by the engine, which the SDK's retries could not do. All other
+///   calls are repeated as the client is configured.
+/// - On FIFO queues batches go one after the other, and after a failure the remaining ones are not sent, so that
+///   messages of a group do not overtake each other across batches. FIFO queues know no delay per message: it is
+///   ignored with a warning.
+/// - The deduplication id is sent to FIFO queues only; the group also to fair standard queues
+///   ([`QueueSettings::fair`]). SQS takes up to 128 printable ASCII characters: others become an id that follows
+///   from them.
+/// - Attributes that are numbers or binary survive being received and sent again, marked in their text.
+/// - Waits and visibility timeouts are rounded up to whole seconds. If the client is set to give up sooner than a
+///   long poll ends, its timeouts are raised for that call.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    name: String,
+    target: String,
+    url: String,
+    flavour: Flavour,
+    limits: Limits,
+}
+
+impl SqsQueue {
+    /// The queue of this name, which is there already.
+    ///
+    /// # Errors
+    /// One that names the queue and says how to make it, if there is none.
+    pub async fn open(client: Client, name: &str, settings: &QueueSettings) -> Result<Self, PortError> {
+        let full_name = settings.full_name(name);
+        let target = target(&full_name);
+        let found = client.get_queue_url().queue_name(&full_name).send().await;
+        let url = found.map_err(|error| OPEN.failed(&target, error))?.queue_url;
+        let silent = || PortError::new(OPEN.on(&target), "the answer has no address").without_effect();
+        Ok(Self {
+            client,
+            name: name.to_owned(),
+            url: url.ok_or_else(silent)?,
+            flavour: Flavour::of(name, settings.fair),
+            target,
+            limits: Limits::default(),
+        })
+    }
+
+    /// The same queue with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The queue's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The entry of a message, or why it cannot be sent. Nothing is asked of SQS for that.
+    fn entry(&self, number: usize, message: QueueMessage) -> Result<Numbered<SendMessageBatchRequestEntry>, PortError> {
+        let refused = |cause| PortError::new(SEND.on(&self.target), cause).without_effect().permanent();
+        let attributes = message.attributes.len();
+        let entry = outgoing(number, message, self.flavour).map_err(|cause| refused(cause.into()))?;
+        let Limits { message_bytes_max, message_attributes_max, .. } = self.limits;
+        for (size, size_max, unit) in
+            [(entry.bytes, message_bytes_max, "bytes"), (attributes, message_attributes_max, "attributes")]
+        {
+            if size > size_max {
+                let error = LimitError { what: "the message".to_owned(), size, size_max, unit };
+                return Err(refused(Box::<dyn std::error::Error + Send + Sync>::from(error)));
+            }
+        }
+        Ok(entry)
+    }
+
+    async fn send_batch(&self, batch: Vec<Numbered<SendMessageBatchRequestEntry>>) -> Vec<Answer> {
+        let (numbers, entries) = apart(batch);
+        // SUBTLE: once. A copy that the SDK sends would not be marked as dispatched anew; its payload may be gone
+        // by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`).
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let answer = request.customize().config_override(once).send().await;
+        let told = answer.map(|output| {
+            let done = output.successful.into_iter().map(|entry| entry.id).collect();
+            Told { done, failed: output.failed }
+        });
+        batch::answers(&SEND, &self.target, numbers, told.map_err(|error| SEND.failed(&self.target, error)))
+    }
+
+    /// Batches one after the other, up to the first failure.
+    async fn send_in_order(&self, batches: Vec<Vec<Numbered<SendMessageBatchRequestEntry>>>) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::new();
+        for batch in batches {
+            if answers.iter().all(|(_, answer)| answer.is_ok()) {
+                answers.extend(self.send_batch(batch).await);
+            } else {
+                let kept = || PortError::new(SEND.on(&self.target), "kept back, since a message before it failed");
+                answers.extend(batch.into_iter().map(|entry| (entry.number, Err(kept().without_effect()))));
+            }
+        }
+        answers
+    }
+
+    async fn delete_batch(&self, batch: Vec<Numbered<String>>) -> Vec<Answer> {
+        let (numbers, receipts) = apart(batch);
+        let entry = |(number, receipt): (&usize, String)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string()).receipt_handle(receipt);
+            entry.build().expect("id and receipt are set")
+        };
+        let entries = numbers.iter().zip(receipts).map(entry).collect();
+        let request = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        // SQS answers the delete of a message that is gone with success; only a receipt that it never gave, or that
+        // a FIFO queue took back, is an error.
+        let told = request.send().await.map(|output| {
+            let done = output.successful.into_iter().map(|entry| entry.id).collect();
+            Told { done, failed: output.failed }
+        });
+        batch::answers(&DELETE, &self.target, numbers, told.map_err(|error| DELETE.failed(&self.target, error)))
+    }
+
+    async fn extend_batch(&self, batch: Vec<Numbered<String>>, visibility_s: i32) -> Vec<Answer> {
+        let (numbers, receipts) = apart(batch);
+        let entry = |(number, receipt): (&usize, String)| {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(number.to_string());
+            let entry = entry.receipt_handle(receipt).visibility_timeout(visibility_s);
+            entry.build().expect("id and receipt are set")
+        };
+        let entries = numbers.iter().zip(receipts).map(entry).collect();
+        let request = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
+        let told = request.send().await.map(|output| {
+            let done = output.successful.into_iter().map(|entry| entry.id).collect();
+            Told { done, failed: output.failed }
+        });
+        batch::answers(&EXTEND, &self.target, numbers, told.map_err(|error| EXTEND.failed(&self.target, error)))
+    }
+}
+
+pub(crate) fn target(queue: &str) -> String {
+    format!("queue `{queue}`")
+}
+
+fn apart<T>(batch: Vec<Numbered<T>>) -> (Vec<usize>, Vec<T>) {
+    batch.into_iter().map(|Numbered { number, entry, .. }| (number, entry)).unzip()
+}
+
+/// Receipts in batches. Their sizes do not matter: ten of them are far below any limit.
+fn receipts_in_batches(receipts: Vec<String>) -> Vec<Vec<Numbered<String>>> {
+    let numbered = receipts.into_iter().enumerate().map(|(number, entry)| Numbered { number, bytes: 0, entry });
+    batch::split(numbered.collect(), usize::MAX)
+}
+
+async fn all<T, F>(batches: Vec<T>, call: impl Fn(T) -> F) -> Vec<Answer>
+where
+    F: Future<Output = Vec<Answer>>,
+{
+    stream::iter(batches.into_iter().map(call)).buffered(REQUESTS_MAX).collect::<Vec<_>>().await.concat()
+}
+
+/// Whole seconds, rounded up, at most `max`.
+fn whole_seconds(duration: Duration, max: u64) -> i32 {
+    let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
+    i32::try_from(seconds.min(max)).unwrap_or(i32::MAX)
+}
+
+/// The timeouts for a long poll: none may end before it does.
+fn patient(timeouts: Option<&TimeoutConfig>, wait_s: i32) -> TimeoutConfig {
+    let least = Duration::from_secs(u64::try_from(wait_s).unwrap_or(0)) + PATIENCE;
+    let raised = |timeout: Option<Duration>| timeout.filter(|timeout| *timeout < least).map(|_| least);
+    let mut patient = TimeoutConfig::builder();
+    if let Some(timeouts) = timeouts {
+        patient
+            .set_read_timeout(raised(timeouts.read_timeout()))
+            .set_operation_attempt_timeout(raised(timeouts.operation_attempt_timeout()))
+            .set_operation_timeout(raised(timeouts.operation_timeout()));
+    }
+    patient.build()
+}
+
+#[async_trait]
+impl Queue for SqsQueue {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
+        let mut answers = Vec::new();
+        let mut entries = Vec::new();
+        for (number, message) in messages.into_iter().enumerate() {
+            match self.entry(number, message) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => answers.push((number, Err(error))),
+            }
+        }
+        let batches = batch::split(entries, self.limits.message_bytes_max);
+        answers.extend(match self.flavour {
+            Flavour::Fifo => self.send_in_order(batches).await,
+            Flavour::Standard | Flavour::Fair => all(batches, |batch| self.send_batch(batch)).await,
+        });
+        batch::in_order(answers)
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let wait_s = whole_seconds(wait, WAIT_S_MAX);
+        let timeouts = patient(self.client.config().timeout_config(), wait_s);
+        let request = self.client.receive_message().queue_url(&self.url).wait_time_seconds(wait_s);
+        let request = request
+            .max_number_of_messages(i32::try_from(max.min(batch::ENTRIES_MAX)).unwrap_or(1))
+            .visibility_timeout(whole_seconds(visibility, VISIBILITY_S_MAX))
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .message_attribute_names("All")
+            .customize()
+            .config_override(Config::builder().timeout_config(timeouts));
+        let output = request.send().await.map_err(|error| RECEIVE.failed(&self.target, error))?;
+        Ok(output.messages.unwrap_or_default().into_iter().filter_map(incoming).collect())
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        batch::in_order(all(receipts_in_batches(receipts), |batch| self.delete_batch(batch)).await)
+    }
+
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
+        let visibility_s = whole_seconds(visibility, VISIBILITY_S_MAX);
+        batch::in_order(all(receipts_in_batches(receipts), |batch| self.extend_batch(batch, visibility_s)).await)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Services that answer from a script, for tests: no network, and every request is seen.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+
+/// What a service answers to one request.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// With this status and body.
+    With(u16, String),
+    /// Not at all: the connection breaks.
+    Broken,
+}
+
+pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
+    Reply::With(status, body.to_string())
+}
+
+/// An error as DynamoDB and SQS write it.
+pub(crate) fn refusal(status: u16, code: &str) -> Reply {
+    reply(status, format_args!(r#"{{"__type":"com.amazonaws#{code}","message":"the reason"}}"#))
+}
+
+/// An error as S3 writes it.
+pub(crate) fn s3_refusal(status: u16, code: &str) -> Reply {
+    reply(status, format_args!("<Error><Code>{code}</Code><Message>the reason</Message></Error>"))
+}
+
+/// A request as it was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// An HTTP client that follows a script. When that is at its end, every further request panics.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Script {
+    pub(crate) fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self { replies: Arc::new(Mutex::new(replies.into_iter().collect())), seen: Arc::default() }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
+        let (method, path) = (request.method().to_owned(), request.uri().to_owned());
+        self.seen.lock().unwrap().push(Seen { method, path, headers, body });
+        match self.replies.lock().unwrap().pop_front().expect("the script is at its end") {
+            Reply::With(status, body) => {
+                Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
+            }
+            Reply::Broken => Err(ConnectorError::io("the connection broke".into())),
+        }
+    }
+}
+
+impl HttpConnector for Script {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(self.answer(&request))
+    }
+}
+
+impl HttpClient for Script {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+/// Pauses of the SDK between its retries take no time.
+#[derive(Debug)]
+struct NoSleep;
+
+impl AsyncSleep for NoSleep {
+    fn sleep(&self, _: Duration) -> Sleep {
+        Sleep::new(std::future::ready(()))
+    }
+}
+
+macro_rules! client {
+    ($name:ident, $sdk:ident $(, $option:ident)?) => {
+        /// A client of the scripted service, with the SDK's own retries: up to three tries.
+        pub(crate) fn $name(script: &Script) -> $sdk::Client {
+            let config = $sdk::Config::builder()
+                .behavior_version($sdk::config::BehaviorVersion::latest())
+                .region($sdk::config::Region::new("us-east-1"))
+                .credentials_provider($sdk::config::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
+                .sleep_impl(NoSleep)
+                .http_client(script.clone())
+                $(.$option(true))?;
+            $sdk::Client::from_conf(config.build())
+        }
+    };
+}
+
+client!(dynamodb, aws_sdk_dynamodb);
+client!(s3, aws_sdk_s3, force_path_style);
+client!(sqs, aws_sdk_sqs);
+
+/// Waits for a future that never really waits.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(future)
+}
+
+/// The two answers of an error.
+pub(crate) fn judged(error: &cloakroom::PortError) -> (bool, bool) {
+    (error.may_have_happened(), error.may_be_repeated())
+}
+
+/// May have happened, may be repeated.
+pub(crate) const OPEN: (bool, bool) = (true, true);
+/// Has not happened, may be repeated.
+pub(crate) const BUSY: (bool, bool) = (false, true);
+/// Has not happened, and never will.
+pub(crate) const REFUSED: (bool, bool) = (false, false);

@@ -1,0 +1,164 @@
+//! Settings: plain data, validated when a component is built.
+
+use std::fmt;
+
+use cloakroom::Limits;
+use serde::{Deserialize, Serialize};
+
+/// Where an endpoint keeps what.
+///
+/// ```
+/// let settings: cloakroom_aws::AwsSettings =
+///     serde_json::from_str(r#"{ "table": "orders", "bucket": "orders-payloads", "queues": { "prefix": "test-" } }"#)?;
+/// settings.validate()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsSettings {
+    /// The DynamoDB table. Endpoints may share one.
+    pub table: String,
+    /// The S3 bucket for payloads and dedupe entries. Endpoints may share one, but nothing else may be in it:
+    /// what it holds expires.
+    pub bucket: String,
+    /// SQS.
+    #[serde(default)]
+    pub queues: QueueSettings,
+    /// What the account takes.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl AwsSettings {
+    /// Settings for this table and this bucket, all else at its default.
+    pub fn new(table: impl Into<String>, bucket: impl Into<String>) -> Self {
+        let (queues, limits) = (QueueSettings::default(), Limits::default());
+        Self { table: table.into(), bucket: bucket.into(), queues, limits }
+    }
+
+    /// Checks names and ranges.
+    ///
+    /// # Errors
+    /// The first field that AWS would refuse.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let table = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !(3..=255).contains(&self.table.len()) || !self.table.chars().all(table) {
+            return Err(SettingsError::new("table", &self.table, "3 to 255 letters, digits and `_-.`"));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let bucket = &self.bucket;
+        let fits = (3..=63).contains(&bucket.len())
+            && bucket.chars().all(|c| plain(c) || matches!(c, '-' | '.'))
+            && bucket.starts_with(plain)
+            && bucket.ends_with(plain);
+        if !fits {
+            let demand = "3 to 63 lower-case letters, digits and `-.`, a letter or digit at both ends";
+            return Err(SettingsError::new("bucket", bucket, demand));
+        }
+        self.queues.validate()
+    }
+}
+
+/// How queues are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueSettings {
+    /// What the names of all queues begin with in SQS; routes and endpoints name them without it.
+    pub prefix: String,
+    /// Whether messages on standard queues carry their source partition as message group, so that SQS is fair
+    /// between partitions ("fair queues"). FIFO queues always get it. Default: no.
+    pub fair: bool,
+}
+
+impl QueueSettings {
+    /// Checks names and ranges.
+    ///
+    /// # Errors
+    /// The first field that AWS would refuse.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        if self.prefix.len() > 60 || !self.prefix.chars().all(is_queue_character) {
+            return Err(SettingsError::new("queues.prefix", &self.prefix, "up to 60 letters, digits and `_-`"));
+        }
+        Ok(())
+    }
+
+    /// The name in SQS of the queue that is called `name`.
+    pub fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+pub(crate) fn is_queue_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), SettingsError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(SettingsError::new(field, value, format_args!("from {min} to {max}")))
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    field: String,
+    text: String,
+}
+
+impl SettingsError {
+    pub(crate) fn new(field: impl Into<String>, value: impl fmt::Display, demand: impl fmt::Display) -> Self {
+        let field = field.into();
+        let text = format!("setting `{field}` is `{value}`; it must be {demand}");
+        Self { field, text }
+    }
+
+    /// The field, with dots between its parts, such as `queues.prefix`.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field_at_fault(settings: &AwsSettings) -> String {
+        settings.validate().map_or_else(|error| error.field().to_owned(), |()| "none".to_owned())
+    }
+
+    #[test]
+    fn names_that_aws_takes_are_taken() {
+        for (table, bucket) in [("a_B-1.x", "a.b-1"), ("abc", "0ab"), (&*"t".repeat(255), &*"b".repeat(63))] {
+            assert_eq!(field_at_fault(&AwsSettings::new(table, bucket)), "none");
+        }
+    }
+
+    #[test]
+    fn the_field_at_fault_is_named() {
+        for table in ["ab", "a b c", "tisch-ü", &*"t".repeat(256)] {
+            assert_eq!(field_at_fault(&AwsSettings::new(table, "bucket")), "table", "{table}");
+        }
+        for bucket in ["ab", "Bucket", "a_b", "-ab", "ab-", &*"b".repeat(64)] {
+            assert_eq!(field_at_fault(&AwsSettings::new("table", bucket)), "bucket", "{bucket}");
+        }
+        let with = |queues| AwsSettings { queues, ..AwsSettings::new("table", "bucket") };
+        let prefix = QueueSettings { prefix: "a.".to_owned(), ..QueueSettings::default() };
+        assert_eq!(field_at_fault(&with(prefix)), "queues.prefix");
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        let text = r#"{ "table": "t", "bucket": "b", "queue": {} }"#;
+        let error = serde_json::from_str::<AwsSettings>(text).unwrap_err().to_string();
+        assert!(error.contains("`queue`"), "{error}");
+    }
+}

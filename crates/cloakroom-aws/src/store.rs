@@ -1,0 +1,182 @@
+//! Partitions in a DynamoDB table.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{
+    Client,
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
+use aws_smithy_types::retry::RetryConfig;
+use cloakroom::{
+    ClaimsStored, Commit, Committed, Item, Limits, Partition, PartitionStore, PortError, Record, RecordKey, StateRead,
+    placement::{self, Write},
+    protocol::Claims,
+    schema::{Key, attribute},
+};
+
+use crate::{
+    attributes::{item_from_sdk, to_sdk},
+    failure::{Operation, SdkError},
+    transaction::{self, Cancelled},
+};
+
+const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
+const COMMIT: Operation =
+    Operation::once("TransactWriteItems", "dynamodb:PutItem, dynamodb:DeleteItem and dynamodb:ConditionCheckItem");
+const STORE_CLAIMS: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
+const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteItem");
+
+/// State and outbox records in one DynamoDB table with the string keys `pk` and `sk`.
+///
+/// - Reads are strongly consistent reads of one item. A query or a batch is no snapshot.
+/// - A commit is one `TransactWriteItems` (2 write units for each begun KB of each item) that is sent **once**:
+///   whether and how to repeat it is for the engine to decide, which reads the record first if the outcome is
+///   open. The retries that the client is configured for apply to all other calls.
+/// - Limits are checked before the call: [`Committed::TooLarge`].
+///
+/// ```no_run
+/// # fn example(client: aws_sdk_dynamodb::Client) {
+/// let store = cloakroom_aws::DynamoStore::new(client, "orders");
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct DynamoStore {
+    client: Client,
+    table: String,
+    limits: Limits,
+}
+
+impl DynamoStore {
+    /// The store in this table.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into(), limits: Limits::default() }
+    }
+
+    /// The same store with other limits.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    fn target(&self) -> String {
+        target(&self.table)
+    }
+
+    async fn get(&self, partition: &Partition, sort_key: &str) -> Result<Option<Item>, PortError> {
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let get = get.set_key(Some(transaction::key(partition, sort_key)));
+        let output = get.send().await.map_err(|error| GET.failed(&self.target(), error))?;
+        output.item.map(|item| self.read(&GET, item)).transpose()
+    }
+
+    fn read(&self, operation: &Operation, item: HashMap<String, AttributeValue>) -> Result<Item, PortError> {
+        let unreadable = |error| PortError::new(operation.on(&self.target()), error).without_effect().permanent();
+        item_from_sdk(item).map_err(unreadable)
+    }
+
+    /// What it means that the transaction of `writes` failed.
+    fn commit_failed(
+        &self,
+        writes: &[Write],
+        error: SdkError<TransactWriteItemsError>,
+    ) -> Result<Committed, PortError> {
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            // SUBTLE: `IdempotentParameterMismatchException` and `TransactionInProgressException` mean that an
+            // earlier request with this token is there: that one may take effect, so both stay open, as does
+            // everything else that is not known (`another_request_under_the_token_leaves_the_outcome_open`).
+            return Err(COMMIT.failed(&self.target(), error));
+        };
+        let reasons = cancelled.cancellation_reasons();
+        let failed = || PortError::new(COMMIT.on(&self.target()), transaction::told(reasons, writes));
+        // SUBTLE: "without effect" is the truth only because this request was the only one: see `commit`.
+        match Cancelled::read(reasons.iter().map(|reason| reason.code()), writes) {
+            Cancelled::Lost(conflict) => Ok(Committed::Conflict(conflict)),
+            Cancelled::Refused => Err(failed().without_effect().permanent()),
+            Cancelled::Busy => Err(failed().without_effect()),
+            Cancelled::Unknown => Err(failed()),
+        }
+    }
+
+    /// What is stored where `store_claims` failed.
+    fn claims_failed(&self, error: SdkError<PutItemError>) -> Result<ClaimsStored, PortError> {
+        let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
+            return Err(STORE_CLAIMS.failed(&self.target(), error));
+        };
+        let Some(item) = failed.item() else { return Ok(ClaimsStored::Gone) };
+        let what = STORE_CLAIMS.on(&self.target());
+        let record = placement::read_record_item(&what, &self.read(&STORE_CLAIMS, item.clone())?)?;
+        // SUBTLE: a record without claims must not pass for one that can be dispatched; its bodies would go out
+        // without any (`a_damaged_record_is_not_taken_for_a_claimed_one`).
+        match record.claims() {
+            Claims::Stored => Ok(ClaimsStored::AlreadyThere(record)),
+            Claims::Missing => {
+                let cause = format!("the record has no claims, and no `false` in `{}`", attribute::CLAIMED);
+                Err(PortError::new(what, cause).without_effect().permanent())
+            }
+        }
+    }
+}
+
+pub(crate) fn target(table: &str) -> String {
+    format!("table `{table}`")
+}
+
+#[async_trait]
+impl PartitionStore for DynamoStore {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        let item = self.get(partition, &Key::State { endpoint }.to_string()).await?;
+        placement::read_state_item(&GET.on(&self.target()), item)
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        let item = self.get(key.partition, &placement::record_sort_key(key)).await?;
+        item.map(|item| placement::read_record_item(&GET.on(&self.target()), &item)).transpose()
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let (partition, writes) = (commit.key.partition, transaction::writes(&commit));
+        if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
+            return Ok(Committed::TooLarge(error));
+        }
+        let items = writes.iter().map(|write| transaction::item(&self.table, partition, write)).collect();
+        let request = self.client.transact_write_items().set_transact_items(Some(items));
+        // SUBTLE: sent once. Were the SDK to repeat it, a throttled repetition would hide a first request that
+        // is done, or will be, and "without effect" would be a lie (`a_commit_is_sent_once`). The token
+        // guards the repetitions of the engine, which come only after "without effect".
+        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
+        let request = request.client_request_token(commit.token).customize().config_override(once);
+        match request.send().await {
+            Ok(_) => Ok(Committed::Applied),
+            Err(error) => self.commit_failed(&writes, error),
+        }
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        let mut item = to_sdk(&placement::record_item(record));
+        item.extend(transaction::key(key.partition, &placement::record_sort_key(key)));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        // SUBTLE: without the second half of the condition, two workers could put different claims in turn, and
+        // the receiver would process both (`the_first_claims_stay`). The SDK may repeat the put: a repetition
+        // that meets its own success is answered with the record as it is, which is the caller's.
+        let put = put
+            .condition_expression("attribute_exists(pk) AND cloakroom_claimed = :no")
+            .expression_attribute_values(":no", AttributeValue::Bool(false))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(ClaimsStored::Stored),
+            Err(error) => self.claims_failed(error),
+        }
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete.set_key(Some(transaction::key(key.partition, &placement::record_sort_key(key))));
+        delete.send().await.map_err(|error| CLEAR.failed(&self.target(), error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

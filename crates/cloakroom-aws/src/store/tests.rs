@@ -1,0 +1,213 @@
+use cloakroom::{Condition, Conflict, ItemAction, ItemWrite, MessageId, Outgoing, StateWrite, Version};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::scripted::{BUSY, OPEN, REFUSED, Reply, Script, dynamodb, judged, refusal, reply, run};
+
+fn store(replies: Vec<Reply>) -> (DynamoStore, Script) {
+    let script = Script::new(replies);
+    (DynamoStore::new(dynamodb(&script), "orders"), script)
+}
+
+struct Place {
+    partition: Partition,
+    message: MessageId,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { partition: "order#1".into(), message: "m".into() }
+    }
+
+    fn key(&self) -> RecordKey<'_> {
+        RecordKey { partition: &self.partition, endpoint: "orders", message: &self.message }
+    }
+}
+
+fn commit(store: &DynamoStore, expected: u64, items: &[ItemWrite]) -> Result<Committed, PortError> {
+    let (place, record) = (Place::new(), Record::default());
+    let state = StateWrite::Put(Item::from(HashMap::from([(
+        "total".to_owned(),
+        cloakroom::AttributeValue::N("7".to_owned()),
+    )])));
+    let key = place.key();
+    let expected = Version::new(expected);
+    run(store.commit(Commit { key, expected, state: &state, record: &record, items, token: "token-1" }))
+}
+
+fn cancelled(codes: &[&str]) -> Reply {
+    let reasons: Vec<Value> = codes.iter().map(|code| json!({ "Code": code, "Message": "why" })).collect();
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    reply(400, json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }))
+}
+
+#[test]
+fn reads_are_consistent_reads_of_one_item() {
+    let (store, script) = store(vec![reply(200, "{}"), reply(200, "{}")]);
+    let place = Place::new();
+    assert_eq!(run(store.read_state(&place.partition, "orders")).unwrap(), StateRead::default());
+    assert_eq!(run(store.read_record(place.key())).unwrap(), None);
+    let key = |sort_key: &str| json!({ "pk": { "S": "order#1" }, "sk": { "S": sort_key } });
+    for (seen, sort_key) in script.seen().iter().zip(["state#orders", "outbox#orders#m"]) {
+        assert_eq!(seen.header("x-amz-target"), Some("DynamoDB_20120810.GetItem"));
+        assert_eq!(seen.json(), json!({ "TableName": "orders", "ConsistentRead": true, "Key": key(sort_key) }));
+    }
+}
+
+#[test]
+fn a_commit_is_one_transaction_on_its_conditions() {
+    let (store, script) = store(vec![reply(200, "{}")]);
+    let item = |sort_key: &str, action, condition| ItemWrite { sort_key: sort_key.to_owned(), action, condition };
+    let items = [
+        item("a", ItemAction::Put(Item::default()), Condition::Any),
+        item("b", ItemAction::Delete, Condition::Exists),
+        item("c", ItemAction::Check, Condition::Absent),
+        item("d", ItemAction::Check, Condition::Any),
+    ];
+    assert_eq!(commit(&store, 4, &items).unwrap(), Committed::Applied);
+    let key = |sort_key: &str| json!({ "pk": { "S": "order#1" }, "sk": { "S": sort_key } });
+    let seen = script.seen();
+    let [seen] = &*seen else { panic!("{} requests", seen.len()) };
+    let mut json = seen.json();
+    let record = json["TransactItems"][1]["Put"]["Item"]["cloakroom_record"]["S"].take();
+    assert_eq!(Record::decode(record.as_str().unwrap()), Ok(Record::default()));
+    let state = json!({ "pk": { "S": "order#1" }, "sk": { "S": "state#orders" }, "cloakroom_version": { "N": "5" },
+                        "total": { "N": "7" } });
+    let record = json!({ "pk": { "S": "order#1" }, "sk": { "S": "outbox#orders#m" }, "cloakroom_claimed": { "BOOL": true },
+                         "cloakroom_record": { "S": null } });
+    let (exists, absent) = ("attribute_exists(pk)", "attribute_not_exists(pk)");
+    assert_eq!(
+        json,
+        json!({ "ClientRequestToken": "token-1", "TransactItems": [
+            { "Put": { "TableName": "orders", "Item": state, "ConditionExpression": "cloakroom_version = :version",
+                       "ExpressionAttributeValues": { ":version": { "N": "4" } } } },
+            { "Put": { "TableName": "orders", "Item": record, "ConditionExpression": absent } },
+            { "Put": { "TableName": "orders", "Item": key("a") } },
+            { "Delete": { "TableName": "orders", "Key": key("b"), "ConditionExpression": exists } },
+            { "ConditionCheck": { "TableName": "orders", "Key": key("c"), "ConditionExpression": absent } },
+        ] })
+    );
+}
+
+#[test]
+fn the_first_commit_demands_that_there_is_no_state() {
+    let (store, script) = store(vec![reply(200, "{}")]);
+    commit(&store, 0, &[]).unwrap();
+    let put = &script.seen()[0].json()["TransactItems"][0]["Put"];
+    assert_eq!(put["ConditionExpression"], "attribute_not_exists(pk)");
+    assert_eq!(put["Item"]["cloakroom_version"], json!({ "N": "1" }));
+}
+
+#[test]
+fn a_commit_is_sent_once() {
+    for (failure, expected) in [
+        (refusal(500, "InternalServerError"), OPEN),
+        (Reply::Broken, OPEN),
+        (refusal(400, "ThrottlingException"), BUSY),
+        (cancelled(&["TransactionConflict", "None"]), BUSY),
+        (cancelled(&["None", "ThrottlingError"]), BUSY),
+        (cancelled(&["None", "ValidationError"]), REFUSED),
+        (cancelled(&["None", "NewerThanThisLibrary"]), OPEN),
+    ] {
+        let (store, script) = store(vec![failure]);
+        let error = commit(&store, 1, &[]).unwrap_err();
+        assert_eq!((judged(&error), script.seen().len()), (expected, 1), "{error}");
+    }
+}
+
+#[test]
+fn another_request_under_the_token_leaves_the_outcome_open() {
+    for code in ["IdempotentParameterMismatchException", "TransactionInProgressException"] {
+        let (store, _) = store(vec![refusal(400, code)]);
+        let error = commit(&store, 1, &[]).unwrap_err();
+        assert!(error.may_have_happened(), "{error}");
+        assert!(error.to_string().contains(code), "{error}");
+    }
+}
+
+#[test]
+fn lost_conditions_are_answers() {
+    let item = ItemWrite { sort_key: "a".to_owned(), action: ItemAction::Delete, condition: Condition::Exists };
+    // The check that demands nothing is not sent, so the reasons have one place less.
+    let nothing = ItemWrite { sort_key: "n".to_owned(), action: ItemAction::Check, condition: Condition::Any };
+    for (codes, expected) in [
+        (["ConditionalCheckFailed", "None", "None"], Conflict::Overtaken),
+        (["None", "ConditionalCheckFailed", "None"], Conflict::Overtaken),
+        (["None", "None", "ConditionalCheckFailed"], Conflict::Item("a".to_owned())),
+    ] {
+        let (store, _) = store(vec![cancelled(&codes)]);
+        let committed = commit(&store, 1, &[nothing.clone(), item.clone()]);
+        assert_eq!(committed.unwrap(), Committed::Conflict(expected));
+    }
+}
+
+#[test]
+fn a_commit_over_a_limit_is_not_sent() {
+    let (store, script) = store(vec![]);
+    let store = store.with_limits(Limits { transaction_items_max: 2, ..Limits::default() });
+    let item = ItemWrite { sort_key: "a".to_owned(), action: ItemAction::Delete, condition: Condition::Any };
+    let Committed::TooLarge(error) = commit(&store, 1, &[item]).unwrap() else { panic!("it was sent") };
+    assert_eq!((error.size, error.size_max, error.unit), (3, 2, "items"));
+    assert!(script.seen().is_empty());
+}
+
+fn record_without_claims() -> Record {
+    let envelope = cloakroom::Envelope::new("out".into(), "orders", "Reserve", "sku#1".into());
+    let queue = "stock".to_owned();
+    let extensions = Default::default();
+    let message = Outgoing { queue, envelope, delay_s: 0, body: Some("{}".to_owned()), group: None, extensions };
+    Record { messages: vec![message], ..Record::default() }
+}
+
+fn condition_failed(record: Option<&Record>) -> Reply {
+    let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+    let item = record.map(|record| {
+        json!({ "pk": { "S": "order#1" }, "sk": { "S": "outbox#orders#m" }, "cloakroom_record": { "S": record.encode() } })
+    });
+    reply(400, json!({ "__type": kind, "message": "The conditional request failed", "Item": item }))
+}
+
+#[test]
+fn the_first_claims_stay() {
+    let claimed = record_without_claims().with_claims(["first".into()]);
+    let ours = record_without_claims().with_claims(["second".into()]);
+    let (store, script) = store(vec![reply(200, "{}"), condition_failed(Some(&claimed)), condition_failed(None)]);
+    let place = Place::new();
+    let stored = || run(store.store_claims(place.key(), &ours)).unwrap();
+    assert_eq!(stored(), ClaimsStored::Stored);
+    assert_eq!(stored(), ClaimsStored::AlreadyThere(claimed));
+    assert_eq!(stored(), ClaimsStored::Gone);
+    let json = script.seen()[0].json();
+    assert_eq!(json["ConditionExpression"], "attribute_exists(pk) AND cloakroom_claimed = :no");
+    assert_eq!(json["ExpressionAttributeValues"], json!({ ":no": { "BOOL": false } }));
+    assert_eq!(json["ReturnValuesOnConditionCheckFailure"], "ALL_OLD");
+    assert_eq!(json["Item"]["cloakroom_claimed"], json!({ "BOOL": true }));
+}
+
+#[test]
+fn a_damaged_record_is_not_taken_for_a_claimed_one() {
+    let (store, _) = store(vec![condition_failed(Some(&record_without_claims()))]);
+    let ours = record_without_claims().with_claims(["ours".into()]);
+    let error = run(store.store_claims(Place::new().key(), &ours)).unwrap_err();
+    assert_eq!(judged(&error), REFUSED);
+    assert!(error.to_string().contains("cloakroom_claimed"), "{error}");
+}
+
+#[test]
+fn a_clear_is_repeated_and_then_open() {
+    let (store, script) = store(vec![
+        refusal(500, "InternalServerError"),
+        refusal(400, "ThrottlingException"),
+        refusal(400, "ThrottlingException"),
+    ]);
+    let error = run(store.clear(Place::new().key())).unwrap_err();
+    assert_eq!((judged(&error), script.seen().len()), (OPEN, 3), "{error}");
+}
+
+#[test]
+fn a_missing_table_is_named() {
+    let (store, _) = store(vec![refusal(400, "ResourceNotFoundException")]);
+    let error = run(store.read_state(&"p".into(), "orders")).unwrap_err();
+    assert_eq!(judged(&error), REFUSED);
+    assert!(error.to_string().contains("table `orders` does not exist here"), "{error}");
+}

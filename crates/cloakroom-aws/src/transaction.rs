@@ -1,0 +1,157 @@
+//! The transaction of a commit, and what its cancellation means.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem};
+use cloakroom::{
+    Commit, Condition, Conflict, ItemAction, Partition, Version,
+    placement::{self, Write, WriteCondition},
+    schema::attribute,
+};
+
+use crate::attributes::to_sdk;
+
+/// The writes of a commit: the state, the record, then the handler's items.
+pub(crate) fn writes(commit: &Commit<'_>) -> Vec<Write> {
+    let mut writes = placement::beside(commit);
+    // DynamoDB refuses a check without a condition. It would demand nothing, so it is left out.
+    writes.retain(|write| write.action != ItemAction::Check || write.condition != WriteCondition::Item(Condition::Any));
+    writes
+}
+
+/// One write as DynamoDB takes it.
+pub(crate) fn item(table: &str, partition: &Partition, write: &Write) -> TransactWriteItem {
+    let Expression { text, values } = Expression::of(write.condition);
+    let key = key(partition, &write.sort_key);
+    let complete = "table, key or item, and condition are set";
+    let item = TransactWriteItem::builder();
+    match &write.action {
+        ItemAction::Put(attributes) => {
+            // The keys go in last: an item cannot name another place than its own.
+            let mut whole = to_sdk(attributes);
+            whole.extend(key);
+            let put = Put::builder().table_name(table).set_item(Some(whole));
+            let put = put.set_condition_expression(text.map(str::to_owned)).set_expression_attribute_values(values);
+            item.put(put.build().expect(complete))
+        }
+        ItemAction::Delete => {
+            let delete = Delete::builder().table_name(table).set_key(Some(key));
+            let delete = delete.set_condition_expression(text.map(str::to_owned));
+            item.delete(delete.set_expression_attribute_values(values).build().expect(complete))
+        }
+        ItemAction::Check => {
+            let check = ConditionCheck::builder().table_name(table).set_key(Some(key));
+            let check = check.condition_expression(text.unwrap_or(EXISTS));
+            item.condition_check(check.set_expression_attribute_values(values).build().expect(complete))
+        }
+    }
+    .build()
+}
+
+/// The key of an item.
+pub(crate) fn key(partition: &Partition, sort_key: &str) -> HashMap<String, AttributeValue> {
+    HashMap::from([
+        (attribute::PARTITION.to_owned(), AttributeValue::S(partition.as_str().to_owned())),
+        (attribute::SORT.to_owned(), AttributeValue::S(sort_key.to_owned())),
+    ])
+}
+
+const ABSENT: &str = "attribute_not_exists(pk)";
+const EXISTS: &str = "attribute_exists(pk)";
+
+struct Expression {
+    text: Option<&'static str>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Expression {
+    fn of(condition: WriteCondition) -> Self {
+        let plain = |text| Self { text, values: None };
+        match condition {
+            WriteCondition::Item(Condition::Any) => plain(None),
+            WriteCondition::Item(Condition::Exists) => plain(Some(EXISTS)),
+            WriteCondition::Item(Condition::Absent) | WriteCondition::VersionIs(Version::ABSENT) => plain(Some(ABSENT)),
+            WriteCondition::VersionIs(version) => {
+                let version = AttributeValue::N(version.number().to_string());
+                Self {
+                    text: Some("cloakroom_version = :version"),
+                    values: Some(HashMap::from([(":version".to_owned(), version)])),
+                }
+            }
+        }
+    }
+}
+
+/// Why a transaction was cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// A condition failed.
+    Lost(Conflict),
+    /// It would be refused again.
+    Refused,
+    /// Another transaction, or too many requests.
+    Busy,
+    /// For a reason that is not known here.
+    Unknown,
+}
+
+impl Cancelled {
+    /// Reads the reasons, which stand in the order of the writes.
+    ///
+    /// If there are several:
+    /// - A lost condition wins. The attempt is over then: to repeat it cannot help, and the next one reads
+    ///   everything anew. The first one counts, so the state and the record win over a handler's item; that
+    ///   item was judged by a handler that saw an old state.
+    /// - A reason that is not known comes next, since what it means for the effect is not known either.
+    /// - A reason that lasts wins over one that passes: to wait for the latter would be in vain.
+    pub(crate) fn read<'a>(codes: impl IntoIterator<Item = Option<&'a str>>, writes: &[Write]) -> Self {
+        let reasons: Vec<Reason> = codes.into_iter().map(Reason::of).collect();
+        if let Some(number) = reasons.iter().position(|reason| *reason == Reason::Lost) {
+            return Self::Lost(placement::conflict(number, writes));
+        }
+        if reasons.contains(&Reason::Unknown) {
+            Self::Unknown
+        } else if reasons.contains(&Reason::Refused) {
+            Self::Refused
+        } else if reasons.contains(&Reason::Busy) {
+            Self::Busy
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    None,
+    Lost,
+    Refused,
+    Busy,
+    Unknown,
+}
+
+impl Reason {
+    fn of(code: Option<&str>) -> Self {
+        match code {
+            None | Some("None") => Self::None,
+            Some("ConditionalCheckFailed") => Self::Lost,
+            Some("ItemCollectionSizeLimitExceeded" | "ValidationError") => Self::Refused,
+            Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => Self::Busy,
+            Some(_) => Self::Unknown,
+        }
+    }
+}
+
+/// The reasons in words, each with the item that it is about.
+pub(crate) fn told(reasons: &[CancellationReason], writes: &[Write]) -> String {
+    let told = writes.iter().zip(reasons).filter(|(_, reason)| Reason::of(reason.code()) != Reason::None);
+    let told = told.map(|(write, reason)| {
+        let code = reason.code().unwrap_or_default();
+        format!("`{}`: {code}: {}", write.sort_key, reason.message().unwrap_or("without a message"))
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { "cancelled without a reason".to_owned() } else { told.join("; ") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! What is left when answers are lost, and when others are at work.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloakroom::{
+    Claim, Commit, Committed, Conflict, Item, MessageId, Partition, PartitionStore, PortError, QueueMessage, Record,
+    RecordKey, StateWrite, Version,
+};
+use cloakroom_local::Faults;
+
+use crate::World;
+
+const ALL_LOST: Faults = Faults { lost_responses: 1.0, ..NONE };
+
+const NONE: Faults = Faults {
+    throttled: 0.0,
+    transaction_conflicts: 0.0,
+    server_errors: 0.0,
+    lost_responses: 0.0,
+    duplicate_deliveries: 0.0,
+    late_deliveries: 0.0,
+    late_delivery_ms_max: 0,
+    seed: 7,
+};
+
+async fn commit(store: &dyn PartitionStore, token: &str) -> Result<Committed, PortError> {
+    let (partition, message) = (Partition::from("p"), MessageId::from("m"));
+    let key = RecordKey { partition: &partition, endpoint: "orders", message: &message };
+    let (state, record) = (StateWrite::Put(Item::default()), Record::default());
+    store.commit(Commit { key, expected: Version::ABSENT, state: &state, record: &record, items: &[], token }).await
+}
+
+async fn version(store: &dyn PartitionStore) -> u64 {
+    store.read_state(&"p".into(), "orders").await.unwrap().version.number()
+}
+
+#[tokio::test]
+async fn a_payload_whose_answer_is_lost_was_sent_once() {
+    let world = World::with_queues(&[]).await;
+    let payloads = world.aws.ports().payloads;
+    let claims: Vec<Claim> = (0..6).map(Claim::from_random).collect();
+    world.local.set_faults(ALL_LOST).unwrap();
+    let before = world.local.usage();
+    for claim in &claims {
+        let error = payloads.check_in(claim, Bytes::from_static(b"{}")).await.unwrap_err();
+        assert!(error.may_have_happened() && error.may_be_repeated(), "{error}");
+    }
+    assert_eq!(world.local.usage().since(&before).s3.requests["PutObject"], 6, "one request for each claim");
+    world.local.set_faults(NONE).unwrap();
+    for claim in &claims {
+        assert!(payloads.read(claim).await.unwrap().is_some(), "it had happened, indeed");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
+    let world = World::with_queues(&[]).await;
+    let store = world.aws.ports().store;
+    world.local.set_faults(ALL_LOST).unwrap();
+    let before = world.local.usage();
+    let error = commit(&*store, "token").await.unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+    assert_eq!(world.local.usage().since(&before).dynamodb.requests["TransactWriteItems"], 1);
+    world.local.set_faults(NONE).unwrap();
+    assert_eq!(version(&*store).await, 1);
+    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied, "the token is remembered");
+    assert_eq!(commit(&*store, "other").await.unwrap(), Committed::Conflict(Conflict::Overtaken));
+    assert_eq!(version(&*store).await, 1);
+}
+
+#[tokio::test]
+async fn a_transaction_conflict_is_no_lost_condition() {
+    let world = World::with_queues(&[]).await;
+    let store = world.aws.ports().store;
+    world.local.set_faults(Faults { transaction_conflicts: 1.0, ..NONE }).unwrap();
+    let error = commit(&*store, "token").await.unwrap_err();
+    assert!(!error.may_have_happened() && error.may_be_repeated(), "{error}");
+    assert!(error.to_string().contains("TransactionConflict"), "{error}");
+    world.local.set_faults(NONE).unwrap();
+    assert_eq!(version(&*store).await, 0);
+    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied);
+}
+
+#[tokio::test]
+async fn throttled_calls_have_no_effect_where_they_are_sent_once() {
+    let world = World::with_queues(&["stock"]).await;
+    let ports = world.aws.ports();
+    let queue = ports.queues.open("stock").await.unwrap();
+    world.local.set_faults(Faults { throttled: 1.0, ..NONE }).unwrap();
+    let message = QueueMessage { body: "{}".to_owned(), ..QueueMessage::default() };
+    for error in [
+        commit(&*ports.store, "token").await.unwrap_err(),
+        ports.payloads.check_in(&Claim::from_random(1), Bytes::new()).await.unwrap_err(),
+        queue.send(vec![message]).await.remove(0).unwrap_err(),
+    ] {
+        assert!(!error.may_have_happened() && error.may_be_repeated(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn messages_whose_answer_is_lost_were_sent_once() {
+    let world = World::with_queues(&["stock"]).await;
+    let queue = world.aws.ports().queues.open("stock").await.unwrap();
+    let message = QueueMessage { body: "{}".to_owned(), ..QueueMessage::default() };
+    world.local.set_faults(ALL_LOST).unwrap();
+    let answers = queue.send(vec![message; 3]).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(PortError::may_have_happened)), "{answers:?}");
+    world.local.set_faults(NONE).unwrap();
+    let received = queue.receive(10, Duration::ZERO, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(received.len(), 3, "one of each");
+}
+
+#[tokio::test]
+async fn idempotent_calls_outlive_an_answer_that_is_lost() {
+    let world = World::with_queues(&[]).await;
+    let ports = world.aws.ports();
+    commit(&*ports.store, "token").await.unwrap();
+    let (partition, message) = (Partition::from("p"), MessageId::from("m"));
+    let key = RecordKey { partition: &partition, endpoint: "orders", message: &message };
+    // Half of the answers are lost; three tries in a row hardly ever.
+    world.local.set_faults(Faults { lost_responses: 0.2, ..NONE }).unwrap();
+    for _ in 0..10 {
+        ports.store.clear(key).await.unwrap();
+        ports.payloads.put_entry("orders", &message).await.unwrap();
+    }
+    world.local.set_faults(NONE).unwrap();
+    assert_eq!(ports.store.read_record(key).await.unwrap(), None);
+    assert!(ports.payloads.has_entry("orders", &message).await.unwrap());
+}

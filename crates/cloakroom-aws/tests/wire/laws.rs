@@ -1,0 +1,26 @@
+//! The laws of the ports, on the wire.
+
+use cloakroom::{Queues as _, conformance};
+use cloakroom_aws::{SqsQueues, TokioClock};
+
+use crate::World;
+
+#[tokio::test]
+async fn partitions_obey_the_laws() {
+    let world = World::with_queues(&[]).await;
+    conformance::partition_store(&*world.aws.ports().store, "wire").await;
+}
+
+#[tokio::test]
+async fn payloads_obey_the_laws() {
+    let world = World::with_queues(&[]).await;
+    conformance::payload_store(&*world.aws.ports().payloads, "wire").await;
+}
+
+#[tokio::test]
+async fn queues_obey_the_laws() {
+    let world = World::with_queues(&["laws"]).await;
+    let queues = SqsQueues::new(world.sqs.clone(), Default::default()).unwrap();
+    let queue = queues.open("laws").await.unwrap();
+    conformance::queue(&*queue, &TokioClock, "wire").await;
+}

@@ -1,0 +1,167 @@
+//! Provisioning: from nothing, again, at once, and on what others have made.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+};
+use aws_sdk_s3::types::{
+    BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use cloakroom::PortError;
+use cloakroom_aws::ProvisioningSettings;
+
+use crate::World;
+
+const QUEUES: &[&str] = &["orders", "audit.fifo"];
+
+fn lines(plan: &cloakroom_aws::Plan) -> Vec<String> {
+    plan.to_string().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn everything_is_made_once() {
+    let world = World::empty().await;
+    let provisioning = world.provisioning(QUEUES);
+    let plan = provisioning.plan().await.unwrap();
+    assert_eq!(
+        lines(&plan),
+        [
+            "create table `things`",
+            "turn time to live on for table `things`",
+            "create bucket `coats`",
+            "block public access to bucket `coats`",
+            "let the objects of bucket `coats` expire after 45 days",
+            "create queue `orders-dead`",
+            "create queue `orders`",
+            "create queue `audit-dead.fifo`",
+            "create queue `audit.fifo`",
+        ]
+    );
+    assert_eq!(provisioning.apply().await.unwrap(), plan);
+    assert!(provisioning.plan().await.unwrap().is_empty());
+    let before = world.local.usage();
+    assert!(provisioning.apply().await.unwrap().is_empty());
+    let used = world.local.usage().since(&before);
+    let requests = [used.dynamodb.requests, used.s3.requests, used.sqs.requests];
+    let mut names = requests.iter().flat_map(|requests| requests.keys());
+    assert!(names.all(|name| ["Describe", "Get", "Head"].iter().any(|read| name.starts_with(read))), "{requests:?}");
+}
+
+#[tokio::test]
+async fn two_at_once_do_not_disturb_each_other() {
+    let world = World::empty().await;
+    let (one, other) = (world.provisioning(QUEUES), world.provisioning(QUEUES));
+    let (made, made_too) = futures::join!(one.apply(), other.apply());
+    let made = made.unwrap().changes.len() + made_too.unwrap().changes.len();
+    assert!(made >= 9, "{made} changes were made");
+    assert!(one.plan().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn queues_are_as_they_are_wanted() {
+    let world = World::with_queues(QUEUES).await;
+    let url = world.sqs.get_queue_url().queue_name("audit.fifo").send().await.unwrap().queue_url.unwrap();
+    let get = world.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+    let attributes = get.send().await.unwrap().attributes.unwrap();
+    assert_eq!(attributes[&QueueAttributeName::MessageRetentionPeriod], "345600");
+    assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], "30");
+    assert_eq!(attributes[&QueueAttributeName::FifoQueue], "true");
+    let redrive = &attributes[&QueueAttributeName::RedrivePolicy];
+    assert!(redrive.contains(":audit-dead.fifo\"") && redrive.contains("\"maxReceiveCount\":16"), "{redrive}");
+}
+
+#[tokio::test]
+async fn a_queue_with_other_attributes_is_changed() {
+    let world = World::with_queues(QUEUES).await;
+    let queues = vec!["orders".to_owned()];
+    let settings =
+        ProvisioningSettings { queues, visibility_s: 60, receives_max: 20, ..ProvisioningSettings::default() };
+    let provisioning = world.provisioning_of(settings);
+    assert_eq!(
+        lines(&provisioning.apply().await.unwrap()),
+        [
+            "set queue `orders-dead`: VisibilityTimeout from 30 to 60",
+            "set queue `orders`: RedrivePolicy from `orders-dead` after 16 receives to `orders-dead` after 20 receives, \
+         VisibilityTimeout from 30 to 60",
+        ]
+    );
+    assert!(provisioning.plan().await.unwrap().is_empty());
+}
+
+/// Demands that neither a plan can be made nor anything is applied, for a reason that has `text` in it.
+async fn must_be_refused(world: &World, text: &str) {
+    let provisioning = world.provisioning(&[]);
+    let errors: [PortError; 2] = [provisioning.plan().await.unwrap_err(), provisioning.apply().await.unwrap_err()];
+    for error in errors {
+        assert!(!error.may_be_repeated() && error.to_string().contains(text), "{error}");
+    }
+}
+
+async fn make_table(world: &World, keys: &[&str]) {
+    let mut create = world.dynamodb.create_table().table_name("things").billing_mode(BillingMode::PayPerRequest);
+    for (name, role) in keys.iter().zip([KeyType::Hash, KeyType::Range]) {
+        let definition = AttributeDefinition::builder().attribute_name(*name).attribute_type(ScalarAttributeType::S);
+        let key = KeySchemaElement::builder().attribute_name(*name).key_type(role);
+        create = create.attribute_definitions(definition.build().unwrap()).key_schema(key.build().unwrap());
+    }
+    create.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_with_other_keys_is_refused() {
+    for keys in [&["id"][..], &["sk", "pk"], &["pk"]] {
+        let world = World::empty().await;
+        make_table(&world, keys).await;
+        must_be_refused(&world, &format!("other keys ({})", keys.join(", "))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_ours_without_expiry_is_completed() {
+    let world = World::empty().await;
+    make_table(&world, &["pk", "sk"]).await;
+    let made = world.provisioning(&[]).apply().await.unwrap();
+    assert_eq!(lines(&made)[0], "turn time to live on for table `things`");
+}
+
+#[tokio::test]
+async fn a_table_that_expires_by_another_attribute_is_refused() {
+    let world = World::empty().await;
+    make_table(&world, &["pk", "sk"]).await;
+    let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("gone_at").build().unwrap();
+    let update = world.dynamodb.update_time_to_live().table_name("things").time_to_live_specification(expiry);
+    update.send().await.unwrap();
+    must_be_refused(&world, "`gone_at`").await;
+}
+
+#[tokio::test]
+async fn a_bucket_with_objects_of_others_is_refused() {
+    let world = World::empty().await;
+    world.s3.create_bucket().bucket("coats").send().await.unwrap();
+    world.s3.put_object().bucket("coats").key("photos/1.jpg").send().await.unwrap();
+    must_be_refused(&world, "object `photos/1.jpg`").await;
+}
+
+async fn put_rule(world: &World, id: &str, days: i32) {
+    let rule = LifecycleRule::builder()
+        .id(id)
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix("x").build())
+        .expiration(LifecycleExpiration::builder().days(days).build());
+    let rules = BucketLifecycleConfiguration::builder().rules(rule.build().unwrap()).build().unwrap();
+    let put = world.s3.put_bucket_lifecycle_configuration().bucket("coats").lifecycle_configuration(rules);
+    put.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn rules_of_others_stay_unless_they_lose_messages() {
+    let world = World::empty().await;
+    world.s3.create_bucket().bucket("coats").send().await.unwrap();
+    put_rule(&world, "others", 90).await;
+    world.provisioning(&[]).apply().await.unwrap();
+    let rules = world.s3.get_bucket_lifecycle_configuration().bucket("coats").send().await.unwrap().rules.unwrap();
+    let ids: Vec<_> = rules.iter().map(|rule| rule.id().unwrap()).collect();
+    assert_eq!(ids, ["others", "cloakroom"]);
+    put_rule(&world, "hasty", 44).await;
+    must_be_refused(&world, "`hasty`").await;
+}

@@ -1,0 +1,106 @@
+//! Whether the HTTP client below the SDK repeats requests of its own accord.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use cloakroom::{Claim, PayloadStore as _};
+use cloakroom_aws::S3Payloads;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::s3;
+
+/// A server that answers all requests but one, after which it closes the connection without a word.
+struct Silent {
+    requests: AtomicUsize,
+    /// The number of the request that it does not answer.
+    silent: usize,
+}
+
+impl Silent {
+    async fn start(silent: usize) -> (Arc<Self>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Arc::new(Self { requests: AtomicUsize::new(0), silent });
+        let serving = Arc::clone(&server);
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&serving).serve(connection));
+            }
+        });
+        (server, url)
+    }
+
+    async fn serve(self: Arc<Self>, mut connection: TcpStream) {
+        let mut unread = Vec::new();
+        while read_request(&mut connection, &mut unread).await {
+            if self.requests.fetch_add(1, Ordering::SeqCst) == self.silent {
+                return;
+            }
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Reads one whole request; false if the client has closed the connection.
+async fn read_request(connection: &mut TcpStream, unread: &mut Vec<u8>) -> bool {
+    loop {
+        if let Some(end) = end_of_request(unread) {
+            unread.drain(..end);
+            return true;
+        }
+        if connection.read_buf(unread).await.unwrap_or(0) == 0 {
+            return false;
+        }
+    }
+}
+
+fn end_of_request(bytes: &[u8]) -> Option<usize> {
+    let head_end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..head_end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or("0", str::trim);
+    Some(head_end + length.parse::<usize>().unwrap()).filter(|end| *end <= bytes.len())
+}
+
+#[tokio::test]
+async fn a_request_on_a_kept_connection_that_breaks_is_not_sent_again() {
+    // The first request goes over a new connection, the second one over the same: it is that case in which
+    // clients like to try again.
+    for silent in [0, 1, 2] {
+        let (server, url) = Silent::start(silent).await;
+        let payloads = S3Payloads::new(s3(&url), "coats");
+        for number in 0..silent {
+            payloads.check_in(&Claim::from_random(number as u128), Bytes::from_static(b"{}")).await.unwrap();
+        }
+        let error = payloads.check_in(&Claim::from_random(9), Bytes::from_static(b"{}")).await.unwrap_err();
+        assert!(error.may_have_happened() && error.may_be_repeated(), "{error}");
+        assert_eq!(server.requests(), silent + 1, "one request for each call");
+    }
+}
+
+#[tokio::test]
+async fn the_sdk_sends_other_writes_again() {
+    // The counterpart: the same break is repaired unseen where that is harmless, so the test above can fail.
+    let (server, url) = Silent::start(0).await;
+    S3Payloads::new(s3(&url), "coats").delete(&Claim::from_random(1)).await.unwrap();
+    assert_eq!(server.requests(), 2);
+}
+
+#[tokio::test]
+async fn nobody_listening_means_without_effect() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let payloads = S3Payloads::new(s3(&url), "coats");
+    let error = payloads.check_in(&Claim::from_random(1), Bytes::new()).await.unwrap_err();
+    assert!(!error.may_have_happened() && error.may_be_repeated(), "{error}");
+}

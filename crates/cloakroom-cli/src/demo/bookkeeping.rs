@@ -1,0 +1,81 @@
+//! Reads the books from where they are stored.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde::de::DeserializeOwned;
+
+use super::audit::Books;
+use crate::{
+    shop::Service,
+    site::{Clients, Failure, Site},
+};
+
+/// Reads every item of the table, every key of the bucket and the depth of every queue.
+pub(crate) async fn read(clients: &Clients, site: &Site) -> Result<Books, Failure> {
+    let mut books = Books::default();
+    read_table(clients, site, &mut books).await?;
+    read_bucket(clients, site, &mut books).await?;
+    for service in Service::ALL {
+        for queue in [service.name().to_owned(), format!("{}-dead", service.name())] {
+            let depth = depth(clients, &queue).await?;
+            books.messages.insert(queue, depth);
+        }
+    }
+    Ok(books)
+}
+
+async fn read_table(clients: &Clients, site: &Site, books: &mut Books) -> Result<(), Failure> {
+    let mut pages =
+        clients.dynamodb.scan().table_name(&site.table).consistent_read(true).into_paginator().items().send();
+    while let Some(item) = pages.next().await {
+        let item = item.map_err(Failure::aws("reading the table"))?;
+        let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned();
+        let (Some(partition), Some(sort_key)) = (text("pk"), text("sk")) else { continue };
+        let (_, id) = partition.split_once('#').unwrap_or(("", &partition));
+        let id = id.to_owned();
+        let version = item.get("cloakroom_version").and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
+        books.commits += version.unwrap_or(0);
+        match sort_key.as_str() {
+            "state#orders" => drop(books.orders.insert(id, state(&partition, item)?)),
+            "state#stock" => drop(books.stock.insert(id, state(&partition, item)?)),
+            "state#billing" => drop(books.accounts.insert(id, state(&partition, item)?)),
+            _ => books.records.push(sort_key),
+        }
+    }
+    Ok(())
+}
+
+fn state<S: DeserializeOwned>(
+    partition: &str,
+    item: std::collections::HashMap<String, AttributeValue>,
+) -> Result<S, Failure> {
+    let item =
+        cloakroom_aws::item_from_sdk(item).map_err(|error| Failure::new(format!("reading `{partition}`: {error}")))?;
+    serde_dynamo::from_item(item).map_err(|error| Failure::new(format!("reading `{partition}`: {error}")))
+}
+
+/// Payloads have their claim for a key; keys of dedupe entries have a `/` in them.
+async fn read_bucket(clients: &Clients, site: &Site, books: &mut Books) -> Result<(), Failure> {
+    let mut pages = clients.s3.list_objects_v2().bucket(&site.bucket).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(Failure::aws("listing the bucket"))?;
+        let is_payload = |object: &&aws_sdk_s3::types::Object| object.key().is_some_and(|key| !key.contains('/'));
+        books.payloads += page.contents().iter().filter(is_payload).count() as u64;
+    }
+    Ok(())
+}
+
+/// How many messages a queue holds: visible, delayed and in flight.
+pub(crate) async fn depth(clients: &Clients, queue: &str) -> Result<u64, Failure> {
+    let url = clients.sqs.get_queue_url().queue_name(queue).send().await.map_err(Failure::aws("finding a queue"))?;
+    let wanted = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let ask =
+        clients.sqs.get_queue_attributes().set_queue_url(url.queue_url).set_attribute_names(Some(wanted.to_vec()));
+    let answer = ask.send().await.map_err(Failure::aws("asking a queue for its depth"))?;
+    let attributes = answer.attributes.unwrap_or_default();
+    Ok(wanted.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
+}

@@ -1,0 +1,89 @@
+//! What Cloakroom replaces: a consumer that receives, updates, sends and deletes. It runs the same handlers
+//! through the same faults to the same audit, which has to find it out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
+    Record, RecordKey, StateRead, Version,
+};
+
+/// Ports without any of the protections: whatever is asked for a proof of processing knows nothing.
+pub(crate) fn naive(ports: Ports) -> Ports {
+    Ports {
+        store: Arc::new(NaiveStore(Arc::clone(&ports.store))),
+        payloads: Arc::new(NaivePayloads(Arc::clone(&ports.payloads))),
+        ..ports
+    }
+}
+
+/// Writes the state, whatever it has become meanwhile, and keeps no record.
+#[derive(Debug)]
+struct NaiveStore(Arc<dyn PartitionStore>);
+
+#[async_trait]
+impl PartitionStore for NaiveStore {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        self.0.read_state(partition, endpoint).await
+    }
+
+    async fn read_record(&self, _: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        Ok(None)
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        // A last write that wins, out of one that checks: on whatever version there is now.
+        let mut expected: Version = commit.expected;
+        loop {
+            // Another version is another commit, with a token of its own.
+            let token: String = format!("{expected}-{}", commit.token).chars().take(36).collect();
+            match self.0.commit(Commit { expected, token: &token, ..commit }).await? {
+                Committed::Conflict(_) => {
+                    self.0.clear(commit.key).await?;
+                    expected = self.0.read_state(commit.key.partition, commit.key.endpoint).await?.version;
+                }
+                done => {
+                    self.0.clear(commit.key).await?;
+                    return Ok(done);
+                }
+            }
+        }
+    }
+
+    async fn store_claims(&self, _: RecordKey<'_>, _: &Record) -> Result<ClaimsStored, PortError> {
+        Ok(ClaimsStored::Stored)
+    }
+
+    async fn clear(&self, _: RecordKey<'_>) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// Keeps what is sent, and proves nothing by it.
+#[derive(Debug)]
+struct NaivePayloads(Arc<dyn PayloadStore>);
+
+#[async_trait]
+impl PayloadStore for NaivePayloads {
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        self.0.check_in(claim, payload).await
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        self.0.read(claim).await
+    }
+
+    async fn delete(&self, _: &Claim) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    async fn has_entry(&self, _: &str, _: &MessageId) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    async fn put_entry(&self, _: &str, _: &MessageId) -> Result<(), PortError> {
+        Ok(())
+    }
+}

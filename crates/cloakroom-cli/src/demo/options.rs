@@ -1,0 +1,163 @@
+//! What can be tuned.
+
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Parser;
+use cloakroom::{EndpointSettings, WorkerSettings, protocol::CheckIn};
+use cloakroom_local::Faults;
+
+use super::staff::Trouble;
+use crate::{
+    input::{self, Input},
+    sample,
+    site::Failure,
+};
+
+/// Options of the demonstration.
+#[derive(Clone, Debug, Parser)]
+pub(crate) struct Options {
+    /// How many orders to take; by default 1,000 of the sample, or all of the input
+    #[arg(long)]
+    pub(crate) orders: Option<usize>,
+    /// Read orders as JSON lines from this file, or from standard input (-)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Keep everything in this folder, and go on from what is there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Workers of each service
+    #[arg(long, default_value_t = 2)]
+    pub(crate) workers: usize,
+    /// Messages that a worker holds at a time
+    #[arg(long, default_value_t = 48)]
+    pub(crate) in_flight: usize,
+    /// Run every worker as a process of its own, and kill it with SIGKILL
+    #[arg(long)]
+    pub(crate) processes: bool,
+    /// Make no trouble at all
+    #[arg(long)]
+    pub(crate) calm: bool,
+    /// Share of requests that meet a fault of each kind: throttling, transaction conflicts, 5xx, lost answers
+    #[arg(long, default_value_t = 0.01, value_name = "RATE")]
+    pub(crate) faults: f64,
+    /// Share of messages that are delivered twice
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    pub(crate) duplicates: f64,
+    /// Share of messages that are delivered late, out of order
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    pub(crate) late: f64,
+    /// Milliseconds between two crashes of a worker, on average; 0 for none
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    pub(crate) crash_every_ms: u64,
+    /// Where the trouble begins: the same seed draws the same random numbers
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// When payloads are checked in
+    #[arg(long, value_enum, default_value_t = Timing::BeforeCommit)]
+    pub(crate) check_in: Timing,
+    /// Replace Cloakroom by a naive consumer, for comparison: receive, update, send, delete
+    #[arg(long)]
+    pub(crate) naive: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// See [`CheckIn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Timing {
+    BeforeCommit,
+    AfterCommit,
+}
+
+const ORDERS: usize = 1_000;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::parse_from(["demo"])
+    }
+}
+
+impl Options {
+    pub(crate) fn validate(&self) -> Result<(), Failure> {
+        if !(1..=64).contains(&self.workers) {
+            return Err(Failure::new(format!("`--workers` is {}; it must be from 1 to 64", self.workers)));
+        }
+        for (option, rate) in [("faults", self.faults), ("duplicates", self.duplicates), ("late", self.late)] {
+            if !(0.0..=0.5).contains(&rate) {
+                return Err(Failure::new(format!("`--{option}` is {rate}; it must be from 0 to 0.5")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The orders to place.
+    pub(crate) fn input(&self) -> Result<Input, Failure> {
+        let all = self.orders.unwrap_or(usize::MAX);
+        let input = match &self.input {
+            None => input::read(sample::ORDERS.as_bytes(), self.orders.unwrap_or(ORDERS)),
+            Some(path) if path.as_os_str() == "-" => input::read(io::stdin().lock(), all),
+            Some(path) => File::open(path).and_then(|file| input::read(BufReader::new(file), all)),
+        };
+        let name = self.input.as_ref().map_or("the sample".into(), |path| path.to_string_lossy());
+        let input = input.map_err(|error| Failure::new(format!("reading orders from {name} failed: {error}")))?;
+        if self.input.is_none() && self.orders.is_some_and(|wanted| wanted > input.orders.len()) {
+            let have = input.orders.len();
+            return Err(Failure::new(format!("the sample has {have} orders; more come with `--input`")));
+        }
+        if input.orders.is_empty() {
+            return Err(Failure::new(format!("no order in {name}")));
+        }
+        Ok(input)
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        if self.calm {
+            return Faults::default();
+        }
+        Faults {
+            throttled: self.faults,
+            transaction_conflicts: self.faults,
+            server_errors: self.faults,
+            lost_responses: self.faults,
+            duplicate_deliveries: self.duplicates,
+            late_deliveries: self.late,
+            late_delivery_ms_max: 1_000,
+            seed: self.seed,
+        }
+    }
+
+    pub(crate) fn trouble(&self) -> Trouble {
+        let every_ms = if self.calm { 0 } else { self.crash_every_ms };
+        Trouble::new(self.seed, Duration::from_millis(every_ms))
+    }
+
+    /// After this time without any change the demonstration gives up.
+    pub(crate) const fn patience(&self) -> Duration {
+        Duration::from_secs(90)
+    }
+
+    pub(crate) fn endpoint_settings(&self) -> EndpointSettings {
+        let check_in = match self.check_in {
+            Timing::BeforeCommit => CheckIn::BeforeCommit,
+            Timing::AfterCommit => CheckIn::AfterCommit,
+        };
+        EndpointSettings { check_in, ..EndpointSettings::default() }
+    }
+
+    /// Short leases and pauses: after a crash somebody else goes on soon.
+    pub(crate) fn worker_settings(&self) -> WorkerSettings {
+        WorkerSettings {
+            in_flight_max: self.in_flight,
+            receive_wait_ms: 2_000,
+            visibility_ms: 3_000,
+            retry: cloakroom::Backoff { first_ms: 1_000, max_ms: 5_000 },
+            ..WorkerSettings::default()
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What the demonstration prints at its end.
+
+use std::fmt;
+
+use cloakroom::Counts;
+use cloakroom_local::Usage;
+use serde::{Deserialize, Serialize};
+
+use super::{Options, audit::Verdict, staff::Events};
+use crate::{input::Input, site::Failure};
+
+/// The list prices; the only place with prices in it.
+const PRICES: &str = include_str!("../../data/prices.json");
+
+/// Dollars a piece.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prices {
+    region: String,
+    dynamodb_write_unit: f64,
+    dynamodb_read_unit: f64,
+    s3_put_class: f64,
+    s3_get_class: f64,
+    sqs_request: f64,
+}
+
+/// The whole outcome.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) orders: usize,
+    pub(crate) lines_skipped: usize,
+    pub(crate) verdict: Verdict,
+    /// Messages that were committed in this run.
+    pub(crate) messages: u64,
+    /// Of worker processes that were killed, up to the last tenth of a second is missing.
+    pub(crate) events: Counts,
+    pub(crate) crashes: u64,
+    pub(crate) seconds: f64,
+    pub(crate) messages_per_second: f64,
+    pub(crate) per_message: PerMessage,
+    pub(crate) peak_memory_mb: Option<u64>,
+    /// All requests and units of the run.
+    pub(crate) usage: Usage,
+    pub(crate) naive: bool,
+}
+
+/// Everything divided by the messages; retries, duplicates and lost races included.
+#[derive(Debug, Serialize)]
+pub(crate) struct PerMessage {
+    pub(crate) dynamodb_requests: f64,
+    pub(crate) s3_requests: f64,
+    pub(crate) sqs_requests: f64,
+    pub(crate) write_units: f64,
+    pub(crate) read_units: f64,
+    pub(crate) dollars_per_million: f64,
+    pub(crate) price_region: String,
+}
+
+impl Report {
+    pub(crate) fn new(
+        options: &Options,
+        input: &Input,
+        events: &Events,
+        usage: &Usage,
+        messages: u64,
+        seconds: f64,
+        verdict: Verdict,
+    ) -> Result<Self, Failure> {
+        let prices: Prices = serde_json::from_str(PRICES)
+            .map_err(|error| Failure::new(format!("the price file cannot be read: {error}")))?;
+        Ok(Self {
+            orders: input.orders.len(),
+            lines_skipped: input.bad.len(),
+            verdict,
+            messages,
+            events: events.counts,
+            crashes: events.crashes,
+            seconds,
+            messages_per_second: messages as f64 / seconds,
+            per_message: PerMessage::new(usage, messages, prices),
+            peak_memory_mb: peak_memory_mb(),
+            usage: usage.clone(),
+            naive: options.naive,
+        })
+    }
+
+    pub(crate) fn json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
+
+impl PerMessage {
+    fn new(usage: &Usage, messages: u64, prices: Prices) -> Self {
+        // Looking at the depth of queues is the demonstration's own curiosity, not a message's cost.
+        let looks = |operation: &str| usage.sqs.requests.get(operation).copied().unwrap_or(0);
+        let sqs = usage.sqs.billed_requests.saturating_sub(looks("GetQueueAttributes") + looks("GetQueueUrl"));
+        let dollars = usage.dynamodb.units.write * prices.dynamodb_write_unit
+            + usage.dynamodb.units.read * prices.dynamodb_read_unit
+            + usage.s3.put_class as f64 * prices.s3_put_class
+            + usage.s3.get_class as f64 * prices.s3_get_class
+            + sqs as f64 * prices.sqs_request;
+        let each = |total: f64| total / messages.max(1) as f64;
+        Self {
+            dynamodb_requests: each(usage.dynamodb.requests.values().sum::<u64>() as f64),
+            s3_requests: each(usage.s3.requests.values().sum::<u64>() as f64),
+            sqs_requests: each(sqs as f64),
+            write_units: each(usage.dynamodb.units.write),
+            read_units: each(usage.dynamodb.units.read),
+            dollars_per_million: each(dollars) * 1e6,
+            price_region: prices.region,
+        }
+    }
+}
+
+/// The most memory that this process ever held, where the system tells.
+fn peak_memory_mb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kb| kb / 1024)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { shipped, cancelled, lost, doubled, orphan_payloads, records_left, messages_parked, .. } =
+            self.verdict;
+        let Counts { duplicate, conflict, resumed, unknown_commit, handled, .. } = self.events;
+        let each = &self.per_message;
+        let mut row = |name: &str, value: String| writeln!(f, "  {name:<44}{value:>14}");
+        row("orders", self.orders.to_string())?;
+        row("  shipped / cancelled", format!("{shipped} / {cancelled}"))?;
+        row("  lost / doubled", format!("{lost} / {doubled}"))?;
+        row("outbox records left / messages parked", format!("{records_left} / {messages_parked}"))?;
+        row("orphan payloads, left to expire", orphan_payloads.to_string())?;
+        row("messages processed", self.messages.to_string())?;
+        row("  handler runs", handled.to_string())?;
+        row("duplicates caught", duplicate.to_string())?;
+        row("commits lost to another / unknown", format!("{conflict} / {unknown_commit}"))?;
+        row("resumed after a crash", resumed.to_string())?;
+        row("workers crashed", self.crashes.to_string())?;
+        row("faults injected", self.faults().to_string())?;
+        row("requests per message: DynamoDB", format!("{:.2}", each.dynamodb_requests))?;
+        row("                      S3", format!("{:.2}", each.s3_requests))?;
+        row("                      SQS", format!("{:.2}", each.sqs_requests))?;
+        row("units per message: write / read", format!("{:.2} / {:.2}", each.write_units, each.read_units))?;
+        row(
+            &format!("dollars per million messages ({})", each.price_region),
+            format!("{:.2}", each.dollars_per_million),
+        )?;
+        row("messages per second", format!("{:.0}", self.messages_per_second))?;
+        if let Some(mb) = self.peak_memory_mb {
+            row("peak memory, all in one process", format!("{mb} MB"))?;
+        }
+        for finding in &self.verdict.findings {
+            writeln!(f, "! {finding}")?;
+        }
+        match self.verdict.balanced {
+            true => write!(f, "The books balance."),
+            false => write!(f, "The books do NOT balance."),
+        }
+    }
+}
+
+impl Report {
+    fn faults(&self) -> u64 {
+        let faults = &self.usage.faults;
+        faults.throttled
+            + faults.transaction_conflicts
+            + faults.server_errors
+            + faults.lost_responses
+            + faults.duplicate_deliveries
+            + faults.late_deliveries
+    }
+}

@@ -1,0 +1,141 @@
+//! Orders from JSON lines. A line that is no order is reported by its number, and the rest goes on.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead},
+};
+
+use crate::shop::orders::PlaceOrder;
+
+/// The longest line that is read; more is skipped without being held in memory.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// Ids and names become parts of keys.
+const NAME_BYTES_MAX: usize = 256;
+const QUANTITY_MAX: u64 = 1_000_000;
+const PRICE_CENTS_MAX: u64 = 100_000_000;
+
+/// A line that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct BadLine {
+    pub(crate) line: u64,
+    pub(crate) reason: String,
+}
+
+impl std::fmt::Display for BadLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+/// Orders, and what was no order.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    pub(crate) orders: Vec<PlaceOrder>,
+    pub(crate) bad: Vec<BadLine>,
+}
+
+/// Reads up to `orders_max` orders.
+pub(crate) fn read(mut lines: impl BufRead, orders_max: usize) -> io::Result<Input> {
+    let mut input = Input::default();
+    // Where each order id was first seen.
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut number = 0;
+    while input.orders.len() < orders_max {
+        let Some(line) = next_line(&mut lines)? else { break };
+        number += 1;
+        let order = line.and_then(|line| order(&line)).and_then(|order| match order {
+            Some(order) => match seen.insert(order.order.clone(), number) {
+                None => Ok(Some(order)),
+                Some(first) => {
+                    seen.insert(order.order.clone(), first);
+                    Err(format!("order `{}` is in line {first} already", order.order))
+                }
+            },
+            None => Ok(None),
+        });
+        match order {
+            Ok(order) => input.orders.extend(order),
+            Err(reason) => input.bad.push(BadLine { line: number, reason }),
+        }
+    }
+    Ok(input)
+}
+
+/// The next line; an error in its place if it is too long.
+fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, String>>> {
+    let mut line = Vec::new();
+    let read = io::Read::take(&mut *lines, LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') || (read as u64) < LINE_BYTES_MAX {
+        return Ok(Some(Ok(line)));
+    }
+    lines.skip_until(b'\n')?;
+    Ok(Some(Err(format!("longer than {LINE_BYTES_MAX} bytes"))))
+}
+
+/// The order of a line; none if it is blank.
+fn order(line: &[u8]) -> Result<Option<PlaceOrder>, String> {
+    if line.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let order: PlaceOrder = serde_json::from_slice(line).map_err(|error| format!("not an order: {error}"))?;
+    for (field, name) in [("order", &order.order), ("customer", &order.customer), ("sku", &order.sku)] {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            return Err(format!("`{field}` must have 1 to {NAME_BYTES_MAX} bytes, not {}", name.len()));
+        }
+    }
+    for (field, value, max) in
+        [("quantity", order.quantity, QUANTITY_MAX), ("unit_price_cents", order.unit_price_cents, PRICE_CENTS_MAX)]
+    {
+        if !(1..=max).contains(&value) {
+            return Err(format!("`{field}` must be from 1 to {max}, not {value}"));
+        }
+    }
+    Ok(Some(order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"order":"o-1","customer":"c","sku":"s","quantity":1,"unit_price_cents":5}"#;
+
+    fn bad(text: &str) -> Vec<BadLine> {
+        read(text.as_bytes(), 100).expect("reading from memory").bad
+    }
+
+    #[test]
+    fn bad_lines_are_named_and_the_rest_goes_on() {
+        let good_too = GOOD.replace("o-1", "o-2");
+        let text = format!("{GOOD}\n\nnonsense\n{}\n{GOOD}\n{good_too}", GOOD.replace(":1,", ":0,"));
+        let input = read(text.as_bytes(), 100).expect("reading from memory");
+        assert_eq!(input.orders.iter().map(|order| order.order.as_str()).collect::<Vec<_>>(), ["o-1", "o-2"]);
+        let lines: Vec<_> = input.bad.iter().map(|bad| bad.line).collect();
+        assert_eq!(lines, [3, 4, 5]);
+        assert_eq!(input.bad[1].reason, "`quantity` must be from 1 to 1000000, not 0");
+        assert_eq!(input.bad[2].to_string(), "line 5: order `o-1` is in line 1 already");
+    }
+
+    #[test]
+    fn an_endless_line_is_skipped() {
+        let text = format!("{}\n{GOOD}", "x".repeat(1_000_000));
+        let input = read(text.as_bytes(), 100).expect("reading from memory");
+        assert_eq!((input.orders.len(), input.bad.len()), (1, 1));
+        assert!(input.bad[0].reason.contains("65536"));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_and_unknown_fields_are_refused() {
+        let input = read(&b"\xff\xfe\n"[..], 100).expect("reading from memory");
+        assert_eq!(input.bad.len(), 1);
+        assert!(bad(&GOOD.replace("{", r#"{"surprise":1,"#))[0].reason.contains("surprise"));
+    }
+
+    #[test]
+    fn no_more_than_asked_for() {
+        let input = read(format!("{GOOD}\n{GOOD}\n").as_bytes(), 1).expect("reading from memory");
+        assert_eq!((input.orders.len(), input.bad.len()), (1, 0));
+    }
+}

@@ -1,0 +1,55 @@
+//! The orders that ship with the project: `data/orders.jsonl`, made by this very code.
+
+use crate::shop::orders::PlaceOrder;
+
+/// The sample, a JSON object a line.
+pub(crate) const ORDERS: &str = include_str!("../data/orders.jsonl");
+
+const SEED: u64 = 2026;
+const SKUS: u32 = 200;
+const CUSTOMERS: u32 = 1_500;
+
+/// Makes `count` orders: SKUs by Zipf's law, so that one of them is in every sixth order; customers evenly.
+pub(crate) fn orders(count: usize) -> Vec<PlaceOrder> {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let weights: Vec<f64> = (1..=SKUS).map(|rank| 1.0 / f64::from(rank)).collect();
+    let total: f64 = weights.iter().sum();
+    let sku = move |at: f64| {
+        let mut left = at * total;
+        weights.iter().position(|weight| {
+            left -= weight;
+            left <= 0.0
+        })
+    };
+    let order = |number: usize| {
+        let rank = sku(random.f64()).unwrap_or(0);
+        PlaceOrder {
+            order: format!("o-{:05}", number + 1),
+            customer: format!("c-{:04}", random.u32(0..CUSTOMERS)),
+            sku: format!("sku-{rank:03}"),
+            quantity: random.u64(1..=3),
+            unit_price_cents: random.u64(5..=200) * 100 - 1,
+        }
+    };
+    (0..count).map(order).collect()
+}
+
+/// Prints orders as JSON lines.
+pub(crate) fn print(count: usize) {
+    for order in orders(count) {
+        println!("{}", serde_json::to_string(&order).expect("strings and numbers are JSON"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_sample_is_what_its_generator_makes() {
+        let lines = super::ORDERS.lines().count();
+        assert!(lines >= 10_000, "{lines} orders");
+        let made = super::orders(lines).into_iter().map(|order| serde_json::to_string(&order).expect("JSON"));
+        for (line, made) in super::ORDERS.lines().zip(made) {
+            assert_eq!(line, made);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Orders: one entity an order. It asks for stock, then for money, and ends shipped or cancelled (out of stock, or unpaid).
+
+use cloakroom::{Endpoint, EndpointBuilder, Handled, HandlerError, Tx};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    billing::{ChargePayment, PaymentAccepted, PaymentRefused},
+    message,
+    stock::{ReleaseStock, ReserveStock, ShipStock, StockRefused, StockReserved},
+};
+
+/// What a customer wants: a line of the input, and the message that begins it all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlaceOrder {
+    pub(crate) order: String,
+    pub(crate) customer: String,
+    pub(crate) sku: String,
+    pub(crate) quantity: u64,
+    pub(crate) unit_price_cents: u64,
+}
+
+message!(PlaceOrder, "orders.place", "order", order);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    #[default]
+    Absent,
+    Placed,
+    Reserved,
+    /// The end: it was paid for.
+    Shipped,
+    /// The end: there was no stock.
+    OutOfStock,
+    /// The end: the payment was refused.
+    Unpaid,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) order: String,
+    pub(crate) customer: String,
+    pub(crate) sku: String,
+    pub(crate) quantity: u64,
+    pub(crate) amount_cents: u64,
+    pub(crate) state: Status,
+    /// How often it came to an end: once, if the books balance.
+    pub(crate) ended: u64,
+}
+
+pub(crate) fn endpoint() -> EndpointBuilder<Order> {
+    Endpoint::builder("orders")
+        .on(place)
+        .on(stock_reserved)
+        .on(stock_refused)
+        .on(payment_accepted)
+        .on(payment_refused)
+        .route::<ReserveStock>("stock")
+        .route::<ShipStock>("stock")
+        .route::<ReleaseStock>("stock")
+        .route::<ChargePayment>("billing")
+}
+
+async fn place(order: &mut Order, new: PlaceOrder, tx: &mut Tx) -> Handled {
+    if order.state != Status::Absent {
+        return Err(HandlerError::reject(format!("order `{}` was placed before, by another message", new.order)));
+    }
+    let PlaceOrder { order: id, customer, sku, quantity, unit_price_cents } = new;
+    let Some(amount_cents) = quantity.checked_mul(unit_price_cents) else {
+        return Err(HandlerError::reject(format!("order `{id}` costs more than can be counted")));
+    };
+    tx.send(ReserveStock { sku: sku.clone(), order: id.clone(), quantity });
+    *order = Order { order: id, customer, sku, quantity, amount_cents, state: Status::Placed, ended: 0 };
+    Ok(())
+}
+
+async fn stock_reserved(order: &mut Order, _: StockReserved, tx: &mut Tx) -> Handled {
+    order.state = Status::Reserved;
+    tx.send(ChargePayment {
+        customer: order.customer.clone(),
+        order: order.order.clone(),
+        amount_cents: order.amount_cents,
+    });
+    Ok(())
+}
+
+async fn stock_refused(order: &mut Order, _: StockRefused, _: &mut Tx) -> Handled {
+    order.end(Status::OutOfStock);
+    Ok(())
+}
+
+async fn payment_accepted(order: &mut Order, _: PaymentAccepted, tx: &mut Tx) -> Handled {
+    order.end(Status::Shipped);
+    tx.send(ShipStock { sku: order.sku.clone(), order: order.order.clone() });
+    Ok(())
+}
+
+/// The compensation: what was reserved is given back.
+async fn payment_refused(order: &mut Order, _: PaymentRefused, tx: &mut Tx) -> Handled {
+    order.end(Status::Unpaid);
+    tx.send(ReleaseStock { sku: order.sku.clone(), order: order.order.clone() });
+    Ok(())
+}
+
+impl Status {
+    /// How many messages it took to get here, each counted once.
+    pub(crate) const fn messages(self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            // place
+            Self::Placed => 1,
+            // place, reserve, reserved
+            Self::Reserved => 3,
+            // place, reserve, refused
+            Self::OutOfStock => 3,
+            // place, reserve, reserved, charge, accepted, ship; or refused, release
+            Self::Shipped | Self::Unpaid => 6,
+        }
+    }
+
+    /// Whether an order stays so.
+    pub(crate) const fn is_final(self) -> bool {
+        match self {
+            Self::Absent | Self::Placed | Self::Reserved => false,
+            Self::Shipped | Self::OutOfStock | Self::Unpaid => true,
+        }
+    }
+}
+
+impl Order {
+    fn end(&mut self, state: Status) {
+        self.state = state;
+        self.ended += 1;
+    }
+}
