@@ -74,6 +74,7 @@ pub trait Random: Send + Sync + fmt::Debug {
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
+    #[expect(clippy::disallowed_methods, reason = "this is the port")]
     fn bits(&self) -> u128 {
         // A version 4 UUID has six fixed bits; two of them make 128 that are all random.
         let (a, b) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());

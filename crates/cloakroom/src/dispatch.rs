@@ -54,6 +54,7 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
 pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), LimitError> {
     let claims = std::iter::repeat_with(|| Claim::from_random(0));
     record.with_claims(claims).messages.iter().try_for_each(|outgoing| {
+        limits.check_transaction(outgoing.envelope.partition.as_str(), [])?;
         let what = format!("message `{}` to queue `{}`", outgoing.envelope.kind, outgoing.queue);
         limits.check_message(&what, &queue_message(outgoing, true))
     })

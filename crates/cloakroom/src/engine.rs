@@ -128,9 +128,9 @@ impl<'a> Desk<'a> {
         RecordKey { partition: &self.envelope.partition, endpoint: &self.endpoint.name, message: &self.envelope.id }
     }
 
-    /// Whether nobody can have processed this message before, as far as the queue tells.
+    /// Whether nobody can have processed this message before, as far as can be told.
     fn is_first(&self) -> bool {
-        self.delivery.receive_count == 1 && !self.envelope.redispatch
+        self.delivery.receive_count == 1 && !self.envelope.redispatch && self.passes == 0
     }
 
     async fn read_state(&mut self) -> Result<Saw, Error> {

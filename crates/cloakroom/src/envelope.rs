@@ -121,9 +121,11 @@ impl Envelope {
         if envelope.cloakroomformat.is_none() && envelope.dataref.is_some() {
             return Err(EnvelopeError("`dataref` of a foreign producer cannot be followed; send `data`".to_owned()));
         }
-        let claim = envelope.dataref.as_ref().map(Claim::as_str);
-        if envelope.id.as_str().is_empty() || envelope.partition.as_str().is_empty() || claim == Some("") {
-            return Err(EnvelopeError("`id`, `partitionkey` and `dataref` must not be empty".to_owned()));
+        if envelope.id.as_str().is_empty() || envelope.partition.as_str().is_empty() {
+            return Err(EnvelopeError("`id` and `partitionkey` must not be empty".to_owned()));
+        }
+        if let Some(claim) = envelope.dataref.as_ref().filter(|claim| !claim.is_well_formed()) {
+            return Err(EnvelopeError(format!("`dataref` is `{claim}`, which is no claim")));
         }
         Ok(envelope)
     }

@@ -1,5 +1,15 @@
 //! Exactly-once message processing on DynamoDB, S3 and SQS.
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test that fails panics"))]
+//!
+//! An [`Endpoint`] has the handlers for one kind of entity. It processes a message in one transaction on the
+//! entity's partition: the new state, and beside it the messages to be sent. Whatever stops it, whoever receives the message
+//! again goes on from there; and a message that was processed is recognised for ever, because its payload is gone.
+//!
+//! - [`protocol`] is the order of steps, as a table and as the one function that everything follows.
+//! - [`Endpoint`], [`Tx`] and [`Worker`] are what a service is made of.
+//! - [`Ports`] are what it stands on: `cloakroom-aws` has them for AWS, [`memory`] for tests; [`conformance`] has the
+//!   laws that each has to pass.
+//! - [`docs`] tells what is promised ([guarantees](docs::guarantees)), how to run it ([operations](docs::operations)), what it
+//!   [costs](docs::costs), and why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
 pub mod backoff;
 mod clock;

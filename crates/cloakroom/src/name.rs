@@ -62,6 +62,12 @@ impl Claim {
     pub fn from_random(bits: u128) -> Self {
         Self(format!("{bits:032x}"))
     }
+
+    /// Whether this can be a claim: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. No key of anything else is.
+    pub fn is_well_formed(&self) -> bool {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        (1..=128).contains(&self.0.len()) && self.0.chars().all(fits)
+    }
 }
 
 /// The version of a partition's state. It only ever grows, also across deletion of the state.

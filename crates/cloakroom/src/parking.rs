@@ -1,7 +1,7 @@
 //! Parking: a message that cannot be processed goes to the dead-letter queue, with the reason.
 //! Its payload stays where it is, so that the message can be put back.
 
-use crate::{Delivery, Error, QueueMessage, endpoint::Inner};
+use crate::{Delivery, Error, PortError, Queue, QueueMessage, endpoint::Inner};
 
 /// Message attribute: why the message was parked.
 pub const REASON: &str = "cloakroom-reason";
@@ -42,14 +42,9 @@ impl Parking {
     }
 }
 
-fn send_one(
-    queue: &dyn crate::Queue,
-    message: QueueMessage,
-) -> impl Future<Output = Result<(), crate::PortError>> + Send {
-    async move {
-        let silent = || crate::PortError::new(format!("send to queue `{}`", queue.name()), "no answer for the message");
-        queue.send(vec![message]).await.pop().unwrap_or_else(|| Err(silent()))
-    }
+async fn send_one(queue: &dyn Queue, message: QueueMessage) -> Result<(), PortError> {
+    let silent = || PortError::new(format!("send to queue `{}`", queue.name()), "no answer for the message");
+    queue.send(vec![message]).await.pop().unwrap_or_else(|| Err(silent()))
 }
 
 /// The reason without characters that SQS refuses, cut to a bounded size.

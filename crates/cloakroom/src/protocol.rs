@@ -198,11 +198,12 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::CheckedIn if m.committed => (m, Do::StoreClaims),
         Saw::CheckedIn => (m, Do::Commit(m.version)),
 
-        // 5. SUBTLE: an unknown outcome may still take effect, so its claims are never withdrawn.
+        // 5. SUBTLE: an unknown outcome may still take effect, so its claims are never withdrawn. After either a
+        // payload may be missing by rights: whoever was faster has collected it.
         Saw::Committed(Claims::Stored) => (Memory { committed: true, ..m }, Do::Dispatch),
         Saw::Committed(Claims::Missing) => (Memory { committed: true, ..m }, Do::CheckIn),
-        Saw::Lost => (Memory { lost: true, ..m }, Do::ReadState),
-        Saw::Unknown => (Memory { lost: false, ..m }, Do::ReadState),
+        Saw::Lost => (Memory { lost: true, when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState),
+        Saw::Unknown => (Memory { lost: false, when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState),
 
         // 5b. Whoever stored claims first decides which are sent; no record: somebody else has finished.
         Saw::ClaimsStored => (m, Do::Dispatch),

@@ -108,7 +108,11 @@ impl Tx {
                 M::TYPE
             )));
         };
-        let envelope = self.envelope::<M>(message.partition());
+        let partition = message.partition();
+        if partition.as_str().is_empty() {
+            return self.fail(HandlerError::reject(format!("a `{}` has an empty partition", M::TYPE)));
+        }
+        let envelope = self.envelope::<M>(partition);
         for queue in queues {
             self.outgoing.push(Outgoing {
                 queue: queue.clone(),

@@ -1,0 +1,135 @@
+//! DynamoDB: the dynoxide engine, called in process.
+
+mod capacity;
+mod engine;
+mod errors;
+mod tokens;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dynoxide::Database;
+use engine::Engine;
+use http::{HeaderValue, StatusCode, header};
+use tokio::sync::Mutex;
+
+use crate::clock;
+use crate::faults::Fault;
+use crate::folder::Folder;
+use crate::http::{Api, Request, Response};
+use crate::identifier;
+use crate::start_error::StartError;
+use crate::usage::{Meter, count};
+
+/// The DynamoDB endpoint.
+pub(crate) struct DynamoDb {
+    /// Does one request at a time. Waiting here rather than at the lock of the database leaves
+    /// the threads to the other services.
+    engine: Mutex<Engine>,
+    meter: Arc<Meter>,
+    /// Stays locked as long as the database is open.
+    _folder: Option<Arc<Folder>>,
+}
+
+impl DynamoDb {
+    /// Tables in memory or, if a folder is given, in an SQLite file there.
+    pub(crate) fn open(folder: Option<Arc<Folder>>, meter: Arc<Meter>) -> Result<Self, StartError> {
+        let path = folder.as_ref().map(|folder| folder.file("dynamodb.sqlite"));
+        let database = match &path {
+            None => Database::memory(),
+            Some(path) => open_file(path),
+        };
+        let database =
+            database.map_err(|error| StartError::File { path: path.unwrap_or_default(), cause: error.into() })?;
+        Ok(Self { engine: Mutex::new(Engine::new(database)), meter, _folder: folder })
+    }
+}
+
+fn open_file(path: &Path) -> dynoxide::Result<Database> {
+    let database = Database::new(&path.to_string_lossy())?;
+    // Sets `synchronous` to NORMAL, among others to their defaults: commits survive the end of
+    // the process without an fsync each, which only the end of the machine would need.
+    database.disable_bulk_loading()?;
+    Ok(database)
+}
+
+/// Both DynamoDB and its streams: `DynamoDB_20120810.PutItem`.
+const TARGET: &str = "x-amz-target";
+
+impl Api for DynamoDb {
+    const LONGEST_BODY: usize = 16 * 1024 * 1024;
+
+    fn operation(&self, request: &Request) -> String {
+        request
+            .headers()
+            .get(TARGET)
+            .and_then(|target| target.to_str().ok())
+            .filter(|target| target.starts_with("DynamoDB"))
+            .and_then(|target| target.split_once("_20120810."))
+            .map_or("Unknown", |(_, operation)| operation)
+            .to_owned()
+    }
+
+    fn can_conflict(&self, operation: &str) -> bool {
+        matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems" | "TransactGetItems")
+    }
+
+    async fn perform(&self, request: Request) -> Response {
+        let operation = self.operation(&request);
+        let outcome = self.engine.lock().await.run(clock::now(), &operation, request.body());
+        match outcome {
+            Ok(done) => {
+                self.bill(&operation, done.units);
+                answer(StatusCode::OK, done.json)
+            }
+            Err(error) => {
+                self.bill(&operation, capacity::of_failure(&error));
+                let status = StatusCode::from_u16(error.status_code());
+                answer(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_json())
+            }
+        }
+    }
+
+    fn refusal(&self, fault: Fault, request: &Request) -> Response {
+        let (status, json) = errors::injected(fault, &self.operation(request), request.body());
+        answer(status, json)
+    }
+
+    fn failure(&self, message: &str) -> Response {
+        answer(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            errors::body("com.amazonaws.dynamodb.v20120810#InternalServerError", message),
+        )
+    }
+
+    fn meter(&self, operation: &str, _bytes_in: u64, _answer: Option<&Response>) {
+        self.meter.record(|usage| count(&mut usage.dynamodb.requests, operation));
+    }
+}
+
+impl DynamoDb {
+    fn bill(&self, operation: &str, units: crate::usage::Units) {
+        self.meter.record(|usage| {
+            usage.dynamodb.units.add(units);
+            match usage.dynamodb.units_by_operation.get_mut(operation) {
+                Some(sum) => sum.add(units),
+                None => {
+                    let operations = &mut usage.dynamodb.units_by_operation;
+                    operations.insert(operation.to_owned(), units);
+                }
+            }
+        });
+    }
+}
+
+fn answer(status: StatusCode, json: String) -> Response {
+    let mut answer = Response::new(Bytes::from(json));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+    if let Ok(id) = HeaderValue::from_str(&identifier::unique()) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    answer
+}

@@ -1,0 +1,82 @@
+//! FIFO deduplication: a sender may repeat itself for five minutes.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::message::Number;
+use crate::clock::{Millis, SECOND};
+
+/// How long a deduplication id is remembered, whether or not its message still exists.
+const WINDOW: Millis = 300 * SECOND;
+
+/// The message that was accepted first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Original {
+    pub(super) message_id: String,
+    pub(super) number: Number,
+    pub(super) sent_at: Millis,
+}
+
+/// What was sent in the last five minutes.
+#[derive(Debug, Default)]
+pub(super) struct Deduplication {
+    originals: HashMap<String, Original>,
+    by_age: VecDeque<(Millis, String)>,
+}
+
+/// Deduplication ids are unique in the queue or, in high-throughput mode, in their group.
+pub(super) fn key(scope: Option<&str>, deduplication_id: &str) -> String {
+    match scope {
+        // The ids cannot contain this character.
+        Some(group) => format!("{group}\u{1f}{deduplication_id}"),
+        None => deduplication_id.to_owned(),
+    }
+}
+
+impl Deduplication {
+    /// The message that one with this key is a repetition of.
+    pub(super) fn original(&self, now: Millis, key: &str) -> Option<&Original> {
+        self.originals.get(key).filter(|original| now < original.sent_at + WINDOW)
+    }
+
+    /// Remembers a message that was accepted.
+    pub(super) fn accept(&mut self, now: Millis, key: String, message_id: String, number: Number) {
+        let original = Original { message_id, number, sent_at: now };
+        self.restore(key, original);
+    }
+
+    /// Remembers what was remembered before a restart.
+    pub(super) fn restore(&mut self, key: String, original: Original) {
+        self.by_age.push_back((original.sent_at, key.clone()));
+        self.originals.insert(key, original);
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Original> {
+        self.originals.get(key)
+    }
+
+    /// Forgets what is older than the window, and tells which keys those were.
+    pub(super) fn expire(&mut self, now: Millis) -> Vec<String> {
+        let mut expired = Vec::new();
+        while let Some((sent_at, _)) = self.by_age.front()
+            && sent_at + WINDOW <= now
+        {
+            let Some((sent_at, key)) = self.by_age.pop_front() else {
+                break;
+            };
+            // The same key may have been accepted again since.
+            if self.originals.get(&key).is_some_and(|o| o.sent_at == sent_at) {
+                self.originals.remove(&key);
+                expired.push(key);
+            }
+        }
+        expired
+    }
+
+    /// Forgets everything, and tells which keys those were.
+    pub(super) fn clear(&mut self) -> Vec<String> {
+        self.by_age.clear();
+        self.originals.drain().map(|(key, _)| key).collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! DeleteMessage, ChangeMessageVisibility and their batches.
+
+use serde::Deserialize;
+
+use super::address::{Handle, name_in_url};
+use super::batch::{Batch, Entry, Success};
+use super::error::{Error, Kind};
+use super::queue::{Queue, Unchanged};
+use super::receive::within;
+use super::{Answer, Sqs};
+use crate::clock::{Millis, SECOND};
+
+/// A received message, alone or in a batch, and how long it shall be hidden if that is asked.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Settled {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    queue_url: String,
+    #[serde(default)]
+    receipt_handle: String,
+    visibility_timeout: Option<i64>,
+}
+
+impl Entry for Settled {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Sqs {
+    pub(super) fn delete_message(&self, message: &Settled) -> Result<Answer, Error> {
+        self.one(message, Self::delete)
+    }
+
+    pub(super) fn delete_message_batch(&self, batch: Batch<Settled>) -> Result<Answer, Error> {
+        self.each(batch, Self::delete)
+    }
+
+    pub(super) fn change_message_visibility(&self, message: &Settled) -> Result<Answer, Error> {
+        self.one(message, Self::change_visibility)
+    }
+
+    pub(super) fn change_message_visibility_batch(&self, batch: Batch<Settled>) -> Result<Answer, Error> {
+        self.each(batch, Self::change_visibility)
+    }
+
+    fn one(&self, message: &Settled, done: Done) -> Result<Answer, Error> {
+        let name = name_in_url(&message.queue_url)?;
+        self.change(|queues, now| done(self, queues.get(name)?, name, now, message))?;
+        Ok(Answer::empty())
+    }
+
+    fn each(&self, batch: Batch<Settled>, done: Done) -> Result<Answer, Error> {
+        let name = name_in_url(&batch.queue_url)?.to_owned();
+        let outcome = self.change(|queues, now| {
+            let queue = queues.get(&name)?;
+            batch.check()?;
+            Ok(batch.each(|message| {
+                done(self, queue, &name, now, &message)?;
+                Ok(Success { id: message.id })
+            }))
+        })?;
+        Ok(Answer::new(&outcome))
+    }
+
+    fn delete(&self, queue: &mut Queue, name: &str, now: Millis, message: &Settled) -> Result<(), Error> {
+        let handle = Handle::decode(name, &message.receipt_handle)?;
+        queue.advance(now);
+        let deleted = queue.delete(handle.number, handle.receipt);
+        self.meter.record(|usage| usage.sqs.messages_deleted += u64::from(deleted));
+        Ok(())
+    }
+
+    fn change_visibility(&self, queue: &mut Queue, name: &str, now: Millis, message: &Settled) -> Result<(), Error> {
+        let visibility = visibility(message)?;
+        let handle = Handle::decode(name, &message.receipt_handle)?;
+        queue.advance(now);
+        queue
+            .change_visibility(now, handle.number, handle.receipt, visibility)
+            .map_err(|why| refusal(&why, &message.receipt_handle))
+    }
+}
+
+/// What is done to one message, alone or as an entry of a batch.
+type Done = fn(&Sqs, &mut Queue, &str, Millis, &Settled) -> Result<(), Error>;
+
+fn visibility(message: &Settled) -> Result<Millis, Error> {
+    let seconds = within("VisibilityTimeout", message.visibility_timeout, 0, 43_200)?;
+    let seconds = seconds
+        .ok_or_else(|| Kind::MissingParameter.because("The request must contain the parameter VisibilityTimeout."))?;
+    Ok(seconds * SECOND)
+}
+
+fn refusal(why: &Unchanged, handle: &str) -> Error {
+    match why {
+        Unchanged::Gone => Kind::InvalidParameterValue.because(format!(
+            "Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not \
+             exist or is not available for visibility timeout change."
+        )),
+        Unchanged::NotInFlight => {
+            Kind::MessageNotInflight.because(format!("The message of the receipt handle {handle} is not in flight."))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::super::address::arn;
+use super::super::error::Kind;
+use super::super::queues::Queues;
+use super::*;
+use crate::faults::{Dice, Faults};
+
+fn with_dead_letters(name: &str, dead: &str, most_receives: u32) -> Queues {
+    let policy = json!({ "deadLetterTargetArn": arn(dead), "maxReceiveCount": most_receives });
+    let mut queues = Queues::default();
+    let source = queue(name, &[("RedrivePolicy", &policy.to_string())]);
+    queues.by_name.insert(name.into(), source);
+    queues.by_name.insert(dead.into(), queue(dead, &[]));
+    queues
+}
+
+fn take(queues: &mut Queues, now: Millis, name: &str) -> Vec<Received> {
+    let dice = Dice::new(Faults::default());
+    queues.receive(now, name, 10, None, &dice).expect("an existing queue").messages
+}
+
+#[test]
+fn a_poison_message_goes_to_the_dead_letter_queue_as_it_is() {
+    let mut queues = with_dead_letters("q", "dead", 2);
+    queues.get("q").expect("made above").send(START, content(START, "poison"), 0);
+    for receive in 0..2 {
+        assert_eq!(take(&mut queues, START + receive * 30 * SECOND, "q").len(), 1);
+    }
+    let later = START + 60 * SECOND;
+    assert!(take(&mut queues, later, "dead").is_empty(), "moved only on a receive");
+    assert!(take(&mut queues, later, "q").is_empty());
+
+    let dead = take(&mut queues, later, "dead");
+    let moved = &dead[0];
+    let expected = Content { dead_letter_source: Some(arn("q")), ..content(START, "poison") };
+    assert_eq!(*moved.content, expected);
+    assert_eq!(moved.delivery.received, 3);
+    assert_eq!(moved.delivery.first_received_at, Some(START));
+}
+
+#[test]
+fn a_poison_message_frees_its_group() {
+    let mut queues = with_dead_letters("q.fifo", "dead.fifo", 1);
+    for body in ["poison", "next"] {
+        let message = grouped(START, "A", body);
+        queues.get("q.fifo").expect("made above").send(START, message, 0);
+    }
+    queues.receive(START, "q.fifo", 1, None, &Dice::new(Faults::default())).expect("exists");
+    let later = START + 30 * SECOND;
+    assert_eq!(bodies(&take(&mut queues, later, "q.fifo")), ["next"]);
+    let dead = take(&mut queues, later, "dead.fifo");
+    assert_eq!(bodies(&dead), ["poison"]);
+    assert_eq!(dead[0].content.group.as_deref(), Some("A"));
+}
+
+#[test]
+fn without_its_dead_letter_queue_a_message_stays() {
+    let mut queues = with_dead_letters("q", "dead", 1);
+    queues.get("q").expect("made above").send(START, content(START, "a"), 0);
+    queues.delete("dead").expect("made above");
+    for receive in 0..5 {
+        assert_eq!(take(&mut queues, START + receive * 30 * SECOND, "q").len(), 1);
+    }
+}
+
+#[test]
+fn a_missing_queue_is_an_error() {
+    let mut queues = Queues::default();
+    let error = queues.receive(START, "none", 1, None, &Dice::new(Faults::default()));
+    assert_eq!(error.expect_err("no such queue").kind, Kind::QueueDoesNotExist);
+}
+
+#[test]
+fn messages_move_back_from_the_dead_letter_queue_as_new_ones() {
+    let mut queues = with_dead_letters("q", "dead", 1);
+    for body in ["a", "b", "c"] {
+        queues.get("q").expect("made above").send(START, content(START, body), 0);
+    }
+    take(&mut queues, START, "q");
+    let later = START + 30 * SECOND;
+    take(&mut queues, later, "q");
+
+    let task = json!({ "SourceArn": arn("dead"), "MaxNumberOfMessagesPerSecond": 2 });
+    let handle = queues.start_task(serde_json::from_value(task).expect("a request"), later);
+    let handle = handle.expect("a dead-letter queue");
+    assert!(queues.continue_task(&handle, later), "two of three are moved");
+    assert_eq!(queues.get("q").expect("made above").counts().ready, 2);
+    assert!(!queues.continue_task(&handle, later + SECOND));
+
+    let moved = take(&mut queues, later + SECOND, "q");
+    assert_eq!(bodies(&moved), ["a", "b", "c"]);
+    assert!(moved.iter().all(|m| m.delivery.received == 1 && m.content.sent_at >= later));
+    assert!(moved.iter().all(|m| m.content.id != format!("id of {}", m.content.body)));
+}
+
+#[test]
+fn only_dead_letter_queues_can_be_moved_from() {
+    let mut queues = with_dead_letters("q", "dead", 1);
+    let task = serde_json::from_value(json!({ "SourceArn": arn("q") })).expect("a request");
+    let error = queues.start_task(task, START).expect_err("nobody's dead-letter queue");
+    assert_eq!(error.kind, Kind::InvalidParameterValue);
+}
+
+fn duplicating() -> Dice {
+    Dice::new(Faults { duplicate_deliveries: 1.0, ..Faults::default() })
+}
+
+#[test]
+fn a_duplicate_is_the_same_message_once_more_even_after_the_delete() {
+    let mut queues = Queues::default();
+    queues.by_name.insert("q".into(), queue("q", &[]));
+    queues.get("q").expect("made above").send(START, content(START, "a"), 0);
+    let dice = duplicating();
+    let first = queues.receive(START, "q", 10, None, &dice).expect("exists");
+    assert_eq!((first.messages.len(), first.duplicates), (1, 1));
+    assert!(delete(queues.get("q").expect("made above"), &first.messages[0]));
+
+    let later = START + 2 * SECOND;
+    let second = queues.receive(later, "q", 10, None, &dice).expect("exists");
+    assert_eq!((second.messages.len(), second.duplicates), (1, 0));
+    assert!(Arc::ptr_eq(&first.messages[0].content, &second.messages[0].content));
+    assert!(delete(queues.get("q").expect("made above"), &second.messages[0]));
+    assert!(take(&mut queues, START + 60 * SECOND, "q").is_empty());
+}
+
+#[test]
+fn fifo_queues_never_duplicate() {
+    let mut queues = Queues::default();
+    queues.by_name.insert("q.fifo".into(), queue("q.fifo", &[]));
+    queues.get("q.fifo").expect("made above").send(START, grouped(START, "A", "a"), 0);
+    let received = queues.receive(START, "q.fifo", 10, None, &duplicating()).expect("exists");
+    assert_eq!((received.messages.len(), received.duplicates), (1, 0));
+    assert!(delete(queues.get("q.fifo").expect("made above"), &received.messages[0]));
+    assert!(take(&mut queues, START + 60 * SECOND, "q.fifo").is_empty());
+}

@@ -1,0 +1,173 @@
+//! What a folder keeps.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use cloakroom_local::{LocalAws, StartError};
+use serde_json::json;
+use support::{create_queue, create_table, dynamodb, receive, s3, sqs};
+
+/// Where the services of one process are.
+struct Urls {
+    dynamodb: String,
+    s3: String,
+    sqs: String,
+}
+
+impl Urls {
+    fn of(aws: &LocalAws) -> Self {
+        Self { dynamodb: aws.dynamodb_url(), s3: aws.s3_url(), sqs: aws.sqs_url() }
+    }
+}
+
+async fn start(folder: &Path) -> LocalAws {
+    LocalAws::builder().folder(folder).start().await.expect("started")
+}
+
+/// Gives each service something to keep, numbered.
+async fn write(urls: &Urls, number: usize) {
+    let item = json!({ "TableName": "orders", "Item": { "pk": { "S": number.to_string() } } });
+    let answer = dynamodb(&urls.dynamodb, "PutItem", item).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    let path = format!("/bucket/key{number}");
+    let answer = s3(&urls.s3, "PUT", &path, format!("body {number}").as_bytes()).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    let queue = format!("{}/000000000000/orders", urls.sqs);
+    let message = json!({ "QueueUrl": queue, "MessageBody": number.to_string() });
+    let answer = sqs(&urls.sqs, "SendMessage", message).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+}
+
+async fn prepare(urls: &Urls) {
+    create_table(&urls.dynamodb, "orders").await;
+    s3(&urls.s3, "PUT", "/bucket", b"").await.expect("an answer");
+    create_queue(&urls.sqs, "orders", json!({ "VisibilityTimeout": "600" })).await;
+}
+
+/// Checks that all of `0..count` is there, once.
+async fn check(urls: &Urls, count: usize) {
+    let scan = json!({ "TableName": "orders", "Select": "COUNT" });
+    let answer = dynamodb(&urls.dynamodb, "Scan", scan).await.expect("an answer");
+    assert_eq!(answer.json()["Count"], count);
+    for number in 0..count {
+        let answer = s3(&urls.s3, "GET", &format!("/bucket/key{number}"), b"").await.expect("an answer");
+        assert_eq!(answer.text(), format!("body {number}"));
+    }
+    let queue = format!("{}/000000000000/orders", urls.sqs);
+    let mut bodies = Vec::new();
+    loop {
+        let messages = receive(&urls.sqs, &queue).await;
+        if messages.is_empty() {
+            break;
+        }
+        let numbers = messages.iter().map(|m| m["Body"].as_str().and_then(|body| body.parse::<usize>().ok()));
+        bodies.extend(numbers.map(|number| number.expect("a number")));
+    }
+    bodies.sort_unstable();
+    assert_eq!(bodies, (0..count).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_shutdown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aws = start(folder.path()).await;
+    prepare(&Urls::of(&aws)).await;
+    write(&Urls::of(&aws), 0).await;
+    aws.shutdown().await;
+    check(&Urls::of(&start(folder.path()).await), 1).await;
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_drop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aws = start(folder.path()).await;
+    prepare(&Urls::of(&aws)).await;
+    for number in 0..25 {
+        write(&Urls::of(&aws), number).await;
+    }
+    drop(aws);
+    check(&Urls::of(&start(folder.path()).await), 25).await;
+}
+
+#[tokio::test]
+async fn what_was_received_stays_hidden_and_can_be_deleted_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let aws = start(folder.path()).await;
+    prepare(&Urls::of(&aws)).await;
+    write(&Urls::of(&aws), 0).await;
+    let queue = format!("{}/000000000000/orders", aws.sqs_url());
+    let received = receive(&aws.sqs_url(), &queue).await;
+    drop(aws);
+
+    let aws = start(folder.path()).await;
+    let queue = format!("{}/000000000000/orders", aws.sqs_url());
+    assert!(receive(&aws.sqs_url(), &queue).await.is_empty());
+    let delete = json!({ "QueueUrl": queue, "ReceiptHandle": received[0]["ReceiptHandle"] });
+    assert_eq!(sqs(&aws.sqs_url(), "DeleteMessage", delete).await.expect("an answer").status, 200);
+    assert_eq!(aws.usage().sqs.messages_deleted, 1);
+}
+
+#[tokio::test]
+async fn a_folder_serves_one_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = start(folder.path()).await;
+    let second = LocalAws::builder().folder(folder.path()).start().await;
+    let error = second.expect_err("in use");
+    assert!(matches!(error, StartError::FolderInUse { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_broken_file_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("sqs.sqlite"), "no database, and long enough to see that").expect("written");
+    let started = LocalAws::builder().folder(folder.path()).start().await;
+    let error = started.expect_err("broken").to_string();
+    assert!(error.contains("sqs.sqlite") && error.contains("move the file away"), "{error}");
+}
+
+/// Runs this file's `serve_until_killed` in a process of its own, in that folder.
+fn start_process(folder: &Path) -> (Child, Urls) {
+    let program = std::env::current_exe().expect("this test");
+    let mut child = Command::new(program)
+        .args(["--ignored", "--exact", "--nocapture", "serve_until_killed"])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child process");
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let lines = stdout.lines().map(|line| line.expect("text"));
+    let mut urls = lines.filter_map(|line| Some(line.split_once("url=")?.1.to_owned()));
+    let mut next = || urls.next().expect("three addresses");
+    let urls = Urls { dynamodb: next(), s3: next(), sqs: next() };
+    (child, urls)
+}
+
+#[tokio::test]
+#[ignore = "a part of the next test"]
+async fn serve_until_killed() {
+    let aws = start(Path::new("data")).await;
+    println!("\nurl={}\nurl={}\nurl={}", aws.dynamodb_url(), aws.s3_url(), aws.sqs_url());
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut count = 0;
+    for round in 0..3 {
+        let (mut child, urls) = start_process(folder.path());
+        if round == 0 {
+            prepare(&urls).await;
+        }
+        for _ in 0..10 {
+            write(&urls, count).await;
+            count += 1;
+        }
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+    }
+    check(&Urls::of(&start(&folder.path().join("data")).await), count).await;
+}

@@ -1,0 +1,218 @@
+//! The three services over HTTP, without faults.
+
+mod support;
+
+use std::time::Duration;
+
+use cloakroom_local::{LocalAws, StartError};
+use serde_json::json;
+use support::{create_queue, create_table, dynamodb, receive, s3, s3_with, send, sqs};
+use tokio::time::Instant;
+
+#[tokio::test]
+async fn sqs_speaks_its_json_protocol() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.sqs_url();
+    let queue = create_queue(&url, "orders", json!({})).await;
+    assert_eq!(queue, format!("{url}/000000000000/orders"));
+
+    let sent = sqs(&url, "SendMessage", json!({ "QueueUrl": queue, "MessageBody": "hello" })).await;
+    let sent = sent.expect("an answer").json();
+    assert_eq!(sent["MD5OfMessageBody"], "5d41402abc4b2a76b9719d911017c592");
+
+    let received = receive(&url, &queue).await;
+    assert_eq!((received.len(), &received[0]["Body"]), (1, &json!("hello")));
+    assert_eq!(received[0]["MessageId"], sent["MessageId"]);
+    let handle = &received[0]["ReceiptHandle"];
+    for _ in 0..2 {
+        let delete = json!({ "QueueUrl": queue, "ReceiptHandle": handle });
+        assert_eq!(sqs(&url, "DeleteMessage", delete).await.expect("an answer").status, 200);
+    }
+}
+
+#[tokio::test]
+async fn sqs_errors_carry_the_code_of_the_older_protocol() {
+    let aws = LocalAws::start().await.expect("started");
+    let answer = sqs(&aws.sqs_url(), "GetQueueUrl", json!({ "QueueName": "none" })).await.expect("an answer");
+    assert_eq!((answer.status, answer.error().as_str()), (400, "QueueDoesNotExist"));
+    let code = "x-amzn-query-error: aws.simplequeueservice.nonexistentqueue;sender";
+    assert!(answer.head.contains(code), "{}", answer.head);
+
+    let answer = sqs(&aws.sqs_url(), "AddPermission", json!({})).await.expect("an answer");
+    assert_eq!(answer.error(), "UnknownOperationException");
+    assert!(answer.text().contains("AddPermission"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_when_a_message_arrives() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.sqs_url();
+    let queue = create_queue(&url, "orders", json!({})).await;
+    let started = Instant::now();
+    let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 });
+    let poll = sqs(&url, "ReceiveMessage", poll);
+    let send = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sqs(&url, "SendMessage", json!({ "QueueUrl": queue, "MessageBody": "x" })).await
+    };
+    let (polled, _) = tokio::join!(poll, send);
+    assert_eq!(polled.expect("an answer").json()["Messages"][0]["Body"], "x");
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_long_polls() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.sqs_url();
+    let queue = create_queue(&url, "orders", json!({})).await;
+    let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 });
+    let poll = tokio::spawn(async move { sqs(&url, "ReceiveMessage", poll).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let shutdown = tokio::time::timeout(Duration::from_secs(10), aws.shutdown());
+    shutdown.await.expect("the poll is answered");
+    assert_eq!(poll.await.expect("no panic").expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn a_batch_fails_entry_by_entry() {
+    let aws = LocalAws::start().await.expect("started");
+    let queue = create_queue(&aws.sqs_url(), "orders", json!({})).await;
+    let entries = json!([
+        { "Id": "good", "MessageBody": "x" },
+        { "Id": "late", "MessageBody": "x", "DelaySeconds": 901 },
+        { "Id": "garbled", "MessageBody": "\u{2}" },
+    ]);
+    let batch = json!({ "QueueUrl": queue, "Entries": entries });
+    let answer = sqs(&aws.sqs_url(), "SendMessageBatch", batch).await.expect("an answer").json();
+    assert_eq!(answer["Successful"][0]["Id"], "good");
+    let failed: Vec<_> = answer["Failed"].as_array().expect("a list").iter().map(|f| f["Code"].as_str()).collect();
+    assert_eq!(failed, [Some("InvalidParameterValue"), Some("InvalidMessageContents")]);
+    assert_eq!(receive(&aws.sqs_url(), &queue).await.len(), 1);
+}
+
+#[tokio::test]
+async fn capacity_is_counted_but_shown_only_on_request() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.dynamodb_url();
+    create_table(&url, "orders").await;
+    let before = aws.usage();
+    let item = json!({ "pk": { "S": "a" }, "data": { "S": "x".repeat(1_500) } });
+    let put = json!({ "TableName": "orders", "Item": item });
+    let answer = dynamodb(&url, "PutItem", put.clone()).await.expect("an answer");
+    assert_eq!(answer.text(), "{}");
+    let transaction = json!({ "TransactItems": [{ "Put": put }], "ReturnConsumedCapacity": "TOTAL" });
+    let answer = dynamodb(&url, "TransactWriteItems", transaction).await.expect("an answer");
+    assert_eq!(answer.json()["ConsumedCapacity"][0]["CapacityUnits"], 4.0);
+    let get = json!({ "TableName": "orders", "Key": { "pk": { "S": "a" } } });
+    let answer = dynamodb(&url, "GetItem", get).await.expect("an answer");
+    assert!(answer.json().get("ConsumedCapacity").is_none());
+
+    let used = aws.usage().since(&before).dynamodb;
+    assert_eq!((used.units.write, used.units.read), (6.0, 0.5));
+    assert_eq!(used.units_by_operation["TransactWriteItems"].write, 4.0);
+    assert_eq!(used.requests["PutItem"], 1);
+}
+
+#[tokio::test]
+async fn a_transaction_is_done_once_under_its_token() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.dynamodb_url();
+    create_table(&url, "orders").await;
+    let add = |amount: &str| {
+        let update = json!({
+            "TableName": "orders",
+            "Key": { "pk": { "S": "a" } },
+            "UpdateExpression": "ADD amounts :amount",
+            "ExpressionAttributeValues": { ":amount": { "N": amount } },
+        });
+        json!({ "ClientRequestToken": "token", "TransactItems": [{ "Update": update }] })
+    };
+    for _ in 0..3 {
+        let answer = dynamodb(&url, "TransactWriteItems", add("5")).await.expect("an answer");
+        assert_eq!(answer.text(), "{}");
+    }
+    let answer = dynamodb(&url, "TransactWriteItems", add("6")).await.expect("an answer");
+    assert_eq!(answer.error(), "IdempotentParameterMismatchException");
+
+    let get = json!({ "TableName": "orders", "Key": { "pk": { "S": "a" } }, "ConsistentRead": true });
+    let answer = dynamodb(&url, "GetItem", get).await.expect("an answer");
+    assert_eq!(answer.json()["Item"]["amounts"]["N"], "5");
+    let units = aws.usage().dynamodb.units_by_operation["TransactWriteItems"];
+    assert_eq!((units.write, units.read), (2.0, 4.0), "repetitions read");
+}
+
+#[tokio::test]
+async fn a_failed_condition_is_billed_too() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.dynamodb_url();
+    create_table(&url, "orders").await;
+    let before = aws.usage();
+    let put = json!({
+        "TableName": "orders",
+        "Item": { "pk": { "S": "a" } },
+        "ConditionExpression": "attribute_exists(pk)",
+    });
+    let answer = dynamodb(&url, "PutItem", put).await.expect("an answer");
+    assert_eq!((answer.status, answer.error().as_str()), (400, "ConditionalCheckFailedException"));
+    assert_eq!(aws.usage().since(&before).dynamodb.units.write, 1.0);
+}
+
+#[tokio::test]
+async fn s3_takes_signed_requests_only() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.s3_url();
+    let anonymous = send(&url, "PUT", "/bucket", &[], b"").await.expect("an answer");
+    assert_eq!(anonymous.status, 403, "{}", anonymous.text());
+    assert_eq!(s3(&url, "PUT", "/bucket", b"").await.expect("an answer").status, 200);
+    assert_eq!(s3(&url, "PUT", "/bucket/key", b"hello").await.expect("an answer").status, 200);
+    let answer = s3(&url, "GET", "/bucket/key", b"").await.expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+
+    let head = s3(&url, "HEAD", "/bucket/key", b"").await.expect("an answer");
+    assert!(head.head.contains("content-length: 5"), "{}", head.head);
+    assert!(head.head.contains("etag: \"5d41402abc4b2a76b9719d911017c592\""), "{}", head.head);
+    let missing = s3(&url, "GET", "/bucket/none", b"").await.expect("an answer");
+    assert_eq!(missing.status, 404);
+    assert!(missing.text().contains("<Code>NoSuchKey</Code>"), "{}", missing.text());
+
+    let usage = aws.usage().s3;
+    assert_eq!((usage.put_class, usage.get_class), (3, 3));
+    assert_eq!((usage.bytes_in, usage.requests["PutObject"]), (5, 1));
+}
+
+#[tokio::test]
+async fn s3_puts_an_object_once_under_if_none_match() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.s3_url();
+    s3(&url, "PUT", "/bucket", b"").await.expect("an answer");
+    let once = [("if-none-match", "*".to_owned())];
+    let statuses = [b"1", b"2"].map(|body| s3_with(&url, "PUT", "/bucket/key", &once, body));
+    let mut outcomes = Vec::new();
+    for status in statuses {
+        outcomes.push(status.await.expect("an answer").status);
+    }
+    assert_eq!(outcomes, [200, 412]);
+    assert_eq!(s3(&url, "GET", "/bucket/key", b"").await.expect("an answer").text(), "1");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let first = LocalAws::start().await.expect("started");
+    let port = first.s3_url().rsplit(':').next().and_then(|port| port.parse().ok());
+    let taken = LocalAws::builder().s3_port(port.expect("a port")).start().await;
+    let error = taken.expect_err("taken");
+    assert!(matches!(error, StartError::Port { service: "S3", .. }), "{error:?}");
+    assert!(error.to_string().contains("choose another port"), "{error}");
+}
+
+#[tokio::test]
+async fn child_processes_are_told_where_everything_is() {
+    let aws = LocalAws::builder().credentials("key", "secret").start().await.expect("started");
+    let environment: std::collections::HashMap<_, _> = aws.environment().into_iter().collect();
+    assert_eq!(environment["AWS_ENDPOINT_URL_SQS"], aws.sqs_url());
+    assert_eq!(environment["AWS_ENDPOINT_URL_DYNAMODB"], aws.dynamodb_url());
+    assert_eq!(environment["AWS_ENDPOINT_URL_S3"], aws.s3_url());
+    assert_eq!(environment["AWS_REGION"], "us-east-1");
+    assert_eq!(environment["AWS_ACCESS_KEY_ID"], "key");
+    assert_eq!(environment["AWS_SECRET_ACCESS_KEY"], "secret");
+}

@@ -1,0 +1,83 @@
+//! Laws about a handler's own items. The port does not read them; conditions tell what is there.
+
+use super::{Attempt, Subject, text_item};
+use crate::{Committed, Condition, Conflict, ItemAction, ItemWrite};
+
+impl Subject<'_> {
+    /// Commits `items` at the partition's present version.
+    pub(super) async fn commit_items(&self, message: &str, items: &[ItemWrite]) -> (Attempt, Committed) {
+        let attempt = Attempt { items: items.to_vec(), ..self.attempt(message) };
+        let read = self.store.read_state(&attempt.partition, &attempt.endpoint).await;
+        let attempt = Attempt { expected: self.law.ok("reading the state", read).version, ..attempt };
+        let committed = self.commit(&attempt).await;
+        (attempt, committed)
+    }
+
+    async fn must_write(&self, message: &str, items: &[ItemWrite]) {
+        self.law.same("the commit", &self.commit_items(message, items).await.1, &Committed::Applied);
+    }
+
+    /// Demands, by a commit, that these items exist and those do not.
+    async fn must_exist(&self, message: &str, exist: &[&str], absent: &[&str]) {
+        let exist = exist.iter().map(|key| check(key, Condition::Exists));
+        let absent = absent.iter().map(|key| check(key, Condition::Absent));
+        self.must_write(message, &exist.chain(absent).collect::<Vec<_>>()).await;
+    }
+}
+
+fn put(sort_key: &str, condition: Condition) -> ItemWrite {
+    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Put(text_item(sort_key)), condition }
+}
+
+fn delete(sort_key: &str, condition: Condition) -> ItemWrite {
+    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Delete, condition }
+}
+
+fn check(sort_key: &str, condition: Condition) -> ItemWrite {
+    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Check, condition }
+}
+
+/// Puts, replacements, deletes and checks whose conditions hold are all done; a delete of nothing is one, too.
+pub(super) async fn items_are_written_and_deleted_with_the_commit(s: &Subject<'_>) {
+    use Condition::{Absent, Any, Exists};
+    s.must_write("1", &[put("a", Any), put("b", Absent), delete("c", Any), check("d", Absent), check("e", Any)]).await;
+    s.must_exist("2", &["a", "b"], &["c", "d", "e"]).await;
+    s.must_write("3", &[put("a", Exists), delete("b", Exists), delete("c", Absent), check("a2", Absent)]).await;
+    s.must_exist("4", &["a"], &["b", "c", "d", "e"]).await;
+}
+
+/// The conflict names the item, wherever in the list it is and whatever was to be done with it.
+pub(super) async fn an_item_not_as_demanded_conflicts_by_name(s: &Subject<'_>) {
+    use Condition::{Absent, Any, Exists};
+    s.must_write("make", &[put("there", Any)]).await;
+    let wrong = [
+        put("there", Absent),
+        put("not there", Exists),
+        delete("there", Absent),
+        delete("not there", Exists),
+        check("there", Absent),
+        check("not there", Exists),
+    ];
+    for item in wrong {
+        for items in [vec![item.clone()], vec![put("new", Any), item.clone(), put("newer", Absent)]] {
+            let (_, committed) = s.commit_items("m", &items).await;
+            let must = Committed::Conflict(Conflict::Item(item.sort_key.clone()));
+            s.law.same(&format!("the commit with {item:?}"), &committed, &must);
+        }
+    }
+}
+
+/// One condition that fails keeps everything from being written: state, record, and the other items.
+pub(super) async fn a_conflict_writes_nothing(s: &Subject<'_>) {
+    use Condition::{Any, Exists};
+    let (made, committed) = s.commit_items("make", &[put("there", Any)]).await;
+    s.law.same("the commit", &committed, &Committed::Applied);
+    let items = [put("new", Any), delete("there", Any), check("not there", Exists)];
+    let (lost, committed) = s.commit_items("m", &items).await;
+    s.law.check("the commit", matches!(committed, Committed::Conflict(_)), &committed);
+    s.must_be_at(&made, 1, made.state()).await;
+    s.must_have(&lost, None).await;
+    let stale = Attempt { items: vec![put("new", Any), delete("there", Any)], ..s.attempt("m") };
+    s.must_be_overtaken(&stale).await;
+    s.must_exist("look", &["there"], &["new", "not there"]).await;
+}

@@ -1,0 +1,172 @@
+//! Laws about what can be stored: types of attributes, keys, and sizes.
+
+use std::collections::HashMap;
+
+use super::{Attempt, Subject, text_item};
+use crate::{
+    AttributeValue, Committed, Condition, Item, ItemAction, ItemWrite, LimitError, Limits, MessageId, Partition,
+    StateWrite, Version, conformance::ODD,
+};
+
+/// Numbers of 38 digits, binary, empty texts and lists, nested maps, sets (in any order): all come back.
+pub(super) async fn every_type_of_attribute_survives(s: &Subject<'_>) {
+    let attempt = Attempt { state: StateWrite::Put(all_types()), ..s.attempt("m") };
+    s.must_apply(&attempt).await;
+    let read = s.store.read_state(&attempt.partition, &attempt.endpoint).await;
+    let seen = s.law.ok("reading the state", read).state.unwrap_or_default();
+    for (name, value) in all_types().iter() {
+        s.law.same(&format!("attribute `{name}`"), &seen.get(name).map(sorted).as_ref(), &Some(value));
+    }
+    s.law.same("the number of attributes", &seen.len(), &all_types().len());
+}
+
+fn all_types() -> Item {
+    use AttributeValue::{B, Bool, Bs, L, M, N, Ns, Null, S, Ss};
+    let texts = |texts: [&str; 3]| texts.map(str::to_owned).to_vec();
+    let inner = HashMap::from([("ä€😀 .#:".to_owned(), L(vec![M(HashMap::new()), N("0".to_owned())]))]);
+    let values = [
+        ("text", S("ä€😀\n\"\\\u{0}".to_owned())),
+        ("empty text", S(String::new())),
+        ("integer", N("-42".to_owned())),
+        ("fraction", N("0.000001".to_owned())),
+        ("38 digits", N("12345678901234567890123456789012345679".to_owned())),
+        ("true", Bool(true)),
+        ("false", Bool(false)),
+        ("null", Null(true)),
+        ("binary", B((0..=u8::MAX).collect())),
+        ("empty binary", B(Vec::new())),
+        ("list", L(vec![S("a".to_owned()), Null(true), L(Vec::new()), S("a".to_owned())])),
+        ("map", M(HashMap::from([("name".to_owned(), M(inner)), ("flag".to_owned(), Bool(false))]))),
+        ("texts", Ss(texts(["a", "b", "ä"]))),
+        ("numbers", Ns(texts(["-1", "0.5", "12345678901234567890123456789012345679"]))),
+        ("binaries", Bs(vec![vec![0], vec![0, 255], vec![255]])),
+    ];
+    Item::from(values.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<HashMap<_, _>>())
+}
+
+/// A set has no order; the laws' own are sorted.
+fn sorted(value: &AttributeValue) -> AttributeValue {
+    let mut value = value.clone();
+    if let AttributeValue::Ss(set) | AttributeValue::Ns(set) = &mut value {
+        set.sort();
+    }
+    if let AttributeValue::Bs(set) = &mut value {
+        set.sort();
+    }
+    value
+}
+
+/// Any text is a partition, a message id or a sort key, and each is another one.
+pub(super) async fn odd_keys_are_kept_apart(s: &Subject<'_>) {
+    for odd in ODD {
+        let partition = Partition::new(format!("{odd}{}", s.law.key(odd)));
+        let message = MessageId::new(format!("{odd}{}", s.law.key(odd)));
+        let attempt = Attempt { partition, message, items: vec![put(odd, text_item(odd))], ..s.attempt(odd) };
+        s.must_be_at(&attempt, 0, None).await;
+        s.must_apply(&attempt).await;
+        s.must_be_at(&attempt, 1, attempt.state()).await;
+        s.must_have(&attempt, Some(&attempt.record)).await;
+    }
+    // All in one partition; "item absent" proves that none was taken for another one.
+    for (odd, version) in ODD.iter().zip(0..) {
+        let condition = Condition::Absent;
+        let item = ItemWrite { condition, ..put(odd, text_item(odd)) };
+        let attempt = Attempt { items: vec![item], ..s.attempt(odd) }.at(version);
+        s.must_have(&attempt, None).await;
+        s.must_apply(&attempt).await;
+    }
+}
+
+/// Keys that differ in their last byte only are different however long they are.
+pub(super) async fn long_keys_are_kept_apart(s: &Subject<'_>) {
+    let attempt = |partition: char, message: char| Attempt {
+        partition: Partition::new(format!("{:x<2000}{partition}", s.law.key(""))),
+        message: MessageId::new(format!("{:x<990}{message}", s.law.key(""))),
+        ..s.attempt("m")
+    };
+    let first = attempt('1', '1');
+    s.must_apply(&first).await;
+    s.must_be_at(&attempt('2', '1'), 0, None).await;
+    s.must_have(&attempt('2', '1'), None).await;
+    s.must_have(&attempt('1', '2'), None).await;
+    s.must_apply(&attempt('1', '2').at(1)).await;
+    s.must_have(&first, Some(&first.record)).await;
+}
+
+fn put(sort_key: &str, item: Item) -> ItemWrite {
+    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Put(item), condition: Condition::Any }
+}
+
+fn many(count: usize, item: &Item) -> Vec<ItemWrite> {
+    (0..count).map(|number| put(&format!("item {number}"), item.clone())).collect()
+}
+
+impl Subject<'_> {
+    /// Demands that the commit is refused with an error that names `what`, and that nothing was written.
+    async fn must_be_too_large(&self, attempt: &Attempt, what: &str, unit: &str, size_max: usize) {
+        let committed = self.commit(attempt).await;
+        let Committed::TooLarge(error) = &committed else {
+            self.law.broken(format_args!("a commit with too large {what}: saw {committed:?}"))
+        };
+        let LimitError { what: named, size, .. } = error;
+        self.law.check(&format!("the error names `{what}`"), named.contains(what), error);
+        self.law.same("the limit", &(error.unit, error.size_max), &(unit, size_max));
+        self.law.check("the size is over the limit", *size > size_max, error);
+        if attempt.partition.as_str().len() <= Limits::default().partition_key_bytes_max {
+            self.must_be_at(attempt, attempt.expected.number(), None).await;
+        }
+    }
+}
+
+/// State, record and 98 items are as many as a transaction takes.
+pub(super) async fn a_hundred_items_are_written(s: &Subject<'_>) {
+    s.must_apply(&Attempt { items: many(98, &text_item("x")), ..s.attempt("m") }).await;
+    let (_, committed) = s.commit_items("again", &many(98, &text_item("y"))).await;
+    s.law.same("the commit", &committed, &Committed::Applied);
+}
+
+/// One more is too many.
+pub(super) async fn too_many_items_are_refused_by_number(s: &Subject<'_>) {
+    let attempt = Attempt { items: many(99, &text_item("x")), ..s.attempt("m") };
+    s.must_be_too_large(&attempt, attempt.partition.as_str(), "items", 100).await;
+    s.must_have(&attempt, None).await;
+}
+
+/// A state that is almost as large as an item may be is stored.
+pub(super) async fn a_large_state_is_written(s: &Subject<'_>) {
+    let attempt = Attempt { state: StateWrite::Put(text_item(&"x".repeat(399 * 1024))), ..s.attempt("m") };
+    s.must_apply(&attempt).await;
+    s.must_be_at(&attempt, Version::ABSENT.next().number(), attempt.state()).await;
+}
+
+/// The error names the state's key.
+pub(super) async fn a_state_that_is_too_large_is_refused_by_name(s: &Subject<'_>) {
+    let attempt = Attempt { state: StateWrite::Put(text_item(&"x".repeat(400 * 1024))), ..s.attempt("m") };
+    s.must_be_too_large(&attempt, "state#orders", "bytes", 400 * 1024).await;
+    s.must_have(&attempt, None).await;
+}
+
+/// The error names the item's key.
+pub(super) async fn an_item_that_is_too_large_is_refused_by_name(s: &Subject<'_>) {
+    let items = vec![put("small", text_item("x")), put("large one", text_item(&"x".repeat(400 * 1024)))];
+    let attempt = Attempt { items, ..s.attempt("m") };
+    s.must_be_too_large(&attempt, "large one", "bytes", 400 * 1024).await;
+    s.must_have(&attempt, None).await;
+}
+
+/// Items that are each small enough may be too large together.
+pub(super) async fn a_commit_that_is_too_large_is_refused(s: &Subject<'_>) {
+    let attempt = Attempt { items: many(11, &text_item(&"x".repeat(390 * 1024))), ..s.attempt("m") };
+    s.must_be_too_large(&attempt, attempt.partition.as_str(), "bytes", 4 * 1024 * 1024).await;
+    s.must_have(&attempt, None).await;
+}
+
+/// Whether the key is an item's, comes of a message id or is the partition's.
+pub(super) async fn keys_that_are_too_long_are_refused_by_name(s: &Subject<'_>) {
+    let item = Attempt { items: vec![put(&"sort".repeat(257), text_item("x"))], ..s.attempt("m") };
+    s.must_be_too_large(&item, "sortsort", "bytes", 1024).await;
+    let message = Attempt { message: MessageId::new("m".repeat(1024)), ..s.attempt("m") };
+    s.must_be_too_large(&message, "outbox#orders#mmm", "bytes", 1024).await;
+    let partition = Attempt { partition: Partition::new("part".repeat(513)), ..s.attempt("m") };
+    s.must_be_too_large(&partition, "partpart", "bytes", 2048).await;
+}

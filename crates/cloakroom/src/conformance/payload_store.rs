@@ -1,0 +1,173 @@
+//! Laws of [`PayloadStore`].
+
+use bytes::Bytes;
+use futures::future::join_all;
+
+use super::{Law, ODD, laws};
+use crate::{Claim, MessageId, PayloadStore, schema::derived_id};
+
+/// Runs all laws of [`PayloadStore`].
+///
+/// # Panics
+/// With the name of the first law that is broken, and what was seen.
+pub async fn payload_store(store: &dyn PayloadStore, scope: &str) {
+    let subject = |law| Subject { law, store };
+    laws!(scope, subject;
+        a_payload_never_checked_in_is_missing,
+        a_payload_is_read_as_it_was_checked_in,
+        a_mebibyte_is_read_as_it_was_checked_in,
+        reading_does_not_take_the_payload_away,
+        a_deleted_payload_is_missing,
+        a_delete_can_be_repeated,
+        claims_do_not_touch_each_other,
+        an_entry_is_absent_until_it_is_put,
+        an_entry_can_be_put_again,
+        entries_belong_to_one_endpoint,
+        odd_message_ids_are_kept_apart,
+        long_message_ids_are_kept_apart,
+    );
+}
+
+struct Subject<'a> {
+    law: Law<'a>,
+    store: &'a dyn PayloadStore,
+}
+
+impl Subject<'_> {
+    /// The n-th claim of this law, of the shape that claims have.
+    fn claim(&self, number: usize) -> Claim {
+        Claim::from_random(derived_id(&[&self.law.key(number)]).as_u128())
+    }
+
+    fn message(&self, what: &str) -> MessageId {
+        MessageId::new(self.law.key(what))
+    }
+
+    async fn check_in(&self, claim: &Claim, payload: &Bytes) {
+        self.law.ok("checking a payload in", self.store.check_in(claim, payload.clone()).await);
+    }
+
+    async fn read(&self, claim: &Claim) -> Option<Bytes> {
+        self.law.ok("reading a payload", self.store.read(claim).await)
+    }
+
+    async fn must_read(&self, claim: &Claim, payload: Option<&Bytes>) {
+        self.law.same("the payload", &self.read(claim).await.as_ref(), &payload);
+    }
+
+    async fn delete(&self, claim: &Claim) {
+        self.law.ok("deleting a payload", self.store.delete(claim).await);
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) {
+        self.law.ok("putting an entry", self.store.put_entry(endpoint, message).await);
+    }
+
+    async fn must_have_entry(&self, endpoint: &str, message: &MessageId, must: bool) {
+        let seen = self.law.ok("looking for an entry", self.store.has_entry(endpoint, message).await);
+        self.law.same(&format!("whether `{message}` of `{endpoint}` has an entry"), &seen, &must);
+    }
+}
+
+/// A claim that was never written reads as missing, which is no error.
+async fn a_payload_never_checked_in_is_missing(s: &Subject<'_>) {
+    s.must_read(&s.claim(0), None).await;
+}
+
+/// What was checked in is read byte for byte: also nothing at all, and what is no text.
+async fn a_payload_is_read_as_it_was_checked_in(s: &Subject<'_>) {
+    let all_bytes: Vec<u8> = (0..=u8::MAX).collect();
+    let payloads = [Bytes::new(), Bytes::from_static(b"{\"a\": 1}\r\n"), Bytes::from(all_bytes), Bytes::from("ä€😀")];
+    for (number, payload) in payloads.iter().enumerate() {
+        s.check_in(&s.claim(number), payload).await;
+        s.must_read(&s.claim(number), Some(payload)).await;
+    }
+}
+
+/// So is a payload as large as a whole queue message may be.
+async fn a_mebibyte_is_read_as_it_was_checked_in(s: &Subject<'_>) {
+    let payload: Bytes = (0..1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    s.check_in(&s.claim(0), &payload).await;
+    s.must_read(&s.claim(0), Some(&payload)).await;
+    s.delete(&s.claim(0)).await;
+}
+
+/// A payload is read as often as its message is received.
+async fn reading_does_not_take_the_payload_away(s: &Subject<'_>) {
+    let payload = Bytes::from_static(b"again");
+    s.check_in(&s.claim(0), &payload).await;
+    for _ in 0..3 {
+        s.must_read(&s.claim(0), Some(&payload)).await;
+    }
+}
+
+/// A read that begins after the delete was answered finds nothing.
+async fn a_deleted_payload_is_missing(s: &Subject<'_>) {
+    s.check_in(&s.claim(0), &Bytes::from_static(b"gone")).await;
+    s.delete(&s.claim(0)).await;
+    s.must_read(&s.claim(0), None).await;
+}
+
+/// Deleting what is not there, or not there any more, is a success.
+async fn a_delete_can_be_repeated(s: &Subject<'_>) {
+    s.delete(&s.claim(0)).await;
+    s.check_in(&s.claim(1), &Bytes::from_static(b"gone")).await;
+    s.delete(&s.claim(1)).await;
+    s.delete(&s.claim(1)).await;
+    s.must_read(&s.claim(1), None).await;
+}
+
+/// Payloads that are checked in at the same time are all kept, and deleting one leaves the others.
+async fn claims_do_not_touch_each_other(s: &Subject<'_>) {
+    let payloads: Vec<Bytes> = (0..8).map(|number| Bytes::from(format!("payload {number}"))).collect();
+    let claims: Vec<Claim> = (0..8).map(|number| s.claim(number)).collect();
+    join_all(claims.iter().zip(&payloads).map(|(claim, payload)| s.check_in(claim, payload))).await;
+    s.delete(&claims[3]).await;
+    for (number, (claim, payload)) in claims.iter().zip(&payloads).enumerate() {
+        s.must_read(claim, Some(payload).filter(|_| number != 3)).await;
+    }
+}
+
+/// An entry is seen as soon as it was put, and not before.
+async fn an_entry_is_absent_until_it_is_put(s: &Subject<'_>) {
+    let message = s.message("m");
+    s.must_have_entry("orders", &message, false).await;
+    s.put_entry("orders", &message).await;
+    s.must_have_entry("orders", &message, true).await;
+}
+
+/// Putting an entry that is there is a success.
+async fn an_entry_can_be_put_again(s: &Subject<'_>) {
+    let message = s.message("m");
+    s.put_entry("orders", &message).await;
+    s.put_entry("orders", &message).await;
+    s.must_have_entry("orders", &message, true).await;
+}
+
+/// That one endpoint processed a message says nothing about another endpoint that received it, too.
+async fn entries_belong_to_one_endpoint(s: &Subject<'_>) {
+    let message = s.message("m");
+    s.put_entry("orders", &message).await;
+    for other in ["order", "orders2", "stock", "Orders"] {
+        s.must_have_entry(other, &message, false).await;
+    }
+}
+
+/// Message ids come from foreign producers: any text is one, and each is another one.
+async fn odd_message_ids_are_kept_apart(s: &Subject<'_>) {
+    for odd in ODD {
+        let message = MessageId::new(format!("{odd}{}", s.law.key(odd)));
+        s.must_have_entry("orders", &message, false).await;
+        s.put_entry("orders", &message).await;
+        s.must_have_entry("orders", &message, true).await;
+    }
+    s.must_have_entry("orders", &s.message("b"), false).await;
+}
+
+/// Ids that differ in their last byte only are different however long they are.
+async fn long_message_ids_are_kept_apart(s: &Subject<'_>) {
+    let id = |last: char| MessageId::new(format!("{:x<900}{last}", s.law.key("")));
+    s.put_entry("orders", &id('1')).await;
+    s.must_have_entry("orders", &id('1'), true).await;
+    s.must_have_entry("orders", &id('2'), false).await;
+}

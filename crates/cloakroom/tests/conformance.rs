@@ -1,0 +1,121 @@
+//! The backend in memory passes the laws of every port, and backends with a flaw do not.
+
+mod flawed;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cloakroom::{conformance, memory::Memory};
+use flawed::{FlawedPayloads, FlawedQueue, FlawedStore, PayloadFlaw, QueueFlaw, StoreFlaw};
+
+#[test]
+fn memory_passes_the_laws_of_partition_stores() {
+    let memory = Memory::new();
+    memory.run(conformance::partition_store(&*memory.store, "memory"));
+}
+
+#[test]
+fn memory_passes_the_laws_of_payload_stores() {
+    let memory = Memory::new();
+    memory.run(conformance::payload_store(&*memory.payloads, "memory"));
+}
+
+#[test]
+fn memory_passes_the_laws_of_queues() {
+    let memory = Memory::new();
+    let queue = memory.queues.get("laws");
+    memory.run(conformance::queue(&*queue, &*memory.clock, "memory"));
+    assert!(queue.is_empty(), "the laws leave {:?}", queue.messages());
+}
+
+#[test]
+fn laws_of_two_scopes_do_not_meet() {
+    let memory = Memory::new();
+    memory.run(async {
+        conformance::partition_store(&*memory.store, "one").await;
+        conformance::partition_store(&*memory.store, "two").await;
+        conformance::payload_store(&*memory.payloads, "one").await;
+        conformance::payload_store(&*memory.payloads, "two").await;
+    });
+}
+
+/// Runs `laws` and demands that this one is found broken.
+fn must_break(law: &str, flaw: &dyn std::fmt::Debug, laws: impl FnOnce()) {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(laws)) else { panic!("{flaw:?} passes all laws") };
+    let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+    assert!(text.starts_with(&format!("law `{law}` is broken: ")), "{flaw:?} was found as: {text}");
+}
+
+#[test]
+fn a_flaw_of_a_partition_store_is_found() {
+    for (flaw, law) in [
+        (StoreFlaw::ReadsLate, "what_was_committed_is_read"),
+        (StoreFlaw::LosesTheVersionOfTombstones, "every_commit_moves_the_version_by_one"),
+        (StoreFlaw::IgnoresTheVersion, "a_tombstone_hides_the_state_and_keeps_the_version"),
+        (StoreFlaw::IgnoresNewerVersions, "any_other_version_conflicts"),
+        (StoreFlaw::IgnoresTheRecord, "a_record_conflicts_at_the_right_version"),
+        (StoreFlaw::ClearsNothing, "a_cleared_record_does_not_conflict"),
+        (StoreFlaw::AppliesRepeats, "a_repeated_commit_is_not_applied_twice"),
+        (StoreFlaw::LooksBeforeItWrites, "of_concurrent_commits_on_one_version_one_is_applied"),
+        (StoreFlaw::FailsToClearNothing, "a_clear_can_be_repeated"),
+        (StoreFlaw::MixesEndpoints, "endpoints_in_one_partition_are_apart"),
+        (StoreFlaw::StoresClaimsAgain, "claims_are_stored_once"),
+        (StoreFlaw::StoresClaimsWithoutRecord, "claims_are_not_stored_without_a_record"),
+        (StoreFlaw::NamesNoItem, "an_item_not_as_demanded_conflicts_by_name"),
+        (StoreFlaw::WritesItemsOnConflict, "a_conflict_writes_nothing"),
+        (StoreFlaw::RoundsNumbers, "every_type_of_attribute_survives"),
+        (StoreFlaw::IgnoresCase, "odd_keys_are_kept_apart"),
+        (StoreFlaw::CutsMessageIds, "long_keys_are_kept_apart"),
+        (StoreFlaw::FailsOnTooLarge, "too_many_items_are_refused_by_number"),
+    ] {
+        let memory = Memory::new();
+        let store = FlawedStore::new(&memory, flaw);
+        must_break(law, &flaw, || memory.run(conformance::partition_store(&store, "flawed")));
+    }
+}
+
+#[test]
+fn a_flaw_of_a_payload_store_is_found() {
+    for (flaw, law) in [
+        (PayloadFlaw::MissingIsAnError, "a_payload_never_checked_in_is_missing"),
+        (PayloadFlaw::NothingIsMissing, "a_payload_is_read_as_it_was_checked_in"),
+        (PayloadFlaw::CutsPayloads, "a_mebibyte_is_read_as_it_was_checked_in"),
+        (PayloadFlaw::ReadingTakesAway, "reading_does_not_take_the_payload_away"),
+        (PayloadFlaw::DeletesNothing, "a_deleted_payload_is_missing"),
+        (PayloadFlaw::FailsToDeleteNothing, "a_delete_can_be_repeated"),
+        (PayloadFlaw::ForgetsEntries, "an_entry_is_absent_until_it_is_put"),
+        (PayloadFlaw::FailsToPutAgain, "an_entry_can_be_put_again"),
+        (PayloadFlaw::MixesEndpoints, "entries_belong_to_one_endpoint"),
+        (PayloadFlaw::DropsPlus, "odd_message_ids_are_kept_apart"),
+        (PayloadFlaw::CutsIds, "long_message_ids_are_kept_apart"),
+    ] {
+        let memory = Memory::new();
+        let store = FlawedPayloads::new(&memory, flaw);
+        must_break(law, &flaw, || memory.run(conformance::payload_store(&store, "flawed")));
+    }
+}
+
+#[test]
+fn a_flaw_of_a_queue_is_found() {
+    for (flaw, law) in [
+        (QueueFlaw::EmptyIsAnError, "an_empty_queue_answers_with_nothing"),
+        (QueueFlaw::FailsToDoNothing, "nothing_to_do_is_answered_with_nothing"),
+        (QueueFlaw::DropsAttributes, "body_and_attributes_arrive_unchanged"),
+        (QueueFlaw::LosesOne, "any_number_of_messages_can_be_sent"),
+        (QueueFlaw::IgnoresMax, "no_more_is_received_than_was_asked_for"),
+        (QueueFlaw::DeletesNothing, "a_deleted_message_does_not_return"),
+        (QueueFlaw::FailsToDeleteAgain, "a_delete_can_be_repeated"),
+        (QueueFlaw::AcceptsEveryReceipt, "a_receipt_that_was_never_given_fails_alone"),
+        (QueueFlaw::FailsAllForOne, "a_receipt_that_was_never_given_fails_alone"),
+        (QueueFlaw::DeletesOnReceive, "the_end_of_a_lease_gives_the_message_back"),
+        (QueueFlaw::LeasesForEver, "the_end_of_a_lease_gives_the_message_back"),
+        (QueueFlaw::ExtendsNothing, "visibility_of_nothing_gives_the_message_back"),
+        (QueueFlaw::ExtendGivesBack, "visibility_holds_a_message_back"),
+        (QueueFlaw::CountsNothing, "the_receive_count_grows"),
+        (QueueFlaw::IgnoresDelays, "a_delayed_message_is_held_back"),
+        (QueueFlaw::PollsToTheEnd, "a_long_poll_ends_when_a_message_comes"),
+    ] {
+        let memory = Memory::new();
+        let queue = FlawedQueue::new(&memory, flaw);
+        must_break(law, &flaw, || memory.run(conformance::queue(&queue, &*memory.clock, "flawed")));
+    }
+}

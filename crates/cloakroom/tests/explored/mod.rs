@@ -1,0 +1,219 @@
+//! Everything that can be reached: every memory of the step function with every answer to every action, and
+//! beside it a history, kept by other means, by which each action is judged.
+
+use std::collections::{BTreeSet, HashSet};
+
+use cloakroom::{
+    Version,
+    protocol::{CheckIn, Claims, Do, Memory, Outcome, Saw, WhenMissing, next},
+};
+
+/// How the last commit that was tried ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Last {
+    #[default]
+    Untried,
+    Lost,
+    Unknown,
+    TooLarge,
+    Durable,
+}
+
+/// What happened in this pass, as the answers alone tell it. A pass begins with the reading of the state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct History {
+    state: Option<Version>,
+    no_record: bool,
+    payload: bool,
+    missing: bool,
+    /// Since the payload was seen missing.
+    no_record_again: bool,
+    accepted: bool,
+    checked_in: bool,
+    rejected: bool,
+    last: Last,
+    withdrawn: bool,
+    found: bool,
+    claims: bool,
+    gone: bool,
+    dispatched: bool,
+    settled: bool,
+    cleared: bool,
+    parked: bool,
+}
+
+impl History {
+    fn after(self, saw: Saw) -> Self {
+        match saw {
+            Saw::Delivery => Self::default(),
+            Saw::State(version) => Self { state: Some(version), last: self.last, ..Self::default() },
+            Saw::Record(claims) => Self { found: true, claims: claims == Claims::Stored, ..self },
+            Saw::NoRecord => Self { no_record: true, no_record_again: self.missing, ..self },
+            Saw::Payload => Self { payload: self.no_record, ..self },
+            Saw::PayloadMissing => Self { missing: true, ..self },
+            Saw::Withdrawn => Self { withdrawn: true, ..self },
+            Saw::Accepted => Self { accepted: true, ..self },
+            Saw::Rejected => {
+                let last = if self.accepted { Last::TooLarge } else { self.last };
+                Self { rejected: true, last, ..self }
+            }
+            Saw::Parked => Self { parked: true, ..self },
+            Saw::CheckedIn => Self { checked_in: true, ..self },
+            Saw::Committed(claims) => Self { last: Last::Durable, claims: claims == Claims::Stored, ..self },
+            Saw::Lost => Self { last: Last::Lost, ..self },
+            Saw::Unknown => Self { last: Last::Unknown, ..self },
+            Saw::ClaimsStored => Self { claims: true, ..self },
+            Saw::RecordGone => Self { gone: true, ..self },
+            Saw::Dispatched => Self { dispatched: true, ..self },
+            Saw::Settled => Self { settled: true, ..self },
+            Saw::Cleared => Self { cleared: true, ..self },
+        }
+    }
+
+    const fn is_durable(&self) -> bool {
+        self.found || matches!(self.last, Last::Durable)
+    }
+
+    /// What must be true for an action to be safe.
+    fn allows(&self, action: Do, check_in: CheckIn, when_missing: WhenMissing) -> bool {
+        let is_fresh = self.state.is_some() && self.no_record && self.payload && !self.missing && !self.is_durable();
+        match action {
+            Do::ReadState => !self.is_durable() && !self.settled && !self.cleared,
+            Do::ReadRecord => self.state.is_some() && (!self.no_record || self.missing && !self.no_record_again),
+            Do::ReadPayload => self.state.is_some() && self.no_record && !self.missing,
+            Do::Withdraw => is_fresh && self.last == Last::Lost && !self.withdrawn && !self.accepted,
+            Do::Handle => is_fresh && !self.accepted && (self.last != Last::Lost || self.withdrawn),
+            Do::Park => self.rejected || self.no_record_again && when_missing == WhenMissing::Park,
+            Do::CheckIn if self.is_durable() => !self.claims && !self.checked_in,
+            Do::CheckIn => is_fresh && self.accepted && !self.checked_in && check_in == CheckIn::BeforeCommit,
+            Do::Commit(version) => {
+                let is_timely = self.checked_in == (check_in == CheckIn::BeforeCommit);
+                is_fresh && self.accepted && is_timely && self.state == Some(version)
+            }
+            Do::StoreClaims => self.is_durable() && !self.claims && self.checked_in,
+            Do::Dispatch => self.is_durable() && self.claims && !self.dispatched && !self.gone,
+            Do::Settle => self.is_durable() && self.dispatched && !self.settled,
+            Do::Clear => self.dispatched && self.settled && !self.cleared,
+            Do::Acknowledge(Outcome::Processed) => self.cleared && self.last == Last::Durable && !self.found,
+            Do::Acknowledge(Outcome::Resumed) => self.cleared && self.found,
+            Do::Acknowledge(Outcome::Duplicate) => {
+                self.gone || self.no_record_again && when_missing == WhenMissing::Acknowledge
+            }
+            Do::Acknowledge(Outcome::Parked) => self.parked && !self.settled && !self.cleared && !self.is_durable(),
+        }
+    }
+}
+
+/// Everything that a driver may see when it performs this action.
+fn answers(action: Do) -> Vec<Saw> {
+    match action {
+        Do::ReadState => (0..3).map(|number| Saw::State(Version::new(number))).collect(),
+        Do::ReadRecord => vec![Saw::Record(Claims::Stored), Saw::Record(Claims::Missing), Saw::NoRecord],
+        Do::ReadPayload => vec![Saw::Payload, Saw::PayloadMissing],
+        Do::Withdraw => vec![Saw::Withdrawn],
+        Do::Handle => vec![Saw::Accepted, Saw::Rejected],
+        Do::Park => vec![Saw::Parked],
+        Do::CheckIn => vec![Saw::CheckedIn],
+        Do::Commit(_) => {
+            let committed = [Claims::Stored, Claims::Missing].map(Saw::Committed);
+            [&committed[..], &[Saw::Lost, Saw::Unknown, Saw::Rejected]].concat()
+        }
+        Do::StoreClaims => vec![Saw::ClaimsStored, Saw::RecordGone],
+        Do::Dispatch => vec![Saw::Dispatched],
+        Do::Settle => vec![Saw::Settled],
+        Do::Clear => vec![Saw::Cleared],
+        Do::Acknowledge(_) => Vec::new(),
+    }
+}
+
+type Node = (Memory, Do, History);
+
+/// All nodes that can be reached, each judged as it is found, and every kind of action and sight.
+fn explore(check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
+    let mut reached: HashSet<Node> = HashSet::new();
+    let mut kinds = BTreeSet::new();
+    let mut open = vec![(Memory::new(check_in, when_missing), History::default(), Saw::Delivery)];
+    while let Some((memory, history, saw)) = open.pop() {
+        let history = history.after(saw);
+        let (memory, action) = next(memory, saw);
+        assert!(history.allows(action, check_in, when_missing), "{action:?} after {saw:?}: {history:?}, {memory:?}");
+        kinds.extend([kind(&action), kind(&saw)]);
+        if reached.insert((memory, action, history)) {
+            // A record whose payloads are checked in before its commit has its claims.
+            let claimed = |saw: &Saw| check_in == CheckIn::AfterCommit || *saw != Saw::Committed(Claims::Missing);
+            open.extend(answers(action).into_iter().filter(claimed).map(|saw| (memory, history, saw)));
+        }
+    }
+    (reached, kinds)
+}
+
+fn kind(what: &impl std::fmt::Debug) -> String {
+    let text = format!("{what:?}");
+    match text.split_once("(Version") {
+        Some((kind, _)) => kind.to_owned(),
+        None => text,
+    }
+}
+
+const TIMINGS: [CheckIn; 2] = [CheckIn::BeforeCommit, CheckIn::AfterCommit];
+const POLICIES: [WhenMissing; 2] = [WhenMissing::Acknowledge, WhenMissing::Park];
+
+#[test]
+fn every_action_that_can_be_reached_is_safe() {
+    for check_in in TIMINGS {
+        for when_missing in POLICIES {
+            let (reached, _) = explore(check_in, when_missing);
+            assert!((50..5_000).contains(&reached.len()), "{} are reached", reached.len());
+        }
+    }
+}
+
+#[test]
+fn everything_that_can_be_done_or_seen_is_reached() {
+    let kinds = |check_in, when_missing| explore(check_in, when_missing).1;
+    let all: BTreeSet<String> =
+        TIMINGS.iter().flat_map(|timing| POLICIES.iter().flat_map(|policy| kinds(*timing, *policy))).collect();
+    let must = "Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
+        CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Delivery Dispatch \
+        Dispatched Handle Lost NoRecord Park Parked Payload PayloadMissing ReadPayload ReadRecord ReadState \
+        Record(Missing) Record(Stored) RecordGone Rejected Settle Settled State StoreClaims Unknown Withdraw \
+        Withdrawn";
+    let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(all, must);
+}
+
+/// From everything that can be reached an undisturbed worker comes to an end.
+#[test]
+fn every_action_that_can_be_reached_leads_to_an_end() {
+    for check_in in TIMINGS {
+        for when_missing in POLICIES {
+            for (mut memory, mut action, _) in explore(check_in, when_missing).0 {
+                for _ in 0..20 {
+                    let Some(saw) = undisturbed(action, check_in) else { break };
+                    (memory, action) = next(memory, saw);
+                }
+                assert!(matches!(action, Do::Acknowledge(_)), "{action:?} is no end");
+            }
+        }
+    }
+}
+
+/// What is seen when nobody else does anything and nothing fails; nothing after the last action.
+fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
+    let claims = if check_in == CheckIn::BeforeCommit { Claims::Stored } else { Claims::Missing };
+    match action {
+        Do::ReadState => Some(Saw::State(Version::ABSENT)),
+        Do::ReadRecord => Some(Saw::NoRecord),
+        Do::Commit(_) => Some(Saw::Committed(claims)),
+        Do::ReadPayload
+        | Do::Withdraw
+        | Do::Handle
+        | Do::Park
+        | Do::CheckIn
+        | Do::StoreClaims
+        | Do::Dispatch
+        | Do::Settle
+        | Do::Clear
+        | Do::Acknowledge(_) => answers(action).first().copied(),
+    }
+}

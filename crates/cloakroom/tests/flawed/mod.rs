@@ -1,0 +1,285 @@
+//! The backend in memory, with one flaw at a time: what a law is worth shows when it is broken.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a flaw changes one thing; all else stays as it is")]
+
+mod queue;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Item, ItemAction, MessageId, Partition,
+    PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Version,
+    memory::{Memory, MemoryPayloads, MemoryStore},
+    placement,
+};
+
+pub(crate) use queue::{FlawedQueue, QueueFlaw};
+
+fn error() -> PortError {
+    PortError::new("a call", "a flaw").permanent()
+}
+
+/// What may be wrong with a partition store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreFlaw {
+    ReadsLate,
+    LosesTheVersionOfTombstones,
+    IgnoresTheVersion,
+    IgnoresNewerVersions,
+    IgnoresTheRecord,
+    ClearsNothing,
+    AppliesRepeats,
+    LooksBeforeItWrites,
+    FailsToClearNothing,
+    MixesEndpoints,
+    StoresClaimsAgain,
+    StoresClaimsWithoutRecord,
+    NamesNoItem,
+    WritesItemsOnConflict,
+    RoundsNumbers,
+    IgnoresCase,
+    CutsMessageIds,
+    FailsOnTooLarge,
+}
+
+#[derive(Debug)]
+pub(crate) struct FlawedStore {
+    store: Arc<MemoryStore>,
+    flaw: StoreFlaw,
+    /// Tokens of commits, and records that were read, for the flaws that need to know.
+    seen: Mutex<BTreeSet<String>>,
+}
+
+impl FlawedStore {
+    pub(crate) fn new(memory: &Memory, flaw: StoreFlaw) -> Self {
+        Self { store: memory.store.clone(), flaw, seen: Mutex::default() }
+    }
+
+    fn is_new(&self, what: String) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    }
+
+    fn endpoint<'a>(&self, endpoint: &'a str) -> &'a str {
+        if self.flaw == StoreFlaw::MixesEndpoints { "all" } else { endpoint }
+    }
+
+    fn message(&self, message: &MessageId) -> MessageId {
+        match self.flaw {
+            StoreFlaw::IgnoresCase => message.as_str().to_lowercase().into(),
+            StoreFlaw::CutsMessageIds => message.as_str().chars().take(255).collect::<String>().into(),
+            _ => message.clone(),
+        }
+    }
+
+    fn partition(&self, partition: &Partition) -> Partition {
+        match self.flaw {
+            StoreFlaw::IgnoresCase => partition.as_str().to_lowercase().into(),
+            _ => partition.clone(),
+        }
+    }
+
+    async fn version(&self, commit: &Commit<'_>) -> Result<Version, PortError> {
+        Ok(self.store.read_state(commit.key.partition, commit.key.endpoint).await?.version)
+    }
+
+    async fn flawed_commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let version = self.version(&commit).await?;
+        let is_repeated = !self.is_new(commit.token.to_owned());
+        let now = Commit { expected: version, ..commit };
+        match self.flaw {
+            StoreFlaw::IgnoresTheVersion => self.store.commit(now).await,
+            StoreFlaw::IgnoresNewerVersions if commit.expected > version => self.store.commit(now).await,
+            StoreFlaw::IgnoresTheRecord if commit.expected == version => {
+                self.store.clear(commit.key).await?;
+                self.store.commit(commit).await
+            }
+            StoreFlaw::AppliesRepeats if is_repeated => {
+                self.store.clear(commit.key).await?;
+                self.store.commit(now).await
+            }
+            StoreFlaw::LooksBeforeItWrites if commit.expected == version => {
+                yield_once().await;
+                self.store.commit(Commit { expected: self.version(&commit).await?, ..commit }).await
+            }
+            _ => self.store.commit(commit).await,
+        }
+    }
+}
+
+/// Lets the others go first.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return std::task::Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+fn rounded(item: Item) -> Item {
+    let round = |value| match value {
+        AttributeValue::N(digits) => AttributeValue::N(digits.parse::<f64>().unwrap_or_default().to_string()),
+        other => other,
+    };
+    Item::from(
+        item.into_inner()
+            .into_iter()
+            .map(|(name, value)| (name, round(value)))
+            .collect::<std::collections::HashMap<_, _>>(),
+    )
+}
+
+#[async_trait]
+impl PartitionStore for FlawedStore {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        let StateRead { mut version, state } =
+            self.store.read_state(&self.partition(partition), self.endpoint(endpoint)).await?;
+        if self.flaw == StoreFlaw::LosesTheVersionOfTombstones && state.is_none() {
+            version = Version::ABSENT;
+        }
+        let state = if self.flaw == StoreFlaw::RoundsNumbers { state.map(rounded) } else { state };
+        Ok(StateRead { version, state })
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        let (partition, message) = (self.partition(key.partition), self.message(key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
+        let record = self.store.read_record(key).await?;
+        let is_late = self.flaw == StoreFlaw::ReadsLate && record.is_some() && self.is_new(message.to_string());
+        Ok(record.filter(|_| !is_late))
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let (partition, message) = (self.partition(commit.key.partition), self.message(commit.key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(commit.key.endpoint), message: &message };
+        let commit = Commit { key, ..commit };
+        match (self.flaw, self.flawed_commit(commit).await?) {
+            (StoreFlaw::NamesNoItem, Committed::Conflict(_)) => Ok(Committed::Conflict(Conflict::Overtaken)),
+            (StoreFlaw::WritesItemsOnConflict, Committed::Conflict(conflict)) => {
+                for write in commit.items {
+                    if let ItemAction::Put(item) = &write.action {
+                        self.store.put_item(&partition, &write.sort_key, item.clone());
+                    }
+                }
+                Ok(Committed::Conflict(conflict))
+            }
+            (StoreFlaw::FailsOnTooLarge, Committed::TooLarge(_)) => Err(error()),
+            (_, committed) => Ok(committed),
+        }
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        let (partition, message) = (self.partition(key.partition), self.message(key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
+        let put = || self.store.put_item(&partition, &placement::record_sort_key(key), placement::record_item(record));
+        let stored = self.store.store_claims(key, record).await?;
+        match (self.flaw, &stored) {
+            (StoreFlaw::StoresClaimsAgain, ClaimsStored::AlreadyThere(_)) => {
+                put();
+                Ok(ClaimsStored::Stored)
+            }
+            (StoreFlaw::StoresClaimsWithoutRecord, ClaimsStored::Gone) => {
+                put();
+                Ok(ClaimsStored::Gone)
+            }
+            _ => Ok(stored),
+        }
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        let (partition, message) = (self.partition(key.partition), self.message(key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
+        let is_there = self.store.read_record(key).await?.is_some();
+        match self.flaw {
+            StoreFlaw::ClearsNothing => Ok(()),
+            StoreFlaw::FailsToClearNothing if !is_there => Err(error()),
+            _ => self.store.clear(key).await,
+        }
+    }
+}
+
+/// What may be wrong with a payload store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PayloadFlaw {
+    MissingIsAnError,
+    NothingIsMissing,
+    CutsPayloads,
+    ReadingTakesAway,
+    DeletesNothing,
+    FailsToDeleteNothing,
+    ForgetsEntries,
+    FailsToPutAgain,
+    MixesEndpoints,
+    DropsPlus,
+    CutsIds,
+}
+
+#[derive(Debug)]
+pub(crate) struct FlawedPayloads {
+    payloads: Arc<MemoryPayloads>,
+    flaw: PayloadFlaw,
+}
+
+impl FlawedPayloads {
+    pub(crate) fn new(memory: &Memory, flaw: PayloadFlaw) -> Self {
+        Self { payloads: memory.payloads.clone(), flaw }
+    }
+
+    fn entry(&self, endpoint: &str, message: &MessageId) -> (String, MessageId) {
+        let endpoint = if self.flaw == PayloadFlaw::MixesEndpoints { "all" } else { endpoint };
+        let message = match self.flaw {
+            PayloadFlaw::DropsPlus => message.as_str().replace('+', " ").into(),
+            PayloadFlaw::CutsIds => message.as_str().chars().take(255).collect::<String>().into(),
+            _ => message.clone(),
+        };
+        (endpoint.to_owned(), message)
+    }
+}
+
+#[async_trait]
+impl PayloadStore for FlawedPayloads {
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        let length = if self.flaw == PayloadFlaw::CutsPayloads { payload.len().min(65_536) } else { payload.len() };
+        self.payloads.check_in(claim, payload.slice(..length)).await
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        let payload = self.payloads.read(claim).await?;
+        match self.flaw {
+            PayloadFlaw::MissingIsAnError if payload.is_none() => Err(error()),
+            PayloadFlaw::NothingIsMissing => Ok(payload.filter(|payload| !payload.is_empty())),
+            PayloadFlaw::ReadingTakesAway => self.payloads.delete(claim).await.map(|()| payload),
+            _ => Ok(payload),
+        }
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        let is_there = self.payloads.read(claim).await?.is_some();
+        match self.flaw {
+            PayloadFlaw::DeletesNothing => Ok(()),
+            PayloadFlaw::FailsToDeleteNothing if !is_there => Err(error()),
+            _ => self.payloads.delete(claim).await,
+        }
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        let (endpoint, message) = self.entry(endpoint, message);
+        Ok(self.payloads.has_entry(&endpoint, &message).await? && self.flaw != PayloadFlaw::ForgetsEntries)
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        let (endpoint, message) = self.entry(endpoint, message);
+        let is_there = self.payloads.has_entry(&endpoint, &message).await?;
+        if self.flaw == PayloadFlaw::FailsToPutAgain && is_there {
+            return Err(error());
+        }
+        self.payloads.put_entry(&endpoint, &message).await
+    }
+}

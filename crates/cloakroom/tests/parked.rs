@@ -1,0 +1,221 @@
+//! Messages that cannot be processed: parked with a reason that names the culprit, and nothing else touched.
+
+mod fixture;
+
+use cloakroom::{AttributeValue, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, protocol::CheckIn};
+use fixture::{Account, Act, STATE, World, account, envelope};
+
+/// Settings with which a message is parked at its third receive.
+fn impatient() -> EndpointSettings {
+    EndpointSettings { attempts_max: 3, passes_max: 2, ..EndpointSettings::default() }
+}
+
+/// Demands that this message, the second one, is parked for this reason, and changes nothing.
+#[track_caller]
+fn must_be_parked(settings: EndpointSettings, acts: &[Act], reason: &[&str]) {
+    let world = World::with(settings);
+    world.outcome(&world.claimed("before", &[Act::Add(7)]));
+    let delivery = world.claimed("m", acts);
+    let payloads = world.memory.payloads.claims();
+    must_say(&world.parked(&delivery), reason);
+    assert_eq!(world.account(), (1, Some(Account { total: 7, blob: String::new() })), "the state is as it was");
+    assert_eq!(world.items(), Vec::<String>::new(), "no item was written");
+    assert_eq!(world.sent("notes"), [], "nothing was sent");
+    assert!(payloads.iter().all(|claim| world.payload(claim).is_some()), "its payload is kept");
+    assert_eq!(world.counts().parked, 1);
+}
+
+#[track_caller]
+fn must_say(reason: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(reason.contains(part), "`{reason}` does not say `{part}`");
+    }
+}
+
+#[test]
+fn a_rejected_message_is_parked_at_once_and_can_be_put_back() {
+    for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
+        let settings = EndpointSettings { check_in, ..EndpointSettings::default() };
+        must_be_parked(settings, &[Act::Add(1), Act::Note(1), Act::Reject], &["the account says no"]);
+    }
+    let world = World::new();
+    let delivery = world.claimed("m", &[Act::Reject]);
+    world.parked(&delivery);
+    world.parked(&delivery);
+    assert_eq!(world.counts().handled, 2, "it was not settled: put back, it is handled again");
+}
+
+#[test]
+fn a_failing_handler_is_tried_again_and_parked_in_the_end() {
+    for (act, reason) in [(Act::Retry, "not now"), (Act::Panic, "panicked: the handler fell over")] {
+        let world = World::with(impatient());
+        let delivery = world.claimed("m", &[Act::Add(1), act]);
+        for receive_count in 1..3 {
+            let delivery = Delivery { receive_count, ..delivery.clone() };
+            let error = world.process(&delivery).expect_err("a failing handler");
+            assert_eq!(error.kind(), ErrorKind::RetryMessage);
+            must_say(&error.to_string(), &[reason]);
+            assert_eq!(world.outcome(&world.claimed("other", &[])), Outcome::Processed, "only its message suffers");
+        }
+        let last = Delivery { receive_count: 3, ..delivery };
+        must_say(&world.parked(&last), &["given up after 3 attempts", reason]);
+        assert_eq!(world.total(), 0);
+        assert_eq!(world.counts().given_back, 2);
+    }
+}
+
+#[test]
+fn an_item_that_never_becomes_as_demanded_parks_its_message() {
+    let world = World::with(impatient());
+    let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1), Act::Demand("permit".to_owned())]);
+    let error = world.process(&delivery).expect_err("no permit");
+    assert_eq!(error.kind(), ErrorKind::RetryMessage);
+    let last = Delivery { receive_count: 3, ..delivery.clone() };
+    must_say(&world.parked(&last), &["`permit`", "`account#a`", "not as the handler demands"]);
+    assert_eq!(world.account(), (0, None));
+    world.outcome(&world.claimed("other", &[Act::Put("permit".to_owned())]));
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it finds its permit");
+}
+
+#[test]
+fn what_is_no_envelope_is_parked() {
+    let good = |change: &str| {
+        let text = r#"{"specversion":"1.0","id":"m","source":"s","type":"account.play","partitionkey":"p","data":{}}"#;
+        let (from, to) = change.split_once(" => ").expect("a change");
+        assert!(text.contains(from));
+        text.replace(from, to)
+    };
+    for (body, reason) in [
+        ("no JSON".to_owned(), "not an envelope"),
+        (String::new(), "not an envelope"),
+        (good(r#""id":"m", => "#), "missing field `id`"),
+        (good(r#""id":"m" => "id":"""#), "must not be empty"),
+        (good(r#""partitionkey":"p" => "partitionkey":"""#), "must not be empty"),
+        (good(r#""id":"m" => "id":{}"#), "invalid type"),
+        (good(r#""id" => "cloakroomformat":1,"dataref":"","id""#), "`dataref` is ``, which is no claim"),
+        (good(r#""id" => "cloakroomformat":1,"dataref":"0123abcd/bank/m","id""#), "which is no claim"),
+        (good(r#""id" => "dataref":"elsewhere","id""#), "`dataref` of a foreign producer"),
+        (good("1.0 => 2.0"), "CloudEvents version `2.0` is not known"),
+        (good(r#""id" => "cloakroomformat":2,"id""#), "envelope format 2 is not known"),
+        (good("account.play => account.explode"), "`bank` has no handler for `account.explode`"),
+        (good(r#""data":{} => "data":{"acts":7}"#), "the payload is no `account.play`"),
+        (good(r#""data":{} => "other":{}"#), "the payload is no `account.play`"),
+    ] {
+        let world = World::new();
+        let delivery = Delivery { body, receive_count: 1, ..Delivery::default() };
+        must_say(&world.parked(&delivery), &[reason]);
+        assert_eq!(world.account(), (0, None));
+    }
+}
+
+#[test]
+fn attributes_and_group_of_a_parked_message_are_kept() {
+    let world = World::new();
+    let attributes = [("color".to_owned(), "red".to_owned())];
+    let delivery =
+        Delivery { attributes: attributes.into(), group: Some("g".to_owned()), ..world.claimed("m", &[Act::Reject]) };
+    world.parked(&delivery);
+    let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+    assert_eq!(parked.attributes.get("color").map(String::as_str), Some("red"));
+    assert_eq!(parked.group.as_deref(), Some("g"));
+    assert!(parked.deduplication.is_some(), "a FIFO queue wants one");
+}
+
+#[test]
+fn a_state_that_cannot_be_read_parks_its_messages() {
+    let world = World::new();
+    let text = || AttributeValue::S("seven".to_owned());
+    let version = AttributeValue::N("3".to_owned());
+    let item = [("total".to_owned(), text()), ("cloakroom_version".to_owned(), version)];
+    let item = Item::from(std::collections::HashMap::from(item));
+    world.memory.store.put_item(&account(), STATE, item.clone());
+    must_say(&world.parked(&world.claimed("m", &[Act::Add(1)])), &["state of partition `account#a` cannot be read"]);
+    assert_eq!(world.memory.store.partition(&account()).get(STATE), Some(&item));
+}
+
+#[test]
+fn a_state_that_is_too_large_is_named() {
+    let blob = [Act::Note(1), Act::Blob(400 * 1024)];
+    must_be_parked(EndpointSettings::default(), &blob, &["item `state#bank`", "`account#a`", "at most 409600"]);
+}
+
+#[test]
+fn too_many_items_are_named() {
+    let many = [Act::Items(99)];
+    must_be_parked(EndpointSettings::default(), &many, &["partition `account#a`", "101 items", "at most 100"]);
+    let world = World::new();
+    assert_eq!(world.outcome(&world.claimed("m", &[Act::Items(98)])), Outcome::Processed);
+}
+
+#[test]
+fn a_sort_key_that_is_too_long_is_named() {
+    let long = [Act::Put("k".repeat(1025))];
+    must_be_parked(EndpointSettings::default(), &long, &["sort key `kkk", "1025 bytes", "at most 1024"]);
+}
+
+#[test]
+fn a_message_whose_id_is_too_long_is_parked_before_anything_is_read() {
+    let world = World::new();
+    let reason = world.parked(&world.plain(&"i".repeat(1020), &[Act::Add(1)]));
+    must_say(&reason, &["`outbox#bank#iii", "bytes", "at most 1024"]);
+    assert_eq!(world.stage.calls(), ["open", "send"]);
+}
+
+/// The key of the dedupe entry is a little longer than that of the record, and is written after the commit.
+#[test]
+fn a_message_id_fits_into_every_key_or_none() {
+    for length in 1000..1024 {
+        let world = World::new();
+        let id = "i".repeat(length);
+        if world.outcome(&world.plain(&id, &[Act::Add(1)])) == Outcome::Processed {
+            let key = cloakroom::schema::Key::Entry { endpoint: "bank", message: &id.as_str().into() };
+            assert!(key.to_string().len() <= 1024, "an id of {length} bytes makes an entry that no store takes");
+        }
+    }
+}
+
+#[test]
+fn a_partition_whose_key_is_too_long_is_parked_before_anything_is_read() {
+    let world = World::new();
+    let mut envelope = envelope("m", "account.play");
+    envelope.partition = "p".repeat(2049).into();
+    envelope.data = Some(serde_json::json!({ "acts": [] }));
+    must_say(&world.parked(&world.delivery(&envelope)), &["partition key `ppp", "2049 bytes", "at most 2048"]);
+}
+
+#[test]
+fn a_body_too_large_for_the_record_is_named_and_goes_with_the_other_timing() {
+    let large = [Act::LargeNote(500 * 1024)];
+    let after = EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() };
+    must_be_parked(after, &large, &["item `outbox#bank#m`", "at most 409600"]);
+    let world = World::new();
+    assert_eq!(world.outcome(&world.claimed("m", &large)), Outcome::Processed);
+}
+
+#[test]
+fn an_envelope_too_large_for_its_queue_is_named() {
+    let limits = Limits { message_bytes_max: 300, ..Limits::default() };
+    let settings = EndpointSettings { limits, ..EndpointSettings::default() };
+    let world = World::with(settings);
+    let reason = world.outcome(&world.claimed("m", &[Act::Note(1)]));
+    assert_eq!(reason, Outcome::Parked);
+    assert_eq!(world.account(), (0, None));
+}
+
+#[test]
+fn what_a_handler_must_not_do_is_told() {
+    for (act, reason) in [
+        (Act::Answer, "names no queue for replies"),
+        (Act::Later(1, 900_001), "at most 900 s"),
+        (Act::Put("state#x".to_owned()), "cannot have the sort key `state#x`"),
+        (Act::Put("outbox#x".to_owned()), "cannot have the sort key `outbox#x`"),
+        (Act::Put(String::new()), "it is empty"),
+    ] {
+        must_be_parked(EndpointSettings::default(), &[Act::Add(1), act], &[reason]);
+    }
+    let twice = [Act::Put("a".to_owned()), Act::Remove("a".to_owned())];
+    must_be_parked(EndpointSettings::default(), &twice, &["item `a` is written twice"]);
+    let world = World::new();
+    let error = world.process(&world.claimed("m", &[Act::Unrouted])).expect_err("no route");
+    must_say(&error.to_string(), &["`unrouted`", "no route"]);
+}

@@ -1,0 +1,193 @@
+//! The step function against the table at the head of its module: every row, whole paths, and what must hold
+//! in everything that can be reached.
+
+mod explored;
+
+use cloakroom::{
+    Version,
+    protocol::{CheckIn, Claims, Do, Memory, Outcome, Saw, WhenMissing, next},
+};
+
+use CheckIn::{AfterCommit, BeforeCommit};
+use Outcome::{Duplicate, Parked, Processed, Resumed};
+
+const V3: Version = Version::new(3);
+const V4: Version = Version::new(4);
+
+/// Follows a path from the delivery on: each pair is what must be done, and what is seen then.
+fn follow(check_in: CheckIn, when_missing: WhenMissing, path: &[(Do, Saw)], last: Do) {
+    let (mut memory, mut action) = next(Memory::new(check_in, when_missing), Saw::Delivery);
+    for (number, (must, saw)) in path.iter().enumerate() {
+        assert_eq!(action, *must, "step {number} of {path:?}");
+        (memory, action) = next(memory, *saw);
+    }
+    assert_eq!(action, last, "after {path:?}");
+}
+
+/// With messages in which nothing is missing.
+fn path(check_in: CheckIn, steps: &[&[(Do, Saw)]], last: Do) {
+    follow(check_in, WhenMissing::Acknowledge, &steps.concat(), last);
+}
+
+/// Steps 1 to 3 of a message that was never committed.
+const fn fresh(version: Version) -> [(Do, Saw); 3] {
+    [(Do::ReadState, Saw::State(version)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::Payload)]
+}
+
+/// Steps 4 to 5 with check-in before the commit.
+const fn commit(version: Version, saw: Saw) -> [(Do, Saw); 3] {
+    [(Do::Handle, Saw::Accepted), (Do::CheckIn, Saw::CheckedIn), (Do::Commit(version), saw)]
+}
+
+/// Steps 6 to 8.
+const FINISH: [(Do, Saw); 3] = [(Do::Dispatch, Saw::Dispatched), (Do::Settle, Saw::Settled), (Do::Clear, Saw::Cleared)];
+
+const COMMITTED: Saw = Saw::Committed(Claims::Stored);
+
+#[test]
+fn plain() {
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, COMMITTED), &FINISH], Do::Acknowledge(Processed));
+}
+
+#[test]
+fn a_new_entity_is_committed_on_version_0() {
+    let absent = Version::ABSENT;
+    path(BeforeCommit, &[&fresh(absent), &commit(absent, COMMITTED), &FINISH], Do::Acknowledge(Processed));
+}
+
+const STORE: [(Do, Saw); 2] = [(Do::CheckIn, Saw::CheckedIn), (Do::StoreClaims, Saw::ClaimsStored)];
+
+#[test]
+fn after_commit() {
+    let commit = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Committed(Claims::Missing))];
+    path(AfterCommit, &[&fresh(V3), &commit, &STORE, &FINISH], Do::Acknowledge(Processed));
+}
+
+#[test]
+fn after_commit_without_messages_there_are_no_claims_to_store() {
+    let commit = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), COMMITTED)];
+    path(AfterCommit, &[&fresh(V3), &commit, &FINISH], Do::Acknowledge(Processed));
+}
+
+#[test]
+fn after_commit_a_record_that_is_gone_was_finished_by_somebody_else() {
+    let commit = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Committed(Claims::Missing))];
+    let gone = [(Do::CheckIn, Saw::CheckedIn), (Do::StoreClaims, Saw::RecordGone)];
+    path(AfterCommit, &[&fresh(V3), &commit, &gone], Do::Acknowledge(Duplicate));
+}
+
+#[test]
+fn resumed_with_claims() {
+    for check_in in [BeforeCommit, AfterCommit] {
+        let found = [(Do::ReadState, Saw::State(V3)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
+        path(check_in, &[&found, &FINISH], Do::Acknowledge(Resumed));
+    }
+}
+
+#[test]
+fn resumed_without_claims() {
+    // Also by a worker that has been set to the other timing in between.
+    for check_in in [BeforeCommit, AfterCommit] {
+        let found = [(Do::ReadState, Saw::State(V3)), (Do::ReadRecord, Saw::Record(Claims::Missing))];
+        path(check_in, &[&found, &STORE, &FINISH], Do::Acknowledge(Resumed));
+    }
+}
+
+const MISSING: [(Do, Saw); 3] =
+    [(Do::ReadState, Saw::State(V3)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::PayloadMissing)];
+
+#[test]
+fn a_duplicate_looks_for_the_record_twice() {
+    path(BeforeCommit, &[&MISSING, &[(Do::ReadRecord, Saw::NoRecord)]], Do::Acknowledge(Duplicate));
+}
+
+#[test]
+fn a_payload_that_is_missing_while_there_is_a_record_was_settled_and_not_cleared() {
+    let record = [(Do::ReadRecord, Saw::Record(Claims::Stored))];
+    path(BeforeCommit, &[&MISSING, &record, &FINISH], Do::Acknowledge(Resumed));
+    follow(BeforeCommit, WhenMissing::Park, &[&MISSING[..], &record, &FINISH].concat(), Do::Acknowledge(Resumed));
+    let record = [(Do::ReadRecord, Saw::Record(Claims::Missing))];
+    path(AfterCommit, &[&MISSING, &record, &STORE, &FINISH], Do::Acknowledge(Resumed));
+}
+
+#[test]
+fn a_payload_that_cannot_be_missing_parks_the_message() {
+    let steps = [&MISSING[..], &[(Do::ReadRecord, Saw::NoRecord), (Do::Park, Saw::Parked)]].concat();
+    follow(BeforeCommit, WhenMissing::Park, &steps, Do::Acknowledge(Parked));
+}
+
+#[test]
+fn a_rejected_message_is_parked_and_not_settled() {
+    for check_in in [BeforeCommit, AfterCommit] {
+        let rejected = [(Do::Handle, Saw::Rejected), (Do::Park, Saw::Parked)];
+        path(check_in, &[&fresh(V3), &rejected], Do::Acknowledge(Parked));
+    }
+}
+
+#[test]
+fn a_commit_that_is_too_large_is_parked_and_not_settled() {
+    let parked = [(Do::Park, Saw::Parked)];
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Rejected), &parked], Do::Acknowledge(Parked));
+}
+
+const WITHDRAW: [(Do, Saw); 1] = [(Do::Withdraw, Saw::Withdrawn)];
+
+#[test]
+fn lost_then_withdrawn_and_tried_again_on_the_version_read_anew() {
+    let (lost, again) = (commit(V3, Saw::Lost), commit(V4, COMMITTED));
+    path(BeforeCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW, &again, &FINISH], Do::Acknowledge(Processed));
+}
+
+#[test]
+fn claims_are_withdrawn_once_for_every_commit_that_was_lost() {
+    let lost = |version| commit(version, Saw::Lost);
+    let twice = [&fresh(V3)[..], &lost(V3), &fresh(V4), &WITHDRAW, &lost(V4), &fresh(V4), &WITHDRAW];
+    path(BeforeCommit, &twice, Do::Handle);
+    // Rejected after all, by the handler that saw another state.
+    let rejected = [(Do::Handle, Saw::Rejected), (Do::Park, Saw::Parked)];
+    path(BeforeCommit, &[&fresh(V3), &lost(V3), &fresh(V4), &WITHDRAW, &rejected], Do::Acknowledge(Parked));
+}
+
+#[test]
+fn lost_then_the_record_shows_that_it_was_won() {
+    let found = [(Do::ReadState, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Lost), &found, &FINISH], Do::Acknowledge(Resumed));
+}
+
+#[test]
+fn lost_then_the_payload_shows_that_somebody_finished() {
+    let done = [&MISSING[..], &[(Do::ReadRecord, Saw::NoRecord)]].concat();
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Lost), &done], Do::Acknowledge(Duplicate));
+}
+
+#[test]
+fn unknown_withdraws_nothing() {
+    let (unknown, again) = (commit(V3, Saw::Unknown), commit(V3, COMMITTED));
+    path(BeforeCommit, &[&fresh(V3), &unknown, &fresh(V3), &again, &FINISH], Do::Acknowledge(Processed));
+}
+
+#[test]
+fn unknown_then_the_record_shows_that_it_was_won() {
+    let found = [(Do::ReadState, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Unknown), &found, &FINISH], Do::Acknowledge(Resumed));
+}
+
+#[test]
+fn unknown_then_lost_withdraws_the_lost_ones() {
+    let (unknown, lost) = (commit(V3, Saw::Unknown), commit(V3, Saw::Lost));
+    path(BeforeCommit, &[&fresh(V3), &unknown, &fresh(V3), &lost, &fresh(V4), &WITHDRAW], Do::Handle);
+}
+
+#[test]
+fn lost_then_unknown_withdraws_the_lost_ones_only() {
+    let (lost, unknown) = (commit(V3, Saw::Lost), commit(V4, Saw::Unknown));
+    path(BeforeCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW, &unknown, &fresh(V4)], Do::Handle);
+}
+
+#[test]
+fn after_commit_too_a_lost_commit_reads_everything_again() {
+    let lost = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Lost)];
+    path(AfterCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW], Do::Handle);
+    let unknown = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Unknown)];
+    path(AfterCommit, &[&fresh(V3), &unknown, &fresh(V4)], Do::Handle);
+}
