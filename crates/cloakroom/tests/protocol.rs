@@ -117,6 +117,15 @@ fn a_payload_that_cannot_be_missing_parks_the_message() {
 }
 
 #[test]
+fn after_a_commit_was_tried_a_missing_payload_is_a_duplicate_under_any_policy() {
+    for tried in [Saw::Lost, Saw::Unknown] {
+        let missing = [&MISSING[..], &[(Do::ReadRecord, Saw::NoRecord)]].concat();
+        let steps = [&fresh(V3)[..], &commit(V3, tried), &missing].concat();
+        follow(BeforeCommit, WhenMissing::Park, &steps, Do::Acknowledge(Duplicate));
+    }
+}
+
+#[test]
 fn a_rejected_message_is_parked_and_not_settled() {
     for check_in in [BeforeCommit, AfterCommit] {
         let rejected = [(Do::Handle, Saw::Rejected), (Do::Park, Saw::Parked)];

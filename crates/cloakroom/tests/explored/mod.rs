@@ -70,6 +70,11 @@ impl History {
         }
     }
 
+    /// Whether a commit was tried before this pass: then somebody else may have collected the payload.
+    const fn has_tried(&self) -> bool {
+        matches!(self.last, Last::Lost | Last::Unknown)
+    }
+
     const fn is_durable(&self) -> bool {
         self.found || matches!(self.last, Last::Durable)
     }
@@ -83,7 +88,7 @@ impl History {
             Do::ReadPayload => self.state.is_some() && self.no_record && !self.missing,
             Do::Withdraw => is_fresh && self.last == Last::Lost && !self.withdrawn && !self.accepted,
             Do::Handle => is_fresh && !self.accepted && (self.last != Last::Lost || self.withdrawn),
-            Do::Park => self.rejected || self.no_record_again && when_missing == WhenMissing::Park,
+            Do::Park => self.rejected || self.no_record_again && when_missing == WhenMissing::Park && !self.has_tried(),
             Do::CheckIn if self.is_durable() => !self.claims && !self.checked_in,
             Do::CheckIn => is_fresh && self.accepted && !self.checked_in && check_in == CheckIn::BeforeCommit,
             Do::Commit(version) => {
@@ -97,7 +102,7 @@ impl History {
             Do::Acknowledge(Outcome::Processed) => self.cleared && self.last == Last::Durable && !self.found,
             Do::Acknowledge(Outcome::Resumed) => self.cleared && self.found,
             Do::Acknowledge(Outcome::Duplicate) => {
-                self.gone || self.no_record_again && when_missing == WhenMissing::Acknowledge
+                self.gone || self.no_record_again && (when_missing == WhenMissing::Acknowledge || self.has_tried())
             }
             Do::Acknowledge(Outcome::Parked) => self.parked && !self.settled && !self.cleared && !self.is_durable(),
         }
