@@ -77,7 +77,7 @@ async fn a_message_with_one_outgoing_message() {
     let endpoint = endpoint.observer(counters.clone()).build(ports).expect("an endpoint");
 
     let before = local.usage();
-    let settings = WorkerSettings { in_flight_max: 250, receive_wait_ms: 0, ..WorkerSettings::default() };
+    let settings = WorkerSettings { in_flight_max: 250, ..WorkerSettings::default() };
     let worker = Worker::new(endpoint, "pings").settings(settings);
     worker.run(until_processed(&counters, MESSAGES.into())).await.expect("the worker ends well");
     let usage = local.usage().since(&before);
