@@ -9,13 +9,11 @@ mod report;
 mod staff;
 mod submission;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
 use cloakroom_aws::{Provisioning, ProvisioningSettings};
 use cloakroom_local::{Faults, LocalAws};
+use tokio::time::Instant;
 
 pub(crate) use options::Options;
 pub(crate) use staff::{WorkerOptions, work};

@@ -4,14 +4,14 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
 use cloakroom_local::LocalAws;
 
-pub struct Embedded {
-    pub local: LocalAws,
-    pub aws: Aws,
+pub(crate) struct Embedded {
+    pub(crate) local: LocalAws,
+    pub(crate) aws: Aws,
 }
 
 impl Embedded {
     /// Starts one with these queues.
-    pub async fn start(queues: &[&str]) -> Self {
+    pub(crate) async fn start(queues: &[&str]) -> Self {
         let local = LocalAws::start().await.expect("the embedded AWS starts");
         let aws = adapters(&local);
         let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();

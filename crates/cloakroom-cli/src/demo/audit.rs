@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn whatever_is_off_is_found() {
-        let changes: [(&str, fn(&mut Books)); 10] = [
+        type Change = fn(&mut Books);
+        let changes: [(&str, Change); 10] = [
             ("7 commits were made for 6 messages", |books| books.commits += 1),
             ("is not there", |books| books.orders.clear()),
             ("did not end", |books| books.orders.values_mut().for_each(|order| order.state = Status::Reserved)),

@@ -44,7 +44,7 @@ impl PartitionStore for NaiveStore {
                     self.0.clear(commit.key).await?;
                     expected = self.0.read_state(commit.key.partition, commit.key.endpoint).await?.version;
                 }
-                done => {
+                done @ (Committed::Applied | Committed::TooLarge(_)) => {
                     self.0.clear(commit.key).await?;
                     return Ok(done);
                 }

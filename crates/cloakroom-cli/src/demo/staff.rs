@@ -240,6 +240,7 @@ struct Settings {
 }
 
 /// Runs one worker until it is killed, or until whoever started it is gone.
+#[expect(clippy::disallowed_methods, reason = "a binary may read the environment")]
 pub(crate) async fn work(options: WorkerOptions) -> Result<std::process::ExitCode, Failure> {
     let settings: Settings = serde_json::from_str(&options.settings)
         .map_err(|error| Failure::new(format!("`--settings` cannot be read: {error}")))?;
