@@ -64,6 +64,7 @@ impl Aws {
             queues: Arc::clone(&self.queues) as Arc<dyn cloakroom::Queues>,
             clock: Arc::new(TokioClock),
             random: Arc::new(SystemRandom),
+            limits: *limits,
         }
     }
 }

@@ -68,6 +68,10 @@ fn is_no_such_key<E: aws_sdk_s3::error::ProvideErrorMetadata>(error: &SdkError<E
 
 #[async_trait]
 impl PayloadStore for S3Payloads {
+    fn name(&self) -> &str {
+        &self.bucket
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         let key = Key::Payload { claim }.to_string();
         let put = self.client.put_object().bucket(&self.bucket).key(key).content_type("application/json");

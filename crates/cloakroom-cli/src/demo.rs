@@ -9,7 +9,7 @@ mod report;
 mod staff;
 mod submission;
 
-use std::{process::ExitCode, time::Duration};
+use std::{pin::pin, process::ExitCode, time::Duration};
 
 use cloakroom_aws::{Provisioning, ProvisioningSettings};
 use cloakroom_local::{Faults, LocalAws};
@@ -18,7 +18,11 @@ use tokio::time::Instant;
 pub(crate) use options::Options;
 pub(crate) use staff::{WorkerOptions, work};
 
-use self::{progress::Progress, report::Report, staff::Staff};
+use self::{
+    progress::{Look, Progress},
+    report::Report,
+    staff::Staff,
+};
 use crate::{
     input::Input,
     shop::Service,
@@ -90,46 +94,38 @@ async fn process(
     input: &Input,
     staff: &mut Staff,
 ) -> Result<(), Failure> {
-    let progress = Progress::new(options, input.orders.len());
-    let submission = submission::submit(clients, site, &input.orders);
-    let mut submission = Box::pin(submission);
-    let mut submitted = false;
-    let mut quiet = 0;
-    let mut last_change = (Instant::now(), 0);
+    let mut progress = Progress::new(options, input.orders.len());
     let mut trouble = options.trouble();
-    while quiet < 2 {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut submission = pin!(submission::submit(clients, site, &input.orders));
+    let mut submitted = false;
+    loop {
         tokio::select! {
             result = &mut submission, if !submitted => {
                 result?;
                 submitted = true;
             }
             () = trouble.next() => staff.crash_one(trouble.pick())?,
-            () = tokio::time::sleep(LOOK_EVERY), if submitted => {
-                quiet = if is_empty(clients).await { quiet + 1 } else { 0 };
+            _ = looks.tick() => {
+                let is_empty = submitted && is_empty(clients).await;
+                match progress.look(staff.events().finished(), is_empty) {
+                    Look::GoOn => {}
+                    Look::Over | Look::Stuck => return Ok(()),
+                }
             }
-            _ = tokio::signal::ctrl_c() => return Err(Failure::new("interrupted; with `--data` the same command goes on from here")),
-        }
-        let done = staff.events().finished();
-        progress.show(done);
-        if done != last_change.1 {
-            last_change = (Instant::now(), done);
-        }
-        if last_change.0.elapsed() > options.patience() {
-            eprintln!("nothing has moved for {} s: the audit tells what is left", options.patience().as_secs());
-            break;
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Failure::new("interrupted; with `--data` the same command goes on from here"));
+            }
         }
     }
-    progress.finish();
-    Ok(())
 }
 
 /// Whether no service has a message left; a question that failed is asked again later.
 async fn is_empty(clients: &Clients) -> bool {
     for service in Service::ALL {
-        if bookkeeping::depth(clients, service.name()).await.is_ok_and(|depth| depth == 0) {
-            continue;
+        if !bookkeeping::depth(clients, service.name()).await.is_ok_and(|depth| depth == 0) {
+            return false;
         }
-        return false;
     }
     true
 }

@@ -49,7 +49,7 @@ impl Coalesced {
         let request = &request;
         join_all(batch.enter(entries).into_iter().map(async |mut place| {
             loop {
-                match self.wait(place, request).await {
+                match self.wait(batch, place, request).await {
                     Told::Answer(answer) => return answer,
                     // Whoever was to send it is gone, and has not begun.
                     Told::Back(value) => place = batch.enter_one(value),
@@ -60,13 +60,22 @@ impl Coalesced {
     }
 
     /// Waits for the answer; sends a batch, or leads one, if that fell to this place.
-    async fn wait<T: Send, F>(&self, place: Place<'_, T>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Told<T>
+    async fn wait<T: Send, F>(
+        &self,
+        batch: &Batch<T>,
+        place: Place<'_, T>,
+        request: &(impl Fn(Vec<T>) -> F + Sync),
+    ) -> Told<T>
     where
         F: Future<Output = Vec<Answer>> + Send,
     {
         let Place { mut told, duty } = place;
         match duty {
-            Duty::None => {}
+            // A leader that nobody polls leads nobody: those who follow do not wait for it much longer than it should.
+            Duty::None => match select(&mut told, self.clock.sleep(self.linger * 2)).await {
+                Either::Left((told, _)) => return told.unwrap_or_else(|_| self.unknown()),
+                Either::Right(((), _)) => flush(batch.disband(), request).await,
+            },
             Duty::Send(full) => flush(full, request).await,
             Duty::Lead(lead) => match select(&mut told, self.clock.sleep(self.linger)).await {
                 // Sent with somebody else's full batch. Whoever came later is given back, and leads.
@@ -75,6 +84,11 @@ impl Coalesced {
             },
         }
         told.await.unwrap_or_else(|_| self.unknown())
+    }
+
+    /// Whether this is a FIFO queue. Its messages are sent by their own caller, since batches overtake each other.
+    fn keeps_order(&self) -> bool {
+        self.name().ends_with(".fifo")
     }
 
     fn unknown<T>(&self) -> Told<T> {
@@ -202,6 +216,9 @@ impl Queue for Coalesced {
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Answer> {
+        if self.keeps_order() {
+            return self.queue.send(messages).await;
+        }
         self.submit(&self.sends, messages, |messages| self.queue.send(messages)).await
     }
 
@@ -252,6 +269,19 @@ mod tests {
         let mut sent: Vec<_> = memory.queues.get("q").messages().into_iter().map(|message| message.body).collect();
         sent.sort();
         assert_eq!(sent, ["second", "third"], "what nobody waits for is not sent");
+    }
+
+    #[test]
+    fn a_leader_that_nobody_polls_holds_up_nobody() {
+        let memory = Memory::new();
+        let queue = coalesced(&memory);
+        let mut frozen = queue.send(vec![message("leader")]);
+        memory.run(async {
+            assert!((&mut frozen).now_or_never().is_none());
+            assert!(queue.send(vec![message("second")]).await[0].is_ok());
+            assert!(frozen.await[0].is_ok());
+        });
+        assert_eq!(memory.queues.get("q").len(), 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 use crate::{Claim, Envelope, Error, LimitError, Limits, Outgoing, PortError, QueueMessage, Record, endpoint::Inner};
 
@@ -16,8 +16,8 @@ pub(crate) async fn dispatch(endpoint: &Inner, record: &Record, again: bool) -> 
         queues.entry(&message.queue).or_default().push(message);
     }
     let sends = queues.into_iter().map(|(queue, messages)| send_all(endpoint, queue, messages, again));
-    try_join_all(sends).await?;
-    Ok(())
+    // Every queue to its end: the failure of one must not stop the others half-way.
+    Ok(join_all(sends).await.into_iter().collect::<Result<(), PortError>>()?)
 }
 
 async fn send_all(endpoint: &Inner, queue: &str, messages: Vec<&Outgoing>, again: bool) -> Result<(), PortError> {
@@ -28,10 +28,13 @@ async fn send_all(endpoint: &Inner, queue: &str, messages: Vec<&Outgoing>, again
         let batch = left.iter().map(|message| queue_message(message, again || tried > 0)).collect();
         let results = queue.send(batch).await;
         let failed: Vec<_> = left.into_iter().zip(results).filter_map(|(m, r)| r.err().map(|e| (m, e))).collect();
-        let Some((_, error)) = failed.first() else { return Ok(()) };
         tried += 1;
-        if tried >= endpoint.settings.calls_max || !error.may_be_repeated() {
-            return Err(error.clone());
+        // What can be sent is sent, even if something else never can be.
+        let is_hopeful = tried < endpoint.settings.calls_max && failed.iter().any(|(_, error)| error.may_be_repeated());
+        match failed.first() {
+            None => return Ok(()),
+            Some((_, error)) if !is_hopeful => return Err(error.clone()),
+            Some(_) => {}
         }
         endpoint.pause(tried).await;
         left = failed.into_iter().map(|(message, _)| message).collect();
@@ -50,9 +53,12 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
     }
 }
 
+/// As long as the name of a payload store may be.
+const LONGEST_STORE_NAME: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 /// Checks, before anything is written, that every message will fit into its queue.
 pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), LimitError> {
-    let claims = std::iter::repeat_with(|| Claim::from_random(0));
+    let claims = std::iter::repeat_with(|| Claim::from_random(0, LONGEST_STORE_NAME));
     record.with_claims(claims).messages.iter().try_for_each(|outgoing| {
         limits.check_transaction(outgoing.envelope.partition.as_str(), [])?;
         let what = format!("message `{}` to queue `{}`", outgoing.envelope.kind, outgoing.queue);

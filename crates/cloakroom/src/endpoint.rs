@@ -216,6 +216,7 @@ impl<S: State> EndpointBuilder<S> {
     /// handler at all, a type routed twice to one queue.
     pub fn build(self, ports: Ports) -> Result<Endpoint, Error> {
         self.settings.validate()?;
+        ports.limits.validate()?;
         self.check_name()?;
         let mut handlers = BTreeMap::new();
         for (kind, handler) in self.handlers {

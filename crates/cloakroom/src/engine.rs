@@ -6,12 +6,12 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tracing::Instrument as _;
 
 use crate::{
-    Claim, ClaimsStored, Commit, Committed, Conflict, Delivery, Envelope, Error, ErrorKind, Event, ItemWrite, Outcome,
-    PortError, Record, RecordKey, StateRead, StateWrite, Version,
+    Claim, ClaimsStored, Commit, Committed, Conflict, Delivery, Envelope, Error, ErrorKind, Event, ItemWrite,
+    MessageId, Outcome, PortError, Record, RecordKey, StateRead, StateWrite, Version,
     dispatch::dispatch,
     endpoint::Inner,
     handler::HandlerError,
@@ -20,11 +20,16 @@ use crate::{
     tx::Tx,
 };
 
+/// How many payloads of one message are written at a time.
+const CHECK_INS_MAX: usize = 16;
+
 /// The work on one delivery: what was read and made so far.
 pub(crate) struct Desk<'a> {
     endpoint: &'a Inner,
     delivery: &'a Delivery,
     envelope: Arc<Envelope>,
+    /// The message's identity in keys.
+    identity: MessageId,
     /// As read by this pass.
     state: StateRead,
     /// As read by this pass.
@@ -37,6 +42,8 @@ pub(crate) struct Desk<'a> {
     resumed: bool,
     /// Commits that were lost or stayed unknown so far.
     passes: u32,
+    /// The payload is missing, and was so at the first receive of a first dispatch.
+    may_be_lost: bool,
     /// Why the message is to be parked.
     reason: String,
 }
@@ -55,24 +62,17 @@ impl<'a> Desk<'a> {
     /// Why the message can never be processed.
     pub(crate) fn open(endpoint: &'a Inner, delivery: &'a Delivery) -> Result<Self, String> {
         let envelope = Envelope::decode(&delivery.body).map_err(|error| error.to_string())?;
-        if !endpoint.handlers.contains_key(envelope.kind.as_str()) {
-            return Err(format!(
-                "endpoint `{}` has no handler for `{}`; it handles {:?}",
-                endpoint.name,
-                envelope.kind,
-                endpoint.handlers.keys()
-            ));
-        }
-        let (name, message) = (&endpoint.name, &envelope.id);
-        let keys = [Key::Record { endpoint: name, message }, Key::Entry { endpoint: name, message }];
-        let keys = keys.map(|key| key.to_string());
-        let keys = keys.iter().map(|key| (key.as_str(), None));
-        let limits = &endpoint.settings.limits;
-        limits.check_transaction(envelope.partition.as_str(), keys).map_err(|error| error.to_string())?;
+        let identity = envelope.identity();
+        let record = Key::Record { endpoint: &endpoint.name, message: &identity }.to_string();
+        let limits = &endpoint.ports.limits;
+        limits
+            .check_transaction(envelope.partition.as_str(), [(record.as_str(), None)])
+            .map_err(|error| error.to_string())?;
         Ok(Self {
             endpoint,
             delivery,
             envelope: Arc::new(envelope),
+            identity,
             state: StateRead::default(),
             payload: Bytes::new(),
             draft: Draft {
@@ -83,6 +83,7 @@ impl<'a> Desk<'a> {
             record: Record::default(),
             resumed: false,
             passes: 0,
+            may_be_lost: false,
             reason: String::new(),
         })
     }
@@ -100,7 +101,9 @@ impl<'a> Desk<'a> {
     }
 
     async fn follow_protocol(mut self) -> Result<Outcome, Error> {
-        let when_missing = if self.is_first() { self.endpoint.settings.when_missing } else { WhenMissing::Acknowledge };
+        // A dedupe entry proves that its message was processed; a missing payload may have been removed by others.
+        let may_be_lost = self.is_first() && self.envelope.dataref.is_some();
+        let when_missing = if may_be_lost { self.endpoint.settings.when_missing } else { WhenMissing::Acknowledge };
         let memory = Memory::new(self.endpoint.settings.check_in, when_missing);
         let (mut memory, mut action) = protocol::next(memory, Saw::Delivery);
         loop {
@@ -118,14 +121,17 @@ impl<'a> Desk<'a> {
                 Do::Dispatch => self.dispatch().await?,
                 Do::Settle => self.settle().await?,
                 Do::Clear => self.clear().await?,
-                Do::Acknowledge(outcome) => return Ok(outcome),
+                Do::Acknowledge(outcome) => {
+                    self.alarm(outcome);
+                    return Ok(outcome);
+                }
             };
             (memory, action) = protocol::next(memory, saw);
         }
     }
 
     fn key(&self) -> RecordKey<'_> {
-        RecordKey { partition: &self.envelope.partition, endpoint: &self.endpoint.name, message: &self.envelope.id }
+        RecordKey { partition: &self.envelope.partition, endpoint: &self.endpoint.name, message: &self.identity }
     }
 
     /// Whether nobody can have processed this message before, as far as can be told.
@@ -154,14 +160,18 @@ impl<'a> Desk<'a> {
     async fn read_payload(&mut self) -> Result<Saw, Error> {
         let (endpoint, payloads) = (self.endpoint, &self.endpoint.ports.payloads);
         let payload = match &self.envelope.dataref {
-            Some(claim) => endpoint.call(|| payloads.read(claim)).await?,
-            None => match endpoint.call(|| payloads.has_entry(&endpoint.name, &self.envelope.id)).await? {
+            Some(claim) => {
+                self.check_store(claim)?;
+                endpoint.call(|| payloads.read(claim)).await?
+            }
+            None => match endpoint.call(|| payloads.has_entry(&endpoint.name, &self.identity)).await? {
                 true => None,
                 false => Some(self.inline_payload()),
             },
         };
         let Some(payload) = payload else {
-            self.note_missing();
+            self.may_be_lost = self.is_first() && self.envelope.dataref.is_some();
+            self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
             return Ok(Saw::PayloadMissing);
         };
         self.payload = payload;
@@ -173,11 +183,21 @@ impl<'a> Desk<'a> {
         Bytes::from(data.to_string())
     }
 
-    fn note_missing(&mut self) {
-        let Some(claim) = &self.envelope.dataref else { return };
-        self.reason = format!("payload `{claim}` is missing, and nothing tells that the message was processed");
-        if self.is_first() {
-            tracing::warn!(%claim, "payload missing at the first receive: a duplicate, or a payload that was removed");
+    /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed.
+    fn check_store(&self, claim: &Claim) -> Result<(), Error> {
+        let own = self.endpoint.ports.payloads.name();
+        match claim.store() {
+            Some(store) if store != own => Err(Error::misconfigured(format!(
+                "payload `{claim}` is in store `{store}`, and this endpoint reads `{own}`: give both sides the same store"
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The loss alarm.
+    fn alarm(&self, outcome: Outcome) {
+        if self.may_be_lost && matches!(outcome, Outcome::Duplicate | Outcome::Parked) {
+            tracing::warn!("payload missing at the first receive: a duplicate, or a payload that was removed");
             self.endpoint.observer.observe(Event::PayloadMissing);
         }
     }
@@ -193,7 +213,10 @@ impl<'a> Desk<'a> {
     async fn handle(&mut self) -> Result<Saw, Error> {
         self.endpoint.observer.observe(Event::Handled);
         match self.run_handler().await {
-            Ok(()) => Ok(Saw::Accepted),
+            Ok(()) => {
+                self.open_queues().await?;
+                Ok(Saw::Accepted)
+            }
             Err(HandlerError { reason, is_rejection: true }) => {
                 self.reason = reason;
                 Ok(Saw::Rejected)
@@ -202,10 +225,25 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Opens the queues that the messages go to: one that does not exist must be found before the commit, not after it.
+    async fn open_queues(&self) -> Result<(), Error> {
+        for message in &self.record.messages {
+            self.endpoint.queue(&message.queue).await.map_err(|error| match error.may_be_repeated() {
+                true => Error::from(error),
+                false => Error::new(ErrorKind::RetryMessage, error.to_string()),
+            })?;
+        }
+        Ok(())
+    }
+
     async fn run_handler(&mut self) -> Result<(), HandlerError> {
         let endpoint = self.endpoint;
         let kind = self.envelope.kind.as_str();
-        let handler = endpoint.handlers.get(kind).ok_or_else(|| HandlerError::reject("its handler is gone"))?;
+        let handler = endpoint.handlers.get(kind).ok_or_else(|| {
+            let handled = endpoint.handlers.keys();
+            let name = &endpoint.name;
+            HandlerError::reject(format!("endpoint `{name}` has no handler for `{kind}`; it handles {handled:?}"))
+        })?;
         let now = endpoint.ports.clock.now();
         let mut tx = Tx::new(
             Arc::clone(&endpoint.name),
@@ -229,13 +267,14 @@ impl<'a> Desk<'a> {
             token: format!("{:032x}", endpoint.ports.random.bits()),
         };
         self.record = Record { messages: tx.outgoing, ..Record::default() };
-        crate::dispatch::check_limits(&endpoint.settings.limits, &self.record).map_err(HandlerError::reject)
+        crate::dispatch::check_limits(&endpoint.ports.limits, &self.record).map_err(HandlerError::reject)
     }
 
     async fn check_in(&mut self) -> Result<Saw, Error> {
         let endpoint = self.endpoint;
-        let claims = self.record.unclaimed().map(|body| endpoint.check_in(Bytes::copy_from_slice(body.as_bytes())));
-        let claims: Vec<Claim> = futures::future::try_join_all(claims).await?;
+        let bodies = self.record.unclaimed().map(|body| Bytes::copy_from_slice(body.as_bytes()));
+        let claims: Vec<_> = bodies.map(|body| endpoint.check_in(body)).collect();
+        let claims: Vec<Claim> = stream::iter(claims).buffered(CHECK_INS_MAX).try_collect().await?;
         self.record = self.record.with_claims(claims);
         Ok(Saw::CheckedIn)
     }
@@ -250,11 +289,20 @@ impl<'a> Desk<'a> {
                 self.reason = error.to_string();
                 Ok(Saw::Rejected)
             }
+            Ok(Committed::Refused(reason)) => {
+                self.reason = reason;
+                Ok(Saw::Rejected)
+            }
             Ok(Committed::Conflict(conflict)) => {
                 tracing::debug!(?conflict, "commit lost");
                 self.endpoint.observer.observe(Event::Conflict);
                 self.another_pass(&conflict)?;
-                Ok(Saw::Lost)
+                Ok(match conflict {
+                    Conflict::Overtaken => Saw::Lost,
+                    // SUBTLE: the version stands, so a repetition of this commit by the store's client could still
+                    // apply once the item changes. Its claims must stay, as after an unknown outcome.
+                    Conflict::Item(_) => Saw::Unknown,
+                })
             }
             Err(error) if error.may_have_happened() => {
                 tracing::debug!(%error, "commit unknown");
@@ -291,6 +339,8 @@ impl<'a> Desk<'a> {
             ClaimsStored::Stored => Ok(Saw::ClaimsStored),
             ClaimsStored::AlreadyThere(record) => {
                 self.record = record;
+                // Whoever stored them may have sent them, too.
+                self.resumed = true;
                 Ok(Saw::ClaimsStored)
             }
             ClaimsStored::Gone => Ok(Saw::RecordGone),
@@ -301,7 +351,7 @@ impl<'a> Desk<'a> {
         let (endpoint, payloads) = (self.endpoint, &self.endpoint.ports.payloads);
         match &self.envelope.dataref {
             Some(claim) => endpoint.call(|| payloads.delete(claim)).await?,
-            None => endpoint.call(|| payloads.put_entry(&endpoint.name, &self.envelope.id)).await?,
+            None => endpoint.call(|| payloads.put_entry(&endpoint.name, &self.identity)).await?,
         }
         Ok(Saw::Settled)
     }
@@ -372,7 +422,7 @@ impl Inner {
     /// after its payload was delivered and deleted; were its claim in use, the message would come back to life.
     async fn check_in(&self, payload: Bytes) -> Result<Claim, PortError> {
         self.call(|| {
-            let claim = Claim::from_random(self.ports.random.bits());
+            let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.name());
             let payload = payload.clone();
             async move { self.ports.payloads.check_in(&claim, payload).await.map(|()| claim) }
         })

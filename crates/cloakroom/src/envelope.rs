@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Claim, MessageId, Partition, Version};
+use crate::{Claim, MessageId, Partition, Version, schema::derived_id};
 
 /// The format that this version of the library writes (extension attribute `cloakroomformat`).
 const FORMAT: u32 = 1;
@@ -128,6 +128,18 @@ impl Envelope {
             return Err(EnvelopeError(format!("`dataref` is `{claim}`, which is no claim")));
         }
         Ok(envelope)
+    }
+
+    /// The identity of the logical message, as it is used in keys: the id of a message with a claim. Foreign producers
+    /// number for themselves, and perhaps for each partition anew; so theirs is a function of source, partition and id.
+    pub fn identity(&self) -> MessageId {
+        match self.dataref {
+            Some(_) => self.id.clone(),
+            None => {
+                let parts = [self.source.as_str(), self.partition.as_str(), self.id.as_str()];
+                MessageId::new(derived_id(&parts).to_string())
+            }
+        }
     }
 
     /// Notes the version that the sender's state has after the commit.

@@ -40,7 +40,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(crate) fn validate(&self) -> Result<(), Error> {
+    /// Checks that no limit is above that of AWS, or below what makes sense.
+    ///
+    /// # Errors
+    /// The first field that is, such as `limits.item_bytes_max`.
+    pub fn validate(&self) -> Result<(), Error> {
         let aws = Self::default();
         for (field, value, max) in [
             ("limits.transaction_items_max", self.transaction_items_max, aws.transaction_items_max),

@@ -69,6 +69,7 @@ impl Memory {
             queues: self.queues.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
+            limits: Limits::default(),
         }
     }
 

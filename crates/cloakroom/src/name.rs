@@ -58,9 +58,20 @@ name! {
 }
 
 impl Claim {
-    /// The claim that 128 random bits make: 32 hexadecimal digits, so that keys spread evenly.
-    pub fn from_random(bits: u128) -> Self {
-        Self(format!("{bits:032x}"))
+    /// The claim that 128 random bits make, on a payload in the store of this name: 32 hexadecimal digits, so that
+    /// keys spread evenly, a dot, and the name.
+    ///
+    /// ```
+    /// let claim = cloakroom::Claim::from_random(7, "orders-payloads");
+    /// assert_eq!(claim.store(), Some("orders-payloads"));
+    /// ```
+    pub fn from_random(bits: u128, store: &str) -> Self {
+        Self(format!("{bits:032x}.{store}"))
+    }
+
+    /// The name of the store that has the payload, if the claim tells.
+    pub fn store(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(_, store)| store)
     }
 
     /// Whether this can be a claim: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. No key of anything else is.

@@ -20,6 +20,12 @@ impl Parking {
         Self { queue }
     }
 
+    /// Opens the dead-letter queue, so that a missing one is noticed before it is needed.
+    pub(crate) async fn open(&self, endpoint: &Inner) -> Result<(), Error> {
+        endpoint.queue(&self.queue).await?;
+        Ok(())
+    }
+
     /// Sends the message to the dead-letter queue as it came, with what fits of the reason.
     pub(crate) async fn park(&self, endpoint: &Inner, delivery: &Delivery, reason: &str) -> Result<(), Error> {
         tracing::warn!(endpoint = &*endpoint.name, queue = self.queue, reason, "message parked");
@@ -35,7 +41,7 @@ impl Parking {
         let mut told = plain.clone();
         told.attributes.insert(REASON.to_owned(), printable(reason));
         told.attributes.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
-        let fits = endpoint.settings.limits.check_message("a parked message", &told).is_ok();
+        let fits = endpoint.ports.limits.check_message("a parked message", &told).is_ok();
         let message = if fits { told } else { plain };
         endpoint.call(|| send_one(&*queue, message.clone())).await?;
         Ok(())
@@ -57,5 +63,6 @@ fn printable(reason: &str) -> String {
         }
         text.push(c);
     }
-    text
+    // SQS takes no empty attribute.
+    if text.trim().is_empty() { "no reason was given".to_owned() } else { text }
 }

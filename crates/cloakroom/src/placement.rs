@@ -99,11 +99,12 @@ pub fn record_item(record: &Record) -> Item {
 pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, PortError> {
     let Some(mut item) = item else { return Ok(StateRead::default()) };
     let version = match item.remove(attribute::VERSION) {
-        Some(AttributeValue::N(digits)) => digits.parse().ok(),
+        // The largest number has no successor.
+        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX),
         _ => None,
     };
     let version = version.map(Version::new).ok_or_else(|| {
-        let cause = format!("the item has no number in `{}`: it was not written by Cloakroom", attribute::VERSION);
+        let cause = format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION);
         PortError::new(what, cause).without_effect().permanent()
     })?;
     if item.contains_key(attribute::DELETED) {

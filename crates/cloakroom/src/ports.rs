@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_dynamo::Item;
 
-use crate::{Claim, Clock, LimitError, MessageId, Partition, PortError, Random, Record, Timestamp, Version};
+use crate::{Claim, Clock, LimitError, Limits, MessageId, Partition, PortError, Random, Record, Timestamp, Version};
 
 /// The address of a record: the partition it lives in, and the message it belongs to, as seen by one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub enum Committed {
     Conflict(Conflict),
     /// It is over a limit of the store, which was not asked; the error names the item.
     TooLarge(LimitError),
+    /// The store refuses what is in it, and always will: nothing was written. The text says what and why.
+    Refused(String),
 }
 
 /// Which condition of a commit failed.
@@ -162,6 +164,10 @@ pub trait PartitionStore: Send + Sync + fmt::Debug {
 /// - Only "there is no such key" is an absent payload; every other failure is an error.
 #[async_trait]
 pub trait PayloadStore: Send + Sync + fmt::Debug {
+    /// The store's name, which becomes part of every claim: up to 64 letters, digits, `-` and `.`. A store of another
+    /// name holds other payloads; were it asked, every message would look processed.
+    fn name(&self) -> &str;
+
     /// Steps 4b and 5b: writes a payload under a claim that nobody ever used.
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError>;
 
@@ -258,4 +264,6 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub random: Arc<dyn Random>,
+    /// What the store and the queues take.
+    pub limits: Limits,
 }

@@ -1,5 +1,5 @@
 //! The protocol: what to do next, given what was just seen. Nothing else in this project
-//! decides the order of steps; the engine, the model and the simulation all call [`next`].
+//! decides the order of steps: whatever processes a message asks [`next`].
 //!
 //! For an incoming message `m` in partition `p`:
 //!
@@ -7,11 +7,11 @@
 //! |---|---|---|---|
 //! | 1 | `ReadState` | any read | `State(version)` → 2; absent is version 0 |
 //! | 2 | `ReadRecord` | strongly consistent, **not earlier than 1** | `Record(Stored)` → 6; `Record(Missing)` → 5b; `NoRecord` → 3 |
-//! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4; `PayloadMissing` → 2 once more: a record → resume, none → duplicate, 9 |
-//! | 3b | `Withdraw` | only after a *lost* commit, and here it is proven that it never will apply | `Withdrawn` → 4 |
+//! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4; `PayloadMissing` → 2 once more: a record → resume, none → duplicate, 9 (or `Park`, see [`WhenMissing`]) |
+//! | 3b | `Withdraw` | only after a *lost* commit: with no record and the payload still there it is proven that it never will apply | `Withdrawn` → 4 |
 //! | 4 | `Handle` | the user's handler, on the state of 1 and the payload of 3 | `Accepted` → 4b or 5; `Rejected` → `Park`, then 9, settling nothing |
 //! | 4b | `CheckIn` | timing *before commit*: outgoing payloads under fresh random claims | `CheckedIn` → 5 |
-//! | 5 | `Commit` | one atomic write of state, record and the handler's items, **if the version is unchanged and `m` has no record** | `Committed` → 6 or 5b; `Lost`, `Unknown` → 1, after a pause |
+//! | 5 | `Commit` | one atomic write of state, record and the handler's items, **if the version is unchanged and `m` has no record** | `Committed` → 6 or 5b; `Lost`, `Unknown` → 1, after a pause; `Rejected` (the store refuses its size or content) → `Park` |
 //! | 5b | `CheckIn`, `StoreClaims` | timing *after commit*: **if the record exists and has no claims yet** | `CheckedIn` → store; `ClaimsStored` (ours or those found) → 6; `RecordGone` → 9 |
 //! | 6 | `Dispatch` | send every outgoing message: its id and its claim | `Dispatched` → 7 |
 //! | 7 | `Settle` | delete payload `m` (or write its dedupe entry) | `Settled` → 8 |
@@ -46,7 +46,8 @@ pub enum WhenMissing {
     /// It is a duplicate: acknowledge it.
     #[default]
     Acknowledge,
-    /// It cannot be a duplicate, so somebody else removed the payload: park it.
+    /// As far as can be told it was never received before, so somebody else may have removed the payload: park it.
+    /// Queues now and then deliver a duplicate as if it were the first, which then is parked, too.
     Park,
 }
 
@@ -109,8 +110,8 @@ pub enum Saw {
     Parked,
     CheckedIn,
     Committed(Claims),
-    /// The commit's condition failed. It may still be an own success: the client library may
-    /// have repeated a request whose first answer was lost.
+    /// Somebody else has moved the version. It may have been an earlier try of this very commit, whose
+    /// answer was lost.
     Lost,
     /// The commit was tried, and may or may not take effect, now or later.
     Unknown,

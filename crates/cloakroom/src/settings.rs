@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Error, Limits,
+    Backoff, Error,
     protocol::{CheckIn, WhenMissing},
 };
 
@@ -36,8 +36,6 @@ pub struct EndpointSettings {
     pub linger_ms: u64,
     /// Pauses between passes, and between calls.
     pub backoff: Backoff,
-    /// What the AWS account takes.
-    pub limits: Limits,
 }
 
 impl Default for EndpointSettings {
@@ -51,7 +49,6 @@ impl Default for EndpointSettings {
             tombstone_ttl_ms: 45 * DAY_MS,
             linger_ms: 10,
             backoff: Backoff { first_ms: 10, max_ms: 1_000 },
-            limits: Limits::default(),
         }
     }
 }
@@ -63,10 +60,9 @@ impl EndpointSettings {
         within("passes_max", self.passes_max.into(), 1, 1_000)?;
         within("calls_max", self.calls_max.into(), 1, 100)?;
         within("attempts_max", self.attempts_max.into(), 1, 1_000)?;
-        within("tombstone_ttl_ms", self.tombstone_ttl_ms, 14 * DAY_MS, 3_650 * DAY_MS)?;
+        within("tombstone_ttl_ms", self.tombstone_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;
         within("linger_ms", self.linger_ms, 0, 1_000)?;
-        validate_backoff("backoff", self.backoff)?;
-        self.limits.validate()
+        validate_backoff("backoff", self.backoff)
     }
 }
 
@@ -80,6 +76,9 @@ pub struct WorkerSettings {
     pub receive_wait_ms: u64,
     /// For how long a received message is invisible to others. It is extended while the message is worked on.
     pub visibility_ms: u64,
+    /// How long one attempt at a message may take, its handler included. Then it is dropped, wherever it is, and the
+    /// message given back, so that a handler that hangs does not hold its place for ever.
+    pub attempt_ms_max: u64,
     /// How long a shutdown waits for messages in hand before it gives them back.
     pub drain_ms: u64,
     /// Pauses before a message that failed is received again, by receive count.
@@ -92,6 +91,7 @@ impl Default for WorkerSettings {
             in_flight_max: 64,
             receive_wait_ms: 20_000,
             visibility_ms: 30_000,
+            attempt_ms_max: 15 * 60 * 1000,
             drain_ms: 20_000,
             retry: Backoff { first_ms: 1_000, max_ms: 300_000 },
         }
@@ -103,6 +103,7 @@ impl WorkerSettings {
         within("in_flight_max", self.in_flight_max as u64, 1, 100_000)?;
         within("receive_wait_ms", self.receive_wait_ms, 0, 20_000)?;
         within("visibility_ms", self.visibility_ms, 1_000, 12 * 60 * 60 * 1000)?;
+        within("attempt_ms_max", self.attempt_ms_max, 1_000, DAY_MS)?;
         within("drain_ms", self.drain_ms, 0, 60 * 60 * 1000)?;
         validate_backoff("retry", self.retry)
     }

@@ -225,7 +225,7 @@ impl Tx {
         derived_id(&[
             &self.endpoint,
             self.incoming.partition.as_str(),
-            self.incoming.id.as_str(),
+            self.incoming.identity().as_str(),
             purpose,
             &number.to_string(),
         ])

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 
-use crate::{Delivery, Endpoint, Error, Outcome, Partition, PortError, Queue, WorkerSettings, lanes::Lanes};
+use crate::{Delivery, Endpoint, Error, ErrorKind, Outcome, Partition, PortError, Queue, WorkerSettings, lanes::Lanes};
 
 /// What SQS returns at most from one receive.
 const RECEIVE_MAX: usize = 10;
@@ -68,8 +71,11 @@ impl Worker {
     /// Settings out of range, a queue that does not exist or may not be read. Failures that pass are waited out.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.settings.validate()?;
-        let queue = self.endpoint.inner.queue(&self.queue).await?;
-        let shift = Shift { worker: &self, queue, lanes: Lanes::default(), held: Mutex::default() };
+        let endpoint = &*self.endpoint.inner;
+        let queue = endpoint.queue(&self.queue).await?;
+        endpoint.parking.open(endpoint).await?;
+        let (lanes, held, outage) = (Lanes::default(), Mutex::default(), AtomicU32::new(0));
+        let shift = Shift { worker: &self, queue, lanes, held, outage };
         let mut at_work = FuturesUnordered::new();
         let result = shift.work(&mut at_work, shutdown).await;
         shift.drain(at_work).await;
@@ -84,6 +90,8 @@ struct Shift<'a> {
     lanes: Lanes,
     /// Receipts of the messages in hand.
     held: Mutex<BTreeSet<String>>,
+    /// Messages that failed in a row for no fault of theirs: a service is out.
+    outage: AtomicU32,
 }
 
 /// The messages in hand.
@@ -118,6 +126,11 @@ impl Shift<'_> {
     /// Receives; waits out what passes.
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, PortError> {
         let WorkerSettings { receive_wait_ms, retry, .. } = self.worker.settings;
+        // While a service is out, every receive would only use up one of a message's chances.
+        let outage = self.outage.load(Ordering::Relaxed);
+        if outage > 0 {
+            self.sleep(retry.pause(outage, self.random())).await;
+        }
         let mut failures = 0;
         loop {
             let wait = Duration::from_millis(receive_wait_ms);
@@ -140,6 +153,7 @@ impl Shift<'_> {
             Either::Left((result, _)) => result,
             Either::Right((never, _)) => match never {},
         };
+        self.note_outage(&result);
         let receipts = vec![delivery.receipt.clone()];
         let answers = match result {
             Ok(_) => self.queue.delete(receipts).await,
@@ -161,7 +175,24 @@ impl Shift<'_> {
         if let Some(place) = &mut place {
             place.turn().await;
         }
-        self.worker.endpoint.process(delivery).await
+        let attempt_ms_max = self.worker.settings.attempt_ms_max;
+        let processing = pin!(self.worker.endpoint.process(delivery));
+        match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => {
+                let text = format!("the attempt took longer than {attempt_ms_max} ms (`attempt_ms_max`)");
+                Err(Error::new(ErrorKind::RetryMessage, text))
+            }
+        }
+    }
+
+    fn note_outage(&self, result: &Result<Outcome, Error>) {
+        match result.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::AwaitService | ErrorKind::MendConfiguration) => {
+                self.outage.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) | Err(ErrorKind::RetryMessage) => self.outage.store(0, Ordering::Relaxed),
+        }
     }
 
     /// Extends the lease long before it ends, again and again.
@@ -180,15 +211,14 @@ impl Shift<'_> {
 
     /// Finishes what is in hand while there is time, then gives back the rest at once.
     async fn drain(&self, at_work: AtWork<'_>) {
-        let finished = at_work.collect::<()>();
-        let time_is_up = self.sleep(Duration::from_millis(self.worker.settings.drain_ms));
-        match select(pin!(finished), pin!(time_is_up)).await {
-            Either::Left(_) => {}
-            Either::Right(_) => {
-                let left: Vec<String> = std::mem::take(&mut *self.held()).into_iter().collect();
-                tracing::warn!(messages = left.len(), "shutdown: messages given back unfinished");
-                self.queue.extend(left, Duration::ZERO).await;
-            }
+        {
+            let time_is_up = self.sleep(Duration::from_millis(self.worker.settings.drain_ms));
+            select(pin!(at_work.collect::<()>()), pin!(time_is_up)).await;
+        }
+        let left: Vec<String> = std::mem::take(&mut *self.held()).into_iter().collect();
+        if !left.is_empty() {
+            tracing::warn!(messages = left.len(), "shutdown: messages given back unfinished");
+            self.queue.extend(left, Duration::ZERO).await;
         }
     }
 

@@ -14,7 +14,7 @@ fn full() -> Envelope {
     let mut envelope = Envelope::new("m-1".into(), "shop", "order.placed", "order#1 ä€😀".into());
     envelope.time = Some(Timestamp::from_millis(1_700_000_000_123).to_string());
     envelope.datacontenttype = Some("application/json".to_owned());
-    envelope.dataref = Some(Claim::from_random(0x0123_4567_89ab_cdef));
+    envelope.dataref = Some(Claim::from_random(0x0123_4567_89ab_cdef, "payloads"));
     envelope.set_sequence(Version::new(42));
     envelope.correlationid = Some("conversation-1".to_owned());
     envelope.causationid = Some("m-0".into());
@@ -48,7 +48,7 @@ fn with_bodies() -> Record {
 }
 
 fn claimed() -> Record {
-    with_bodies().with_claims([Claim::from_random(1), Claim::from_random(2)])
+    with_bodies().with_claims([Claim::from_random(1, "payloads"), Claim::from_random(2, "payloads")])
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn fields_of_a_later_version_survive() {
 fn fields_of_a_later_version_survive_the_storing_of_claims() {
     let later = with_unknown_fields(RECORD_WITH_BODIES);
     let record = Record::decode(&later.to_string()).expect("a record");
-    let claimed = record.with_claims([Claim::from_random(1), Claim::from_random(2)]).encode();
+    let claimed = record.with_claims([Claim::from_random(1, "payloads"), Claim::from_random(2, "payloads")]).encode();
     assert_eq!(claimed.matches("tomorrow").count(), later.to_string().matches("tomorrow").count());
 }
 

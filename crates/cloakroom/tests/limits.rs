@@ -5,7 +5,7 @@ mod fixture;
 use std::collections::{BTreeMap, HashMap};
 
 use cloakroom::{
-    AttributeValue, EndpointSettings, Error, ErrorKind, Item, LimitError, Limits, QueueMessage, WorkerSettings,
+    AttributeValue, EndpointSettings, Error, ErrorKind, Item, LimitError, Limits, Ports, QueueMessage, WorkerSettings,
     item_bytes, memory::Memory,
 };
 use fixture::builder;
@@ -135,17 +135,10 @@ fn a_setting_of_an_endpoint_out_of_range_is_named() {
         ("passes_max", 1, 1_000),
         ("calls_max", 1, 100),
         ("attempts_max", 1, 1_000),
-        ("tombstone_ttl_ms", 14 * DAY_MS, 3_650 * DAY_MS),
+        ("tombstone_ttl_ms", 28 * DAY_MS, 3_650 * DAY_MS),
         ("linger_ms", 0, 1_000),
         ("backoff.first_ms", 1, 1_000),
         ("backoff.max_ms", 10, DAY_MS / 2),
-        ("limits.transaction_items_max", 2, 100),
-        ("limits.transaction_bytes_max", 2, 4 * 1024 * 1024),
-        ("limits.item_bytes_max", 2, 400 * 1024),
-        ("limits.message_bytes_max", 2, 1024 * 1024),
-        ("limits.message_attributes_max", 2, 10),
-        ("limits.partition_key_bytes_max", 2, 2048),
-        ("limits.sort_key_bytes_max", 2, 1024),
     ] {
         let build = |value| builder().settings(with::<EndpointSettings>(field, value)).build(Memory::new().ports());
         for value in [min, max] {
@@ -161,6 +154,27 @@ fn a_setting_of_an_endpoint_out_of_range_is_named() {
 }
 
 #[test]
+fn a_limit_out_of_range_is_named() {
+    for (field, min, max) in [
+        ("transaction_items_max", 2, 100),
+        ("transaction_bytes_max", 2, 4 * 1024 * 1024),
+        ("item_bytes_max", 2, 400 * 1024),
+        ("message_bytes_max", 2, 1024 * 1024),
+        ("message_attributes_max", 2, 10),
+        ("partition_key_bytes_max", 2, 2048),
+        ("sort_key_bytes_max", 2, 1024),
+    ] {
+        let build = |value| builder().build(Ports { limits: with::<Limits>(field, value), ..Memory::new().ports() });
+        for value in [min, max] {
+            build(value).unwrap_or_else(|error| panic!("{field} = {value}: {error}"));
+        }
+        for value in [min - 1, max + 1] {
+            must_be_refused(build(value), &format!("limits.{field}"));
+        }
+    }
+}
+
+#[test]
 fn a_setting_that_is_not_known_is_refused_by_name() {
     #[track_caller]
     fn refused<S: DeserializeOwned + std::fmt::Debug>(text: &str) {
@@ -169,7 +183,7 @@ fn a_setting_that_is_not_known_is_refused_by_name() {
     }
     refused::<EndpointSettings>(r#"{"passes": 3}"#);
     refused::<EndpointSettings>(r#"{"backoff": {"first_ms": 1, "max_ms": 2, "passes": 3}}"#);
-    refused::<EndpointSettings>(r#"{"limits": {"passes": 3}}"#);
+    refused::<Limits>(r#"{"passes": 3}"#);
     refused::<WorkerSettings>(r#"{"passes": 3}"#);
 }
 
@@ -177,8 +191,6 @@ fn a_setting_that_is_not_known_is_refused_by_name() {
 fn settings_that_are_left_out_are_the_defaults() {
     assert_eq!(serde_json::from_str::<EndpointSettings>("{}").expect("settings"), EndpointSettings::default());
     assert_eq!(serde_json::from_str::<WorkerSettings>("{}").expect("settings"), WorkerSettings::default());
-    let mut settings = EndpointSettings::default();
-    settings.limits.message_bytes_max = 262_144;
-    let read = serde_json::from_str::<EndpointSettings>(r#"{"limits": {"message_bytes_max": 262144}}"#);
-    assert_eq!(read.expect("settings"), settings);
+    let limits = Limits { message_bytes_max: 262_144, ..Limits::default() };
+    assert_eq!(serde_json::from_str::<Limits>(r#"{"message_bytes_max": 262144}"#).expect("limits"), limits);
 }

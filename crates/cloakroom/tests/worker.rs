@@ -12,8 +12,9 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    Clock, Counters, Delivery, Endpoint, Envelope, Handled, HandlerError, Message, Partition, PortError, Queue,
-    QueueMessage, Queues, Tx, Worker, WorkerSettings, memory::Memory, parking,
+    ClaimsStored, Clock, Commit, Committed, Counters, Delivery, Endpoint, Envelope, Handled, HandlerError, Message,
+    Partition, PartitionStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, Tx, Worker,
+    WorkerSettings, memory::Memory, parking,
 };
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -258,6 +259,67 @@ impl Queue for CountedQueue {
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
         self.count(receipts.len());
         self.queue.extend(receipts, visibility).await
+    }
+}
+
+#[test]
+fn a_handler_that_hangs_gives_its_place_free() {
+    let bench = Bench::new();
+    bench.send((0..10).map(|id| message(id, "hangs", 1_000_000)).collect());
+    bench.send(vec![message(10, "fine", 0)]);
+    let settings = WorkerSettings { in_flight_max: 10, attempt_ms_max: 60_000, ..WorkerSettings::default() };
+    bench.run(vec![bench.worker(None).settings(settings)], 3_600);
+    assert_eq!(bench.jobs("fine"), ["m-10"]);
+    assert_eq!(bench.counters.counts().processed, 1);
+}
+
+#[test]
+fn while_a_service_is_out_messages_keep_their_chances() {
+    let bench = Bench::new();
+    bench.send((0..200).map(|id| message(id, &format!("p-{id}"), 0)).collect());
+    let memory = bench.memory().clone();
+    let ports = Ports { store: Arc::new(Out(memory.clock.clone(), memory.ports().store)), ..memory.ports() };
+    let endpoint = Endpoint::builder::<Done>("jobs").on(job).observer(bench.counters.clone()).build(ports).unwrap();
+    bench.run(vec![Worker::new(endpoint, "jobs")], 20_000);
+    let counts = bench.counters.counts();
+    assert_eq!(counts.processed, 200);
+    assert!(counts.given_back < 200 * 4, "{} times a message was received in vain", counts.given_back);
+}
+
+/// A store that is out for the first hour.
+#[derive(Debug)]
+struct Out(Arc<dyn Clock>, Arc<dyn PartitionStore>);
+
+impl Out {
+    fn fail(&self) -> Result<(), PortError> {
+        if self.0.now().as_secs() >= 3_600 {
+            return Ok(());
+        }
+        Err(PortError::new("the store", "out of service"))
+    }
+}
+
+#[async_trait]
+impl PartitionStore for Out {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        self.fail()?;
+        self.1.read_state(partition, endpoint).await
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        self.1.read_record(key).await
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        self.1.commit(commit).await
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        self.1.store_claims(key, record).await
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        self.1.clear(key).await
     }
 }
 

@@ -201,7 +201,8 @@ fn is_as_wanted(rule: &LifecycleRule, days: u32) -> bool {
 /// Whether the key has the form of a claim or of an entry.
 fn is_our_key(key: &str) -> bool {
     let hexadecimal = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hexadecimal(key, 32) || key.split_once('/').is_some_and(|(hash, _)| hexadecimal(hash, 8))
+    let is_payload = key.split_once('.').is_some_and(|(bits, _)| hexadecimal(bits, 32));
+    is_payload || key.split_once('/').is_some_and(|(hash, _)| hexadecimal(hash, 8))
 }
 
 #[cfg(test)]
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn keys_of_ours_are_told_from_others() {
-        assert!(is_our_key(&Key::Payload { claim: &Claim::from_random(7) }.to_string()));
+        assert!(is_our_key(&Key::Payload { claim: &Claim::from_random(7, "payloads") }.to_string()));
         assert!(is_our_key(&Key::Entry { endpoint: "stock", message: &"a/b c".into() }.to_string()));
         for key in ["", "logs/2026", "photo.jpg", "deadbeef", &*"a".repeat(33), "deadbee/x/y"] {
             assert!(!is_our_key(key), "{key}");

@@ -1,5 +1,8 @@
 //! What Cloakroom replaces: a consumer that receives, updates, sends and deletes. It runs the same handlers
-//! through the same faults to the same audit, which has to find it out.
+//! through the same trouble to the same audit, which has to find it out.
+//!
+//! It is a careful one: it updates only what nobody else has changed meanwhile. It just has no way to know what
+//! it has done already.
 
 use std::sync::Arc;
 
@@ -7,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
     Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
-    Record, RecordKey, StateRead, Version,
+    Record, RecordKey, StateRead,
 };
 
 /// Ports without any of the protections: whatever is asked for a proof of processing knows nothing.
@@ -19,7 +22,7 @@ pub(crate) fn naive(ports: Ports) -> Ports {
     }
 }
 
-/// Writes the state, whatever it has become meanwhile, and keeps no record.
+/// Updates the state if its version is unchanged, and keeps no record.
 #[derive(Debug)]
 struct NaiveStore(Arc<dyn PartitionStore>);
 
@@ -34,22 +37,10 @@ impl PartitionStore for NaiveStore {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        // A last write that wins, out of one that checks: on whatever version there is now.
-        let mut expected: Version = commit.expected;
-        loop {
-            // Another version is another commit, with a token of its own.
-            let token: String = format!("{expected}-{}", commit.token).chars().take(36).collect();
-            match self.0.commit(Commit { expected, token: &token, ..commit }).await? {
-                Committed::Conflict(_) => {
-                    self.0.clear(commit.key).await?;
-                    expected = self.0.read_state(commit.key.partition, commit.key.endpoint).await?.version;
-                }
-                done @ (Committed::Applied | Committed::TooLarge(_)) => {
-                    self.0.clear(commit.key).await?;
-                    return Ok(done);
-                }
-            }
-        }
+        let committed = self.0.commit(commit).await?;
+        // Also after a conflict: it may be with a record that a crash has left.
+        self.0.clear(commit.key).await?;
+        Ok(committed)
     }
 
     async fn store_claims(&self, _: RecordKey<'_>, _: &Record) -> Result<ClaimsStored, PortError> {
@@ -67,6 +58,10 @@ struct NaivePayloads(Arc<dyn PayloadStore>);
 
 #[async_trait]
 impl PayloadStore for NaivePayloads {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         self.0.check_in(claim, payload).await
     }

@@ -137,11 +137,6 @@ impl Options {
         Trouble::new(self.seed, Duration::from_millis(every_ms))
     }
 
-    /// After this time without any change the demonstration gives up.
-    pub(crate) const fn patience(&self) -> Duration {
-        Duration::from_secs(90)
-    }
-
     pub(crate) fn endpoint_settings(&self) -> EndpointSettings {
         let check_in = match self.check_in {
             Timing::BeforeCommit => CheckIn::BeforeCommit,

@@ -1,13 +1,31 @@
-//! The progress bar.
+//! How far it has come: the bar, and whether it is over.
+
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
 use super::Options;
 
 /// About as many messages as an order takes.
 const MESSAGES_PER_ORDER: u64 = 6;
+/// After this time without any change the demonstration gives up.
+const PATIENCE: Duration = Duration::from_secs(90);
 
-pub(crate) struct Progress(ProgressBar);
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    finished: u64,
+    changed: Instant,
+    /// The queues were empty at the last look.
+    was_empty: bool,
+}
+
+/// What a look at the queues tells.
+pub(crate) enum Look {
+    GoOn,
+    Over,
+    Stuck,
+}
 
 impl Progress {
     pub(crate) fn new(options: &Options, orders: usize) -> Self {
@@ -17,14 +35,27 @@ impl Progress {
         }
         let template = "{elapsed_precise} {bar:40} {pos}/{len} messages {per_sec}";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self(bar)
+        Self { bar, finished: 0, changed: Instant::now(), was_empty: false }
     }
 
-    pub(crate) fn show(&self, messages: u64) {
-        self.0.set_position(messages.min(self.0.length().unwrap_or(messages)));
-    }
-
-    pub(crate) fn finish(&self) {
-        self.0.finish_and_clear();
+    /// It is over when the queues are empty twice and nothing was finished in between: they are asked one after the
+    /// other, and a message may slip past a single look.
+    pub(crate) fn look(&mut self, finished: u64, is_empty: bool) -> Look {
+        self.bar.set_position(finished.min(self.bar.length().unwrap_or(finished)));
+        let has_changed = finished != self.finished;
+        if has_changed {
+            (self.finished, self.changed) = (finished, Instant::now());
+        }
+        let was_empty = std::mem::replace(&mut self.was_empty, is_empty);
+        if is_empty && was_empty && !has_changed {
+            self.bar.finish_and_clear();
+            return Look::Over;
+        }
+        if self.changed.elapsed() < PATIENCE {
+            return Look::GoOn;
+        }
+        self.bar.finish_and_clear();
+        eprintln!("nothing has moved for {} s: the audit tells what is left", PATIENCE.as_secs());
+        Look::Stuck
     }
 }

@@ -136,7 +136,7 @@ impl Subject<'_> {
     }
 
     fn claims(&self, what: &str) -> Vec<Claim> {
-        let claim = |n| Claim::from_random(derived_id(&[&self.law.key(what), n]).as_u128());
+        let claim = |n| Claim::from_random(derived_id(&[&self.law.key(what), n]).as_u128(), "laws");
         ["1", "2"].map(claim).into()
     }
 

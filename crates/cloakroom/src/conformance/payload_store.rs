@@ -36,7 +36,7 @@ struct Subject<'a> {
 impl Subject<'_> {
     /// The n-th claim of this law, of the shape that claims have.
     fn claim(&self, number: usize) -> Claim {
-        Claim::from_random(derived_id(&[&self.law.key(number)]).as_u128())
+        Claim::from_random(derived_id(&[&self.law.key(number)]).as_u128(), self.store.name())
     }
 
     fn message(&self, what: &str) -> MessageId {

@@ -31,6 +31,10 @@ impl MemoryPayloads {
 
 #[async_trait]
 impl PayloadStore for MemoryPayloads {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         self.objects().payloads.insert(claim.clone(), payload);
         Ok(())

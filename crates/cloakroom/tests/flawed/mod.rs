@@ -245,6 +245,10 @@ impl FlawedPayloads {
 
 #[async_trait]
 impl PayloadStore for FlawedPayloads {
+    fn name(&self) -> &str {
+        "flawed"
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         let length = if self.flaw == PayloadFlaw::CutsPayloads { payload.len().min(65_536) } else { payload.len() };
         self.payloads.check_in(claim, payload.slice(..length)).await
