@@ -36,9 +36,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     options.validate()?;
     let input = options.input()?;
-    for bad in &input.bad {
-        eprintln!("skipped {bad}");
-    }
     let aws = start(&options).await?;
     let environment = aws.environment();
     let clients =
@@ -46,7 +43,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let site = Site::default();
     provision(&clients, &site).await?;
 
-    let commits_before = bookkeeping::read(&clients, &site).await?.commits;
+    let commits_before = bookkeeping::read(&clients, &site).await?.commits();
     let usage_before = aws.usage();
     let began = Instant::now();
     aws.set_faults(options.faults()).map_err(Failure::new)?;
@@ -59,7 +56,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
 
     let books = bookkeeping::read(&clients, &site).await?;
     let verdict = books.audit(&input.orders);
-    let report = Report::new(&options, &input, &events, &usage, books.commits - commits_before, seconds, verdict)?;
+    let report = Report::new(&options, &input, &events, &usage, books.commits() - commits_before, seconds, verdict)?;
     aws.shutdown().await;
     if options.json {
         println!("{}", report.json());
@@ -99,6 +96,7 @@ async fn process(
     let mut looks = tokio::time::interval(LOOK_EVERY);
     let mut submission = pin!(submission::submit(clients, site, &input.orders));
     let mut submitted = false;
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             result = &mut submission, if !submitted => {
@@ -107,13 +105,14 @@ async fn process(
             }
             () = trouble.next() => staff.crash_one(trouble.pick())?,
             _ = looks.tick() => {
+                staff.check()?;
                 let is_empty = submitted && is_empty(clients).await;
                 match progress.look(staff.events().finished(), is_empty) {
                     Look::GoOn => {}
                     Look::Over | Look::Stuck => return Ok(()),
                 }
             }
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupt => {
                 return Err(Failure::new("interrupted; with `--data` the same command goes on from here"));
             }
         }

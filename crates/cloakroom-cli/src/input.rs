@@ -1,7 +1,7 @@
 //! Orders from JSON lines. A line that is no order is reported by its number, and the rest goes on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io::{self, BufRead},
 };
 
@@ -9,16 +9,18 @@ use crate::shop::orders::PlaceOrder;
 
 /// The longest line that is read; more is skipped without being held in memory.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// More lines that were skipped are counted but not told.
+const TOLD_MAX: usize = 100;
 /// Ids and names become parts of keys.
 const NAME_BYTES_MAX: usize = 256;
 const QUANTITY_MAX: u64 = 1_000_000;
 const PRICE_CENTS_MAX: u64 = 100_000_000;
 
 /// A line that was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct BadLine {
-    pub(crate) line: u64,
-    pub(crate) reason: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BadLine {
+    line: u64,
+    reason: String,
 }
 
 impl std::fmt::Display for BadLine {
@@ -31,7 +33,30 @@ impl std::fmt::Display for BadLine {
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     pub(crate) orders: Vec<PlaceOrder>,
-    pub(crate) bad: Vec<BadLine>,
+    /// The first of the lines that were skipped.
+    bad: Vec<BadLine>,
+    /// How many lines were skipped.
+    pub(crate) skipped: u64,
+}
+
+impl Input {
+    fn skip(&mut self, line: u64, reason: String) {
+        self.skipped += 1;
+        if self.bad.len() < TOLD_MAX {
+            self.bad.push(BadLine { line, reason });
+        }
+    }
+
+    /// Tells which lines were skipped, and why.
+    pub(crate) fn tell(&self) {
+        for bad in &self.bad {
+            eprintln!("skipped {bad}");
+        }
+        let more = self.skipped - self.bad.len() as u64;
+        if more > 0 {
+            eprintln!("skipped {more} more lines");
+        }
+    }
 }
 
 /// Reads up to `orders_max` orders.
@@ -43,19 +68,20 @@ pub(crate) fn read(mut lines: impl BufRead, orders_max: usize) -> io::Result<Inp
     while input.orders.len() < orders_max {
         let Some(line) = next_line(&mut lines)? else { break };
         number += 1;
-        let order = line.and_then(|line| order(&line)).and_then(|order| match order {
-            Some(order) => match seen.insert(order.order.clone(), number) {
-                None => Ok(Some(order)),
-                Some(first) => {
-                    seen.insert(order.order.clone(), first);
-                    Err(format!("order `{}` is in line {first} already", order.order))
+        let order = match line.and_then(|line| order(&line)) {
+            Ok(Some(order)) => match seen.entry(order.order.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(number);
+                    Ok(order)
                 }
+                Entry::Occupied(first) => Err(format!("order `{}` is in line {} already", order.order, first.get())),
             },
-            None => Ok(None),
-        });
+            Ok(None) => continue,
+            Err(reason) => Err(reason),
+        };
         match order {
-            Ok(order) => input.orders.extend(order),
-            Err(reason) => input.bad.push(BadLine { line: number, reason }),
+            Ok(order) => input.orders.push(order),
+            Err(reason) => input.skip(number, reason),
         }
     }
     Ok(input)

@@ -10,6 +10,7 @@ mod site;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Exactly-once message processing on DynamoDB, S3 and SQS.
 #[derive(Debug, Parser)]
@@ -39,9 +40,9 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CLOAKROOM_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Such as `CLOAKROOM_LOG=cloakroom=debug`; nothing is logged otherwise.
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).with_env_var("CLOAKROOM_LOG");
+    tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr).init();
 
     let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
     let result = match command {
@@ -49,7 +50,8 @@ async fn main() -> ExitCode {
         Command::Local(options) => local::run(options).await,
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {
-            sample::print(orders);
+            // Whoever reads may have read enough.
+            let _ = sample::write(orders, std::io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
     };

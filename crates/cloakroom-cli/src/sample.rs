@@ -1,5 +1,7 @@
 //! The orders that ship with the project: `data/orders.jsonl`, made by this very code.
 
+use std::io::{self, Write};
+
 use crate::shop::orders::PlaceOrder;
 
 /// The sample, a JSON object a line.
@@ -34,11 +36,12 @@ pub(crate) fn orders(count: usize) -> Vec<PlaceOrder> {
     (0..count).map(order).collect()
 }
 
-/// Prints orders as JSON lines.
-pub(crate) fn print(count: usize) {
+/// Writes orders as JSON lines.
+pub(crate) fn write(count: usize, mut output: impl Write) -> io::Result<()> {
     for order in orders(count) {
-        println!("{}", serde_json::to_string(&order).expect("strings and numbers are JSON"));
+        writeln!(output, "{}", serde_json::to_string(&order)?)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

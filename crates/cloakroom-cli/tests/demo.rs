@@ -1,12 +1,8 @@
 //! The demonstration, end to end: over real HTTP, with faults and crashes, at a small size.
-#![expect(clippy::disallowed_methods, reason = "a killed process is watched in real time")]
 
 use std::{
-    fs,
-    io::Write,
-    path::Path,
+    io::{BufRead, BufReader, Write},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -58,7 +54,7 @@ fn the_books_balance_when_payloads_are_checked_in_after_the_commit() {
 
 #[test]
 fn the_books_balance_when_processes_are_killed() {
-    let run = demo(&[&TROUBLE[..], &["--orders", "40", "--processes"]].concat());
+    let run = demo(&["--orders", "40", "--duplicates", "0.3", "--processes"]);
     must_balance(&run, 40);
     assert!(run.1["crashes"].as_u64() > Some(0), "{}", run.1);
 }
@@ -69,6 +65,11 @@ fn a_naive_consumer_fails_the_same_audit_under_the_same_trouble() {
     assert_eq!(code, Some(1), "{report}");
     assert_eq!(report["verdict"]["balanced"], Value::Bool(false));
     assert!(report["verdict"]["doubled"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn it_is_the_trouble_that_fails_the_naive_consumer() {
+    must_balance(&demo(&["--orders", "30", "--naive", "--calm"]), 30);
 }
 
 #[test]
@@ -83,28 +84,32 @@ fn a_calm_run_balances_without_any_duplicate() {
 fn it_goes_on_after_the_whole_of_it_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = ["--orders", "60", "--data", folder.path().to_str().expect("a path")];
-    for grown_to in [300_000, 700_000, 1_100_000] {
-        let child = cloakroom(&[&["demo", "--json"], &arguments[..]].concat()).spawn().expect("it starts");
-        kill_when_stored(child, folder.path(), grown_to);
+    for messages in [40, 60, 80] {
+        let demo = cloakroom(&[&["demo", "--json"], &arguments[..]].concat()).spawn().expect("it starts");
+        kill_after(Running(demo), messages);
     }
-    must_balance(&demo(&arguments), 60);
+    let run = demo(&arguments);
+    must_balance(&run, 60);
+    let messages = run.1["messages"].as_u64().expect("a number");
+    assert!((1..330).contains(&messages), "{messages} of about 360 messages were left to the last run");
 }
 
-/// Kills the process once its folder has grown to so many bytes, so that something is half done.
-fn kill_when_stored(mut child: Child, folder: &Path, bytes: u64) {
-    let began = Instant::now();
-    while stored(folder) < bytes && child.try_wait().expect("it can be asked").is_none() {
-        assert!(began.elapsed() < Duration::from_secs(120), "the folder does not grow");
-        std::thread::yield_now();
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-    child.kill().expect("it can be killed");
-    let status = child.wait().expect("it ends");
-    assert!(status.code().is_none(), "it was done before it was killed: {status}");
 }
 
-fn stored(folder: &Path) -> u64 {
-    let files = fs::read_dir(folder).expect("the folder").filter_map(Result::ok);
-    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+/// Kills the demonstration with SIGKILL once it has finished so many messages.
+fn kill_after(mut demo: Running, messages: u64) {
+    let told = BufReader::new(demo.0.stderr.take().expect("what it tells"));
+    let finished = |line: String| serde_json::from_str::<Value>(&line).ok()?["finished"].as_u64();
+    let reached = told.lines().map_while(Result::ok).filter_map(finished).any(|finished| finished >= messages);
+    assert!(reached, "it ended before it finished {messages} messages");
 }
 
 #[test]
@@ -115,7 +120,9 @@ fn bad_lines_are_told_by_number_and_the_rest_goes_on() {
         cloakroom(&["demo", "--json", "--calm", "--input", "-"]).stdin(Stdio::piped()).spawn().expect("it starts");
     child.stdin.take().expect("its input").write_all(lines.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    must_balance(&(output.status.code(), report(&output)), 2);
+    let report = report(&output);
+    assert_eq!(report["lines_skipped"], Value::from(3));
+    must_balance(&(output.status.code(), report), 2);
     let told = String::from_utf8_lossy(&output.stderr);
     for line in ["line 2: not an order", "line 3: order `a` is in line 1 already", "line 5: `sku` must have"] {
         assert!(told.contains(line), "{told}");
@@ -126,9 +133,12 @@ fn bad_lines_are_told_by_number_and_the_rest_goes_on() {
 fn an_option_out_of_range_is_named() {
     for (arguments, named) in [
         (["--workers", "0"], "`--workers` is 0"),
+        (["--in-flight", "0"], "`--in-flight` is 0"),
+        (["--orders", "0"], "`--orders` is 0"),
+        (["--crash-every-ms", "1"], "`--crash-every-ms` is 1"),
         (["--faults", "2"], "`--faults` is 2"),
         (["--input", "no-such-file"], "reading orders from no-such-file failed"),
-        (["--orders", "99999999"], "the sample has 12000 orders"),
+        (["--orders", "99999999"], "the sample has 12000 orders, and 99999999 were asked for"),
     ] {
         let output = cloakroom(&[&["demo"], &arguments[..]].concat()).output().expect("it starts");
         assert_eq!(output.status.code(), Some(2));

@@ -1,7 +1,7 @@
 //! The audit: do the books balance? It knows the stored state and what was ordered, and nothing of how
 //! it came about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -11,14 +11,19 @@ use crate::shop::{
     stock::{STOCK_AT_FIRST, Stock},
 };
 
+/// The state of an entity, and its version: each processed message raised it by 1.
+#[derive(Debug)]
+pub(crate) struct Entry<S> {
+    pub(crate) state: S,
+    pub(crate) version: u64,
+}
+
 /// Everything that is stored when all is said and done.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
-    pub(crate) orders: BTreeMap<String, Order>,
-    pub(crate) stock: BTreeMap<String, Stock>,
-    pub(crate) accounts: BTreeMap<String, Account>,
-    /// The sum of all versions: every message that was processed moved one by one.
-    pub(crate) commits: u64,
+    pub(crate) orders: BTreeMap<String, Entry<Order>>,
+    pub(crate) stock: BTreeMap<String, Entry<Stock>>,
+    pub(crate) accounts: BTreeMap<String, Entry<Account>>,
     /// Sort keys of outbox records that were left.
     pub(crate) records: Vec<String>,
     /// Messages left in queues, by queue.
@@ -28,15 +33,17 @@ pub(crate) struct Books {
 }
 
 /// What the audit found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Verdict {
     pub(crate) balanced: bool,
     pub(crate) shipped: u64,
     pub(crate) cancelled: u64,
-    /// Orders that were placed and did not end.
+    /// Orders that were placed and are not there, or did not end.
     pub(crate) lost: u64,
-    /// Orders that ended more than once, SKUs and customers whose numbers are off, commits too many.
+    /// Messages that were processed more than once, as the versions of orders, SKUs and customers tell.
     pub(crate) doubled: u64,
+    /// Orders, SKUs and customers whose numbers are off.
+    pub(crate) off: u64,
     pub(crate) records_left: u64,
     pub(crate) messages_left: u64,
     pub(crate) messages_parked: u64,
@@ -50,124 +57,150 @@ pub(crate) struct Verdict {
 const FINDINGS_MAX: usize = 10;
 
 impl Books {
+    /// How many messages were processed, once or more often.
+    pub(crate) fn commits(&self) -> u64 {
+        let orders = self.orders.values().map(|entry| entry.version);
+        let stock = self.stock.values().map(|entry| entry.version);
+        let accounts = self.accounts.values().map(|entry| entry.version);
+        orders.chain(stock).chain(accounts).sum()
+    }
+
     /// Compares the books with what was ordered.
     pub(crate) fn audit<'a>(&self, placed: impl IntoIterator<Item = &'a PlaceOrder>) -> Verdict {
         let mut verdict = Verdict {
-            balanced: false,
-            shipped: self.count(Status::Shipped),
-            cancelled: self.count(Status::OutOfStock) + self.count(Status::Unpaid),
-            lost: 0,
-            doubled: 0,
+            shipped: self.orders_that(|status| status == Status::Shipped).count() as u64,
+            cancelled: self.orders_that(|status| status.is_final() && status != Status::Shipped).count() as u64,
             records_left: self.records.len() as u64,
             messages_left: self.left(false),
             messages_parked: self.left(true),
             orphan_payloads: self.payloads,
-            findings: Vec::new(),
+            ..Verdict::default()
         };
-        self.audit_orders(placed, &mut verdict);
+        for placed in placed {
+            self.audit_placed(placed, &mut verdict);
+        }
+        self.audit_orders(&mut verdict);
         self.audit_stock(&mut verdict);
-        self.audit_money(&mut verdict);
-        self.audit_commits(&mut verdict);
+        self.audit_accounts(&mut verdict);
         for record in &self.records {
-            verdict.finding(format!("record `{record}` was left"));
+            verdict.tell(format!("record `{record}` was left"));
         }
         for (queue, left) in self.messages.iter().filter(|(_, left)| **left > 0) {
-            verdict.finding(format!("{left} messages were left in queue `{queue}`"));
+            verdict.tell(format!("{left} messages were left in queue `{queue}`"));
         }
-        let Verdict { lost, doubled, records_left, messages_left, messages_parked, .. } = verdict;
-        verdict.balanced = [lost, doubled, records_left, messages_left, messages_parked] == [0; 5];
+        let Verdict { lost, doubled, off, records_left, messages_left, messages_parked, .. } = verdict;
+        verdict.balanced = [lost, doubled, off, records_left, messages_left, messages_parked] == [0; 6];
         verdict
     }
 
-    fn count(&self, status: Status) -> u64 {
-        self.orders.values().filter(|order| order.state == status).count() as u64
+    fn orders_that(&self, has: impl Fn(Status) -> bool) -> impl Iterator<Item = &Order> {
+        self.orders.values().map(|entry| &entry.state).filter(move |order| has(order.state))
     }
 
     fn left(&self, parked: bool) -> u64 {
         self.messages.iter().filter(|(queue, _)| queue.ends_with("-dead") == parked).map(|(_, left)| left).sum()
     }
 
-    /// Every order that was placed ended, and every order there is ended once.
-    fn audit_orders<'a>(&self, placed: impl IntoIterator<Item = &'a PlaceOrder>, verdict: &mut Verdict) {
-        for PlaceOrder { order: id, .. } in placed {
-            if !self.orders.contains_key(id) {
-                verdict.lost += 1;
-                verdict.finding(format!("order `{id}` was placed and is not there"));
-            }
+    /// The order is there as it was placed.
+    fn audit_placed(&self, placed: &PlaceOrder, verdict: &mut Verdict) {
+        let PlaceOrder { order: id, customer, sku, quantity, unit_price_cents } = placed;
+        let Some(Entry { state: order, .. }) = self.orders.get(id) else {
+            verdict.lost += 1;
+            return verdict.tell(format!("order `{id}` was placed and is not there"));
+        };
+        let is_same = (&order.customer, &order.sku, order.quantity, order.amount_cents)
+            == (customer, sku, *quantity, quantity * unit_price_cents);
+        verdict.off += u64::from(!is_same);
+        if !is_same {
+            verdict.tell(format!("order `{id}` is not as it was placed: was another one placed under its id before?"));
         }
-        for (id, Order { state, ended, .. }) in &self.orders {
-            match ended {
-                1 if state.is_final() => {}
-                0 | 1 => {
-                    verdict.lost += 1;
-                    verdict.finding(format!("order `{id}` did not end: it is {state:?}"));
-                }
-                times => {
-                    verdict.doubled += 1;
-                    verdict.finding(format!("order `{id}` ended {times} times"));
-                }
+    }
+
+    /// Every order ended, once, after as many messages as that takes.
+    fn audit_orders(&self, verdict: &mut Verdict) {
+        for (id, Entry { state: Order { state, ended, .. }, version }) in &self.orders {
+            if !state.is_final() {
+                verdict.lost += 1;
+                verdict.tell(format!("order `{id}` did not end: it is {state:?}"));
+            } else if *ended != 1 {
+                verdict.off += 1;
+                verdict.tell(format!("order `{id}` ended {ended} times"));
             }
+            verdict.compare(&format!("order `{id}`"), *version, state.own_messages());
         }
     }
 
     /// No unit came from nowhere or vanished; what left is what orders shipped.
     fn audit_stock(&self, verdict: &mut Verdict) {
-        let shipped = self.sum_of_shipped(|order| (order.sku.clone(), order.quantity));
-        for (sku, Stock { available, reserved, shipped: left }) in &self.stock {
-            let reserved: u64 = reserved.values().sum();
+        let shipped = sums(self.orders_that(|status| status == Status::Shipped), |order| (&order.sku, order.quantity));
+        let messages = sums(self.orders_that(|_| true), |order| (&order.sku, order.state.stock_messages()));
+        for sku in self.stock.keys().chain(messages.keys().copied()).collect::<BTreeSet<_>>() {
+            let nothing = Entry { state: Stock::default(), version: 0 };
+            let Entry { state: stock, version } = self.stock.get(sku).unwrap_or(&nothing);
+            let reserved: u64 = stock.reserved.values().sum();
+            let (available, left) = (stock.available, stock.shipped);
             let ordered = shipped.get(sku).copied().unwrap_or(0);
-            if available + reserved + left != STOCK_AT_FIRST || *left != ordered || reserved > 0 {
-                verdict.doubled += 1;
-                verdict.finding(format!(
+            if available + reserved + left != STOCK_AT_FIRST || left != ordered || reserved > 0 {
+                verdict.off += 1;
+                verdict.tell(format!(
                     "stock of `{sku}`: {STOCK_AT_FIRST} at first, now {available} available, {reserved} reserved and \
                      {left} shipped; orders shipped {ordered}"
                 ));
             }
-        }
-        for sku in shipped.keys().filter(|sku| !self.stock.contains_key(*sku)) {
-            verdict.doubled += 1;
-            verdict.finding(format!("orders shipped `{sku}`, of which there is no stock"));
+            verdict.compare(&format!("stock of `{sku}`"), *version, messages.get(sku).copied().unwrap_or(0));
         }
     }
 
-    /// Every customer was charged what the shipped orders cost.
-    fn audit_money(&self, verdict: &mut Verdict) {
-        let owed = self.sum_of_shipped(|order| (order.customer.clone(), order.amount_cents));
-        let nobody = Account::default();
-        let customers: std::collections::BTreeSet<_> = self.accounts.keys().chain(owed.keys()).collect();
-        for customer in customers {
-            let charged = self.accounts.get(customer).unwrap_or(&nobody).charged_cents;
-            let owed = owed.get(customer).copied().unwrap_or(0);
-            if charged != owed {
-                verdict.doubled += 1;
-                verdict.finding(format!("customer `{customer}` was charged {charged} cents and owes {owed}"));
+    /// Every customer was charged what the shipped orders cost, and refused what was not paid.
+    fn audit_accounts(&self, verdict: &mut Verdict) {
+        let owed =
+            sums(self.orders_that(|status| status == Status::Shipped), |order| (&order.customer, order.amount_cents));
+        let refused = sums(self.orders_that(|status| status == Status::Unpaid), |order| (&order.customer, 1));
+        let messages = sums(self.orders_that(|_| true), |order| (&order.customer, order.state.billing_messages()));
+        for customer in self.accounts.keys().chain(messages.keys().copied()).collect::<BTreeSet<_>>() {
+            let nothing = Entry { state: Account::default(), version: 0 };
+            let Entry { state: account, version } = self.accounts.get(customer).unwrap_or(&nothing);
+            let of = |sums: &BTreeMap<&String, u64>| sums.get(customer).copied().unwrap_or(0);
+            if (account.charged_cents, account.refused) != (of(&owed), of(&refused)) {
+                verdict.off += 1;
+                verdict.tell(format!(
+                    "customer `{customer}` was charged {} cents and refused {} payments; owed are {} and {}",
+                    account.charged_cents,
+                    account.refused,
+                    of(&owed),
+                    of(&refused)
+                ));
             }
+            verdict.compare(&format!("customer `{customer}`"), *version, of(&messages));
         }
-    }
-
-    /// Every message moved a version, once.
-    fn audit_commits(&self, verdict: &mut Verdict) {
-        let messages: u64 = self.orders.values().map(|order| order.state.messages()).sum();
-        if self.commits != messages {
-            verdict.doubled += self.commits.saturating_sub(messages);
-            verdict.lost += messages.saturating_sub(self.commits);
-            verdict.finding(format!("{} commits were made for {messages} messages", self.commits));
-        }
-    }
-
-    fn sum_of_shipped(&self, what: impl Fn(&Order) -> (String, u64)) -> BTreeMap<String, u64> {
-        let mut sums = BTreeMap::new();
-        for (key, amount) in self.orders.values().filter(|order| order.state == Status::Shipped).map(what) {
-            *sums.entry(key).or_default() += amount;
-        }
-        sums
     }
 }
 
+fn sums<'a>(
+    orders: impl Iterator<Item = &'a Order>,
+    of: impl Fn(&'a Order) -> (&'a String, u64),
+) -> BTreeMap<&'a String, u64> {
+    let mut sums = BTreeMap::new();
+    for (key, amount) in orders.map(of) {
+        *sums.entry(key).or_default() += amount;
+    }
+    sums
+}
+
 impl Verdict {
-    fn finding(&mut self, text: String) {
+    /// Compares the messages that an entity has processed with those that there were for it.
+    fn compare(&mut self, what: &str, processed: u64, messages: u64) {
+        if processed == messages {
+            return;
+        }
+        self.doubled += processed.saturating_sub(messages);
+        self.lost += messages.saturating_sub(processed);
+        self.tell(format!("{what}: {messages} messages, processed {processed} times"));
+    }
+
+    fn tell(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(text);
+            self.findings.push(finding);
         }
     }
 }
@@ -198,40 +231,56 @@ mod tests {
             ended: 1,
         };
         let stock = Stock { available: STOCK_AT_FIRST - 2, shipped: 2, ..Stock::default() };
+        let account = Account { charged_cents: 10, refused: 0 };
         Books {
-            orders: BTreeMap::from([("o".to_owned(), order)]),
-            stock: BTreeMap::from([("s".to_owned(), stock)]),
-            accounts: BTreeMap::from([("c".to_owned(), Account { charged_cents: 10, refused: 0 })]),
+            orders: BTreeMap::from([("o".to_owned(), Entry { state: order, version: 3 })]),
+            stock: BTreeMap::from([("s".to_owned(), Entry { state: stock, version: 2 })]),
+            accounts: BTreeMap::from([("c".to_owned(), Entry { state: account, version: 1 })]),
             payloads: 3,
-            commits: 6,
             ..Books::default()
         }
+    }
+
+    fn order(books: &mut Books) -> &mut Entry<Order> {
+        books.orders.get_mut("o").expect("the order")
+    }
+
+    fn stock(books: &mut Books) -> &mut Entry<Stock> {
+        books.stock.get_mut("s").expect("the stock")
+    }
+
+    fn account(books: &mut Books) -> &mut Entry<Account> {
+        books.accounts.get_mut("c").expect("the account")
     }
 
     #[test]
     fn balanced_books_are_balanced() {
         let verdict = books().audit([&placed()]);
         assert!(verdict.balanced, "{verdict:?}");
-        assert_eq!((verdict.shipped, verdict.orphan_payloads), (1, 3));
+        assert_eq!((verdict.shipped, verdict.orphan_payloads, books().commits()), (1, 3, 6));
     }
 
     #[test]
     fn whatever_is_off_is_found() {
         type Change = fn(&mut Books);
-        let changes: [(&str, Change); 10] = [
-            ("7 commits were made for 6 messages", |books| books.commits += 1),
+        let changes: [(&str, Change); 16] = [
             ("is not there", |books| books.orders.clear()),
-            ("did not end", |books| books.orders.values_mut().for_each(|order| order.state = Status::Reserved)),
-            ("ended 2 times", |books| books.orders.values_mut().for_each(|order| order.ended = 2)),
-            ("stock of `s`", |books| books.stock.values_mut().for_each(|stock| stock.available -= 1)),
-            ("stock of `s`", |books| {
-                books.stock.values_mut().for_each(|stock| {
-                    stock.available -= 2;
-                    stock.shipped += 2;
-                });
+            ("did not end", |books| order(books).state.state = Status::Reserved),
+            ("ended 2 times", |books| order(books).state.ended = 2),
+            ("is not as it was placed", |books| order(books).state.customer = "d".to_owned()),
+            ("is not as it was placed", |books| order(books).state.amount_cents = 11),
+            ("order `o`: 3 messages, processed 4 times", |books| order(books).version = 4),
+            ("order `o`: 3 messages, processed 2 times", |books| order(books).version = 2),
+            ("stock of `s`: 2000 at first", |books| stock(books).state.available -= 1),
+            ("stock of `s`: 2000 at first", |books| {
+                stock(books).state.available -= 2;
+                stock(books).state.shipped += 2;
             }),
-            ("no stock", |books| books.stock.clear()),
-            ("was charged 20", |books| books.accounts.values_mut().for_each(|account| account.charged_cents = 20)),
+            ("stock of `s`: 2 messages", |books| stock(books).version += 1),
+            ("stock of `s`: 2 messages, processed 0 times", |books| books.stock.clear()),
+            ("was charged 20", |books| account(books).state.charged_cents = 20),
+            ("refused 1 payments", |books| account(books).state.refused = 1),
+            ("customer `c`: 1 messages", |books| account(books).version += 1),
             ("was left", |books| books.records.push("outbox#orders#m".to_owned())),
             ("queue `orders-dead`", |books| books.messages.extend([("orders-dead".to_owned(), 1)])),
         ];

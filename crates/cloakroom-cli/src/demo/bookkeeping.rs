@@ -1,10 +1,13 @@
 //! Reads the books from where they are stored.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
+use cloakroom::StateRead;
 use serde::de::DeserializeOwned;
 
-use super::audit::Books;
+use super::audit::{Books, Entry};
 use crate::{
     shop::Service,
     site::{Clients, Failure, Site},
@@ -30,28 +33,27 @@ async fn read_table(clients: &Clients, site: &Site, books: &mut Books) -> Result
     while let Some(item) = pages.next().await {
         let item = item.map_err(Failure::aws("reading the table"))?;
         let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned();
-        let (Some(partition), Some(sort_key)) = (text("pk"), text("sk")) else { continue };
-        let (_, id) = partition.split_once('#').unwrap_or(("", &partition));
-        let id = id.to_owned();
-        let version = item.get("cloakroom_version").and_then(|value| value.as_n().ok()?.parse::<u64>().ok());
-        books.commits += version.unwrap_or(0);
+        let (Some(partition), Some(sort_key)) = (text("pk"), text("sk")) else {
+            return Err(Failure::new("the table has an item without the keys `pk` and `sk`"));
+        };
+        let id = partition.split_once('#').map_or(&*partition, |(_, id)| id).to_owned();
         match sort_key.as_str() {
-            "state#orders" => drop(books.orders.insert(id, state(&partition, item)?)),
-            "state#stock" => drop(books.stock.insert(id, state(&partition, item)?)),
-            "state#billing" => drop(books.accounts.insert(id, state(&partition, item)?)),
+            "state#orders" => drop(books.orders.insert(id, entry(&partition, item)?)),
+            "state#stock" => drop(books.stock.insert(id, entry(&partition, item)?)),
+            "state#billing" => drop(books.accounts.insert(id, entry(&partition, item)?)),
             _ => books.records.push(sort_key),
         }
     }
     Ok(())
 }
 
-fn state<S: DeserializeOwned>(
-    partition: &str,
-    item: std::collections::HashMap<String, AttributeValue>,
-) -> Result<S, Failure> {
-    let item =
-        cloakroom_aws::item_from_sdk(item).map_err(|error| Failure::new(format!("reading `{partition}`: {error}")))?;
-    serde_dynamo::from_item(item).map_err(|error| Failure::new(format!("reading `{partition}`: {error}")))
+fn entry<S: DeserializeOwned>(partition: &str, item: HashMap<String, AttributeValue>) -> Result<Entry<S>, Failure> {
+    let unreadable = |error: &dyn std::error::Error| Failure::new(format!("reading `{partition}` failed: {error}"));
+    let item = cloakroom_aws::item_from_sdk(item).map_err(|error| unreadable(&error))?;
+    let read = cloakroom::placement::read_state_item("reading the state", Some(item));
+    let StateRead { version, state } = read.map_err(|error| unreadable(&error))?;
+    let state = serde_dynamo::from_item(state.unwrap_or_default()).map_err(|error| unreadable(&error))?;
+    Ok(Entry { state, version: version.number() })
 }
 
 /// Payloads have their claim for a key; keys of dedupe entries have a `/` in them.
@@ -77,5 +79,7 @@ pub(crate) async fn depth(clients: &Clients, queue: &str) -> Result<u64, Failure
         clients.sqs.get_queue_attributes().set_queue_url(url.queue_url).set_attribute_names(Some(wanted.to_vec()));
     let answer = ask.send().await.map_err(Failure::aws("asking a queue for its depth"))?;
     let attributes = answer.attributes.unwrap_or_default();
-    Ok(wanted.iter().filter_map(|name| attributes.get(name)?.parse::<u64>().ok()).sum())
+    let numbers = wanted.iter().map(|name| attributes.get(name)?.parse::<u64>().ok());
+    let sum: Option<u64> = numbers.sum();
+    sum.ok_or_else(|| Failure::new(format!("queue `{queue}` does not tell its depth")))
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use cloakroom::{EndpointSettings, WorkerSettings, protocol::CheckIn};
+use cloakroom::{Backoff, EndpointSettings, WorkerSettings, protocol::CheckIn};
 use cloakroom_local::Faults;
 
 use super::staff::Trouble;
@@ -85,8 +85,18 @@ impl Default for Options {
 
 impl Options {
     pub(crate) fn validate(&self) -> Result<(), Failure> {
-        if !(1..=64).contains(&self.workers) {
-            return Err(Failure::new(format!("`--workers` is {}; it must be from 1 to 64", self.workers)));
+        for (option, value, max) in [
+            ("orders", self.orders.unwrap_or(1), usize::MAX),
+            ("workers", self.workers, 64),
+            ("in-flight", self.in_flight, 10_000),
+        ] {
+            if !(1..=max).contains(&value) {
+                return Err(Failure::new(format!("`--{option}` is {value}; it must be from 1 to {max}")));
+            }
+        }
+        if !(0..=3_600_000).contains(&self.crash_every_ms) || (1..50).contains(&self.crash_every_ms) {
+            let every = self.crash_every_ms;
+            return Err(Failure::new(format!("`--crash-every-ms` is {every}; it must be 0, or from 50 to 3600000")));
         }
         for (option, rate) in [("faults", self.faults), ("duplicates", self.duplicates), ("late", self.late)] {
             if !(0.0..=0.5).contains(&rate) {
@@ -104,16 +114,21 @@ impl Options {
             Some(path) if path.as_os_str() == "-" => input::read(io::stdin().lock(), all),
             Some(path) => File::open(path).and_then(|file| input::read(BufReader::new(file), all)),
         };
-        let name = self.input.as_ref().map_or("the sample".into(), |path| path.to_string_lossy());
+        let name = match &self.input {
+            None => "the sample".into(),
+            Some(path) if path.as_os_str() == "-" => "standard input".into(),
+            Some(path) => path.to_string_lossy(),
+        };
         let input = input.map_err(|error| Failure::new(format!("reading orders from {name} failed: {error}")))?;
-        if self.input.is_none() && self.orders.is_some_and(|wanted| wanted > input.orders.len()) {
-            let have = input.orders.len();
-            return Err(Failure::new(format!("the sample has {have} orders; more come with `--input`")));
+        input.tell();
+        let have = input.orders.len();
+        match self.orders {
+            Some(wanted) if wanted > have => {
+                Err(Failure::new(format!("{name} has {have} orders, and {wanted} were asked for (`--orders`)")))
+            }
+            None if have == 0 => Err(Failure::new(format!("no order in {name}"))),
+            Some(_) | None => Ok(input),
         }
-        if input.orders.is_empty() {
-            return Err(Failure::new(format!("no order in {name}")));
-        }
-        Ok(input)
     }
 
     pub(crate) fn faults(&self) -> Faults {
@@ -145,14 +160,13 @@ impl Options {
         EndpointSettings { check_in, ..EndpointSettings::default() }
     }
 
-    /// Short leases and pauses: after a crash somebody else goes on soon.
     pub(crate) fn worker_settings(&self) -> WorkerSettings {
-        WorkerSettings {
-            in_flight_max: self.in_flight,
-            receive_wait_ms: 2_000,
-            visibility_ms: 3_000,
-            retry: cloakroom::Backoff { first_ms: 1_000, max_ms: 5_000 },
-            ..WorkerSettings::default()
+        let settings = WorkerSettings { in_flight_max: self.in_flight, ..WorkerSettings::default() };
+        if self.calm {
+            return settings;
         }
+        // Short leases and pauses: after a crash somebody else goes on soon.
+        let retry = Backoff { first_ms: 1_000, max_ms: 5_000 };
+        WorkerSettings { receive_wait_ms: 2_000, visibility_ms: 3_000, retry, ..settings }
     }
 }

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Progress {
     bar: ProgressBar,
+    /// For machines: a line of JSON in place of the bar.
+    tells_lines: bool,
     finished: u64,
     changed: Instant,
     /// The queues were empty at the last look.
@@ -35,7 +37,7 @@ impl Progress {
         }
         let template = "{elapsed_precise} {bar:40} {pos}/{len} messages {per_sec}";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, finished: 0, changed: Instant::now(), was_empty: false }
+        Self { bar, tells_lines: options.json, finished: 0, changed: Instant::now(), was_empty: false }
     }
 
     /// It is over when the queues are empty twice and nothing was finished in between: they are asked one after the
@@ -45,6 +47,9 @@ impl Progress {
         let has_changed = finished != self.finished;
         if has_changed {
             (self.finished, self.changed) = (finished, Instant::now());
+            if self.tells_lines {
+                eprintln!("{}", serde_json::json!({ "finished": finished }));
+            }
         }
         let was_empty = std::mem::replace(&mut self.was_empty, is_empty);
         if is_empty && was_empty && !has_changed {

@@ -28,23 +28,26 @@ struct Prices {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) orders: usize,
-    pub(crate) lines_skipped: usize,
+    pub(crate) lines_skipped: u64,
     pub(crate) verdict: Verdict,
     /// Messages that were committed in this run.
     pub(crate) messages: u64,
-    /// Of worker processes that were killed, up to the last tenth of a second is missing.
+    /// What a process did in its last tenth of a second before it was killed is not counted.
     pub(crate) events: Counts,
     pub(crate) crashes: u64,
     pub(crate) seconds: f64,
     pub(crate) messages_per_second: f64,
-    pub(crate) per_message: PerMessage,
+    /// Absent if there was no message, or if the run was not Cloakroom's.
+    pub(crate) per_message: Option<PerMessage>,
+    /// Of this process: the embedded AWS, and the workers unless they are processes of their own.
     pub(crate) peak_memory_mb: Option<u64>,
     /// All requests and units of the run.
     pub(crate) usage: Usage,
     pub(crate) naive: bool,
 }
 
-/// Everything divided by the messages; retries, duplicates and lost races included.
+/// Everything divided by the messages: retries, duplicates, lost races and the placing of orders included; storage
+/// and the demonstration's own looks at the depth of its queues not.
 #[derive(Debug, Serialize)]
 pub(crate) struct PerMessage {
     pub(crate) dynamodb_requests: f64,
@@ -70,14 +73,14 @@ impl Report {
             .map_err(|error| Failure::new(format!("the price file cannot be read: {error}")))?;
         Ok(Self {
             orders: input.orders.len(),
-            lines_skipped: input.bad.len(),
+            lines_skipped: input.skipped,
             verdict,
             messages,
             events: events.counts,
             crashes: events.crashes,
             seconds,
             messages_per_second: messages as f64 / seconds,
-            per_message: PerMessage::new(usage, messages, prices),
+            per_message: (messages > 0 && !options.naive).then(|| PerMessage::new(usage, messages, prices)),
             peak_memory_mb: peak_memory_mb(),
             usage: usage.clone(),
             naive: options.naive,
@@ -91,15 +94,14 @@ impl Report {
 
 impl PerMessage {
     fn new(usage: &Usage, messages: u64, prices: Prices) -> Self {
-        // Looking at the depth of queues is the demonstration's own curiosity, not a message's cost.
-        let looks = |operation: &str| usage.sqs.requests.get(operation).copied().unwrap_or(0);
-        let sqs = usage.sqs.billed_requests.saturating_sub(looks("GetQueueAttributes") + looks("GetQueueUrl"));
+        let looks = usage.sqs.requests.get("GetQueueAttributes").copied().unwrap_or(0);
+        let sqs = usage.sqs.billed_requests.saturating_sub(looks);
         let dollars = usage.dynamodb.units.write * prices.dynamodb_write_unit
             + usage.dynamodb.units.read * prices.dynamodb_read_unit
             + usage.s3.put_class as f64 * prices.s3_put_class
             + usage.s3.get_class as f64 * prices.s3_get_class
             + sqs as f64 * prices.sqs_request;
-        let each = |total: f64| total / messages.max(1) as f64;
+        let each = |total: f64| total / messages as f64;
         Self {
             dynamodb_requests: each(usage.dynamodb.requests.values().sum::<u64>() as f64),
             s3_requests: each(usage.s3.requests.values().sum::<u64>() as f64),
@@ -121,34 +123,34 @@ fn peak_memory_mb() -> Option<u64> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { shipped, cancelled, lost, doubled, orphan_payloads, records_left, messages_parked, .. } =
-            self.verdict;
+        let Verdict { shipped, cancelled, lost, doubled, off, records_left, messages_parked, .. } = self.verdict;
         let Counts { duplicate, conflict, resumed, unknown_commit, handled, .. } = self.events;
-        let each = &self.per_message;
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<44}{value:>14}");
-        row("orders", self.orders.to_string())?;
-        row("  shipped / cancelled", format!("{shipped} / {cancelled}"))?;
-        row("  lost / doubled", format!("{lost} / {doubled}"))?;
+        row("orders placed / lines skipped", format!("{} / {}", self.orders, self.lines_skipped))?;
+        row("orders shipped / cancelled", format!("{shipped} / {cancelled}"))?;
+        row("messages lost / doubled / numbers off", format!("{lost} / {doubled} / {off}"))?;
         row("outbox records left / messages parked", format!("{records_left} / {messages_parked}"))?;
-        row("orphan payloads, left to expire", orphan_payloads.to_string())?;
-        row("messages processed", self.messages.to_string())?;
+        if !self.naive {
+            row("orphan payloads, left to expire", self.verdict.orphan_payloads.to_string())?;
+        }
+        row("messages processed in this run", self.messages.to_string())?;
         row("  handler runs", handled.to_string())?;
         row("duplicates caught", duplicate.to_string())?;
         row("commits lost to another / unknown", format!("{conflict} / {unknown_commit}"))?;
         row("resumed after a crash", resumed.to_string())?;
         row("workers crashed", self.crashes.to_string())?;
         row("faults injected", self.faults().to_string())?;
-        row("requests per message: DynamoDB", format!("{:.2}", each.dynamodb_requests))?;
-        row("                      S3", format!("{:.2}", each.s3_requests))?;
-        row("                      SQS", format!("{:.2}", each.sqs_requests))?;
-        row("units per message: write / read", format!("{:.2} / {:.2}", each.write_units, each.read_units))?;
-        row(
-            &format!("dollars per million messages ({})", each.price_region),
-            format!("{:.2}", each.dollars_per_million),
-        )?;
+        if let Some(each) = &self.per_message {
+            row("requests per message: DynamoDB", format!("{:.2}", each.dynamodb_requests))?;
+            row("                      S3", format!("{:.2}", each.s3_requests))?;
+            row("                      SQS", format!("{:.2}", each.sqs_requests))?;
+            row("units per message: write / read", format!("{:.2} / {:.2}", each.write_units, each.read_units))?;
+            let dollars = format!("{:.2}", each.dollars_per_million);
+            row(&format!("dollars per million messages ({})", each.price_region), dollars)?;
+        }
         row("messages per second", format!("{:.0}", self.messages_per_second))?;
         if let Some(mb) = self.peak_memory_mb {
-            row("peak memory, all in one process", format!("{mb} MB"))?;
+            row("peak memory of this process", format!("{mb} MB"))?;
         }
         for finding in &self.verdict.findings {
             writeln!(f, "! {finding}")?;

@@ -1,13 +1,14 @@
 //! The workers of the demonstration, as tasks or as processes, and how they are made to crash.
 
 use std::{
+    io::Write as _,
     ops::Add,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use cloakroom::{Counters, Counts, Endpoint, EndpointSettings, Worker, WorkerSettings};
+use cloakroom::{Counters, Counts, Endpoint, EndpointSettings, ErrorKind, Worker, WorkerSettings};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
@@ -65,13 +66,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Messages that were finished.
+    /// Messages that came to an end, duplicates too.
     pub(crate) const fn finished(&self) -> u64 {
-        self.counts.processed + self.counts.resumed
+        let Counts { processed, resumed, duplicate, parked, .. } = self.counts;
+        processed + resumed + duplicate + parked
     }
 }
 
-/// All workers. Each place is filled again at once when its worker has crashed.
+/// All workers. A place is filled again at once when its worker was made to crash.
 pub(crate) struct Staff {
     places: Vec<Place>,
     hands: Hands,
@@ -84,9 +86,21 @@ struct Place {
 }
 
 enum AtWork {
-    Task(JoinHandle<()>),
-    /// The process, and what it told last. Some of what it did since is told by nobody.
-    Process(Child, Arc<Mutex<Counts>>),
+    Task(JoinHandle<Failure>),
+    /// The process, and what it told last. What it did since is told by nobody if it is killed.
+    Process(Child, Told),
+}
+
+/// What a process tells, and the task that listens.
+struct Told {
+    counts: Arc<Mutex<Counts>>,
+    listener: JoinHandle<()>,
+}
+
+impl Told {
+    fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What it takes to start a worker.
@@ -132,25 +146,46 @@ impl Staff {
         Ok(())
     }
 
+    /// Fails if a worker ended by itself: it does so only for what does not pass.
+    pub(crate) fn check(&mut self) -> Result<(), Failure> {
+        for Place { service, worker } in &mut self.places {
+            let has_ended = match worker {
+                AtWork::Task(task) => task.is_finished(),
+                AtWork::Process(process, _) => process.try_wait().is_ok_and(|status| status.is_some()),
+            };
+            if has_ended {
+                let name = service.name();
+                return Err(Failure::new(format!("a worker of `{name}` ended; `CLOAKROOM_LOG=warn` tells why")));
+            }
+        }
+        Ok(())
+    }
+
     /// What happened so far.
     pub(crate) fn events(&self) -> Events {
         let told = self.places.iter().filter_map(|place| match &place.worker {
             AtWork::Task(_) => None,
-            AtWork::Process(_, told) => Some(*told.lock().unwrap_or_else(PoisonError::into_inner)),
+            AtWork::Process(_, told) => Some(told.counts()),
         });
         let counts = told.fold(self.hands.told + self.hands.counters.counts(), Counts::add);
         Events { counts, crashes: self.crashes }
     }
 
-    /// Ends all workers.
+    /// Ends all workers. Processes tell the last of what they did.
     pub(crate) async fn dismiss(mut self) -> Events {
-        // The last messages are counted when they are told.
-        if self.hands.options.processes {
-            tokio::time::sleep(TELL_EVERY * 2).await;
+        for Place { worker, .. } in self.places.drain(..) {
+            match worker {
+                AtWork::Task(task) => task.abort(),
+                AtWork::Process(mut process, mut told) => {
+                    // The end of its input ends it, and its own end ends the listening.
+                    drop(process.stdin.take());
+                    let _ = process.wait().await;
+                    let _ = (&mut told.listener).await;
+                    self.hands.told = self.hands.told + told.counts();
+                }
+            }
         }
-        let events = self.events();
-        self.places.drain(..).for_each(|place| self.hands.end(place.worker));
-        events
+        self.events()
     }
 }
 
@@ -179,11 +214,10 @@ impl Hands {
         command.envs(self.environment.iter().cloned());
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
-        let told = Arc::new(Mutex::new(Counts::default()));
-        if let Some(output) = child.stdout.take() {
-            tokio::spawn(listen(output, Arc::clone(&told)));
-        }
-        Ok(AtWork::Process(child, told))
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let output = child.stdout.take().ok_or_else(|| Failure::new("a worker process has no output"))?;
+        let listener = tokio::spawn(listen(output, Arc::clone(&counts)));
+        Ok(AtWork::Process(child, Told { counts, listener }))
     }
 
     fn end(&mut self, worker: AtWork) {
@@ -194,19 +228,21 @@ impl Hands {
                 // SIGKILL. It fails only if the process has ended, which is what is wanted.
                 let _ = child.start_kill();
                 tokio::spawn(async move { child.wait().await });
-                self.told = self.told + *told.lock().unwrap_or_else(PoisonError::into_inner);
+                self.told = self.told + told.counts();
             }
         }
     }
 }
 
-/// Works, also after an error: the embedded AWS may just be failing.
-async fn work_on(endpoint: Endpoint, service: Service, settings: WorkerSettings) {
+/// Works until something fails that does not pass.
+async fn work_on(endpoint: Endpoint, service: Service, settings: WorkerSettings) -> Failure {
     loop {
         let worker = Worker::new(endpoint.clone(), service.name()).settings(settings.clone());
-        match worker.run(std::future::pending()).await {
-            Ok(()) => return,
-            Err(error) => tracing::warn!(%error, service = service.name(), "worker ended; another one starts"),
+        if let Err(error) = worker.run(std::future::pending()).await {
+            tracing::warn!(%error, service = service.name(), "worker ended");
+            if error.kind() == ErrorKind::MendConfiguration {
+                return error.into();
+            }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -249,18 +285,20 @@ pub(crate) async fn work(options: WorkerOptions) -> Result<std::process::ExitCod
     let ports = if options.naive { naive(ports) } else { ports };
     let counters = Arc::new(Counters::default());
     let endpoint = options.service.endpoint(ports, settings.endpoint, counters.clone())?;
-    let tell = async {
-        loop {
+    // It fails only when nobody listens any more.
+    let tell = || writeln!(std::io::stdout(), "{}", serde_json::json!(counters.counts()));
+    let tell_again_and_again = async {
+        while tell().is_ok() {
             tokio::time::sleep(TELL_EVERY).await;
-            println!("{}", serde_json::json!(counters.counts()));
         }
     };
     let mut nothing = Vec::new();
     let mut stdin = tokio::io::stdin();
     tokio::select! {
-        () = work_on(endpoint, options.service, settings.worker) => {}
-        () = tell => {}
+        failure = work_on(endpoint, options.service, settings.worker) => return Err(failure),
+        () = tell_again_and_again => {}
         _ = stdin.read_to_end(&mut nothing) => {}
     }
+    let _ = tell();
     Ok(std::process::ExitCode::SUCCESS)
 }

@@ -104,18 +104,36 @@ async fn payment_refused(order: &mut Order, _: PaymentRefused, tx: &mut Tx) -> H
 }
 
 impl Status {
-    /// How many messages it took to get here, each counted once.
-    pub(crate) const fn messages(self) -> u64 {
+    /// How many messages the order itself has processed to get here.
+    pub(crate) const fn own_messages(self) -> u64 {
         match self {
             Self::Absent => 0,
             // place
             Self::Placed => 1,
-            // place, reserve, reserved
-            Self::Reserved => 3,
-            // place, reserve, refused
-            Self::OutOfStock => 3,
-            // place, reserve, reserved, charge, accepted, ship; or refused, release
-            Self::Shipped | Self::Unpaid => 6,
+            // place, stock reserved or refused
+            Self::Reserved | Self::OutOfStock => 2,
+            // place, stock reserved, payment accepted or refused
+            Self::Shipped | Self::Unpaid => 3,
+        }
+    }
+
+    /// How many messages the stock of its SKU has processed for it.
+    pub(crate) const fn stock_messages(self) -> u64 {
+        match self {
+            Self::Absent | Self::Placed => 0,
+            // reserve
+            Self::Reserved | Self::OutOfStock => 1,
+            // reserve, ship or release
+            Self::Shipped | Self::Unpaid => 2,
+        }
+    }
+
+    /// How many messages the account of its customer has processed for it.
+    pub(crate) const fn billing_messages(self) -> u64 {
+        match self {
+            Self::Absent | Self::Placed | Self::Reserved | Self::OutOfStock => 0,
+            // charge
+            Self::Shipped | Self::Unpaid => 1,
         }
     }
 
