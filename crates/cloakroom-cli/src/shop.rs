@@ -27,7 +27,7 @@ impl Service {
         }
     }
 
-    /// The service as an endpoint. The same one runs in this process, in a child process, and in the tests.
+    /// The service as an endpoint. The same one runs in this process and in a child process.
     pub(crate) fn endpoint(
         self,
         ports: Ports,

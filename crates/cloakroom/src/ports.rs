@@ -222,7 +222,7 @@ pub struct Delivery {
 /// - `receive` waits up to `wait` for the first message and returns at most `max` (up to 10), each leased for
 ///   `visibility`; no message is not an error. It MUST NOT lose messages when it is dropped: their lease ends.
 /// - `delete` of what is gone already is a success. A receipt that the queue never gave is an error of its
-///   entry, in `delete` and `extend`; so it may be for one whose lease has ended, in `extend`.
+///   entry. `extend` MAY refuse a receipt whose lease has ended.
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
     /// The name by which routes call it.
