@@ -6,10 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Counters, Endpoint, EndpointSettings, Envelope, Handled, Message, Partition, Ports, QueueMessage, Tx,
-    Worker, WorkerSettings,
+    Claim, Counters, Counts, Endpoint, EndpointSettings, Envelope, Event, Handled, Message, Observer, Partition, Ports,
+    QueueMessage, Tx, Worker, WorkerSettings,
 };
 use embedded::Embedded;
+use tokio::sync::Semaphore;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Ping {
@@ -48,7 +49,7 @@ async fn fill(ports: &Ports, messages: u32) {
     let queue = ports.queues.open("pings").await.expect("the queue exists");
     let mut sent = Vec::new();
     for player in 0..messages {
-        let claim = Claim::from_random(ports.random.bits());
+        let claim = Claim::from_random(ports.random.bits(), ports.payloads.name());
         let payload = serde_json::to_vec(&Ping { player }).expect("JSON");
         ports.payloads.check_in(&claim, Bytes::from(payload)).await.expect("the bucket exists");
         let id = format!("m-{player}").into();
@@ -59,30 +60,52 @@ async fn fill(ports: &Ports, messages: u32) {
     queue.send(sent).await.into_iter().for_each(|sent| sent.expect("sent"));
 }
 
-async fn until_processed(counters: &Counters, messages: u64) {
-    while counters.counts().processed < messages {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+/// Counts, and knows when the messages have come to an end, whether good or bad.
+#[derive(Debug)]
+struct Watch {
+    counters: Counters,
+    ends: Semaphore,
+}
+
+impl Watch {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { counters: Counters::default(), ends: Semaphore::new(0) })
+    }
+
+    async fn until_ended(&self, messages: u32) {
+        self.ends.acquire_many(messages).await.expect("never closed").forget();
+    }
+}
+
+impl Observer for Watch {
+    fn observe(&self, event: Event) {
+        self.counters.observe(event);
+        let ends =
+            matches!(event, Event::Processed | Event::Resumed | Event::Duplicate | Event::Parked | Event::GivenBack);
+        self.ends.add_permits(ends.into());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_with_one_outgoing_message() {
-    let Embedded { local, aws } = Embedded::start(&["pings", "pongs"]).await;
+    let Embedded { local, aws, .. } = Embedded::start(&["pings", "pongs"]).await;
     let ports = aws.ports();
     fill(&ports, MESSAGES).await;
-    let counters = Arc::new(Counters::default());
+    let watch = Watch::new();
     // Batches fill up when there is work enough; how long they wait for it is the setting that buys that.
     let settings = EndpointSettings { linger_ms: 100, ..EndpointSettings::default() };
     let endpoint = Endpoint::builder("pings").on(ping).route::<Pong>("pongs").settings(settings);
-    let endpoint = endpoint.observer(counters.clone()).build(ports).expect("an endpoint");
+    let endpoint = endpoint.observer(watch.clone()).build(ports).expect("an endpoint");
 
     let before = local.usage();
     let settings = WorkerSettings { in_flight_max: 250, ..WorkerSettings::default() };
     let worker = Worker::new(endpoint, "pings").settings(settings);
-    worker.run(until_processed(&counters, MESSAGES.into())).await.expect("the worker ends well");
+    worker.run(watch.until_ended(MESSAGES)).await.expect("the worker ends well");
     let usage = local.usage().since(&before);
 
     let all = u64::from(MESSAGES);
+    let counts = watch.counters.counts();
+    assert_eq!(counts, Counts { processed: all, handled: all, ..Counts::default() });
     let exactly = |times: u64| times * all;
     let expected = BTreeMap::from([
         ("GetItem".to_owned(), exactly(2)),

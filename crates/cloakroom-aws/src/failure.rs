@@ -155,98 +155,119 @@ impl Meaning {
 
     fn of_code(code: &str) -> Self {
         // SQS answers with `AWS.SimpleQueueService.` before the codes of its older protocol.
-        match code.rsplit('.').next().unwrap_or(code) {
-            "Throttling"
-            | "ThrottlingError"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "RequestLimitExceeded"
-            | "TooManyRequestsException"
-            | "ProvisionedThroughputExceeded"
-            | "ProvisionedThroughputExceededException"
-            | "KmsThrottled"
-            | "OverLimit"
-            | "SlowDown"
-            // Another transaction has the item.
-            | "TransactionConflict"
-            | "TransactionConflictException"
-            // Another conditional write, or another change of the bucket, has the key.
-            | "ConditionalRequestConflict"
-            | "OperationAborted"
-            | "PriorRequestNotComplete"
-            // The SDK renews credentials and corrects its clock after these.
-            | "ExpiredToken"
-            | "ExpiredTokenException"
-            | "RequestExpired"
-            | "RequestTimeTooSkewed"
-            // Resources that are being changed, and control-plane quotas.
-            | "LimitExceededException"
-            | "ResourceInUseException"
-            | "ContinuousBackupsUnavailableException"
-            | "QueueDeletedRecently" => Self::Busy,
-
-            // "NotFound" is the SDK's word for a 404 of S3 that has no body, and so does not say what is missing.
-            "ResourceNotFoundException" | "TableNotFoundException" | "NoSuchBucket" | "NotFound" | "QueueDoesNotExist"
-            | "NonExistentQueue" => Self::Absent,
-
-            "AccessDenied"
-            | "AccessDeniedException"
-            | "AllAccessDisabled"
-            | "AuthFailure"
-            | "IncompleteSignature"
-            | "InvalidAccessKeyId"
-            | "InvalidClientTokenId"
-            | "InvalidSecurity"
-            | "KmsAccessDenied"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "NotSignedUp"
-            | "SignatureDoesNotMatch"
-            | "UnrecognizedClientException" => Self::Denied,
-
-            "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "PermanentRedirect" => {
-                Self::Elsewhere
-            }
-
-            "BatchRequestTooLong"
-            | "BucketAlreadyExists"
-            | "EntityTooLarge"
-            | "InvalidArgument"
-            | "InvalidAddress"
-            | "InvalidAttributeName"
-            | "InvalidAttributeValue"
-            | "InvalidBucketName"
-            | "InvalidMessageContents"
-            | "InvalidParameterCombination"
-            | "InvalidParameterValue"
-            | "InvalidRequest"
-            | "ItemCollectionSizeLimitExceeded"
-            | "ItemCollectionSizeLimitExceededException"
-            | "KeyTooLongError"
-            | "KmsDisabled"
-            | "KmsInvalidKeyUsage"
-            | "KmsInvalidState"
-            | "KmsNotFound"
-            | "KmsOptInRequired"
-            | "MalformedXML"
-            | "MessageNotInflight"
-            | "MessageTooLong"
-            | "MethodNotAllowed"
-            | "MissingParameter"
-            | "NotImplemented"
-            | "ReceiptHandleIsInvalid"
-            | "SerializationException"
-            | "UnknownOperationException"
-            | "UnsupportedOperation"
-            | "ValidationError"
-            | "ValidationException" => Self::Invalid,
-
-            _ => Self::Open,
-        }
+        let code = code.rsplit('.').next().unwrap_or(code);
+        let known = MEANINGS.iter().find(|(_, codes)| codes.contains(&code));
+        known.map_or(Self::Open, |(meaning, _)| *meaning)
     }
 }
+
+/// The codes that are known, by what they mean.
+const MEANINGS: &[(Meaning, &[&str])] = &[
+    (
+        Meaning::Busy,
+        &[
+            "Throttling",
+            "ThrottlingError",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "RequestLimitExceeded",
+            "TooManyRequestsException",
+            "ProvisionedThroughputExceeded",
+            "ProvisionedThroughputExceededException",
+            "KmsThrottled",
+            "OverLimit",
+            "SlowDown",
+            // Another transaction has the item.
+            "TransactionConflict",
+            "TransactionConflictException",
+            // Another conditional write, or another change of the bucket, has the key.
+            "ConditionalRequestConflict",
+            "OperationAborted",
+            "PriorRequestNotComplete",
+            // The SDK renews credentials and corrects its clock after these.
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            // Resources that are being changed, and control-plane quotas.
+            "LimitExceededException",
+            "ResourceInUseException",
+            "ContinuousBackupsUnavailableException",
+            "QueueDeletedRecently",
+        ],
+    ),
+    (
+        Meaning::Absent,
+        &[
+            "ResourceNotFoundException",
+            "TableNotFoundException",
+            "NoSuchBucket",
+            // The SDK's word for a 404 of S3 that has no body, and so does not say what is missing.
+            "NotFound",
+            "QueueDoesNotExist",
+            "NonExistentQueue",
+        ],
+    ),
+    (
+        Meaning::Denied,
+        &[
+            "AccessDenied",
+            "AccessDeniedException",
+            "AllAccessDisabled",
+            "AuthFailure",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSecurity",
+            "KmsAccessDenied",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "NotSignedUp",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ],
+    ),
+    (Meaning::Elsewhere, &["AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"]),
+    (
+        Meaning::Invalid,
+        &[
+            "BatchRequestTooLong",
+            "BucketAlreadyExists",
+            "EntityTooLarge",
+            "InvalidArgument",
+            "InvalidAddress",
+            "InvalidAttributeName",
+            "InvalidAttributeValue",
+            "InvalidBucketName",
+            "InvalidMessageContents",
+            "InvalidParameterCombination",
+            "InvalidParameterValue",
+            "InvalidRequest",
+            "ItemCollectionSizeLimitExceeded",
+            "ItemCollectionSizeLimitExceededException",
+            "KeyTooLongError",
+            "KmsDisabled",
+            "KmsInvalidKeyUsage",
+            "KmsInvalidState",
+            "KmsNotFound",
+            "KmsOptInRequired",
+            "MalformedXML",
+            "MessageNotInflight",
+            "MessageTooLong",
+            "MethodNotAllowed",
+            "MissingParameter",
+            "NotImplemented",
+            "ReceiptHandleIsInvalid",
+            "SerializationException",
+            "UnknownOperationException",
+            "UnsupportedOperation",
+            "ValidationError",
+            "ValidationException",
+        ],
+    ),
+];
 
 /// The code that a service answered with, if it answered with one.
 pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {

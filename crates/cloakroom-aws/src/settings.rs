@@ -55,6 +55,7 @@ impl AwsSettings {
             let demand = "3 to 63 lower-case letters, digits and `-.`, a letter or digit at both ends";
             return Err(SettingsError::new("bucket", bucket, demand));
         }
+        self.limits.validate().map_err(|error| SettingsError::of_limits(&error))?;
         self.queues.validate()
     }
 }
@@ -113,6 +114,11 @@ impl SettingsError {
         Self { field, text }
     }
 
+    /// The text names the limit.
+    fn of_limits(error: &cloakroom::Error) -> Self {
+        Self { field: "limits".to_owned(), text: error.to_string() }
+    }
+
     /// The field, with dots between its parts, such as `queues.prefix`.
     pub fn field(&self) -> &str {
         &self.field
@@ -153,6 +159,14 @@ mod tests {
         let with = |queues| AwsSettings { queues, ..AwsSettings::new("table", "bucket") };
         let prefix = QueueSettings { prefix: "a.".to_owned(), ..QueueSettings::default() };
         assert_eq!(field_at_fault(&with(prefix)), "queues.prefix");
+    }
+
+    #[test]
+    fn limits_above_those_of_aws_are_refused() {
+        let limits = Limits { item_bytes_max: 400 * 1024 + 1, ..Limits::default() };
+        let error = AwsSettings { limits, ..AwsSettings::new("table", "bucket") }.validate().unwrap_err();
+        assert_eq!(error.field(), "limits");
+        assert!(error.to_string().contains("`limits.item_bytes_max` is 409601"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use cloakroom::{
 
 use crate::{
     attributes::{item_from_sdk, to_sdk},
-    failure::{Operation, SdkError},
+    failure::{Operation, SdkError, code},
     transaction::{self, Cancelled},
 };
 
@@ -86,14 +86,17 @@ impl DynamoStore {
             // SUBTLE: `IdempotentParameterMismatchException` and `TransactionInProgressException` mean that an
             // earlier request with this token is there: that one may take effect, so both stay open, as does
             // everything else that is not known (`another_request_under_the_token_leaves_the_outcome_open`).
-            return Err(COMMIT.failed(&self.target(), error));
+            let is_invalid = code(&error) == Some("ValidationException");
+            let error = COMMIT.failed(&self.target(), error);
+            // What the commit holds is at fault, such as a number that DynamoDB cannot store.
+            return if is_invalid { Ok(Committed::Refused(error.to_string())) } else { Err(error) };
         };
         let reasons = cancelled.cancellation_reasons();
         let failed = || PortError::new(COMMIT.on(&self.target()), transaction::told(reasons, writes));
         // SUBTLE: "without effect" is the truth only because this request was the only one: see `commit`.
         match Cancelled::read(reasons.iter().map(|reason| reason.code()), writes) {
             Cancelled::Lost(conflict) => Ok(Committed::Conflict(conflict)),
-            Cancelled::Refused => Err(failed().without_effect().permanent()),
+            Cancelled::Refused => Ok(Committed::Refused(failed().without_effect().to_string())),
             Cancelled::Busy => Err(failed().without_effect()),
             Cancelled::Unknown => Err(failed()),
         }

@@ -18,9 +18,9 @@ use crate::sqs::Sqs;
 use crate::start_error::StartError;
 use crate::usage::Meter;
 
-/// How long the lock of a folder is waited for: a `LocalAws` that was dropped, or a process
-/// that was killed, takes a moment to let go of it.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the lock of a folder is waited for: a process that was killed takes a moment to let
+/// go of it, and a `LocalAws` that was dropped first writes what is still to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where and how the services run. Made by [`LocalAws::builder`].
 #[derive(Debug, Clone, Default)]
@@ -85,7 +85,7 @@ impl Builder {
     /// # Errors
     ///
     /// If a port is taken, the folder is in use or cannot be read, or a fault has a rate that
-    /// is no probability.
+    /// is not from 0 to 1.
     pub async fn start(self) -> Result<LocalAws, StartError> {
         self.faults.validate()?;
         // The ports first: they are what fails most, and nothing has been touched by then.

@@ -62,7 +62,7 @@ impl Default for Faults {
     }
 }
 
-/// A rate in [`Faults`] that is no probability.
+/// A rate in [`Faults`] that is not from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InvalidFaults {
     field: &'static str,
@@ -72,7 +72,7 @@ pub struct InvalidFaults {
 impl std::fmt::Display for InvalidFaults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { field, value } = self;
-        write!(f, "faults: `{field}` is {value}; give a rate from 0.0 (never) to 1.0 (always)")
+        write!(f, "faults: `{field}` is {value}; it must be from 0 to 1")
     }
 }
 
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn validation_names_the_field() {
         let faults = Faults { late_deliveries: f64::NAN, ..Faults::default() };
-        let error = faults.validate().expect_err("NaN is no rate").to_string();
-        assert!(error.contains("`late_deliveries`"), "{error}");
+        let error = faults.validate().expect_err("not a number").to_string();
+        assert_eq!(error, "faults: `late_deliveries` is NaN; it must be from 0 to 1");
     }
 
     #[test]

@@ -53,7 +53,9 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let path = parent.path().join("data");
         let first = Folder::open(&path, Duration::ZERO).await.expect("created and locked");
-        let error = Folder::open(&path, Duration::ZERO).await.expect_err("locked").to_string();
+        let error = Folder::open(&path, Duration::ZERO).await.expect_err("locked");
+        assert!(matches!(error, StartError::FolderInUse { .. }), "{error:?}");
+        let error = error.to_string();
         assert!(error.contains("data") && error.contains("another"), "{error}");
         drop(first);
         Folder::open(&path, Duration::ZERO).await.expect("free again");

@@ -3,7 +3,7 @@
 //! The services serve from memory. Each change is *recorded* here in the order in which it
 //! happened in memory, one [`Batch`] per request, and a writer thread commits all batches that
 //! are waiting in one transaction. A request only waits once, just before it is answered
-//! ([`Journal::settled`]): until everything recorded so far is on disk. So nothing is ever
+//! ([`Journal::until_durable`]): until everything recorded so far is on disk. So nothing is ever
 //! answered, not even a read, that a restart would take back.
 //!
 //! In memory mode the journal has no file: recording is free and nothing waits.
@@ -158,13 +158,13 @@ impl Journal {
         }
         file.recorded.fetch_add(1, Ordering::SeqCst);
         if let Some(batches) = &file.batches {
-            // Fails only after the writer failed, which `settled` reports.
+            // Fails only after the writer failed, which `until_durable` reports.
             let _ = batches.send(batch);
         }
     }
 
     /// Waits until everything recorded so far is durable.
-    pub(crate) async fn settled(&self) -> Result<(), JournalError> {
+    pub(crate) async fn until_durable(&self) -> Result<(), JournalError> {
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_settled_is_read_back() {
+    async fn what_is_durable_is_read_back() {
         let (_parent, folder) = folder().await;
         let (journal, entries) = Journal::open(&folder, NAME).expect("a new journal");
         assert!(entries.is_empty());
@@ -266,7 +266,7 @@ mod tests {
         let mut gone = Batch::default();
         gone.delete("things", "key 8");
         journal.record(gone);
-        journal.settled().await.expect("written");
+        journal.until_durable().await.expect("written");
 
         // A second connection sees it although the first is still open, as after a kill.
         let (_, entries) = Journal::open(&folder, NAME).expect("the same journal");
@@ -284,17 +284,17 @@ mod tests {
             .and_then(|other| other.execute_batch("DROP TABLE entries"))
             .expect("sabotage");
         journal.record(put("key", "value"));
-        let error = journal.settled().await.expect_err("cannot be written");
+        let error = journal.until_durable().await.expect_err("cannot be written");
         assert!(error.to_string().contains("journal.sqlite"), "{error}");
         journal.record(put("key", "value"));
-        assert!(journal.settled().await.is_err());
+        assert!(journal.until_durable().await.is_err());
     }
 
     #[tokio::test]
     async fn a_journal_in_memory_never_waits() {
         let journal = Journal::in_memory();
         journal.record(put("key", "value"));
-        journal.settled().await.expect("nothing to wait for");
+        journal.until_durable().await.expect("nothing to wait for");
         assert!(!journal.is_durable());
     }
 }

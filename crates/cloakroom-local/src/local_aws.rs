@@ -118,7 +118,7 @@ impl LocalAws {
     ///
     /// # Errors
     ///
-    /// If a rate is no probability; then nothing changes.
+    /// If a rate is not from 0 to 1; then nothing changes.
     pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidFaults> {
         faults.validate()?;
         self.dice.load(faults);

@@ -59,9 +59,13 @@ impl fmt::Display for StartError {
                  stop that first, or give another folder",
                 path.display()
             ),
-            Self::File { path, cause } => {
-                write!(f, "cannot read {}: {cause}; move the file away to start empty", path.display())
-            }
+            // Without this file the others would tell of messages, payloads and states that are gone,
+            // which looks as if messages had been processed.
+            Self::File { path, cause } => write!(
+                f,
+                "cannot read {}: {cause}; to start empty, move the whole folder away, not this file alone",
+                path.display()
+            ),
             Self::Faults(invalid) => invalid.fmt(f),
         }
     }

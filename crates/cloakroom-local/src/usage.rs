@@ -10,8 +10,8 @@ pub type Requests = BTreeMap<String, u64>;
 
 /// What was asked of the services since they started.
 ///
-/// Every request that arrived counts: retries too, and those that were refused by an injected
-/// fault.
+/// Every request counts as soon as it has arrived whole: retries too, those that were refused by
+/// an injected fault, and those whose client hung up before the answer.
 ///
 /// ```
 /// use cloakroom_local::Usage;
@@ -81,7 +81,8 @@ pub struct S3Usage {
 pub struct SqsUsage {
     /// Requests by operation.
     pub requests: Requests,
-    /// Requests as billed: one for each begun 64 KB of messages, at least one.
+    /// Requests as billed: one on arrival, and one more for each begun 64 KB of messages beyond the
+    /// first, once it is known how much was sent or received.
     pub billed_requests: u64,
     /// Messages accepted from senders.
     pub messages_sent: u64,

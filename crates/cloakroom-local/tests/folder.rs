@@ -2,13 +2,14 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
-use cloakroom_local::{LocalAws, StartError};
+use cloakroom_local::LocalAws;
 use serde_json::json;
 use support::{create_queue, create_table, dynamodb, receive, s3, sqs};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 
 /// Where the services of one process are.
 struct Urls {
@@ -113,10 +114,15 @@ async fn what_was_received_stays_hidden_and_can_be_deleted_after_a_restart() {
 #[tokio::test]
 async fn a_folder_serves_one_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    let _first = start(folder.path()).await;
-    let second = LocalAws::builder().folder(folder.path()).start().await;
-    let error = second.expect_err("in use");
-    assert!(matches!(error, StartError::FolderInUse { .. }), "{error:?}");
+    let first = start(folder.path()).await;
+    let mut second = std::pin::pin!(start(folder.path()));
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("it is in use"),
+        () = std::future::ready(()) => {}
+    }
+    drop(first);
+    second.await;
 }
 
 #[tokio::test]
@@ -125,40 +131,48 @@ async fn a_broken_file_is_named() {
     std::fs::write(folder.path().join("sqs.sqlite"), "no database, and long enough to see that").expect("written");
     let started = LocalAws::builder().folder(folder.path()).start().await;
     let error = started.expect_err("broken").to_string();
-    assert!(error.contains("sqs.sqlite") && error.contains("move the file away"), "{error}");
+    assert!(error.contains("sqs.sqlite") && error.contains("move the whole folder away"), "{error}");
 }
 
-/// Runs this file's `serve_until_killed` in a process of its own, in that folder.
-fn start_process(folder: &Path) -> (Child, Urls) {
-    let program = std::env::current_exe().expect("this test");
-    let mut child = Command::new(program)
-        .args(["--ignored", "--exact", "--nocapture", "serve_until_killed"])
-        .current_dir(folder)
+/// Set in a process that is to be killed: the folder that it serves.
+const SERVED_FOLDER: &str = "CLOAKROOM_LOCAL_TEST_SERVED_FOLDER";
+
+/// Runs the test of this name in a process of its own that serves this folder. The process ends when the child is
+/// dropped and, should this process end without dropping it, with its standard input.
+async fn start_process(test: &str, folder: &Path) -> (Child, Urls) {
+    let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "--nocapture", test])
+        .env(SERVED_FOLDER, folder)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .expect("a child process");
-    let stdout = BufReader::new(child.stdout.take().expect("piped"));
-    let lines = stdout.lines().map(|line| line.expect("text"));
-    let mut urls = lines.filter_map(|line| Some(line.split_once("url=")?.1.to_owned()));
-    let mut next = || urls.next().expect("three addresses");
-    let urls = Urls { dynamodb: next(), s3: next(), sqs: next() };
-    (child, urls)
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut urls = Vec::new();
+    while urls.len() < 3 {
+        let line = lines.next_line().await.expect("text").expect("three addresses");
+        urls.extend(line.split_once("url=").map(|(_, url)| url.to_owned()));
+    }
+    let [dynamodb, s3, sqs] = urls.try_into().expect("three addresses");
+    (child, Urls { dynamodb, s3, sqs })
 }
 
-#[tokio::test]
-#[ignore = "a part of the next test"]
-async fn serve_until_killed() {
-    let aws = start(Path::new("data")).await;
+async fn serve_until_stdin_ends(folder: &Path) {
+    let aws = start(folder).await;
     println!("\nurl={}\nurl={}\nurl={}", aws.dynamodb_url(), aws.s3_url(), aws.sqs_url());
-    std::future::pending::<()>().await;
+    tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await.expect("read");
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9() {
+    if let Some(folder) = std::env::var_os(SERVED_FOLDER) {
+        return serve_until_stdin_ends(Path::new(&folder)).await;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let mut count = 0;
     for round in 0..3 {
-        let (mut child, urls) = start_process(folder.path());
+        let (mut child, urls) = start_process("what_was_acknowledged_survives_kill_9", folder.path()).await;
         if round == 0 {
             prepare(&urls).await;
         }
@@ -166,8 +180,7 @@ async fn what_was_acknowledged_survives_kill_9() {
             write(&urls, count).await;
             count += 1;
         }
-        child.kill().expect("killed");
-        child.wait().expect("ended");
+        child.kill().await.expect("killed");
     }
-    check(&Urls::of(&start(&folder.path().join("data")).await), count).await;
+    check(&Urls::of(&start(folder.path()).await), count).await;
 }

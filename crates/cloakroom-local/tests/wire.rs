@@ -43,6 +43,14 @@ async fn sqs_errors_carry_the_code_of_the_older_protocol() {
     assert!(answer.text().contains("AddPermission"), "{}", answer.text());
 }
 
+/// Waits until a receive is waiting for messages. It counts when it has arrived; that it waits by then is certain
+/// because a test has one thread, which the service only leaves to others when it has to wait.
+async fn until_a_poll_waits(aws: &LocalAws) {
+    while !aws.usage().sqs.requests.contains_key("ReceiveMessage") {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_long_poll_ends_when_a_message_arrives() {
     let aws = LocalAws::start().await.expect("started");
@@ -52,7 +60,7 @@ async fn a_long_poll_ends_when_a_message_arrives() {
     let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 });
     let poll = sqs(&url, "ReceiveMessage", poll);
     let send = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until_a_poll_waits(&aws).await;
         sqs(&url, "SendMessage", json!({ "QueueUrl": queue, "MessageBody": "x" })).await
     };
     let (polled, _) = tokio::join!(poll, send);
@@ -67,10 +75,56 @@ async fn a_shutdown_does_not_wait_for_long_polls() {
     let queue = create_queue(&url, "orders", json!({})).await;
     let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 });
     let poll = tokio::spawn(async move { sqs(&url, "ReceiveMessage", poll).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until_a_poll_waits(&aws).await;
     let shutdown = tokio::time::timeout(Duration::from_secs(10), aws.shutdown());
     shutdown.await.expect("the poll is answered");
     assert_eq!(poll.await.expect("no panic").expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn a_request_counts_although_its_client_hangs_up() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.sqs_url();
+    let queue = create_queue(&url, "orders", json!({})).await;
+    let before = aws.usage();
+    let poll = json!({ "QueueUrl": queue, "WaitTimeSeconds": 20 });
+    tokio::select! {
+        _ = sqs(&url, "ReceiveMessage", poll) => panic!("there is nothing to receive"),
+        () = until_a_poll_waits(&aws) => {}
+    }
+    let usage = aws.usage().since(&before).sqs;
+    assert_eq!((usage.requests["ReceiveMessage"], usage.billed_requests), (1, 1));
+}
+
+#[tokio::test]
+async fn large_messages_are_billed_by_their_size() {
+    let aws = LocalAws::start().await.expect("started");
+    let queue = create_queue(&aws.sqs_url(), "orders", json!({})).await;
+    let before = aws.usage();
+    let message = json!({ "QueueUrl": queue, "MessageBody": "x".repeat(64 * 1024 + 1) });
+    sqs(&aws.sqs_url(), "SendMessage", message).await.expect("an answer");
+    let sent = aws.usage();
+    assert_eq!(sent.since(&before).sqs.billed_requests, 2);
+    receive(&aws.sqs_url(), &queue).await;
+    assert_eq!(aws.usage().since(&sent).sqs.billed_requests, 2);
+}
+
+#[tokio::test]
+async fn an_expired_receipt_of_a_fifo_queue_is_refused() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.sqs_url();
+    let queue = create_queue(&url, "orders.fifo", json!({ "FifoQueue": "true" })).await;
+    let message =
+        json!({ "QueueUrl": queue, "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d" });
+    sqs(&url, "SendMessage", message).await.expect("an answer");
+    let received = receive(&url, &queue).await;
+    let handle = &received[0]["ReceiptHandle"];
+    let show = json!({ "QueueUrl": queue, "ReceiptHandle": handle, "VisibilityTimeout": 0 });
+    assert_eq!(sqs(&url, "ChangeMessageVisibility", show).await.expect("an answer").status, 200);
+    let delete = json!({ "QueueUrl": queue, "ReceiptHandle": handle });
+    let answer = sqs(&url, "DeleteMessage", delete).await.expect("an answer");
+    assert_eq!((answer.status, answer.error().as_str()), (400, "InvalidParameterValueException"));
+    assert!(answer.text().contains("The receipt handle has expired"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -1,49 +1,82 @@
-//! An embedded AWS, provisioned, and the adapters over it.
+//! An embedded AWS, and everything that uses it.
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use cloakroom::{Clock, Timestamp};
 use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
 use cloakroom_local::LocalAws;
 
+macro_rules! client {
+    ($sdk:ident, $url:expr $(, $option:ident)?) => {{
+        let config = $sdk::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
+            .region($sdk::config::Region::new("us-east-1"))
+            .credentials_provider($sdk::config::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url($url)
+            $(.$option(true))?;
+        $sdk::Client::from_conf(config.build())
+    }};
+}
+
+/// A client of whatever is at `url`.
+pub(crate) fn s3(url: &str) -> aws_sdk_s3::Client {
+    client!(aws_sdk_s3, url, force_path_style)
+}
+
+/// The services of one test, and their clients.
 pub(crate) struct Embedded {
     pub(crate) local: LocalAws,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) aws: Aws,
 }
 
 impl Embedded {
-    /// Starts one with these queues.
+    /// Services with nothing in them.
+    pub(crate) async fn empty() -> Self {
+        let local =
+            LocalAws::builder().credentials("AKIDTEST", "SECRETTEST").start().await.expect("the embedded AWS starts");
+        let dynamodb = client!(aws_sdk_dynamodb, local.dynamodb_url());
+        let (s3, sqs) = (s3(&local.s3_url()), client!(aws_sdk_sqs, local.sqs_url()));
+        let settings = AwsSettings::new("things", "coats");
+        let aws = Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes");
+        Self { local, dynamodb, s3, sqs, aws }
+    }
+
+    /// Services with a table, a bucket and these queues.
     pub(crate) async fn start(queues: &[&str]) -> Self {
-        let local = LocalAws::start().await.expect("the embedded AWS starts");
-        let aws = adapters(&local);
+        let embedded = Self::empty().await;
+        embedded.provisioning(queues).apply().await.expect("everything is made");
+        embedded
+    }
+
+    pub(crate) fn provisioning(&self, queues: &[&str]) -> Provisioning {
         let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
-        let settings = ProvisioningSettings { queues, ..ProvisioningSettings::default() };
-        let provisioning = Provisioning::new(&aws, settings).expect("settings that AWS takes");
-        provisioning.apply().await.expect("everything is made");
-        Self { local, aws }
+        self.provisioning_of(ProvisioningSettings { queues, ..ProvisioningSettings::default() })
+    }
+
+    pub(crate) fn provisioning_of(&self, settings: ProvisioningSettings) -> Provisioning {
+        let provisioning = Provisioning::new(&self.aws, settings).expect("settings that AWS takes");
+        provisioning.with_clock(Arc::new(NoWait))
     }
 }
 
-fn adapters(local: &LocalAws) -> Aws {
-    let http = aws_smithy_http_client::Builder::new().build_http();
-    let credentials = Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test");
-    macro_rules! client {
-        ($sdk:ident, $url:expr $(, $more:ident($value:expr))?) => {
-            $sdk::Client::from_conf(
-                $sdk::Config::builder()
-                    .behavior_version(BehaviorVersion::v2026_01_12())
-                    .region(Region::new("us-east-1"))
-                    .credentials_provider(credentials.clone())
-                    .http_client(http.clone())
-                    .endpoint_url($url)
-                    $(.$more($value))?
-                    .build(),
-            )
-        };
+/// A clock on which nobody waits.
+#[derive(Debug)]
+struct NoWait;
+
+#[async_trait]
+impl Clock for NoWait {
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
     }
-    Aws::new(
-        client!(aws_sdk_dynamodb, local.dynamodb_url()),
-        client!(aws_sdk_s3, local.s3_url(), force_path_style(true)),
-        client!(aws_sdk_sqs, local.sqs_url()),
-        AwsSettings::new("table", "payloads"),
-    )
-    .expect("settings that AWS takes")
+
+    async fn sleep(&self, _: Duration) {
+        tokio::task::yield_now().await;
+    }
 }

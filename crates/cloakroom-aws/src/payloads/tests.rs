@@ -7,7 +7,7 @@ fn payloads(replies: Vec<Reply>) -> (S3Payloads, Script) {
 }
 
 fn claim() -> Claim {
-    Claim::from_random(7)
+    Claim::from_random(7, "coats")
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_payload_is_json_under_its_claim() {
     let (payloads, script) = payloads(vec![reply(200, "")]);
     run(payloads.check_in(&claim(), Bytes::from_static(b"{\"a\":1}"))).unwrap();
     let seen = &script.seen()[0];
-    assert!(seen.path.contains("/coats/00000000000000000000000000000007?"), "{}", seen.path);
+    assert!(seen.path.contains("/coats/00000000000000000000000000000007.coats?"), "{}", seen.path);
     assert_eq!((&*seen.method, seen.header("content-type")), ("PUT", Some("application/json")));
     assert_eq!(seen.body, "{\"a\":1}");
 }

@@ -50,7 +50,8 @@ impl Provisioning {
         let rules = self.lifecycle_rules().await?;
         self.check_other_rules(&rules)?;
         match rules.iter().find(|rule| rule.id() == Some(RULE)) {
-            Some(rule) if is_as_wanted(rule, days) => {}
+            // A longer expiry is somebody else's need: endpoints may share the bucket.
+            Some(rule) if is_as_wanted(rule, days.max(days_of(rule))) => {}
             Some(_) => changes.push(expire),
             None => {
                 self.check_other_objects().await?;
@@ -146,8 +147,9 @@ impl Provisioning {
     pub(super) async fn expire_payloads(&self) -> Result<(), PortError> {
         // S3 knows only all rules at once: those of others are put back as they were.
         let mut rules = self.lifecycle_rules().await?;
+        let days = rules.iter().filter(|rule| rule.id() == Some(RULE)).map(days_of).max().unwrap_or(0);
         rules.retain(|rule| rule.id() != Some(RULE));
-        rules.push(wanted_rule(self.settings.expiry_days));
+        rules.push(wanted_rule(days.max(self.settings.expiry_days)));
         let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().expect("rules are set");
         let put = self.aws.s3.put_bucket_lifecycle_configuration().bucket(self.bucket());
         let put = put.lifecycle_configuration(rules);
@@ -176,6 +178,12 @@ fn wanted_rule(days: u32) -> LifecycleRule {
         .abort_incomplete_multipart_upload(parts)
         .build()
         .expect("the status is set")
+}
+
+/// After how many days the rule expires objects; 0 if it does not.
+fn days_of(rule: &LifecycleRule) -> u32 {
+    let days = rule.expiration().and_then(LifecycleExpiration::days).unwrap_or(0);
+    u32::try_from(days).unwrap_or(0)
 }
 
 /// Whether the rule does what the wanted one does; services write "everything" in several ways.

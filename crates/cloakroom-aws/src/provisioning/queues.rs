@@ -61,6 +61,13 @@ impl RedrivePolicy {
     }
 }
 
+/// SUBTLE: SQS deletes the messages that are older than a retention that is set, so it is never made shorter
+/// (`a_retention_is_never_made_shorter`).
+fn is_shorter(name: &QueueAttributeName, from: Option<&str>, to: &str) -> bool {
+    let seconds = |text: &str| text.parse::<u64>().ok();
+    *name == QueueAttributeName::MessageRetentionPeriod && from.and_then(seconds) > seconds(to)
+}
+
 fn told_redrive(queue: &str, receives: impl std::fmt::Display) -> String {
     format!("`{queue}` after {receives} receives")
 }
@@ -87,7 +94,8 @@ impl Wanted {
             Some(serde_json::from_str::<RedrivePolicy>(text).map_or_else(|_| text.clone(), |policy| policy.told()))
         };
         let changes = self.told().into_iter().map(|(name, to)| (found(&name), name, to));
-        let changes = changes.filter(|(from, _, to)| from.as_ref() != Some(to));
+        let changes =
+            changes.filter(|(from, name, to)| from.as_ref() != Some(to) && !is_shorter(name, from.as_deref(), to));
         changes.map(|(from, name, to)| (name.as_str().to_owned(), AttributeChange { from, to })).collect()
     }
 }
@@ -185,7 +193,9 @@ impl Provisioning {
         let Some(url) = self.queue_url(name).await? else {
             return Err(PortError::new(SET.on(&target(name)), "the queue is gone").without_effect());
         };
-        let attributes = self.attributes_to_set(name).await?;
+        let mut attributes = self.attributes_to_set(name).await?;
+        let found = self.queue_attributes(name).await?.unwrap_or_default();
+        attributes.retain(|name, to| !is_shorter(name, found.get(name).map(String::as_str), to));
         let set = self.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes));
         set.send().await.map_err(|error| SET.failed(&target(name), error))?;
         Ok(())

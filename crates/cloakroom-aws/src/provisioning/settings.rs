@@ -30,7 +30,8 @@ pub struct ProvisioningSettings {
     /// For how many seconds a received message is invisible to others, where its receiver does not say otherwise; up
     /// to 43,200. Cloakroom's workers do say otherwise; a Lambda function wants six times its timeout. Default: 30.
     pub visibility_s: u32,
-    /// How long messages stay in a queue, in seconds; 60 to 1,209,600. Default: 4 days.
+    /// How long messages stay in a queue, in seconds; 60 to 1,209,600. A longer time that a queue has already stays,
+    /// since SQS deletes what is older than a time that is set. Default: 4 days.
     pub retention_s: u32,
     /// How long messages stay in a dead-letter queue, in seconds, and not shorter than in the queue: on standard
     /// queues the age goes on. Default: 14 days, which is the most that SQS has.
@@ -40,8 +41,9 @@ pub struct ProvisioningSettings {
     pub receives_max: u32,
     /// The largest `attempts_max` of the endpoints that take messages from these queues. Default: 8.
     pub attempts_max: u32,
-    /// After how many days payloads and dedupe entries expire. It must exceed the retention of queue and dead-letter
-    /// queue together by a week: a message whose payload is gone looks processed. Default: 45.
+    /// After how many days payloads and dedupe entries expire. It must exceed twice the retention of queue and
+    /// dead-letter queue together by a week: a payload is as old as the commit that sent it, and a message whose
+    /// payload is gone looks processed. A longer expiry that a shared bucket has already stays. Default: 45.
     pub expiry_days: u32,
     /// Whether the table can be restored to any second of the last 35 days, at a price by its size. Default: no.
     pub point_in_time_recovery: bool,
@@ -80,7 +82,9 @@ impl ProvisioningSettings {
         within("attempts_max", self.attempts_max.into(), 1, 999)?;
         within("receives_max", self.receives_max.into(), u64::from(self.attempts_max) + 1, 1_000)?;
         let lives_s = u64::from(self.retention_s) + u64::from(self.dead_letter_retention_s);
-        within("expiry_days", self.expiry_days.into(), lives_s.div_ceil(DAY_S) + MARGIN_DAYS, 3_650)
+        // Twice: a payload is written when its sender commits, and the sender's own message may live as long before
+        // somebody finishes it and sends this one.
+        within("expiry_days", self.expiry_days.into(), (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS, 3_650)
     }
 
     fn validate_names(&self, naming: &QueueSettings) -> Result<(), SettingsError> {

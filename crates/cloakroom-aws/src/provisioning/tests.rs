@@ -49,9 +49,9 @@ fn the_field_at_fault_is_named() {
         ("attempts_max", ProvisioningSettings { attempts_max: 0, ..default() }),
         ("receives_max", ProvisioningSettings { receives_max: 8, ..default() }),
         ("receives_max", ProvisioningSettings { attempts_max: 16, ..default() }),
-        // 4 and 14 days, and a week.
-        ("expiry_days", ProvisioningSettings { expiry_days: 24, ..default() }),
-        ("none", ProvisioningSettings { expiry_days: 25, ..default() }),
+        // Twice 4 and 14 days, and a week.
+        ("expiry_days", ProvisioningSettings { expiry_days: 42, ..default() }),
+        ("none", ProvisioningSettings { expiry_days: 43, ..default() }),
         ("none", ProvisioningSettings { receives_max: 9, ..default() }),
     ] {
         assert_eq!(field_at_fault(&settings), field, "{settings:?}");

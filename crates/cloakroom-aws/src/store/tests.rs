@@ -106,12 +106,20 @@ fn a_commit_is_sent_once() {
         (refusal(400, "ThrottlingException"), BUSY),
         (cancelled(&["TransactionConflict", "None"]), BUSY),
         (cancelled(&["None", "ThrottlingError"]), BUSY),
-        (cancelled(&["None", "ValidationError"]), REFUSED),
         (cancelled(&["None", "NewerThanThisLibrary"]), OPEN),
     ] {
         let (store, script) = store(vec![failure]);
         let error = commit(&store, 1, &[]).unwrap_err();
         assert_eq!((judged(&error), script.seen().len()), (expected, 1), "{error}");
+    }
+}
+
+#[test]
+fn what_dynamodb_will_never_take_is_an_answer() {
+    for refusal in [cancelled(&["None", "ValidationError"]), refusal(400, "ValidationException")] {
+        let (store, _) = store(vec![refusal]);
+        let committed = commit(&store, 1, &[]).unwrap();
+        assert!(matches!(&committed, Committed::Refused(reason) if reason.contains("Validation")), "{committed:?}");
     }
 }
 

@@ -13,6 +13,7 @@ use dynoxide::Database;
 use engine::Engine;
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 use crate::clock;
 use crate::faults::Fault;
@@ -20,13 +21,20 @@ use crate::folder::Folder;
 use crate::http::{Api, Request, Response};
 use crate::identifier;
 use crate::start_error::StartError;
-use crate::usage::{Meter, count};
+use crate::usage::{Meter, Units, count};
 
 /// The DynamoDB endpoint.
 pub(crate) struct DynamoDb {
     /// Does one request at a time. Waiting here rather than at the lock of the database leaves
     /// the threads to the other services.
-    engine: Mutex<Engine>,
+    tables: Arc<Mutex<Tables>>,
+    in_memory: bool,
+    meter: Arc<Meter>,
+}
+
+/// The tables, and what is counted of the work on them.
+struct Tables {
+    engine: Engine,
     meter: Arc<Meter>,
     /// Stays locked as long as the database is open.
     _folder: Option<Arc<Folder>>,
@@ -42,7 +50,9 @@ impl DynamoDb {
         };
         let database =
             database.map_err(|error| StartError::File { path: path.unwrap_or_default(), cause: error.into() })?;
-        Ok(Self { engine: Mutex::new(Engine::new(database)), meter, _folder: folder })
+        let in_memory = folder.is_none();
+        let tables = Tables { engine: Engine::new(database), meter: Arc::clone(&meter), _folder: folder };
+        Ok(Self { tables: Arc::new(Mutex::new(tables)), in_memory, meter })
     }
 }
 
@@ -77,18 +87,13 @@ impl Api for DynamoDb {
 
     async fn perform(&self, request: Request) -> Response {
         let operation = self.operation(&request);
-        let outcome = self.engine.lock().await.run(clock::now(), &operation, request.body());
-        match outcome {
-            Ok(done) => {
-                self.bill(&operation, done.units);
-                answer(StatusCode::OK, done.json)
-            }
-            Err(error) => {
-                self.bill(&operation, capacity::of_failure(&error));
-                let status = StatusCode::from_u16(error.status_code());
-                answer(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_json())
-            }
+        let mut tables = Arc::clone(&self.tables).lock_owned().await;
+        if self.in_memory {
+            return tables.perform(&operation, request.body());
         }
+        // A file is waited for, and the other services need the threads of the runtime meanwhile.
+        let performed = spawn_blocking(move || tables.perform(&operation, request.body())).await;
+        performed.unwrap_or_else(|panicked| self.failure(&panicked.to_string()))
     }
 
     fn refusal(&self, fault: Fault, request: &Request) -> Response {
@@ -103,13 +108,27 @@ impl Api for DynamoDb {
         )
     }
 
-    fn meter(&self, operation: &str, _bytes_in: u64, _answer: Option<&Response>) {
+    fn count_request(&self, operation: &str, _bytes_in: u64) {
         self.meter.record(|usage| count(&mut usage.dynamodb.requests, operation));
     }
 }
 
-impl DynamoDb {
-    fn bill(&self, operation: &str, units: crate::usage::Units) {
+impl Tables {
+    fn perform(&mut self, operation: &str, body: &[u8]) -> Response {
+        match self.engine.run(clock::now(), operation, body) {
+            Ok(done) => {
+                self.bill(operation, done.units);
+                answer(StatusCode::OK, done.json)
+            }
+            Err(error) => {
+                self.bill(operation, capacity::of_failure(&error));
+                let status = StatusCode::from_u16(error.status_code());
+                answer(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_json())
+            }
+        }
+    }
+
+    fn bill(&self, operation: &str, units: Units) {
         self.meter.record(|usage| {
             usage.dynamodb.units.add(units);
             match usage.dynamodb.units_by_operation.get_mut(operation) {

@@ -40,8 +40,11 @@ pub(crate) trait Api: Send + Sync + 'static {
     /// The answer when the service itself failed.
     fn failure(&self, message: &str) -> Response;
 
-    /// Counts a request and, unless none was sent, its answer.
-    fn meter(&self, operation: &str, bytes_in: u64, answer: Option<&Response>);
+    /// Counts a request when it has arrived, whatever becomes of it.
+    fn count_request(&self, operation: &str, bytes_in: u64);
+
+    /// Counts an answer that is about to be sent.
+    fn count_answer(&self, _answer: &Response) {}
 }
 
 /// The connection is closed instead of answering.
@@ -78,10 +81,12 @@ impl<A: Api> Endpoint<A> {
         };
         let request = Request::from_parts(head, body);
         let operation = self.api.operation(&request);
-        let bytes_in = request.body().len() as u64;
-        let answer = self.answer_or_fault(&operation, request).await;
-        self.api.meter(&operation, bytes_in, answer.as_ref());
-        answer.map(|answer| answer.map(Full::new)).ok_or(HangUp)
+        // SUBTLE: before anything is waited for, since a client that hangs up ends this function at the next
+        // `await` (`a_request_counts_although_its_client_hangs_up`).
+        self.api.count_request(&operation, request.body().len() as u64);
+        let answer = self.answer_or_fault(&operation, request).await.ok_or(HangUp)?;
+        self.api.count_answer(&answer);
+        Ok(answer.map(Full::new))
     }
 
     async fn answer_or_fault(&self, operation: &str, request: Request) -> Option<Response> {
@@ -109,7 +114,7 @@ impl<A: Api> Endpoint<A> {
     /// Does the request, and holds the answer back until all it may tell is durable.
     async fn perform(&self, request: Request) -> Response {
         let answer = self.api.perform(request).await;
-        match self.journal.settled().await {
+        match self.journal.until_durable().await {
             Ok(()) => answer,
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be written");

@@ -89,7 +89,7 @@ impl Api for S3 {
         render(s3_error!(InternalError, "{message}"))
     }
 
-    fn meter(&self, operation: &str, bytes_in: u64, answer: Option<&Response>) {
+    fn count_request(&self, operation: &str, bytes_in: u64) {
         self.meter.record(|usage| {
             let s3 = &mut usage.s3;
             count(&mut s3.requests, operation);
@@ -99,8 +99,11 @@ impl Api for S3 {
                 Class::Delete => &mut s3.deletes,
             } += 1;
             s3.bytes_in += bytes_in;
-            s3.bytes_out += answer.map_or(0, |answer| answer.body().len() as u64);
         });
+    }
+
+    fn count_answer(&self, answer: &Response) {
+        self.meter.record(|usage| usage.s3.bytes_out += answer.body().len() as u64);
     }
 }
 

@@ -17,9 +17,12 @@ use super::conditions::{ReadCondition, WriteCondition};
 use super::object::Object;
 use super::service::Buckets;
 
-impl Buckets {
-    pub(super) fn get_object(&self, input: GetObjectInput) -> S3Result<GetObjectOutput> {
-        let object = self.store.object(&input.bucket, &input.key)?;
+/// Reads an object for GET or HEAD, whose inputs and outputs have the same fields but no common type. Gives the
+/// object, the bytes that were asked for, and the fields of the output that both have.
+macro_rules! read {
+    ($store:expr, $input:expr, $output:ident) => {{
+        let input = $input;
+        let object = $store.object(&input.bucket, &input.key)?;
         ReadCondition {
             if_match: input.if_match,
             if_none_match: input.if_none_match,
@@ -30,10 +33,9 @@ impl Buckets {
         let part = part(&object, input.range)?;
         let sums = checksums(&object, input.checksum_mode.as_ref(), input.range);
         let headers = object.about.headers.clone();
-        Ok(GetObjectOutput {
+        let output = $output {
             accept_ranges: Some("bytes".into()),
             content_length: i64::try_from(part.bytes.len()).ok(),
-            body: Some(Body::from(part.bytes).into()),
             content_range: part.content_range,
             cache_control: input.response_cache_control.or(headers.cache_control),
             content_disposition: input.response_content_disposition.or(headers.content_disposition),
@@ -43,7 +45,6 @@ impl Buckets {
             e_tag: Some(object.etag()),
             last_modified: Some(object.last_modified()),
             metadata: metadata(&object),
-            tag_count: tag_count(&object),
             checksum_type: full_object(&sums),
             checksum_crc32: sums.crc32,
             checksum_crc32c: sums.crc32c,
@@ -51,41 +52,20 @@ impl Buckets {
             checksum_sha1: sums.sha1,
             checksum_sha256: sums.sha256,
             ..Default::default()
-        })
+        };
+        (object, part.bytes, output)
+    }};
+}
+
+impl Buckets {
+    pub(super) fn get_object(&self, input: GetObjectInput) -> S3Result<GetObjectOutput> {
+        let (object, bytes, output) = read!(self.store, input, GetObjectOutput);
+        Ok(GetObjectOutput { body: Some(Body::from(bytes).into()), tag_count: tag_count(&object), ..output })
     }
 
     pub(super) fn head_object(&self, input: HeadObjectInput) -> S3Result<HeadObjectOutput> {
-        let object = self.store.object(&input.bucket, &input.key)?;
-        ReadCondition {
-            if_match: input.if_match,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-            if_unmodified_since: input.if_unmodified_since,
-        }
-        .check(&object)?;
-        let part = part(&object, input.range)?;
-        let sums = checksums(&object, input.checksum_mode.as_ref(), input.range);
-        let headers = object.about.headers.clone();
-        Ok(HeadObjectOutput {
-            accept_ranges: Some("bytes".into()),
-            content_length: i64::try_from(part.bytes.len()).ok(),
-            content_range: part.content_range,
-            cache_control: headers.cache_control,
-            content_disposition: headers.content_disposition,
-            content_encoding: headers.content_encoding,
-            content_language: headers.content_language,
-            content_type: content_type(&object),
-            e_tag: Some(object.etag()),
-            last_modified: Some(object.last_modified()),
-            metadata: metadata(&object),
-            checksum_type: full_object(&sums),
-            checksum_crc32: sums.crc32,
-            checksum_crc32c: sums.crc32c,
-            checksum_crc64nvme: sums.crc64nvme,
-            checksum_sha1: sums.sha1,
-            checksum_sha256: sums.sha256,
-            ..Default::default()
-        })
+        let (_, _, output) = read!(self.store, input, HeadObjectOutput);
+        Ok(output)
     }
 
     pub(super) fn delete_object(&self, input: DeleteObjectInput) -> S3Result<DeleteObjectOutput> {

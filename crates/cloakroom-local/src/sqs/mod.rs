@@ -3,6 +3,7 @@
 mod address;
 mod administer;
 mod batch;
+mod by_receipt;
 mod deduplication;
 mod error;
 mod groups;
@@ -15,7 +16,6 @@ mod receive;
 mod records;
 mod send;
 mod settings;
-mod settle;
 
 #[cfg(test)]
 mod tests;
@@ -149,8 +149,9 @@ impl Api for Sqs {
         let operation = self.operation(&request);
         let outcome = self.dispatch(&operation, host.unwrap_or("127.0.0.1"), request.body()).await;
         let carried = outcome.as_ref().map_or(0, |answer| answer.carried);
-        let billed = carried.div_ceil(BILLED_CHUNK).max(1) as u64;
-        self.meter.record(|usage| usage.sqs.billed_requests += billed);
+        // The first chunk was billed when the request arrived.
+        let more = carried.div_ceil(BILLED_CHUNK).saturating_sub(1) as u64;
+        self.meter.record(|usage| usage.sqs.billed_requests += more);
         match outcome {
             Ok(answer) => error::respond(answer.json),
             Err(error) => error.response(),
@@ -179,7 +180,10 @@ impl Api for Sqs {
         Kind::InternalError.because(message).response()
     }
 
-    fn meter(&self, operation: &str, _bytes_in: u64, _answer: Option<&Response>) {
-        self.meter.record(|usage| count(&mut usage.sqs.requests, operation));
+    fn count_request(&self, operation: &str, _bytes_in: u64) {
+        self.meter.record(|usage| {
+            count(&mut usage.sqs.requests, operation);
+            usage.sqs.billed_requests += 1;
+        });
     }
 }

@@ -84,6 +84,10 @@ pub(super) enum Unchanged {
     NotInFlight,
 }
 
+/// The receipt no longer deletes its message: the visibility timeout of that delivery has passed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Expired;
+
 /// How many messages there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -300,12 +304,20 @@ impl Queue {
         Some(Received { number, content: Arc::clone(&message.content), delivery: message.delivery.clone() })
     }
 
-    /// Deletes a message. Deleting it again, or with the receipt of an earlier delivery than
-    /// the latest, does nothing, which SQS calls a success.
-    pub(super) fn delete(&mut self, number: Number, receipt: Number) -> bool {
-        let message = self.messages.get(&number);
-        let latest = message.is_some_and(|m| m.delivery.receipt == Some(receipt));
-        latest && self.remove(number).is_some()
+    /// Deletes a message, and tells whether it was there to be deleted. Deleting it again does
+    /// nothing, which SQS calls a success, and so does the receipt of an earlier delivery than the
+    /// latest. A FIFO queue refuses the latter, and any receipt whose delivery is over: others may
+    /// have the message by now, and the next of its group must not overtake them.
+    pub(super) fn delete(&mut self, number: Number, receipt: Number) -> Result<bool, Expired> {
+        let Some(message) = self.messages.get(&number) else {
+            return Ok(false);
+        };
+        let latest = message.delivery.receipt == Some(receipt);
+        let in_flight = matches!(message.delivery.state, State::InFlight { .. });
+        if self.settings.fifo && !(latest && in_flight) {
+            return Err(Expired);
+        }
+        Ok(latest && self.remove(number).is_some())
     }
 
     /// Hides a message for this long from now, or shows it at once if that is zero.

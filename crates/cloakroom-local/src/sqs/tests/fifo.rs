@@ -1,3 +1,4 @@
+use super::super::queue::Expired;
 use super::*;
 
 fn fifo(messages: &[(&str, &str)]) -> Queue {
@@ -21,7 +22,7 @@ fn a_group_is_blocked_while_one_of_its_messages_is_in_flight() {
 }
 
 #[test]
-fn a_group_stays_blocked_until_all_that_is_in_flight_is_settled() {
+fn a_group_stays_blocked_until_nothing_of_it_is_in_flight() {
     let mut queue = fifo(&[("A", "0"), ("A", "1"), ("A", "2")]);
     let pair = receive(&mut queue, START, 2);
     delete(&mut queue, &pair[1]);
@@ -66,7 +67,7 @@ fn groups_take_turns_over_many_rounds() {
         }
         assert_eq!(seen.len(), names.len());
         for (number, receipt) in seen {
-            assert!(queue.delete(number, receipt));
+            assert_eq!(queue.delete(number, receipt), Ok(true));
         }
     }
 }
@@ -100,6 +101,18 @@ fn repetitions_can_be_a_matter_of_the_group() {
     queue.send(START, grouped(START, "A", "same"), 0);
     assert!(queue.original(START, &grouped(START, "A", "same")).is_some());
     assert!(queue.original(START, &grouped(START, "B", "same")).is_none());
+}
+
+#[test]
+fn a_receipt_deletes_only_while_its_delivery_lasts() {
+    let mut queue = fifo(&[("A", "0")]);
+    let (number, first) = receipt(&receive(&mut queue, START, 1)[0]);
+    queue.advance(START + 30 * SECOND);
+    assert_eq!(queue.delete(number, first), Err(Expired), "nobody has it");
+    let (_, second) = receipt(&receive(&mut queue, START + 30 * SECOND, 1)[0]);
+    assert_eq!(queue.delete(number, first), Err(Expired), "somebody else has it");
+    assert_eq!(queue.delete(number, second), Ok(true));
+    assert_eq!(queue.delete(number, second), Ok(false), "again is no error");
 }
 
 #[test]

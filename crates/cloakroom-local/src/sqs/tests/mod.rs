@@ -62,5 +62,5 @@ fn receipt(message: &Received) -> (u64, u64) {
 
 fn delete(queue: &mut Queue, message: &Received) -> bool {
     let (number, receipt) = receipt(message);
-    queue.delete(number, receipt)
+    queue.delete(number, receipt).expect("not expired")
 }

@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::s3;
+use crate::embedded::s3;
 
 /// A server that answers all requests but one, after which it closes the connection without a word.
 struct Silent {
@@ -79,9 +79,9 @@ async fn a_request_on_a_kept_connection_that_breaks_is_not_sent_again() {
         let (server, url) = Silent::start(silent).await;
         let payloads = S3Payloads::new(s3(&url), "coats");
         for number in 0..silent {
-            payloads.check_in(&Claim::from_random(number as u128), Bytes::from_static(b"{}")).await.unwrap();
+            payloads.check_in(&Claim::from_random(number as u128, "coats"), Bytes::from_static(b"{}")).await.unwrap();
         }
-        let error = payloads.check_in(&Claim::from_random(9), Bytes::from_static(b"{}")).await.unwrap_err();
+        let error = payloads.check_in(&Claim::from_random(9, "coats"), Bytes::from_static(b"{}")).await.unwrap_err();
         assert!(error.may_have_happened() && error.may_be_repeated(), "{error}");
         assert_eq!(server.requests(), silent + 1, "one request for each call");
     }
@@ -91,7 +91,7 @@ async fn a_request_on_a_kept_connection_that_breaks_is_not_sent_again() {
 async fn the_sdk_sends_other_writes_again() {
     // The counterpart: the same break is repaired unseen where that is harmless, so the test above can fail.
     let (server, url) = Silent::start(0).await;
-    S3Payloads::new(s3(&url), "coats").delete(&Claim::from_random(1)).await.unwrap();
+    S3Payloads::new(s3(&url), "coats").delete(&Claim::from_random(1, "coats")).await.unwrap();
     assert_eq!(server.requests(), 2);
 }
 
@@ -101,6 +101,6 @@ async fn nobody_listening_means_without_effect() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let payloads = S3Payloads::new(s3(&url), "coats");
-    let error = payloads.check_in(&Claim::from_random(1), Bytes::new()).await.unwrap_err();
+    let error = payloads.check_in(&Claim::from_random(1, "coats"), Bytes::new()).await.unwrap_err();
     assert!(!error.may_have_happened() && error.may_be_repeated(), "{error}");
 }

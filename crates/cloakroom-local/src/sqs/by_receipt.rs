@@ -1,11 +1,11 @@
-//! DeleteMessage, ChangeMessageVisibility and their batches.
+//! What is done to a message by its receipt: DeleteMessage, ChangeMessageVisibility and their batches.
 
 use serde::Deserialize;
 
 use super::address::{Handle, name_in_url};
 use super::batch::{Batch, Entry, Success};
 use super::error::{Error, Kind};
-use super::queue::{Queue, Unchanged};
+use super::queue::{Expired, Queue, Unchanged};
 use super::receive::within;
 use super::{Answer, Sqs};
 use crate::clock::{Millis, SECOND};
@@ -13,7 +13,7 @@ use crate::clock::{Millis, SECOND};
 /// A received message, alone or in a batch, and how long it shall be hidden if that is asked.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Settled {
+pub(super) struct ByReceipt {
     #[serde(default)]
     id: String,
     #[serde(default)]
@@ -23,36 +23,36 @@ pub(super) struct Settled {
     visibility_timeout: Option<i64>,
 }
 
-impl Entry for Settled {
+impl Entry for ByReceipt {
     fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Sqs {
-    pub(super) fn delete_message(&self, message: &Settled) -> Result<Answer, Error> {
+    pub(super) fn delete_message(&self, message: &ByReceipt) -> Result<Answer, Error> {
         self.one(message, Self::delete)
     }
 
-    pub(super) fn delete_message_batch(&self, batch: Batch<Settled>) -> Result<Answer, Error> {
+    pub(super) fn delete_message_batch(&self, batch: Batch<ByReceipt>) -> Result<Answer, Error> {
         self.each(batch, Self::delete)
     }
 
-    pub(super) fn change_message_visibility(&self, message: &Settled) -> Result<Answer, Error> {
+    pub(super) fn change_message_visibility(&self, message: &ByReceipt) -> Result<Answer, Error> {
         self.one(message, Self::change_visibility)
     }
 
-    pub(super) fn change_message_visibility_batch(&self, batch: Batch<Settled>) -> Result<Answer, Error> {
+    pub(super) fn change_message_visibility_batch(&self, batch: Batch<ByReceipt>) -> Result<Answer, Error> {
         self.each(batch, Self::change_visibility)
     }
 
-    fn one(&self, message: &Settled, done: Done) -> Result<Answer, Error> {
+    fn one(&self, message: &ByReceipt, done: Done) -> Result<Answer, Error> {
         let name = name_in_url(&message.queue_url)?;
         self.change(|queues, now| done(self, queues.get(name)?, name, now, message))?;
         Ok(Answer::empty())
     }
 
-    fn each(&self, batch: Batch<Settled>, done: Done) -> Result<Answer, Error> {
+    fn each(&self, batch: Batch<ByReceipt>, done: Done) -> Result<Answer, Error> {
         let name = name_in_url(&batch.queue_url)?.to_owned();
         let outcome = self.change(|queues, now| {
             let queue = queues.get(&name)?;
@@ -65,15 +65,17 @@ impl Sqs {
         Ok(Answer::new(&outcome))
     }
 
-    fn delete(&self, queue: &mut Queue, name: &str, now: Millis, message: &Settled) -> Result<(), Error> {
+    fn delete(&self, queue: &mut Queue, name: &str, now: Millis, message: &ByReceipt) -> Result<(), Error> {
         let handle = Handle::decode(name, &message.receipt_handle)?;
         queue.advance(now);
-        let deleted = queue.delete(handle.number, handle.receipt);
+        let deleted = queue
+            .delete(handle.number, handle.receipt)
+            .map_err(|Expired| invalid(&message.receipt_handle, "The receipt handle has expired"))?;
         self.meter.record(|usage| usage.sqs.messages_deleted += u64::from(deleted));
         Ok(())
     }
 
-    fn change_visibility(&self, queue: &mut Queue, name: &str, now: Millis, message: &Settled) -> Result<(), Error> {
+    fn change_visibility(&self, queue: &mut Queue, name: &str, now: Millis, message: &ByReceipt) -> Result<(), Error> {
         let visibility = visibility(message)?;
         let handle = Handle::decode(name, &message.receipt_handle)?;
         queue.advance(now);
@@ -84,9 +86,9 @@ impl Sqs {
 }
 
 /// What is done to one message, alone or as an entry of a batch.
-type Done = fn(&Sqs, &mut Queue, &str, Millis, &Settled) -> Result<(), Error>;
+type Done = fn(&Sqs, &mut Queue, &str, Millis, &ByReceipt) -> Result<(), Error>;
 
-fn visibility(message: &Settled) -> Result<Millis, Error> {
+fn visibility(message: &ByReceipt) -> Result<Millis, Error> {
     let seconds = within("VisibilityTimeout", message.visibility_timeout, 0, 43_200)?;
     let seconds = seconds
         .ok_or_else(|| Kind::MissingParameter.because("The request must contain the parameter VisibilityTimeout."))?;
@@ -95,12 +97,14 @@ fn visibility(message: &Settled) -> Result<Millis, Error> {
 
 fn refusal(why: &Unchanged, handle: &str) -> Error {
     match why {
-        Unchanged::Gone => Kind::InvalidParameterValue.because(format!(
-            "Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not \
-             exist or is not available for visibility timeout change."
-        )),
+        Unchanged::Gone => invalid(handle, "Message does not exist or is not available for visibility timeout change"),
         Unchanged::NotInFlight => {
             Kind::MessageNotInflight.because(format!("The message of the receipt handle {handle} is not in flight."))
         }
     }
+}
+
+fn invalid(handle: &str, why: &str) -> Error {
+    Kind::InvalidParameterValue
+        .because(format!("Value {handle} for parameter ReceiptHandle is invalid. Reason: {why}."))
 }

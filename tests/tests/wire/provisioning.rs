@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::PortError;
 use cloakroom_aws::ProvisioningSettings;
 
-use crate::World;
+use crate::embedded::Embedded;
 
 const QUEUES: &[&str] = &["orders", "audit.fifo"];
 
@@ -20,7 +20,7 @@ fn lines(plan: &cloakroom_aws::Plan) -> Vec<String> {
 
 #[tokio::test]
 async fn everything_is_made_once() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     let provisioning = world.provisioning(QUEUES);
     let plan = provisioning.plan().await.unwrap();
     assert_eq!(
@@ -49,7 +49,7 @@ async fn everything_is_made_once() {
 
 #[tokio::test]
 async fn two_at_once_do_not_disturb_each_other() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     let (one, other) = (world.provisioning(QUEUES), world.provisioning(QUEUES));
     let (made, made_too) = futures::join!(one.apply(), other.apply());
     let made = made.unwrap().changes.len() + made_too.unwrap().changes.len();
@@ -59,7 +59,7 @@ async fn two_at_once_do_not_disturb_each_other() {
 
 #[tokio::test]
 async fn queues_are_as_they_are_wanted() {
-    let world = World::with_queues(QUEUES).await;
+    let world = Embedded::start(QUEUES).await;
     let url = world.sqs.get_queue_url().queue_name("audit.fifo").send().await.unwrap().queue_url.unwrap();
     let get = world.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
     let attributes = get.send().await.unwrap().attributes.unwrap();
@@ -72,7 +72,7 @@ async fn queues_are_as_they_are_wanted() {
 
 #[tokio::test]
 async fn a_queue_with_other_attributes_is_changed() {
-    let world = World::with_queues(QUEUES).await;
+    let world = Embedded::start(QUEUES).await;
     let queues = vec!["orders".to_owned()];
     let settings =
         ProvisioningSettings { queues, visibility_s: 60, receives_max: 20, ..ProvisioningSettings::default() };
@@ -89,7 +89,7 @@ async fn a_queue_with_other_attributes_is_changed() {
 }
 
 /// Demands that neither a plan can be made nor anything is applied, for a reason that has `text` in it.
-async fn must_be_refused(world: &World, text: &str) {
+async fn must_be_refused(world: &Embedded, text: &str) {
     let provisioning = world.provisioning(&[]);
     let errors: [PortError; 2] = [provisioning.plan().await.unwrap_err(), provisioning.apply().await.unwrap_err()];
     for error in errors {
@@ -97,7 +97,7 @@ async fn must_be_refused(world: &World, text: &str) {
     }
 }
 
-async fn make_table(world: &World, keys: &[&str]) {
+async fn make_table(world: &Embedded, keys: &[&str]) {
     let mut create = world.dynamodb.create_table().table_name("things").billing_mode(BillingMode::PayPerRequest);
     for (name, role) in keys.iter().zip([KeyType::Hash, KeyType::Range]) {
         let definition = AttributeDefinition::builder().attribute_name(*name).attribute_type(ScalarAttributeType::S);
@@ -110,7 +110,7 @@ async fn make_table(world: &World, keys: &[&str]) {
 #[tokio::test]
 async fn a_table_with_other_keys_is_refused() {
     for keys in [&["id"][..], &["sk", "pk"], &["pk"]] {
-        let world = World::empty().await;
+        let world = Embedded::empty().await;
         make_table(&world, keys).await;
         must_be_refused(&world, &format!("other keys ({})", keys.join(", "))).await;
     }
@@ -118,7 +118,7 @@ async fn a_table_with_other_keys_is_refused() {
 
 #[tokio::test]
 async fn a_table_of_ours_without_expiry_is_completed() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     make_table(&world, &["pk", "sk"]).await;
     let made = world.provisioning(&[]).apply().await.unwrap();
     assert_eq!(lines(&made)[0], "turn time to live on for table `things`");
@@ -126,7 +126,7 @@ async fn a_table_of_ours_without_expiry_is_completed() {
 
 #[tokio::test]
 async fn a_table_that_expires_by_another_attribute_is_refused() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     make_table(&world, &["pk", "sk"]).await;
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("gone_at").build().unwrap();
     let update = world.dynamodb.update_time_to_live().table_name("things").time_to_live_specification(expiry);
@@ -136,13 +136,13 @@ async fn a_table_that_expires_by_another_attribute_is_refused() {
 
 #[tokio::test]
 async fn a_bucket_with_objects_of_others_is_refused() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     world.s3.create_bucket().bucket("coats").send().await.unwrap();
     world.s3.put_object().bucket("coats").key("photos/1.jpg").send().await.unwrap();
     must_be_refused(&world, "object `photos/1.jpg`").await;
 }
 
-async fn put_rule(world: &World, id: &str, days: i32) {
+async fn put_rule(world: &Embedded, id: &str, days: i32) {
     let rule = LifecycleRule::builder()
         .id(id)
         .status(ExpirationStatus::Enabled)
@@ -155,7 +155,7 @@ async fn put_rule(world: &World, id: &str, days: i32) {
 
 #[tokio::test]
 async fn rules_of_others_stay_unless_they_lose_messages() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     world.s3.create_bucket().bucket("coats").send().await.unwrap();
     put_rule(&world, "others", 90).await;
     world.provisioning(&[]).apply().await.unwrap();
@@ -164,4 +164,28 @@ async fn rules_of_others_stay_unless_they_lose_messages() {
     assert_eq!(ids, ["others", "cloakroom"]);
     put_rule(&world, "hasty", 44).await;
     must_be_refused(&world, "`hasty`").await;
+}
+
+/// What others rely on, or what SQS and S3 would delete for: neither is ever made shorter.
+#[tokio::test]
+async fn a_retention_is_never_made_shorter() {
+    let world = Embedded::empty().await;
+    let long = ProvisioningSettings {
+        queues: vec!["orders".to_owned()],
+        retention_s: 1_209_600,
+        expiry_days: 90,
+        ..ProvisioningSettings::default()
+    };
+    world.provisioning_of(long).apply().await.unwrap();
+    let other =
+        ProvisioningSettings { queues: vec!["orders".to_owned()], visibility_s: 60, ..ProvisioningSettings::default() };
+    let changed = world.provisioning_of(other).apply().await.unwrap();
+    let only_visibility = |line: &String| line.contains("VisibilityTimeout") && !line.contains("Retention");
+    assert!(lines(&changed).iter().all(only_visibility), "{changed}");
+    let url = world.sqs.get_queue_url().queue_name("orders").send().await.unwrap().queue_url.unwrap();
+    let get = world.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+    let attributes = get.send().await.unwrap().attributes.unwrap();
+    assert_eq!(attributes[&QueueAttributeName::MessageRetentionPeriod], "1209600");
+    let rules = world.s3.get_bucket_lifecycle_configuration().bucket("coats").send().await.unwrap().rules.unwrap();
+    assert_eq!(rules[0].expiration().and_then(LifecycleExpiration::days), Some(90));
 }

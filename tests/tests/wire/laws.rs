@@ -3,23 +3,23 @@
 use cloakroom::{Queues as _, conformance};
 use cloakroom_aws::{SqsQueues, TokioClock};
 
-use crate::World;
+use crate::embedded::Embedded;
 
 #[tokio::test]
 async fn partitions_obey_the_laws() {
-    let world = World::with_queues(&[]).await;
+    let world = Embedded::start(&[]).await;
     conformance::partition_store(&*world.aws.ports().store, "wire").await;
 }
 
 #[tokio::test]
 async fn payloads_obey_the_laws() {
-    let world = World::with_queues(&[]).await;
+    let world = Embedded::start(&[]).await;
     conformance::payload_store(&*world.aws.ports().payloads, "wire").await;
 }
 
 #[tokio::test]
 async fn queues_obey_the_laws() {
-    let world = World::with_queues(&["laws"]).await;
+    let world = Embedded::start(&["laws"]).await;
     let queues = SqsQueues::new(world.sqs.clone(), Default::default()).unwrap();
     let queue = queues.open("laws").await.unwrap();
     conformance::queue(&*queue, &TokioClock, "wire").await;

@@ -6,11 +6,11 @@ use aws_sdk_sqs::{primitives::Blob, types::MessageAttributeValue};
 use cloakroom::{Delivery, Queue, QueueMessage, Queues as _};
 use cloakroom_aws::{QueueSettings, SqsQueue, SqsQueues};
 
-use crate::World;
+use crate::embedded::Embedded;
 
 const LEASE: Duration = Duration::from_secs(60);
 
-async fn open(world: &World, name: &str) -> Arc<dyn Queue> {
+async fn open(world: &Embedded, name: &str) -> Arc<dyn Queue> {
     world.aws.ports().queues.open(name).await.unwrap()
 }
 
@@ -40,7 +40,7 @@ async fn receive_and_delete(queue: &dyn Queue) -> Vec<Delivery> {
 
 #[tokio::test]
 async fn a_fifo_queue_keeps_order_and_drops_copies() {
-    let world = World::with_queues(&["audit.fifo"]).await;
+    let world = Embedded::start(&["audit.fifo"]).await;
     let queue = open(&world, "audit.fifo").await;
     let messages: Vec<QueueMessage> = (0..25).map(|number| message(number.to_string())).collect();
     send(&*queue, messages.clone()).await;
@@ -63,7 +63,7 @@ async fn a_fifo_queue_keeps_order_and_drops_copies() {
 
 #[tokio::test]
 async fn only_fair_queues_carry_the_group() {
-    let world = World::with_queues(&["stock"]).await;
+    let world = Embedded::start(&["stock"]).await;
     for fair in [false, true] {
         let settings = QueueSettings { fair, ..QueueSettings::default() };
         let queue = SqsQueue::open(world.sqs.clone(), "stock", &settings).await.unwrap();
@@ -75,7 +75,7 @@ async fn only_fair_queues_carry_the_group() {
 
 #[tokio::test]
 async fn attributes_of_other_producers_survive_parking() {
-    let world = World::with_queues(&["stock"]).await;
+    let world = Embedded::start(&["stock"]).await;
     let url = SqsQueue::open(world.sqs.clone(), "stock", &QueueSettings::default()).await.unwrap().url().to_owned();
     let attribute = |data_type: &str| MessageAttributeValue::builder().data_type(data_type);
     let attributes = [
@@ -98,7 +98,7 @@ async fn attributes_of_other_producers_survive_parking() {
 
 #[tokio::test]
 async fn large_messages_are_sent_in_batches_that_sqs_takes() {
-    let world = World::with_queues(&["stock"]).await;
+    let world = Embedded::start(&["stock"]).await;
     let queue = open(&world, "stock").await;
     let before = world.local.usage();
     send(&*queue, ["a", "b", "c", "d", "e"].map(|letter| message(letter.repeat(400 * 1024))).into()).await;
@@ -110,7 +110,7 @@ async fn large_messages_are_sent_in_batches_that_sqs_takes() {
 
 #[tokio::test]
 async fn queues_with_a_prefix_are_others() {
-    let world = World::with_queues(&["stock"]).await;
+    let world = Embedded::start(&["stock"]).await;
     world.sqs.create_queue().queue_name("test-stock").send().await.unwrap();
     let settings = QueueSettings { prefix: "test-".to_owned(), ..QueueSettings::default() };
     let prefixed = SqsQueues::new(world.sqs.clone(), settings).unwrap().open("stock").await.unwrap();

@@ -2,7 +2,7 @@
 
 use cloakroom::{Claim, PortError};
 
-use crate::World;
+use crate::embedded::Embedded;
 
 fn must_name(error: &PortError, target: &str) {
     assert!(!error.may_have_happened() && !error.may_be_repeated(), "{error}");
@@ -12,15 +12,15 @@ fn must_name(error: &PortError, target: &str) {
 
 #[tokio::test]
 async fn a_missing_table_is_named() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     let error = world.aws.ports().store.read_state(&"p".into(), "orders").await.unwrap_err();
     must_name(&error, "table `things`");
 }
 
 #[tokio::test]
 async fn a_missing_bucket_is_neither_a_missing_payload_nor_a_missing_entry() {
-    let world = World::empty().await;
-    let (payloads, claim) = (world.aws.ports().payloads, Claim::from_random(1));
+    let world = Embedded::empty().await;
+    let (payloads, claim) = (world.aws.ports().payloads, Claim::from_random(1, "coats"));
     must_name(&payloads.read(&claim).await.unwrap_err(), "bucket `coats`");
     must_name(&payloads.has_entry("orders", &"m".into()).await.unwrap_err(), "bucket `coats`");
     must_name(&payloads.check_in(&claim, "{}".into()).await.unwrap_err(), "bucket `coats`");
@@ -30,6 +30,6 @@ async fn a_missing_bucket_is_neither_a_missing_payload_nor_a_missing_entry() {
 
 #[tokio::test]
 async fn a_missing_queue_is_named() {
-    let world = World::empty().await;
+    let world = Embedded::empty().await;
     must_name(&world.aws.ports().queues.open("stock").await.unwrap_err(), "queue `stock`");
 }

@@ -9,7 +9,7 @@ use cloakroom::{
 };
 use cloakroom_local::Faults;
 
-use crate::World;
+use crate::embedded::Embedded;
 
 const ALL_LOST: Faults = Faults { lost_responses: 1.0, ..NONE };
 
@@ -37,9 +37,9 @@ async fn version(store: &dyn PartitionStore) -> u64 {
 
 #[tokio::test]
 async fn a_payload_whose_answer_is_lost_was_sent_once() {
-    let world = World::with_queues(&[]).await;
+    let world = Embedded::start(&[]).await;
     let payloads = world.aws.ports().payloads;
-    let claims: Vec<Claim> = (0..6).map(Claim::from_random).collect();
+    let claims: Vec<Claim> = (0..6).map(|bits| Claim::from_random(bits, "coats")).collect();
     world.local.set_faults(ALL_LOST).unwrap();
     let before = world.local.usage();
     for claim in &claims {
@@ -55,7 +55,7 @@ async fn a_payload_whose_answer_is_lost_was_sent_once() {
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
-    let world = World::with_queues(&[]).await;
+    let world = Embedded::start(&[]).await;
     let store = world.aws.ports().store;
     world.local.set_faults(ALL_LOST).unwrap();
     let before = world.local.usage();
@@ -71,7 +71,7 @@ async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
 
 #[tokio::test]
 async fn a_transaction_conflict_is_no_lost_condition() {
-    let world = World::with_queues(&[]).await;
+    let world = Embedded::start(&[]).await;
     let store = world.aws.ports().store;
     world.local.set_faults(Faults { transaction_conflicts: 1.0, ..NONE }).unwrap();
     let error = commit(&*store, "token").await.unwrap_err();
@@ -84,14 +84,14 @@ async fn a_transaction_conflict_is_no_lost_condition() {
 
 #[tokio::test]
 async fn throttled_calls_have_no_effect_where_they_are_sent_once() {
-    let world = World::with_queues(&["stock"]).await;
+    let world = Embedded::start(&["stock"]).await;
     let ports = world.aws.ports();
     let queue = ports.queues.open("stock").await.unwrap();
     world.local.set_faults(Faults { throttled: 1.0, ..NONE }).unwrap();
     let message = QueueMessage { body: "{}".to_owned(), ..QueueMessage::default() };
     for error in [
         commit(&*ports.store, "token").await.unwrap_err(),
-        ports.payloads.check_in(&Claim::from_random(1), Bytes::new()).await.unwrap_err(),
+        ports.payloads.check_in(&Claim::from_random(1, "coats"), Bytes::new()).await.unwrap_err(),
         queue.send(vec![message]).await.remove(0).unwrap_err(),
     ] {
         assert!(!error.may_have_happened() && error.may_be_repeated(), "{error}");
@@ -100,7 +100,7 @@ async fn throttled_calls_have_no_effect_where_they_are_sent_once() {
 
 #[tokio::test]
 async fn messages_whose_answer_is_lost_were_sent_once() {
-    let world = World::with_queues(&["stock"]).await;
+    let world = Embedded::start(&["stock"]).await;
     let queue = world.aws.ports().queues.open("stock").await.unwrap();
     let message = QueueMessage { body: "{}".to_owned(), ..QueueMessage::default() };
     world.local.set_faults(ALL_LOST).unwrap();
@@ -113,7 +113,7 @@ async fn messages_whose_answer_is_lost_were_sent_once() {
 
 #[tokio::test]
 async fn idempotent_calls_outlive_an_answer_that_is_lost() {
-    let world = World::with_queues(&[]).await;
+    let world = Embedded::start(&[]).await;
     let ports = world.aws.ports();
     commit(&*ports.store, "token").await.unwrap();
     let (partition, message) = (Partition::from("p"), MessageId::from("m"));

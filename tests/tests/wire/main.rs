@@ -1,0 +1,11 @@
+//! The adapters on the wire: the SDK, its HTTP client and the services in between.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
+
+#[path = "../embedded/mod.rs"]
+mod embedded;
+mod faults;
+mod laws;
+mod missing;
+mod provisioning;
+mod queues;
+mod resend;
