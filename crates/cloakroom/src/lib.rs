@@ -12,6 +12,7 @@
 //!   [costs](docs::costs), and why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
 pub mod backoff;
+mod calls;
 mod clock;
 mod coalesced;
 pub mod conformance;

@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::dto::{
-    CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    Object as Listed, ObjectStorageClass,
+    CommonPrefix, EncodingType, ListObjectsV2Input, ListObjectsV2Output, Object as Listed, ObjectStorageClass,
 };
 use s3s::{S3Result, s3_error};
 
@@ -41,33 +40,6 @@ impl Buckets {
             start_after: input.start_after.map(|after| write.text(&after)),
             max_keys: Some(most),
             continuation_token: input.continuation_token,
-            encoding_type: input.encoding_type,
-            ..Default::default()
-        })
-    }
-
-    pub(super) fn list_objects(&self, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
-        let most = input.max_keys.unwrap_or(MOST_KEYS).clamp(0, MOST_KEYS);
-        let page = self.page(
-            &input.bucket,
-            &Query {
-                prefix: input.prefix.as_deref().unwrap_or_default(),
-                delimiter: input.delimiter.as_deref(),
-                after: input.marker.as_deref().unwrap_or_default(),
-                most: usize::try_from(most).unwrap_or_default(),
-            },
-        )?;
-        let write = Writing::of(input.encoding_type.as_ref());
-        Ok(ListObjectsOutput {
-            is_truncated: Some(page.next.is_some()),
-            next_marker: page.next.as_ref().map(|next| write.text(next)),
-            common_prefixes: Some(write.common_prefixes(&page)),
-            contents: Some(write.objects(&page)),
-            name: Some(input.bucket),
-            prefix: Some(write.text(input.prefix.as_deref().unwrap_or_default())),
-            delimiter: input.delimiter.map(|delimiter| write.text(&delimiter)),
-            marker: input.marker.map(|marker| write.text(&marker)),
-            max_keys: Some(most),
             encoding_type: input.encoding_type,
             ..Default::default()
         })

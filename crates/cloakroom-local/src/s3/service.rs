@@ -73,7 +73,6 @@ operations! {
     copy_object(CopyObjectInput) -> CopyObjectOutput;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
-    list_objects(ListObjectsInput) -> ListObjectsOutput;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;
     put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput;
     get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput;
