@@ -20,7 +20,8 @@
 //!
 //! A message is identified by its claim or, if it carries none, by its id. For the latter read
 //! "payload missing" as "dedupe entry present": the entry is the payload's mirror image, and
-//! the order of steps is the same.
+//! the order of steps is the same. What failed in between is not seen: whoever performs a step tries it again,
+//! or gives the message back and begins anew with the next delivery.
 //!
 //! Why this order and no other is told in [`docs::protocol`](crate::docs::protocol), wrong order by wrong order.
 
@@ -171,7 +172,8 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::State(version) => (Memory { version, ..m }, Do::ReadRecord),
 
         // 2. SUBTLE: not earlier than 1. A record that is written and cleared between the two reads
-        // has moved the version; one that was cleared before left no payload for step 3 to find.
+        // has moved the version; one that was cleared before left no payload for step 3 to find
+        // (`every_action_that_can_be_reached_is_safe`).
         Saw::Record(Claims::Stored) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::Dispatch),
         Saw::Record(Claims::Missing) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::CheckIn),
         Saw::NoRecord if m.missing => match m.when_missing {
@@ -181,7 +183,8 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::NoRecord => (m, Do::ReadPayload),
 
         // 3. SUBTLE: a missing payload proves that the message was processed, not that it was cleared.
-        // Its first worker may have died in between, so the record is read once more.
+        // Its first worker may have died in between, so the record is read once more
+        // (`one_worker_may_wait_anywhere_while_another_one_works_and_stops_anywhere`).
         Saw::PayloadMissing => (Memory { missing: true, ..m }, Do::ReadRecord),
         // Lost, no record, payload still there: the attempt before did not commit and cannot any more.
         Saw::Payload if m.lost => (Memory { lost: false, ..m }, Do::Withdraw),
@@ -199,8 +202,9 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::CheckedIn if m.committed => (m, Do::StoreClaims),
         Saw::CheckedIn => (m, Do::Commit(m.version)),
 
-        // 5. SUBTLE: an unknown outcome may still take effect, so its claims are never withdrawn. After either a
-        // payload may be missing by rights: whoever was faster has collected it.
+        // 5. SUBTLE: an unknown outcome may still take effect, so its claims are never withdrawn
+        // (`the_claims_of_an_unknown_commit_are_not_withdrawn`). After either a payload may be missing by rights:
+        // whoever was faster has collected it.
         Saw::Committed(Claims::Stored) => (Memory { committed: true, ..m }, Do::Dispatch),
         Saw::Committed(Claims::Missing) => (Memory { committed: true, ..m }, Do::CheckIn),
         Saw::Lost => (Memory { lost: true, when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState),
@@ -210,7 +214,8 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::ClaimsStored => (m, Do::Dispatch),
         Saw::RecordGone => (m, Do::Acknowledge(Outcome::Duplicate)),
 
-        // 6 to 9. SUBTLE: settle before clear. The record is what a redelivery finds while the payload lives.
+        // 6 to 9. SUBTLE: settle before clear. The record is what a redelivery finds while the payload lives
+        // (`every_action_that_can_be_reached_is_safe`, `a_worker_may_stop_anywhere`).
         Saw::Dispatched => (m, Do::Settle),
         Saw::Settled => (m, Do::Clear),
         Saw::Cleared => (m, Do::Acknowledge(m.outcome)),
