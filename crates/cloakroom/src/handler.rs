@@ -4,7 +4,7 @@ use std::{fmt, future::Future, marker::PhantomData};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_dynamo::Item;
+use serde_dynamo::{AttributeValue, Item};
 
 use crate::{Message, State, Tx, schema::attribute};
 
@@ -110,10 +110,50 @@ impl<S: State, M: Message, H: for<'a> Handler<'a, S, M>> AnyHandler for Typed<S,
 pub(crate) fn to_item(what: &str, value: &impl serde::Serialize) -> Result<Item, HandlerError> {
     let item: Item = serde_dynamo::to_item(value)
         .map_err(|error| HandlerError::reject(format!("{what} cannot be written as attributes: {error}")))?;
+    if let Some(number) = item.values().find_map(impossible_number) {
+        let text = format!("{what} has a number `{number}`, which no attribute can hold");
+        return Err(HandlerError::reject(text));
+    }
     match attribute::RESERVED.into_iter().find(|name| item.contains_key(*name)) {
         None => Ok(item),
         Some(name) => {
             Err(HandlerError::reject(format!("{what} has an attribute `{name}`, a name that is reserved: rename it")))
+        }
+    }
+}
+
+/// A number that is none to DynamoDB: floating point has infinities, and what is not a number.
+fn impossible_number(value: &AttributeValue) -> Option<&str> {
+    match value {
+        AttributeValue::N(digits) => digits.parse::<f64>().is_ok_and(|n| !n.is_finite()).then_some(digits),
+        AttributeValue::M(map) => map.values().find_map(impossible_number),
+        AttributeValue::L(list) => list.iter().find_map(impossible_number),
+        AttributeValue::S(_)
+        | AttributeValue::Bool(_)
+        | AttributeValue::B(_)
+        | AttributeValue::Null(_)
+        | AttributeValue::Ss(_)
+        | AttributeValue::Ns(_)
+        | AttributeValue::Bs(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_none_are_refused_wherever_they_are() {
+        let refused = |value: f64| {
+            let nested = BTreeMap::from([("list", vec![BTreeMap::from([("deep", value)])])]);
+            to_item("the state", &nested).err().map(|error| error.reason)
+        };
+        assert_eq!(refused(1.5), None);
+        for value in [f64::NAN, f64::INFINITY, -f64::INFINITY] {
+            let reason = refused(value).expect("refused");
+            assert!(reason.contains("which no attribute can hold"), "{reason}");
         }
     }
 }
