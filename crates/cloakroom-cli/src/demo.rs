@@ -4,10 +4,12 @@ mod audit;
 mod bookkeeping;
 mod naive;
 mod options;
+mod process;
 mod progress;
 mod report;
 mod staff;
 mod submission;
+mod trouble;
 
 use std::{pin::pin, process::ExitCode, time::Duration};
 
@@ -16,7 +18,7 @@ use cloakroom_local::{Faults, LocalAws};
 use tokio::time::Instant;
 
 pub(crate) use options::Options;
-pub(crate) use staff::{WorkerOptions, work};
+pub(crate) use process::{WorkerOptions, work};
 
 use self::{
     progress::{Look, Progress},

@@ -11,7 +11,7 @@ use clap::Parser;
 use cloakroom::{Backoff, EndpointSettings, WorkerSettings, protocol::CheckIn};
 use cloakroom_local::Faults;
 
-use super::staff::Trouble;
+use super::trouble::Trouble;
 use crate::{
     input::{self, Input},
     sample,

@@ -1,0 +1,43 @@
+//! Calls to ports, repeated with pauses while that can help.
+
+use crate::{PortError, endpoint::Inner};
+
+impl Inner {
+    /// Calls a port, again after a pause while that can help. For calls that may happen more than once.
+    pub(crate) async fn call<T, F>(&self, call: impl Fn() -> F) -> Result<T, PortError>
+    where
+        F: Future<Output = Result<T, PortError>>,
+    {
+        self.call_while(PortError::may_be_repeated, call).await
+    }
+
+    /// Calls a port, again while it is certain that nothing has happened.
+    pub(crate) async fn call_until_unknown<T, F>(&self, call: impl Fn() -> F) -> Result<T, PortError>
+    where
+        F: Future<Output = Result<T, PortError>>,
+    {
+        self.call_while(|error| error.may_be_repeated() && !error.may_have_happened(), call).await
+    }
+
+    async fn call_while<T, F>(&self, again: impl Fn(&PortError) -> bool, call: impl Fn() -> F) -> Result<T, PortError>
+    where
+        F: Future<Output = Result<T, PortError>>,
+    {
+        let mut tried = 1;
+        loop {
+            match call().await {
+                Err(error) if again(&error) && tried < self.settings.calls_max => {
+                    tracing::debug!(%error, tried, "call repeated");
+                    self.pause(tried).await;
+                    tried += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    pub(crate) async fn pause(&self, attempt: u32) {
+        let pause = self.settings.backoff.pause(attempt, self.ports.random.bits());
+        self.ports.clock.sleep(pause).await;
+    }
+}
