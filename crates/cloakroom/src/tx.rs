@@ -195,7 +195,7 @@ impl Tx {
     }
 
     /// The incoming message's envelope.
-    pub fn envelope_in(&self) -> &Envelope {
+    pub fn incoming(&self) -> &Envelope {
         &self.incoming
     }
 
