@@ -1,4 +1,5 @@
-//! The place of the state-space model, the simulation and the crash kit of Cloakroom.
+//! What proves Cloakroom, and with what you can prove your own services: the state-space model, the simulation, and the crash kit.
 //!
-//! They will drive [`cloakroom::protocol::next`] and the real engine. Until then, crashes and faults are tested in
-//! `crates/cloakroom/tests`, and on the wire by the demonstration.
+//! All three drive the code that ships: [`cloakroom::protocol::next`], the engine and the worker.
+
+pub mod wire;

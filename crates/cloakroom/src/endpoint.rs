@@ -132,6 +132,24 @@ impl Endpoint {
         result
     }
 
+    /// Finishes a message from a dead-letter queue that was committed before it got there: sends what its record holds,
+    /// and clears it. A message without a record is left as it is; whether it is to be processed is for its owner to say.
+    ///
+    /// Safe while workers process the same message.
+    ///
+    /// Ends [`Resumed`](Outcome::Resumed) or [`Duplicate`](Outcome::Duplicate) if the caller shall delete the message from the
+    /// dead-letter queue, and [`Parked`](Outcome::Parked) if it shall stay there.
+    ///
+    /// # Errors
+    /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
+    pub async fn finish(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+        match Desk::open(&self.inner, delivery) {
+            Ok(desk) => desk.finish().await,
+            // What cannot be read was never committed.
+            Err(_) => Ok(Outcome::Parked),
+        }
+    }
+
     fn is_last_attempt(&self, delivery: &Delivery) -> bool {
         delivery.receive_count >= self.inner.settings.attempts_max
     }

@@ -90,6 +90,19 @@ impl<'a> Desk<'a> {
 
     /// Follows the protocol to its end.
     pub(crate) async fn process(self) -> Result<Outcome, Error> {
+        let settings = &self.endpoint.settings;
+        // A payload that is missing although nobody can have collected it.
+        let when_missing = if self.is_first() { settings.when_missing } else { WhenMissing::Acknowledge };
+        let memory = Memory::new(settings.check_in, when_missing);
+        self.follow(memory).await
+    }
+
+    /// Finishes what was committed, and commits nothing.
+    pub(crate) async fn finish(self) -> Result<Outcome, Error> {
+        self.follow(Memory::finishing()).await
+    }
+
+    async fn follow(self, memory: Memory) -> Result<Outcome, Error> {
         let span = tracing::debug_span!(
             "process",
             endpoint = &*self.endpoint.name,
@@ -97,14 +110,10 @@ impl<'a> Desk<'a> {
             kind = self.envelope.kind,
             partition = %self.envelope.partition,
         );
-        self.follow_protocol().instrument(span).await
+        self.follow_steps(memory).instrument(span).await
     }
 
-    async fn follow_protocol(mut self) -> Result<Outcome, Error> {
-        // A dedupe entry proves that its message was processed; a missing payload may have been removed by others.
-        let may_be_lost = self.is_first() && self.envelope.dataref.is_some();
-        let when_missing = if may_be_lost { self.endpoint.settings.when_missing } else { WhenMissing::Acknowledge };
-        let memory = Memory::new(self.endpoint.settings.check_in, when_missing);
+    async fn follow_steps(mut self, memory: Memory) -> Result<Outcome, Error> {
         let (mut memory, mut action) = protocol::next(memory, Saw::Delivery);
         loop {
             tracing::trace!(?action);
@@ -125,6 +134,7 @@ impl<'a> Desk<'a> {
                     self.alarm(outcome);
                     return Ok(outcome);
                 }
+                Do::Leave => return Ok(Outcome::Parked),
             };
             (memory, action) = protocol::next(memory, saw);
         }
@@ -134,9 +144,11 @@ impl<'a> Desk<'a> {
         RecordKey { partition: &self.envelope.partition, endpoint: &self.endpoint.name, message: &self.identity }
     }
 
-    /// Whether nobody can have processed this message before, as far as can be told.
+    /// Whether nobody can have collected the payload before, as far as can be told: it must be there. (A dedupe entry, on
+    /// the other hand, proves that its message was processed; nobody else writes it.)
     fn is_first(&self) -> bool {
-        self.delivery.receive_count == 1 && !self.envelope.redispatch && self.passes == 0
+        let is_first_receive = self.delivery.receive_count == 1 && !self.envelope.redispatch;
+        is_first_receive && self.passes == 0 && self.envelope.dataref.is_some()
     }
 
     async fn read_state(&mut self) -> Result<Saw, Error> {
@@ -170,7 +182,7 @@ impl<'a> Desk<'a> {
             },
         };
         let Some(payload) = payload else {
-            self.may_be_lost = self.is_first() && self.envelope.dataref.is_some();
+            self.may_be_lost = self.is_first();
             self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
             return Ok(Saw::PayloadMissing);
         };

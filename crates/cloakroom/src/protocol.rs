@@ -23,6 +23,9 @@
 //! the order of steps is the same. What failed in between is not seen: whoever performs a step tries it again,
 //! or gives the message back and begins anew with the next delivery.
 //!
+//! A worker that only [finishes](Memory::finishing), for messages in a dead-letter queue, goes the same way, but never
+//! beyond step 2 without a record: then it `Leave`s the message where it is.
+//!
 //! Why this order and no other is told in [`docs::protocol`](crate::docs::protocol), wrong order by wrong order.
 
 use crate::Version;
@@ -92,6 +95,8 @@ pub enum Do {
     Settle,
     Clear,
     Acknowledge(Outcome),
+    /// The end, too, without an acknowledgement: the message stays in its dead-letter queue.
+    Leave,
 }
 
 /// What the driver saw when it performed an action.
@@ -128,6 +133,8 @@ pub enum Saw {
 pub struct Memory {
     check_in: CheckIn,
     when_missing: WhenMissing,
+    /// What was committed is finished, and nothing is committed.
+    finishes_only: bool,
     version: Version,
     /// The payload was missing once already.
     missing: bool,
@@ -145,12 +152,18 @@ impl Memory {
         Self {
             check_in,
             when_missing,
+            finishes_only: false,
             version: Version::ABSENT,
             missing: false,
             lost: false,
             committed: false,
             outcome: Outcome::Processed,
         }
+    }
+
+    /// The memory of whoever has taken a message from a dead-letter queue, to finish it if it was committed.
+    pub const fn finishing() -> Self {
+        Self { finishes_only: true, ..Self::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge) }
     }
 }
 
@@ -176,6 +189,8 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         // (`every_action_that_can_be_reached_is_safe`).
         Saw::Record(Claims::Stored) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::Dispatch),
         Saw::Record(Claims::Missing) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::CheckIn),
+        // Its outgoing messages, if it ever had any, are sent; whether to process it is for its owner to say.
+        Saw::NoRecord if m.finishes_only => (m, Do::Leave),
         Saw::NoRecord if m.missing => match m.when_missing {
             WhenMissing::Acknowledge => (m, Do::Acknowledge(Outcome::Duplicate)),
             WhenMissing::Park => (m, Do::Park),

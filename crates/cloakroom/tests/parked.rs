@@ -3,7 +3,7 @@
 mod fixture;
 
 use cloakroom::{AttributeValue, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, protocol::CheckIn};
-use fixture::{Account, Act, STATE, World, account, envelope};
+use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
 
 /// Settings with which a message is parked at its third receive.
 fn impatient() -> EndpointSettings {
@@ -215,4 +215,32 @@ fn what_a_handler_must_not_do_is_told() {
     let world = World::new();
     let error = world.process(&world.claimed("m", &[Act::Unrouted])).expect_err("no route");
     must_say(&error.to_string(), &["`unrouted`", "no route"]);
+}
+
+#[test]
+fn a_message_that_was_committed_is_finished_from_the_dead_letter_queue() {
+    for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
+        let world = World::with(EndpointSettings { check_in, ..EndpointSettings::default() });
+        let delivery = world.claimed("m", &fixture::ONCE);
+        world.stage.plan(|_, name| (name == "send").then_some(Fault::Refused));
+        world.process(&delivery).expect_err("committed, and not sent");
+        world.fail(&[]);
+        let finish = || world.memory.run(world.endpoint.finish(&delivery)).expect("nothing fails");
+        assert_eq!(finish(), Outcome::Resumed);
+        world.must_be_done_once(&delivery);
+        assert_eq!(finish(), Outcome::Parked, "there is no record any more: it is left");
+    }
+}
+
+#[test]
+fn a_message_that_was_not_committed_is_left_in_the_dead_letter_queue() {
+    let world = World::new();
+    let delivery = world.claimed("m", &fixture::ONCE);
+    let nonsense = Delivery { body: "nonsense".to_owned(), ..delivery.clone() };
+    for delivery in [&delivery, &nonsense] {
+        let outcome = world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails");
+        assert_eq!(outcome, Outcome::Parked);
+    }
+    assert_eq!((world.total(), world.counts().handled), (0, 0));
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it is processed");
 }

@@ -105,6 +105,7 @@ impl History {
                 self.gone || self.no_record_again && (when_missing == WhenMissing::Acknowledge || self.has_tried())
             }
             Do::Acknowledge(Outcome::Parked) => self.parked && !self.settled && !self.cleared && !self.is_durable(),
+            Do::Leave => self.no_record && !self.is_durable(),
         }
     }
 }
@@ -127,7 +128,7 @@ fn answers(action: Do) -> Vec<Saw> {
         Do::Dispatch => vec![Saw::Dispatched],
         Do::Settle => vec![Saw::Settled],
         Do::Clear => vec![Saw::Cleared],
-        Do::Acknowledge(_) => Vec::new(),
+        Do::Acknowledge(_) | Do::Leave => Vec::new(),
     }
 }
 
@@ -135,9 +136,13 @@ type Node = (Memory, Do, History);
 
 /// All nodes that can be reached, each judged as it is found, and every kind of action and sight.
 fn explore(check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
+    explore_from(Memory::new(check_in, when_missing), check_in, when_missing)
+}
+
+fn explore_from(memory: Memory, check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
     let mut reached: HashSet<Node> = HashSet::new();
     let mut kinds = BTreeSet::new();
-    let mut open = vec![(Memory::new(check_in, when_missing), History::default(), Saw::Delivery)];
+    let mut open = vec![(memory, History::default(), Saw::Delivery)];
     while let Some((memory, history, saw)) = open.pop() {
         let history = history.after(saw);
         let (memory, action) = next(memory, saw);
@@ -187,6 +192,16 @@ fn everything_that_can_be_done_or_seen_is_reached() {
     assert_eq!(all, must);
 }
 
+#[test]
+fn who_only_finishes_commits_nothing_and_leaves_what_has_no_record() {
+    let (_, kinds) = explore_from(Memory::finishing(), CheckIn::AfterCommit, WhenMissing::Acknowledge);
+    let must = "Acknowledge(Duplicate) Acknowledge(Resumed) CheckIn CheckedIn ClaimsStored Clear Cleared Delivery \
+        Dispatch Dispatched Leave NoRecord ReadRecord ReadState Record(Missing) Record(Stored) RecordGone Settle \
+        Settled State StoreClaims";
+    let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(kinds, must);
+}
+
 /// From everything that can be reached an undisturbed worker comes to an end.
 #[test]
 fn every_action_that_can_be_reached_leads_to_an_end() {
@@ -219,6 +234,7 @@ fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
         | Do::Dispatch
         | Do::Settle
         | Do::Clear
-        | Do::Acknowledge(_) => answers(action).first().copied(),
+        | Do::Acknowledge(_)
+        | Do::Leave => answers(action).first().copied(),
     }
 }

@@ -1,0 +1,267 @@
+//! Ports over ports: every call passes a [`Wire`], which may delay it, lose it, or stop its caller.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    Claim, ClaimsStored, Commit, Committed, Delivery, ItemWrite, MessageId, Partition, PartitionStore, PayloadStore,
+    PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, StateWrite, Version,
+};
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "named as the methods of the ports are")]
+pub enum Operation {
+    ReadState,
+    ReadRecord,
+    Commit,
+    StoreClaims,
+    Clear,
+    CheckIn,
+    ReadPayload,
+    DeletePayload,
+    HasEntry,
+    PutEntry,
+    OpenQueue,
+    Send,
+    Receive,
+    Acknowledge,
+    Extend,
+}
+
+/// A call of a port, as it is seen on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What is called.
+    pub operation: Operation,
+    /// On what: a partition, with the message if it is about a record; a claim; a queue.
+    pub subject: String,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.operation, self.subject)
+    }
+}
+
+/// What lies between a caller and the ports.
+pub trait Wire: Send + Sync + fmt::Debug + 'static {
+    /// Carries a call out, or does not. The effect owns all it needs: it can take place when its caller
+    /// is long gone, as a request does that was sent before a crash.
+    fn carry<T: fmt::Debug + Send + 'static>(
+        self: Arc<Self>,
+        call: Call,
+        effect: impl Future<Output = Result<T, PortError>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, PortError>> + Send;
+}
+
+/// The ports, by way of a wire.
+pub fn by_way_of<W: Wire>(wire: &Arc<W>, ports: &Ports) -> Ports {
+    let wired = || Arc::new(Wired { wire: Arc::clone(wire), ports: ports.clone() });
+    Ports { store: wired(), payloads: wired(), queues: wired(), ..ports.clone() }
+}
+
+#[derive(Debug)]
+struct Wired<W> {
+    wire: Arc<W>,
+    ports: Ports,
+}
+
+impl<W: Wire> Wired<W> {
+    fn carry<T: fmt::Debug + Send + 'static>(
+        &self,
+        operation: Operation,
+        subject: impl fmt::Display,
+        effect: impl Future<Output = Result<T, PortError>> + Send + 'static,
+    ) -> impl Future<Output = Result<T, PortError>> + Send {
+        Arc::clone(&self.wire).carry(Call { operation, subject: subject.to_string() }, effect)
+    }
+}
+
+/// The address of a record that owns itself.
+#[derive(Clone, Debug)]
+struct Address {
+    partition: Partition,
+    endpoint: String,
+    message: MessageId,
+}
+
+impl Address {
+    fn of(key: RecordKey<'_>) -> Self {
+        let RecordKey { partition, endpoint, message } = key;
+        Self { partition: partition.clone(), endpoint: endpoint.to_owned(), message: message.clone() }
+    }
+
+    fn key(&self) -> RecordKey<'_> {
+        RecordKey { partition: &self.partition, endpoint: &self.endpoint, message: &self.message }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} at {}", self.message, self.partition, self.endpoint)
+    }
+}
+
+/// A commit that owns itself.
+struct OwnedCommit {
+    address: Address,
+    expected: Version,
+    state: StateWrite,
+    record: Record,
+    items: Vec<ItemWrite>,
+    token: String,
+}
+
+impl OwnedCommit {
+    fn of(commit: Commit<'_>) -> Self {
+        Self {
+            address: Address::of(commit.key),
+            expected: commit.expected,
+            state: commit.state.clone(),
+            record: commit.record.clone(),
+            items: commit.items.to_vec(),
+            token: commit.token.to_owned(),
+        }
+    }
+
+    fn commit(&self) -> Commit<'_> {
+        let Self { address, expected, state, record, items, token } = self;
+        Commit { key: address.key(), expected: *expected, state, record, items, token }
+    }
+}
+
+#[async_trait]
+impl<W: Wire> PartitionStore for Wired<W> {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        let (store, partition, endpoint) = (self.ports.store.clone(), partition.clone(), endpoint.to_owned());
+        let subject = format!("{partition} at {endpoint}");
+        self.carry(Operation::ReadState, subject, async move { store.read_state(&partition, &endpoint).await }).await
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        let (store, address) = (self.ports.store.clone(), Address::of(key));
+        let subject = address.to_string();
+        self.carry(Operation::ReadRecord, subject, async move { store.read_record(address.key()).await }).await
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let (store, commit) = (self.ports.store.clone(), OwnedCommit::of(commit));
+        let subject = format!("{} on version {}", commit.address, commit.expected.number());
+        self.carry(Operation::Commit, subject, async move { store.commit(commit.commit()).await }).await
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        let (store, address, record) = (self.ports.store.clone(), Address::of(key), record.clone());
+        let subject = address.to_string();
+        let effect = async move { store.store_claims(address.key(), &record).await };
+        self.carry(Operation::StoreClaims, subject, effect).await
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        let (store, address) = (self.ports.store.clone(), Address::of(key));
+        let subject = address.to_string();
+        self.carry(Operation::Clear, subject, async move { store.clear(address.key()).await }).await
+    }
+}
+
+#[async_trait]
+impl<W: Wire> PayloadStore for Wired<W> {
+    fn name(&self) -> &str {
+        self.ports.payloads.name()
+    }
+
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        let (payloads, claim) = (self.ports.payloads.clone(), claim.clone());
+        let subject = claim.to_string();
+        self.carry(Operation::CheckIn, subject, async move { payloads.check_in(&claim, payload).await }).await
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        let (payloads, claim) = (self.ports.payloads.clone(), claim.clone());
+        let subject = claim.to_string();
+        self.carry(Operation::ReadPayload, subject, async move { payloads.read(&claim).await }).await
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        let (payloads, claim) = (self.ports.payloads.clone(), claim.clone());
+        let subject = claim.to_string();
+        self.carry(Operation::DeletePayload, subject, async move { payloads.delete(&claim).await }).await
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        let (payloads, endpoint, message) = (self.ports.payloads.clone(), endpoint.to_owned(), message.clone());
+        let subject = format!("{message} at {endpoint}");
+        self.carry(Operation::HasEntry, subject, async move { payloads.has_entry(&endpoint, &message).await }).await
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        let (payloads, endpoint, message) = (self.ports.payloads.clone(), endpoint.to_owned(), message.clone());
+        let subject = format!("{message} at {endpoint}");
+        self.carry(Operation::PutEntry, subject, async move { payloads.put_entry(&endpoint, &message).await }).await
+    }
+}
+
+#[async_trait]
+impl<W: Wire> Queues for Wired<W> {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        let (queues, opened) = (self.ports.queues.clone(), name.to_owned());
+        let queue = self.carry(Operation::OpenQueue, name, async move { queues.open(&opened).await }).await?;
+        Ok(Arc::new(WiredQueue { wire: Arc::clone(&self.wire), queue }))
+    }
+}
+
+#[derive(Debug)]
+struct WiredQueue<W> {
+    wire: Arc<W>,
+    queue: Arc<dyn Queue>,
+}
+
+impl<W: Wire> WiredQueue<W> {
+    fn call(&self, operation: Operation) -> Call {
+        Call { operation, subject: self.queue.name().to_owned() }
+    }
+
+    /// Entry by entry. A call that fails as a whole fails for each.
+    async fn entries(
+        &self,
+        operation: Operation,
+        count: usize,
+        effect: impl Future<Output = Vec<Result<(), PortError>>> + Send + 'static,
+    ) -> Vec<Result<(), PortError>> {
+        let call = self.call(operation);
+        match Arc::clone(&self.wire).carry(call, async move { Ok(effect.await) }).await {
+            Ok(results) => results,
+            Err(error) => vec![Err(error); count],
+        }
+    }
+}
+
+#[async_trait]
+impl<W: Wire> Queue for WiredQueue<W> {
+    fn name(&self) -> &str {
+        self.queue.name()
+    }
+
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
+        let (queue, count) = (Arc::clone(&self.queue), messages.len());
+        self.entries(Operation::Send, count, async move { queue.send(messages).await }).await
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
+        let queue = Arc::clone(&self.queue);
+        let effect = async move { queue.receive(max, wait, visibility).await };
+        Arc::clone(&self.wire).carry(self.call(Operation::Receive), effect).await
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        let (queue, count) = (Arc::clone(&self.queue), receipts.len());
+        self.entries(Operation::Acknowledge, count, async move { queue.delete(receipts).await }).await
+    }
+
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
+        let (queue, count) = (Arc::clone(&self.queue), receipts.len());
+        self.entries(Operation::Extend, count, async move { queue.extend(receipts, visibility).await }).await
+    }
+}
