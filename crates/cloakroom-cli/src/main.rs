@@ -3,6 +3,7 @@
 mod demo;
 mod input;
 mod local;
+mod model;
 mod sample;
 mod shop;
 mod site;
@@ -26,6 +27,8 @@ enum Command {
     Demo(demo::Options),
     /// Serves embedded AWS (DynamoDB, S3, SQS) on loopback for other programs
     Local(local::Options),
+    /// Visits every state that the protocol can come to, and looks whether its invariants hold
+    Model(model::Options),
     /// Runs one service of the demonstration in a process of its own
     #[command(hide = true)]
     Worker(demo::WorkerOptions),
@@ -48,6 +51,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Demo(options) => demo::run(options).await,
         Command::Local(options) => local::run(options).await,
+        Command::Model(options) => model::run(&options),
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {
             // Whoever reads may have read enough.

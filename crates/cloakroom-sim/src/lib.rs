@@ -2,4 +2,5 @@
 //!
 //! All three drive the code that ships: [`cloakroom::protocol::next`], the engine and the worker.
 
+pub mod model;
 pub mod wire;

@@ -31,7 +31,7 @@
 use crate::Version;
 
 /// When outgoing payloads are checked in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckIn {
     /// The record holds claims only, so what is sent is not bounded by the size of an item,
@@ -44,7 +44,7 @@ pub enum CheckIn {
 }
 
 /// What to do with a message whose payload is missing although no record tells that it was processed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenMissing {
     /// It is a duplicate: acknowledge it.
@@ -56,7 +56,7 @@ pub enum WhenMissing {
 }
 
 /// Whether a record already tells under which claims its messages' payloads are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Claims {
     /// Every outgoing message has its claim; the record can be dispatched.
     Stored,
@@ -65,7 +65,7 @@ pub enum Claims {
 }
 
 /// How a message ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// Committed and finished in this run.
     Processed,
@@ -78,7 +78,7 @@ pub enum Outcome {
 }
 
 /// The next action. The driver performs it and answers with what it [`Saw`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the table at the head of the module is their documentation")]
 pub enum Do {
     ReadState,
@@ -100,7 +100,7 @@ pub enum Do {
 }
 
 /// What the driver saw when it performed an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the table at the head of the module is their documentation")]
 pub enum Saw {
     /// The message came from its queue: the first thing that is ever seen.
@@ -129,7 +129,7 @@ pub enum Saw {
 }
 
 /// All that has to be remembered between two steps; it starts anew with every delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Memory {
     check_in: CheckIn,
     when_missing: WhenMissing,

@@ -1,0 +1,288 @@
+//! What is explored: the messages there are, what their handlers do, and how much trouble there may be.
+
+use cloakroom::protocol::{CheckIn, WhenMissing};
+
+/// How a message is identified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// By the claim of its payload.
+    Claim,
+    /// By its id alone, as a message of a stranger is: a dedupe entry tells that it was processed.
+    Id,
+}
+
+/// What the handler of a message does. What it depends on is the state that its worker has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Changes the state and sends.
+    Sends,
+    /// Sends only if that message was applied to the state before; otherwise it has no effect.
+    SendsAfter(usize),
+    /// Rejects, unless that message was applied to the state before.
+    RejectsUnlessAfter(usize),
+    /// Deletes the state.
+    Deletes,
+}
+
+/// A logical message: it keeps its identity however often it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    /// What it is called in timelines.
+    pub name: &'static str,
+    /// The number of the entity, that is partition, that processes it.
+    pub entity: u8,
+    /// How it is identified.
+    pub identity: Identity,
+    /// What its handler does.
+    pub handler: Handler,
+    /// The numbers of the messages that its handler sends; up to two.
+    pub sends: &'static [usize],
+    /// Whether it lies on its queue at the beginning; all others are sent by handlers.
+    pub is_first: bool,
+    /// How often it is delivered at most: each delivery is a worker, and any worker may stop, or wait, anywhere.
+    pub deliveries: u8,
+}
+
+/// A model to explore.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it shows, in a sentence.
+    pub shows: &'static str,
+    /// The messages.
+    pub messages: &'static [Message],
+    /// When payloads are checked in. Several: each worker may do it in another way, as during a deployment.
+    pub timings: &'static [CheckIn],
+    /// What a delivery does about a missing payload. Several: each of them.
+    pub when_missing: &'static [WhenMissing],
+    /// How many times a state is read as it was before anything had happened: with eventual consistency.
+    pub stale_reads: u8,
+    /// How many commits get an answer other than the true one.
+    pub faults: u8,
+    /// How often a message is moved to the dead-letter queue by the queue itself.
+    pub dead_letters: u8,
+    /// How often a message is put back from the dead-letter queue.
+    pub redrives: u8,
+    /// How often somebody tries to finish a message from the dead-letter queue.
+    pub finishes: u8,
+    /// What has to come up at some time, or the scenario does not show what it is meant to.
+    pub reaches: &'static [&'static str],
+    /// The number of states there are: a change of it is a change of the protocol, or of the model.
+    pub states: usize,
+}
+
+const A: Message = Message {
+    name: "A",
+    entity: 0,
+    identity: Identity::Claim,
+    handler: Handler::Sends,
+    sends: &[1],
+    is_first: true,
+    deliveries: 2,
+};
+
+/// What A sends, to another entity.
+const B: Message = Message { name: "B", entity: 1, sends: &[], is_first: false, ..A };
+
+const BEFORE: &[CheckIn] = &[CheckIn::BeforeCommit];
+const AFTER: &[CheckIn] = &[CheckIn::AfterCommit];
+const EITHER: &[CheckIn] = &[CheckIn::BeforeCommit, CheckIn::AfterCommit];
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    shows: "",
+    messages: &[A, B],
+    timings: BEFORE,
+    when_missing: &[WhenMissing::Acknowledge],
+    stale_reads: 0,
+    faults: 0,
+    dead_letters: 0,
+    redrives: 0,
+    finishes: 0,
+    reaches: &["resumed", "conflict", "duplicate", "orphan"],
+    states: 0,
+};
+
+const fn delivered(message: Message, deliveries: u8) -> Message {
+    Message { deliveries, ..message }
+}
+
+const ID: Message = Message { identity: Identity::Id, ..A };
+
+/// What `cargo test` explores.
+pub const SMALL: &[Scenario] = &[
+    Scenario {
+        name: "before-commit",
+        shows: "a message and what it sends, claims stored with the commit",
+        messages: &[delivered(A, 3), B],
+        states: 569_312,
+        ..PLAIN
+    },
+    Scenario {
+        name: "after-commit",
+        shows: "a message and what it sends, claims stored after the commit",
+        messages: &[delivered(A, 3), delivered(B, 1)],
+        timings: AFTER,
+        states: 125_548,
+        ..PLAIN
+    },
+    Scenario {
+        name: "id-before-commit",
+        shows: "a message that carries only its id, and leaves a dedupe entry",
+        messages: &[delivered(ID, 3), delivered(B, 1)],
+        states: 41_373,
+        ..PLAIN
+    },
+    Scenario {
+        name: "id-after-commit",
+        shows: "the same, with claims stored after the commit",
+        messages: &[delivered(ID, 3), delivered(B, 1)],
+        timings: AFTER,
+        states: 125_548,
+        ..PLAIN
+    },
+    Scenario {
+        name: "deployment",
+        shows: "workers of both timings at work on one message",
+        messages: &[delivered(A, 2), B],
+        timings: EITHER,
+        states: 369_303,
+        ..PLAIN
+    },
+    Scenario {
+        name: "two-on-one",
+        shows: "two messages that change the same entity",
+        messages: &[
+            A,
+            delivered(B, 0),
+            Message { name: "C", sends: &[3], ..A },
+            Message { name: "D", deliveries: 0, ..B },
+        ],
+        states: 675_407,
+        ..PLAIN
+    },
+    Scenario {
+        name: "fan-out",
+        shows: "a message to two subscribers, each with a claim of its own",
+        messages: &[Message { sends: &[1, 2], ..A }, B, Message { name: "C", entity: 2, deliveries: 1, ..B }],
+        states: 254_082,
+        ..PLAIN
+    },
+    Scenario {
+        name: "deletion",
+        shows: "an entity that is created, deleted, and created again by whoever is late",
+        messages: &[
+            delivered(A, 2),
+            delivered(B, 0),
+            Message { name: "C", handler: Handler::Deletes, sends: &[], ..A },
+        ],
+        states: 236_141,
+        ..PLAIN
+    },
+    Scenario {
+        name: "unknown-outcomes",
+        shows: "commits that apply late, or never, and own successes that look like a conflict",
+        messages: &[A, delivered(B, 1)],
+        faults: 2,
+        reaches: &["resumed", "conflict", "duplicate", "orphan"],
+        states: 61_579,
+        ..PLAIN
+    },
+    Scenario {
+        name: "unknown-outcomes-after-commit",
+        shows: "the same, with claims stored after the commit",
+        messages: &[A, delivered(B, 1)],
+        timings: AFTER,
+        faults: 2,
+        states: 44_811,
+        ..PLAIN
+    },
+    Scenario {
+        name: "stale-states",
+        shows: "states read with eventual consistency, which is safe: the commit is conditional on the version",
+        messages: &[A, delivered(B, 0), Message { name: "C", sends: &[], deliveries: 1, ..A }],
+        stale_reads: 2,
+        states: 47_956,
+        ..PLAIN
+    },
+    Scenario {
+        name: "no-effect",
+        shows: "a message that has an effect on one state, and none on another",
+        messages: &[
+            Message { handler: Handler::SendsAfter(2), ..A },
+            delivered(B, 0),
+            Message { name: "C", sends: &[], ..A },
+        ],
+        states: 88_923,
+        ..PLAIN
+    },
+    Scenario {
+        name: "rejection",
+        shows: "a message that comes too early, is parked, and put back",
+        messages: &[
+            Message { handler: Handler::RejectsUnlessAfter(2), deliveries: 3, ..A },
+            delivered(B, 0),
+            Message { name: "C", sends: &[], deliveries: 1, ..A },
+        ],
+        redrives: 2,
+        reaches: &["resumed", "conflict", "duplicate", "parked"],
+        states: 44_658,
+        ..PLAIN
+    },
+    Scenario {
+        name: "dead-letter",
+        shows: "a message that is moved to the dead-letter queue at any time, put back or finished while workers race",
+        messages: &[A, delivered(B, 0)],
+        timings: AFTER,
+        dead_letters: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
+        states: 89_058,
+        ..PLAIN
+    },
+    Scenario {
+        name: "park-when-missing",
+        shows: "deliveries that park what looks like a lost payload",
+        messages: &[delivered(A, 3), delivered(B, 1)],
+        when_missing: &[WhenMissing::Park, WhenMissing::Acknowledge],
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "parked"],
+        states: 417_746,
+        ..PLAIN
+    },
+];
+
+/// What takes minutes and gigabytes; what was found is in the documentation of [`docs`](cloakroom::docs).
+pub const LARGE: &[Scenario] = &[
+    Scenario {
+        name: "large-before-commit",
+        messages: &[delivered(A, 4), delivered(B, 2)],
+        states: 10_823_276,
+        ..SMALL[0]
+    },
+    Scenario { name: "large-after-commit", messages: &[delivered(A, 4), delivered(B, 2)], states: 0, ..SMALL[1] },
+    Scenario {
+        name: "large-two-on-one",
+        messages: &[delivered(A, 2), delivered(B, 1), Message { name: "C", sends: &[], deliveries: 2, ..A }],
+        faults: 1,
+        states: 0,
+        ..SMALL[5]
+    },
+    Scenario {
+        name: "large-unknown-outcomes",
+        messages: &[delivered(A, 3), delivered(B, 1)],
+        timings: EITHER,
+        states: 0,
+        ..SMALL[8]
+    },
+    Scenario {
+        name: "large-dead-letter",
+        messages: &[delivered(A, 2), delivered(B, 1)],
+        timings: EITHER,
+        states: 0,
+        ..SMALL[13]
+    },
+];

@@ -1,0 +1,166 @@
+//! Orders that look right and are not: each breaks the protocol in one place, and the model finds out.
+//!
+//! Nothing of this is linked into what processes messages. Broken is either the order of steps, by a detour around the step
+//! function, or how a step is performed.
+
+use cloakroom::{
+    Version,
+    protocol::{self, Do, Memory, Outcome, Saw},
+};
+
+macro_rules! wrong_orders {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// A way to break the protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum WrongOrder {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl WrongOrder {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// What is broken, in words.
+            pub const fn tells(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                }
+            }
+        }
+    };
+}
+
+wrong_orders! {
+    /// The payload is read before the state.
+    PayloadBeforeState,
+    /// Claims are derived from the message's id, and payloads checked in after the commit.
+    DerivedClaimsAfterCommit,
+    /// Claims are derived from the message's id, and payloads checked in before the commit.
+    DerivedClaimsBeforeCommit,
+    /// Claims are stored even in a record that has some.
+    ClaimsStoredTwice,
+    /// The record is read before the state, or both in one query that is taken for a snapshot.
+    RecordBeforeState,
+    /// The record is not read; that there is none is only a condition of the commit.
+    RecordNotRead,
+    /// The record is cleared before the payload is deleted.
+    ClearBeforeSettle,
+    /// The payload is looked at first, and if it is missing the message is acknowledged.
+    PayloadFirst,
+    /// The record is read with eventual consistency.
+    StaleRecord,
+    /// The payload, or the dedupe entry, is read with eventual consistency.
+    StalePayload,
+    /// Messages are sent before the commit.
+    DispatchBeforeCommit,
+    /// The message is acknowledged before its outgoing messages are sent.
+    AcknowledgeBeforeDispatch,
+    /// The payload is deleted, or the entry written, before the outgoing messages are sent.
+    SettleBeforeDispatch,
+    /// The entry is written before the outgoing messages are sent, and looked at first.
+    EntryFirst,
+    /// A message without an effect is settled and acknowledged without a commit.
+    NoCommitWithoutEffect,
+    /// The commit demands that there is no record, and not that the version is unchanged.
+    NoVersionCondition,
+    /// A deleted state leaves no version behind.
+    TrueDelete,
+    /// A message whose payload is missing is acknowledged without a second look at the record.
+    NoSecondLook,
+    /// The claims of a commit whose outcome is unknown are withdrawn as if it were lost.
+    WithdrawAfterUnknown,
+    /// The claims of a lost commit are withdrawn at once.
+    WithdrawAtOnce,
+}
+
+/// Where a worker is that does not go the right way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Detour {
+    #[default]
+    None,
+    /// Does something before its time.
+    Early,
+    /// Has done something before its time, or will not do it any more.
+    Done,
+    /// Has found something missing before its time.
+    Missing,
+    /// Does something before a commit.
+    Before(Version),
+}
+
+/// The production step function, or the way around it.
+pub(super) fn next(order: Option<WrongOrder>, m: Memory, detour: Detour, saw: Saw) -> (Memory, Detour, Do) {
+    let right = |(memory, todo): (Memory, Do), detour: Detour| (memory, detour, todo);
+    let Some(order) = order else { return right(protocol::next(m, saw), detour) };
+    // What is seen on a detour, and where that leads.
+    match (order, detour, saw) {
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::Payload) => return (m, Detour::Done, Do::ReadState),
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => {
+            return (m, Detour::Missing, Do::ReadState);
+        }
+        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::Payload) => {
+            return (m, Detour::None, Do::ReadState);
+        }
+        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::PayloadMissing)
+        | (WrongOrder::NoSecondLook, Detour::None, Saw::PayloadMissing) => {
+            return (m, Detour::None, Do::Acknowledge(Outcome::Duplicate));
+        }
+        (WrongOrder::RecordBeforeState, Detour::Early, Saw::NoRecord) => return (m, Detour::Done, Do::ReadState),
+        (WrongOrder::RecordNotRead, _, Saw::PayloadMissing) => {
+            return right(protocol::next(m, saw), Detour::Missing);
+        }
+        (WrongOrder::ClearBeforeSettle, Detour::None, Saw::Dispatched) => return (m, Detour::Early, Do::Clear),
+        (WrongOrder::ClearBeforeSettle, Detour::Early, Saw::Cleared) => return (m, Detour::Done, Do::Settle),
+        (WrongOrder::ClearBeforeSettle, Detour::Done, Saw::Settled) => {
+            return right(protocol::next(m, Saw::Cleared), detour);
+        }
+        (WrongOrder::DispatchBeforeCommit, Detour::Before(version), Saw::Dispatched) => {
+            return (m, Detour::Done, Do::Commit(version));
+        }
+        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Early, Saw::Settled) => {
+            return (m, Detour::Done, Do::Dispatch);
+        }
+        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Done, Saw::Dispatched) => {
+            return right(protocol::next(m, Saw::Settled), Detour::None);
+        }
+        (WrongOrder::NoCommitWithoutEffect, Detour::Early, Saw::Settled) => {
+            return (m, Detour::None, Do::Acknowledge(Outcome::Processed));
+        }
+        (WrongOrder::WithdrawAfterUnknown, _, Saw::Unknown) => return right(protocol::next(m, Saw::Lost), detour),
+        (WrongOrder::WithdrawAtOnce, _, Saw::Lost) => return (m, Detour::Early, Do::Withdraw),
+        (WrongOrder::WithdrawAtOnce, Detour::Early, Saw::Withdrawn) => {
+            return right(protocol::next(m, Saw::Unknown), Detour::None);
+        }
+        _ => {}
+    }
+    let (m, todo) = protocol::next(m, saw);
+    // What would be done, and what is done instead.
+    match (order, detour, todo) {
+        (WrongOrder::PayloadBeforeState | WrongOrder::PayloadFirst | WrongOrder::EntryFirst, _, Do::ReadState) => {
+            (m, Detour::Early, Do::ReadPayload)
+        }
+        (WrongOrder::PayloadBeforeState, Detour::Done, Do::ReadPayload) => {
+            right(protocol::next(m, Saw::Payload), Detour::None)
+        }
+        (WrongOrder::PayloadBeforeState, Detour::Missing, Do::ReadPayload) => {
+            right(protocol::next(m, Saw::PayloadMissing), Detour::None)
+        }
+        (WrongOrder::RecordBeforeState, _, Do::ReadState) => (m, Detour::Early, Do::ReadRecord),
+        (WrongOrder::RecordBeforeState, Detour::Done, Do::ReadRecord) => {
+            right(protocol::next(m, Saw::NoRecord), Detour::None)
+        }
+        (WrongOrder::RecordNotRead, Detour::None, Do::ReadRecord) => {
+            right(protocol::next(m, Saw::NoRecord), Detour::None)
+        }
+        (WrongOrder::DispatchBeforeCommit, Detour::None, Do::Commit(version)) => {
+            (m, Detour::Before(version), Do::Dispatch)
+        }
+        (WrongOrder::AcknowledgeBeforeDispatch, Detour::None, Do::Dispatch) => {
+            (m, Detour::Early, Do::Acknowledge(Outcome::Processed))
+        }
+        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::None, Do::Dispatch) => {
+            (m, Detour::Early, Do::Settle)
+        }
+        _ => (m, detour, todo),
+    }
+}

@@ -1,0 +1,124 @@
+//! The protocol in every state that it can come to; and what becomes of it when it is broken in one place.
+
+use std::io::Write as _;
+
+use cloakroom_sim::model::{Found, Model, SMALL, Scenario, WrongOrder};
+
+/// Past the test harness, which keeps what a successful test prints to itself.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn scenario(name: &str) -> Scenario {
+    *SMALL.iter().find(|scenario| scenario.name == name).expect("a scenario of this name")
+}
+
+fn holds(name: &str) {
+    let scenario = scenario(name);
+    let Found { states, depth, violation, unreached } = Model::new(scenario).check();
+    tell(&format!("model: {states:>8} states, {depth:>3} steps deep, {name}: {}", scenario.shows));
+    if let Some(timeline) = violation {
+        panic!("{name}:\n{timeline}");
+    }
+    assert_eq!(unreached, Vec::<&str>::new(), "{name} does not show what it is meant to");
+    assert_eq!(states, scenario.states, "{name} has another number of states: has the protocol changed, or the model?");
+}
+
+macro_rules! scenarios {
+    ($($test:ident: $name:literal,)+) => {
+        $(#[test]
+        fn $test() {
+            holds($name);
+        })+
+
+        #[test]
+        fn every_scenario_is_tested() {
+            let names: Vec<_> = SMALL.iter().map(|scenario| scenario.name).collect();
+            assert_eq!(names, [$($name),+]);
+        }
+    };
+}
+
+scenarios! {
+    holds_before_commit: "before-commit",
+    holds_after_commit: "after-commit",
+    holds_for_ids_before_commit: "id-before-commit",
+    holds_for_ids_after_commit: "id-after-commit",
+    holds_during_a_deployment: "deployment",
+    holds_for_two_messages_on_one_entity: "two-on-one",
+    holds_for_two_subscribers: "fan-out",
+    holds_across_a_deletion: "deletion",
+    holds_with_unknown_outcomes: "unknown-outcomes",
+    holds_with_unknown_outcomes_after_commit: "unknown-outcomes-after-commit",
+    holds_with_stale_states: "stale-states",
+    holds_for_a_message_without_effect: "no-effect",
+    holds_for_a_rejected_message: "rejection",
+    holds_for_a_dead_letter: "dead-letter",
+    holds_when_missing_payloads_are_parked: "park-when-missing",
+}
+
+/// The model must find the way to a state that violates this invariant.
+fn violates(order: WrongOrder, name: &str, invariant: &'static str) {
+    let found = Model::new(scenario(name)).broken(order).only(invariant).check();
+    let timeline = found.violation.unwrap_or_else(|| panic!("{order:?} violates nothing: \"{invariant}\" in {name}"));
+    tell(&format!("{}\n{timeline}\n", order.tells().trim()));
+    assert!((5..=30).contains(&timeline.len()), "{} steps are no explanation", timeline.len());
+}
+
+macro_rules! wrong_orders {
+    ($($test:ident: $order:ident, $name:literal, $invariant:literal;)+) => {
+        $(#[test]
+        fn $test() {
+            violates(WrongOrder::$order, $name, $invariant);
+        })+
+
+        #[test]
+        fn every_wrong_order_is_tested() {
+            for order in WrongOrder::ALL {
+                assert!([$(WrongOrder::$order),+].contains(order), "{order:?} is not tested");
+            }
+        }
+    };
+}
+
+wrong_orders! {
+    payload_before_state: PayloadBeforeState, "before-commit", "at most once";
+    derived_claims_after_commit: DerivedClaimsAfterCommit, "deployment", "at most once";
+    derived_claims_before_commit: DerivedClaimsBeforeCommit, "two-on-one", "payload lives";
+    claims_stored_twice: ClaimsStoredTwice, "deployment", "at most once";
+    record_before_state: RecordBeforeState, "before-commit", "at most once";
+    record_not_read: RecordNotRead, "before-commit", "at most once";
+    clear_before_settle: ClearBeforeSettle, "before-commit", "at most once";
+    payload_first: PayloadFirst, "before-commit", "no residue";
+    stale_record: StaleRecord, "before-commit", "at most once";
+    stale_payload: StalePayload, "before-commit", "at most once";
+    stale_entry: StalePayload, "id-before-commit", "at most once";
+    dispatch_before_commit: DispatchBeforeCommit, "before-commit", "no ghost";
+    acknowledge_before_dispatch: AcknowledgeBeforeDispatch, "before-commit", "no loss";
+    settle_before_dispatch: SettleBeforeDispatch, "before-commit", "payload lives";
+    entry_before_dispatch: SettleBeforeDispatch, "id-before-commit", "payload lives";
+    entry_first: EntryFirst, "id-before-commit", "no loss";
+    no_commit_without_effect: NoCommitWithoutEffect, "no-effect", "no loss";
+    no_version_condition: NoVersionCondition, "before-commit", "at most once";
+    true_delete: TrueDelete, "deletion", "at most once";
+    no_second_look: NoSecondLook, "before-commit", "no residue";
+    withdraw_after_unknown: WithdrawAfterUnknown, "unknown-outcomes", "no loss";
+    withdraw_at_once: WithdrawAtOnce, "unknown-outcomes", "no loss";
+
+    // Invariants that those above leave out.
+    rewritten_claims: DerivedClaimsAfterCommit, "after-commit", "no resurrection";
+    versions_begin_again: TrueDelete, "deletion", "versions grow";
+    nobody_finishes: NoSecondLook, "after-commit", "one undisturbed worker finishes";
+}
+
+/// To settle before dispatching violates an invariant, and by itself does no harm: whoever comes next finds the record before it
+/// looks at the payload. It takes a second mistake, such as looking at the entry first, to lose a message.
+#[test]
+fn to_settle_before_dispatching_alone_loses_nothing() {
+    for name in ["before-commit", "id-before-commit", "deployment"] {
+        for invariant in ["at most once", "no loss", "one undisturbed worker finishes", "no ghost", "no residue"] {
+            let found = Model::new(scenario(name)).broken(WrongOrder::SettleBeforeDispatch).only(invariant).check();
+            assert!(found.violation.is_none(), "{invariant}: {:?}", found.violation);
+        }
+    }
+}
