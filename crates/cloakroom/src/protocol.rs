@@ -26,7 +26,8 @@
 //! A worker that only [finishes](Memory::finishing), for messages in a dead-letter queue, goes the same way, but never
 //! beyond step 2 without a record: then it `Leave`s the message where it is.
 //!
-//! Why this order and no other is told in [`docs::protocol`](crate::docs::protocol), wrong order by wrong order.
+//! `cloakroom-sim` has a model that visits every state this can lead to, and a test for each order that looks right and
+//! is not; comments marked SUBTLE name them. Why this order and no other is told in [`docs::protocol`](crate::docs::protocol), wrong order by wrong order.
 
 use crate::Version;
 
@@ -140,8 +141,8 @@ pub struct Memory {
     missing: bool,
     /// The previous attempt's commit was lost, and its claims are still in hand.
     lost: bool,
-    /// The record of `m` is known to exist: the commit is durable.
-    committed: bool,
+    /// The commit is durable, and its claims are still to be stored.
+    claims_missing: bool,
     /// How the message will have ended once it is cleared.
     outcome: Outcome,
 }
@@ -156,7 +157,7 @@ impl Memory {
             version: Version::ABSENT,
             missing: false,
             lost: false,
-            committed: false,
+            claims_missing: false,
             outcome: Outcome::Processed,
         }
     }
@@ -186,9 +187,9 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
 
         // 2. SUBTLE: not earlier than 1. A record that is written and cleared between the two reads
         // has moved the version; one that was cleared before left no payload for step 3 to find
-        // (`every_action_that_can_be_reached_is_safe`).
-        Saw::Record(Claims::Stored) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::Dispatch),
-        Saw::Record(Claims::Missing) => (Memory { committed: true, outcome: Outcome::Resumed, ..m }, Do::CheckIn),
+        // (the wrong orders `record_before_state` and `payload_before_state`).
+        Saw::Record(Claims::Stored) => (Memory { outcome: Outcome::Resumed, ..m }, Do::Dispatch),
+        Saw::Record(Claims::Missing) => (Memory { claims_missing: true, outcome: Outcome::Resumed, ..m }, Do::CheckIn),
         // Its outgoing messages, if it ever had any, are sent; whether to process it is for its owner to say.
         Saw::NoRecord if m.finishes_only => (m, Do::Leave),
         Saw::NoRecord if m.missing => match m.when_missing {
@@ -199,7 +200,7 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
 
         // 3. SUBTLE: a missing payload proves that the message was processed, not that it was cleared.
         // Its first worker may have died in between, so the record is read once more
-        // (`one_worker_may_wait_anywhere_while_another_one_works_and_stops_anywhere`).
+        // (`no_second_look`).
         Saw::PayloadMissing => (Memory { missing: true, ..m }, Do::ReadRecord),
         // Lost, no record, payload still there: the attempt before did not commit and cannot any more.
         Saw::Payload if m.lost => (Memory { lost: false, ..m }, Do::Withdraw),
@@ -214,23 +215,23 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::Parked => (m, Do::Acknowledge(Outcome::Parked)),
 
         // 4b and 5b.
-        Saw::CheckedIn if m.committed => (m, Do::StoreClaims),
+        Saw::CheckedIn if m.claims_missing => (m, Do::StoreClaims),
         Saw::CheckedIn => (m, Do::Commit(m.version)),
 
         // 5. SUBTLE: an unknown outcome may still take effect, so its claims are never withdrawn
-        // (`the_claims_of_an_unknown_commit_are_not_withdrawn`). After either a payload may be missing by rights:
+        // (`withdraw_after_unknown`). After either a payload may be missing by rights:
         // whoever was faster has collected it.
-        Saw::Committed(Claims::Stored) => (Memory { committed: true, ..m }, Do::Dispatch),
-        Saw::Committed(Claims::Missing) => (Memory { committed: true, ..m }, Do::CheckIn),
+        Saw::Committed(Claims::Stored) => (m, Do::Dispatch),
+        Saw::Committed(Claims::Missing) => (Memory { claims_missing: true, ..m }, Do::CheckIn),
         Saw::Lost => (Memory { lost: true, when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState),
-        Saw::Unknown => (Memory { lost: false, when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState),
+        Saw::Unknown => (Memory { when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState),
 
         // 5b. Whoever stored claims first decides which are sent; no record: somebody else has finished.
         Saw::ClaimsStored => (m, Do::Dispatch),
         Saw::RecordGone => (m, Do::Acknowledge(Outcome::Duplicate)),
 
         // 6 to 9. SUBTLE: settle before clear. The record is what a redelivery finds while the payload lives
-        // (`every_action_that_can_be_reached_is_safe`, `a_worker_may_stop_anywhere`).
+        // (`clear_before_settle`).
         Saw::Dispatched => (m, Do::Settle),
         Saw::Settled => (m, Do::Clear),
         Saw::Cleared => (m, Do::Acknowledge(m.outcome)),

@@ -124,7 +124,7 @@ pub const SMALL: &[Scenario] = &[
         shows: "a message and what it sends, claims stored after the commit",
         messages: &[delivered(A, 3), delivered(B, 1)],
         timings: AFTER,
-        states: 125_548,
+        states: 136_195,
         ..PLAIN
     },
     Scenario {
@@ -139,7 +139,7 @@ pub const SMALL: &[Scenario] = &[
         shows: "the same, with claims stored after the commit",
         messages: &[delivered(ID, 3), delivered(B, 1)],
         timings: AFTER,
-        states: 125_548,
+        states: 136_195,
         ..PLAIN
     },
     Scenario {
@@ -195,7 +195,7 @@ pub const SMALL: &[Scenario] = &[
         messages: &[A, delivered(B, 1)],
         timings: AFTER,
         faults: 2,
-        states: 44_811,
+        states: 47_757,
         ..PLAIN
     },
     Scenario {
@@ -239,7 +239,7 @@ pub const SMALL: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
-        states: 89_058,
+        states: 97_186,
         ..PLAIN
     },
     Scenario {
