@@ -8,6 +8,7 @@ use cloakroom::{
     Delivery, EndpointSettings, Outcome,
     protocol::{CheckIn, WhenMissing},
 };
+use cloakroom_sim::wire::Operation;
 use fixture::{
     Act, ONCE, World,
     schedule::{interleaved, polled},
@@ -80,9 +81,9 @@ fn any_call_may_fail() {
                 let delivery = message(&world);
                 world.fail(&[(number, fault)]);
                 let outcome = world.outcome(&delivery);
-                let is_resumed = call == "commit" && fault == Fault::Unanswered;
+                let is_resumed = *call == Operation::Commit && fault == Fault::Unanswered;
                 let must = if is_resumed { Outcome::Resumed } else { Outcome::Processed };
-                assert_eq!(outcome, must, "{fault:?} of call {number}, {call}");
+                assert_eq!(outcome, must, "{fault:?} of call {number}, {call:?}");
                 world.must_be_done_once(&delivery);
             }
         }
@@ -123,10 +124,10 @@ fn a_commit_may_arrive_late() {
 }
 
 /// The first commit arrives after that many more calls.
-fn one_late(calls: usize) -> impl FnMut(usize, &str) -> Option<Fault> + Send + 'static {
+fn one_late(calls: usize) -> impl FnMut(usize, Operation) -> Option<Fault> + Send + 'static {
     let mut left = 1;
-    move |_, name| {
-        let is_first = name == "commit" && std::mem::take(&mut left) == 1;
+    move |_, operation| {
+        let is_first = operation == Operation::Commit && std::mem::take(&mut left) == 1;
         is_first.then_some(Fault::Late(calls))
     }
 }

@@ -7,6 +7,7 @@ use cloakroom::{
     memory::Memory,
     protocol::{CheckIn, WhenMissing},
 };
+use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, Alert, Double, Note, ONCE, World, account, builder, envelope, stage::Fault};
 
 const TIMINGS: [CheckIn; 2] = [CheckIn::BeforeCommit, CheckIn::AfterCommit];
@@ -36,12 +37,30 @@ fn calls_are_made_in_the_order_of_the_protocol_and_no_more_of_them() {
         let world = with(check_in);
         let acts = [Act::Add(1), Act::Note(1)];
         world.outcome(&if is_claimed { world.claimed("m", &acts) } else { world.plain("m", &acts) });
-        world.stage.calls().join(" ")
+        world.stage.calls()
     };
-    let before = "read_state read_record read open check_in commit send delete clear";
-    let after = "read_state read_record has_entry open commit check_in store_claims send put_entry clear";
-    assert_eq!(calls(CheckIn::BeforeCommit, true), before);
-    assert_eq!(calls(CheckIn::AfterCommit, false), after);
+    let reads = [Operation::ReadState, Operation::ReadRecord];
+    let before = [
+        Operation::ReadPayload,
+        Operation::OpenQueue,
+        Operation::CheckIn,
+        Operation::Commit,
+        Operation::Send,
+        Operation::DeletePayload,
+        Operation::Clear,
+    ];
+    let after = [
+        Operation::HasEntry,
+        Operation::OpenQueue,
+        Operation::Commit,
+        Operation::CheckIn,
+        Operation::StoreClaims,
+        Operation::Send,
+        Operation::PutEntry,
+        Operation::Clear,
+    ];
+    assert_eq!(calls(CheckIn::BeforeCommit, true), [&reads[..], &before].concat());
+    assert_eq!(calls(CheckIn::AfterCommit, false), [&reads[..], &after].concat());
 }
 
 #[test]
@@ -211,9 +230,9 @@ fn a_payload_whose_check_in_is_unknown_is_checked_in_under_a_fresh_claim() {
         let world = with(check_in);
         let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1)]);
         let mut left = 1;
-        world
-            .stage
-            .plan(move |_, name| (name == "check_in" && std::mem::take(&mut left) == 1).then_some(Fault::Unanswered));
+        world.stage.plan(move |_, operation| {
+            (operation == Operation::CheckIn && std::mem::take(&mut left) == 1).then_some(Fault::Unanswered)
+        });
         world.outcome(&delivery);
         let claims = world.memory.payloads.claims();
         let sent = world.sent("notes").swap_remove(0).dataref.expect("a claim");
@@ -242,7 +261,9 @@ fn the_claims_of_an_unknown_commit_are_not_withdrawn() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1)]);
     let mut left = 1;
-    world.stage.plan(move |_, name| (name == "commit" && std::mem::take(&mut left) == 1).then_some(Fault::Vanished));
+    world.stage.plan(move |_, operation| {
+        (operation == Operation::Commit && std::mem::take(&mut left) == 1).then_some(Fault::Vanished)
+    });
     world.outcome(&delivery);
     assert_eq!(world.counts().unknown_commit, 1);
     assert_eq!(world.memory.payloads.claims().len(), 2);
@@ -254,7 +275,9 @@ fn a_message_that_is_sent_again_says_so() {
     let world = World::new();
     let mut left = 1;
     let delivery = world.claimed("m", &[Act::Note(1), Act::Note(2)]);
-    world.stage.plan(move |_, name| (name == "send" && std::mem::take(&mut left) == 1).then_some(Fault::Unanswered));
+    world.stage.plan(move |_, operation| {
+        (operation == Operation::Send && std::mem::take(&mut left) == 1).then_some(Fault::Unanswered)
+    });
     world.outcome(&delivery);
     let marks = |number: u32| -> Vec<bool> {
         let notes = world.sent("notes").into_iter();
@@ -267,7 +290,7 @@ fn a_message_that_is_sent_again_says_so() {
 fn a_message_that_is_resumed_is_sent_as_one_that_may_have_been_sent_before() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Note(1)]);
-    world.stage.plan(|_, name| (name == "delete").then_some(Fault::Refused));
+    world.stage.plan(|_, operation| (operation == Operation::DeletePayload).then_some(Fault::Refused));
     world.process(&delivery).expect_err("it is not settled");
     world.fail(&[]);
     assert_eq!(world.outcome(&delivery), Outcome::Resumed);
@@ -278,13 +301,20 @@ fn a_message_that_is_resumed_is_sent_as_one_that_may_have_been_sent_before() {
 #[test]
 fn a_service_that_stays_away_gives_the_message_back() {
     let settings = EndpointSettings { calls_max: 3, passes_max: 2, ..EndpointSettings::default() };
-    for (call, tries) in [("read_state", 3), ("read", 3), ("commit", 2), ("send", 3), ("delete", 3), ("clear", 3)] {
+    for (call, tries) in [
+        (Operation::ReadState, 3),
+        (Operation::ReadPayload, 3),
+        (Operation::Commit, 2),
+        (Operation::Send, 3),
+        (Operation::DeletePayload, 3),
+        (Operation::Clear, 3),
+    ] {
         let world = World::with(settings.clone());
         let delivery = world.claimed("m", &ONCE);
-        world.stage.plan(move |_, name| (name == call).then_some(Fault::Vanished));
+        world.stage.plan(move |_, operation| (operation == call).then_some(Fault::Vanished));
         let error = world.process(&delivery).expect_err("no service");
         assert_eq!(error.kind(), ErrorKind::AwaitService, "{error}");
-        assert_eq!(world.stage.calls().iter().filter(|name| *name == call).count(), tries, "tries of {call}");
+        assert_eq!(world.stage.calls().iter().filter(|made| **made == call).count(), tries, "tries of {call:?}");
         let late = cloakroom::Delivery { receive_count: 99, ..delivery.clone() };
         world.process(&late).expect_err("a message is not parked for what a service did");
         world.fail(&[]);

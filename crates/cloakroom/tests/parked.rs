@@ -3,6 +3,7 @@
 mod fixture;
 
 use cloakroom::{AttributeValue, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, protocol::CheckIn};
+use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
 
 /// Settings with which a message is parked at its third receive.
@@ -160,7 +161,7 @@ fn a_message_whose_id_is_too_long_is_parked_before_anything_is_read() {
     envelope.dataref = Some("a-claim".into());
     let reason = world.parked(&world.delivery(&envelope));
     must_say(&reason, &["`outbox#bank#iii", "bytes", "at most 1024"]);
-    assert_eq!(world.stage.calls(), ["open", "send"]);
+    assert_eq!(world.stage.calls(), [Operation::OpenQueue, Operation::Send]);
 }
 
 #[test]
@@ -222,7 +223,7 @@ fn a_message_that_was_committed_is_finished_from_the_dead_letter_queue() {
     for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
         let world = World::with(EndpointSettings { check_in, ..EndpointSettings::default() });
         let delivery = world.claimed("m", &fixture::ONCE);
-        world.stage.plan(|_, name| (name == "send").then_some(Fault::Refused));
+        world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
         world.process(&delivery).expect_err("committed, and not sent");
         world.fail(&[]);
         let finish = || world.memory.run(world.endpoint.finish(&delivery)).expect("nothing fails");

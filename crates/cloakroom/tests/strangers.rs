@@ -9,6 +9,7 @@ use cloakroom::{
     Claim, Endpoint, EndpointSettings, ErrorKind, Outcome, PortError, Ports, Queue, Queues, memory::Memory, parking,
     protocol::WhenMissing,
 };
+use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, Note, World, double, envelope, play, stage::Fault};
 
 /// A message of a foreign producer.
@@ -50,7 +51,7 @@ fn a_payload_in_another_store_is_not_taken_for_processed() {
 fn an_older_version_without_the_handler_finishes_what_a_newer_one_committed() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1)]);
-    world.stage.plan(|_, call| (call == "send").then_some(Fault::Refused));
+    world.stage.plan(|_, call| (call == Operation::Send).then_some(Fault::Refused));
     world.process(&delivery).expect_err("nothing can be sent");
     assert!(world.sent("notes").is_empty(), "the commit is durable, and nothing was sent");
     let older = Endpoint::builder::<Account>("bank").on(double).build(world.memory.ports()).expect("an endpoint");
