@@ -1,14 +1,15 @@
 //! `cloakroom demo`: a shop of three services on embedded AWS, with trouble, and an audit at the end.
 
 mod audit;
-mod bookkeeping;
+pub(crate) mod bookkeeping;
+pub(crate) mod lossy;
 mod naive;
 mod options;
 mod process;
-mod progress;
-mod report;
-mod staff;
-mod submission;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod staff;
+pub(crate) mod submission;
 mod trouble;
 
 use std::{pin::pin, process::ExitCode, time::Duration};
@@ -17,10 +18,11 @@ use cloakroom_aws::{Provisioning, ProvisioningSettings};
 use cloakroom_local::{Faults, LocalAws};
 use tokio::time::Instant;
 
-pub(crate) use options::Options;
+pub(crate) use options::{Options, Timing};
 pub(crate) use process::{WorkerOptions, work};
 
 use self::{
+    bookkeeping::QueueDepths,
     progress::{Look, Progress},
     report::Report,
     staff::Staff,
@@ -32,34 +34,30 @@ use crate::{
 };
 
 /// How often the queues are asked whether all is done.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs the demonstration. The exit code is 1 if the books do not balance.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     options.validate()?;
     let input = options.input()?;
-    let aws = start(&options).await?;
-    let environment = aws.environment();
-    let clients =
-        Clients::new(|name| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()))?;
-    let site = Site::default();
-    provision(&clients, &site).await?;
+    let scene = Scene::set(&options).await?;
+    let Scene { aws, clients, site, queues, .. } = &scene;
 
-    let commits_before = bookkeeping::read(&clients, &site).await?.commits();
+    let commits_before = bookkeeping::read(clients, site, queues).await?.commits();
     let usage_before = aws.usage();
     let began = Instant::now();
     aws.set_faults(options.faults()).map_err(Failure::new)?;
-    let mut staff = Staff::hire(&options, &environment, &clients, &site)?;
-    process(&options, &clients, &site, &input, &mut staff).await?;
+    let mut staff = Staff::hire(&options, &scene)?;
+    process(&options, &scene, &input, &mut staff).await?;
     let seconds = began.elapsed().as_secs_f64();
     let usage = aws.usage().since(&usage_before);
     aws.set_faults(Faults::default()).map_err(Failure::new)?;
     let events = staff.dismiss().await;
 
-    let books = bookkeeping::read(&clients, &site).await?;
+    let books = bookkeeping::read(clients, site, queues).await?;
     let verdict = books.audit(&input.orders);
     let report = Report::new(&options, &input, &events, &usage, books.commits() - commits_before, seconds, verdict)?;
-    aws.shutdown().await;
+    scene.aws.shutdown().await;
     if options.json {
         println!("{}", report.json());
     } else {
@@ -68,13 +66,32 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     Ok(if report.verdict.balanced { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-async fn start(options: &Options) -> Result<LocalAws, Failure> {
-    let builder = LocalAws::builder();
-    let builder = match &options.data {
-        Some(folder) => builder.folder(folder),
-        None => builder,
-    };
-    builder.start().await.map_err(Failure::new)
+/// Embedded AWS in this process, with everything made that the shop needs.
+pub(crate) struct Scene {
+    pub(crate) aws: LocalAws,
+    /// What other processes need to know to work there.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) clients: Clients,
+    pub(crate) site: Site,
+    pub(crate) queues: QueueDepths,
+}
+
+impl Scene {
+    pub(crate) async fn set(options: &Options) -> Result<Self, Failure> {
+        let builder = LocalAws::builder();
+        let builder = match &options.data {
+            Some(folder) => builder.folder(folder),
+            None => builder,
+        };
+        let aws = builder.start().await.map_err(Failure::new)?;
+        let environment = aws.environment();
+        let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+        let clients = Clients::new(variable)?;
+        let site = Site::default();
+        provision(&clients, &site).await?;
+        let queues = QueueDepths::find(&clients).await?;
+        Ok(Self { aws, environment, clients, site, queues })
+    }
 }
 
 async fn provision(clients: &Clients, site: &Site) -> Result<(), Failure> {
@@ -86,17 +103,11 @@ async fn provision(clients: &Clients, site: &Site) -> Result<(), Failure> {
 }
 
 /// Submits the orders and makes trouble until every queue is empty.
-async fn process(
-    options: &Options,
-    clients: &Clients,
-    site: &Site,
-    input: &Input,
-    staff: &mut Staff,
-) -> Result<(), Failure> {
+async fn process(options: &Options, scene: &Scene, input: &Input, staff: &mut Staff) -> Result<(), Failure> {
     let mut progress = Progress::new(options, input.orders.len());
     let mut trouble = options.trouble();
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    let mut submission = pin!(submission::submit(clients, site, &input.orders));
+    let mut submission = pin!(submission::submit(&scene.clients, &scene.site, &input.orders));
     let mut submitted = false;
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
@@ -108,7 +119,8 @@ async fn process(
             () = trouble.next() => staff.crash_one(trouble.pick())?,
             _ = looks.tick() => {
                 staff.check()?;
-                let is_empty = submitted && is_empty(clients).await;
+                // A question that failed is asked again later.
+                let is_empty = submitted && scene.queues.ahead().await.is_ok_and(|ahead| ahead == 0);
                 match progress.look(staff.events().finished(), is_empty) {
                     Look::GoOn => {}
                     Look::Over | Look::Stuck => return Ok(()),
@@ -119,14 +131,4 @@ async fn process(
             }
         }
     }
-}
-
-/// Whether no service has a message left; a question that failed is asked again later.
-async fn is_empty(clients: &Clients) -> bool {
-    for service in Service::ALL {
-        if !bookkeeping::depth(clients, service.name()).await.is_ok_and(|depth| depth == 0) {
-            return false;
-        }
-    }
-    true
 }

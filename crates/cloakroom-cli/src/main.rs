@@ -7,6 +7,7 @@ mod model;
 mod sample;
 mod shop;
 mod site;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Sends orders through a shop of three services on embedded AWS, makes trouble, and audits the books (default)
     Demo(demo::Options),
+    /// Runs the demonstration's workers as processes for a long time, kills them and loses their calls, and audits the books
+    Soak(soak::Options),
     /// Serves embedded AWS (DynamoDB, S3, SQS) on loopback for other programs
     Local(local::Options),
     /// Visits every state that the protocol can come to, and looks whether its invariants hold
@@ -50,6 +53,7 @@ async fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
     let result = match command {
         Command::Demo(options) => demo::run(options).await,
+        Command::Soak(options) => soak::run(options).await,
         Command::Local(options) => local::run(options).await,
         Command::Model(options) => model::run(&options),
         Command::Worker(options) => demo::work(options).await,

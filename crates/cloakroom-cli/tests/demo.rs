@@ -80,6 +80,20 @@ fn a_calm_run_balances_without_any_duplicate() {
     assert_eq!(run.1["verdict"]["orphan_payloads"], Value::from(0));
 }
 
+/// What the demonstration itself asks the queues is no part of what a message costs. Messages in hand one by one: so
+/// every worker asks for the address of each queue once.
+#[test]
+fn a_look_at_the_queues_is_not_priced() {
+    let (_, report) = demo(&["--orders", "20", "--calm", "--in-flight", "1"]);
+    let requests = |name: &str| report["usage"]["sqs"]["requests"][name].as_u64().expect("a number");
+    assert!(requests("GetQueueAttributes") > 0);
+    // Two workers of each service: its own queue, that of its dead letters, and those it sends to; and the website.
+    assert!(requests("GetQueueUrl") <= 2 * (4 + 3 + 3) + 1, "{report}");
+    let billed = report["usage"]["sqs"]["billed_requests"].as_u64().expect("a number");
+    let priced = report["per_message"]["sqs_requests"].as_f64().zip(report["messages"].as_f64()).map(|(a, b)| a * b);
+    assert_eq!(priced.map(f64::round), Some((billed - requests("GetQueueAttributes")) as f64), "{report}");
+}
+
 #[test]
 fn it_goes_on_after_the_whole_of_it_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,6 @@
 //! Reads the books from where they are stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -13,17 +13,14 @@ use crate::{
     site::{Clients, Failure, Site},
 };
 
+/// What the names of dead-letter queues end in.
+const DEAD: &str = "-dead";
+
 /// Reads every item of the table, every key of the bucket and the depth of every queue.
-pub(crate) async fn read(clients: &Clients, site: &Site) -> Result<Books, Failure> {
-    let mut books = Books::default();
+pub(crate) async fn read(clients: &Clients, site: &Site, queues: &QueueDepths) -> Result<Books, Failure> {
+    let mut books = Books { messages: queues.all().await?, ..Books::default() };
     read_table(clients, site, &mut books).await?;
     read_bucket(clients, site, &mut books).await?;
-    for service in Service::ALL {
-        for queue in [service.name().to_owned(), format!("{}-dead", service.name())] {
-            let depth = depth(clients, &queue).await?;
-            books.messages.insert(queue, depth);
-        }
-    }
     Ok(books)
 }
 
@@ -67,19 +64,59 @@ async fn read_bucket(clients: &Clients, site: &Site, books: &mut Books) -> Resul
     Ok(())
 }
 
-/// How many messages a queue holds: visible, delayed and in flight.
-pub(crate) async fn depth(clients: &Clients, queue: &str) -> Result<u64, Failure> {
-    let url = clients.sqs.get_queue_url().queue_name(queue).send().await.map_err(Failure::aws("finding a queue"))?;
-    let wanted = [
-        QueueAttributeName::ApproximateNumberOfMessages,
-        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-    ];
-    let ask =
-        clients.sqs.get_queue_attributes().set_queue_url(url.queue_url).set_attribute_names(Some(wanted.to_vec()));
-    let answer = ask.send().await.map_err(Failure::aws("asking a queue for its depth"))?;
-    let attributes = answer.attributes.unwrap_or_default();
-    let numbers = wanted.iter().map(|name| attributes.get(name)?.parse::<u64>().ok());
-    let sum: Option<u64> = numbers.sum();
-    sum.ok_or_else(|| Failure::new(format!("queue `{queue}` does not tell its depth")))
+/// The queues of the services and those of their dead letters, looked up once: what is asked for later is their depth
+/// only, which is left out of what a message costs.
+#[derive(Debug)]
+pub(crate) struct QueueDepths {
+    sqs: aws_sdk_sqs::Client,
+    /// By queue.
+    urls: BTreeMap<String, String>,
+}
+
+impl QueueDepths {
+    pub(crate) async fn find(clients: &Clients) -> Result<Self, Failure> {
+        let mut urls = BTreeMap::new();
+        for queue in
+            Service::ALL.iter().flat_map(|service| [service.name().to_owned(), format!("{}{DEAD}", service.name())])
+        {
+            let answer = clients.sqs.get_queue_url().queue_name(&queue).send().await;
+            let url = answer.map_err(Failure::aws("finding a queue"))?.queue_url;
+            let url = url.ok_or_else(|| Failure::new(format!("queue `{queue}` has no address")))?;
+            urls.insert(queue, url);
+        }
+        Ok(Self { sqs: clients.sqs.clone(), urls })
+    }
+
+    /// How many messages each queue holds.
+    pub(crate) async fn all(&self) -> Result<BTreeMap<String, u64>, Failure> {
+        let mut depths = BTreeMap::new();
+        for (queue, url) in &self.urls {
+            depths.insert(queue.clone(), self.depth(queue, url).await?);
+        }
+        Ok(depths)
+    }
+
+    /// How many messages the services have before them.
+    pub(crate) async fn ahead(&self) -> Result<u64, Failure> {
+        let mut ahead = 0;
+        for (queue, url) in self.urls.iter().filter(|(queue, _)| !queue.ends_with(DEAD)) {
+            ahead += self.depth(queue, url).await?;
+        }
+        Ok(ahead)
+    }
+
+    /// Visible, delayed and in flight.
+    async fn depth(&self, queue: &str, url: &str) -> Result<u64, Failure> {
+        let wanted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let ask = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(wanted.to_vec()));
+        let answer = ask.send().await.map_err(Failure::aws("asking a queue for its depth"))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let numbers = wanted.iter().map(|name| attributes.get(name)?.parse::<u64>().ok());
+        let sum: Option<u64> = numbers.sum();
+        sum.ok_or_else(|| Failure::new(format!("queue `{queue}` does not tell its depth")))
+    }
 }

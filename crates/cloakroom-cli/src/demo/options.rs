@@ -66,6 +66,9 @@ pub(crate) struct Options {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Share of calls of worker processes that meet a loss of each kind, on top of the faults of AWS.
+    #[arg(skip)]
+    pub(crate) lossy: f64,
 }
 
 /// See [`CheckIn`].

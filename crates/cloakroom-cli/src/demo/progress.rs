@@ -9,24 +9,14 @@ use super::Options;
 
 /// About as many messages as an order takes.
 const MESSAGES_PER_ORDER: u64 = 6;
-/// After this time without any change the demonstration gives up.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// After this time without any change it is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Progress {
     bar: ProgressBar,
     /// For machines: a line of JSON in place of the bar.
     tells_lines: bool,
-    finished: u64,
-    changed: Instant,
-    /// The queues were empty at the last look.
-    was_empty: bool,
-}
-
-/// What a look at the queues tells.
-pub(crate) enum Look {
-    GoOn,
-    Over,
-    Stuck,
+    watch: Watch,
 }
 
 impl Progress {
@@ -37,30 +27,81 @@ impl Progress {
         }
         let template = "{elapsed_precise} {bar:40} {pos}/{len} messages {per_sec}";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, tells_lines: options.json, finished: 0, changed: Instant::now(), was_empty: false }
+        Self { bar, tells_lines: options.json, watch: Watch::new(PATIENCE) }
+    }
+
+    pub(crate) fn look(&mut self, finished: u64, is_empty: bool) -> Look {
+        self.bar.set_position(finished.min(self.bar.length().unwrap_or(finished)));
+        if self.tells_lines && finished != self.watch.finished {
+            eprintln!("{}", serde_json::json!({ "finished": finished }));
+        }
+        let look = self.watch.look(finished, is_empty);
+        match look {
+            Look::GoOn => {}
+            Look::Over => self.bar.finish_and_clear(),
+            Look::Stuck => {
+                self.bar.finish_and_clear();
+                eprintln!("nothing has moved for {} s: the audit tells what is left", PATIENCE.as_secs());
+            }
+        }
+        look
+    }
+}
+
+/// Watches whether anything moves.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    patience: Duration,
+    finished: u64,
+    changed: Instant,
+    /// The queues were empty at the last look.
+    was_empty: bool,
+}
+
+/// What a look at the queues tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    GoOn,
+    Over,
+    Stuck,
+}
+
+impl Watch {
+    /// Stuck is what does not move for so long.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { patience, finished: 0, changed: Instant::now(), was_empty: false }
     }
 
     /// It is over when the queues are empty twice and nothing was finished in between: they are asked one after the
     /// other, and a message may slip past a single look.
     pub(crate) fn look(&mut self, finished: u64, is_empty: bool) -> Look {
-        self.bar.set_position(finished.min(self.bar.length().unwrap_or(finished)));
         let has_changed = finished != self.finished;
         if has_changed {
             (self.finished, self.changed) = (finished, Instant::now());
-            if self.tells_lines {
-                eprintln!("{}", serde_json::json!({ "finished": finished }));
-            }
         }
         let was_empty = std::mem::replace(&mut self.was_empty, is_empty);
         if is_empty && was_empty && !has_changed {
-            self.bar.finish_and_clear();
             return Look::Over;
         }
-        if self.changed.elapsed() < PATIENCE {
-            return Look::GoOn;
-        }
-        self.bar.finish_and_clear();
-        eprintln!("nothing has moved for {} s: the audit tells what is left", PATIENCE.as_secs());
-        Look::Stuck
+        if self.changed.elapsed() < self.patience { Look::GoOn } else { Look::Stuck }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_over_when_the_queues_are_empty_twice_and_nothing_moved() {
+        let mut watch = Watch::new(Duration::MAX);
+        let looks = [(1, true), (1, false), (1, true), (2, true), (2, true)];
+        let told = looks.map(|(finished, is_empty)| watch.look(finished, is_empty));
+        assert_eq!(told, [Look::GoOn, Look::GoOn, Look::GoOn, Look::GoOn, Look::Over]);
+    }
+
+    #[test]
+    fn without_patience_whatever_does_not_move_is_stuck() {
+        let mut watch = Watch::new(Duration::ZERO);
+        assert_eq!(watch.look(0, false), Look::Stuck);
     }
 }

@@ -1,20 +1,26 @@
 //! The workers of the demonstration, as tasks or as processes, and how they are made to crash.
 
-use std::{ops::Add, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use cloakroom::{Counters, Counts, Endpoint, ErrorKind, Worker, WorkerSettings};
 use tokio::task::JoinHandle;
 
-use super::{Options, naive::naive, process::WorkerProcess};
+use super::{
+    Options, Scene,
+    lossy::Losses,
+    naive::naive,
+    process::{Told, WorkerProcess},
+};
 use crate::{
     shop::Service,
     site::{Clients, Failure, Site},
 };
 
-/// What happened to messages and workers.
-#[derive(Clone, Copy, Debug, Default)]
+/// What happened to messages, calls and workers.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
     pub(crate) counts: Counts,
+    pub(crate) losses: Losses,
     pub(crate) crashes: u64,
 }
 
@@ -23,6 +29,12 @@ impl Events {
     pub(crate) const fn finished(&self) -> u64 {
         let Counts { processed, resumed, duplicate, parked, .. } = self.counts;
         processed + resumed + duplicate + parked
+    }
+
+    /// All of one staff and of the next.
+    pub(crate) fn and(self, next: Self) -> Self {
+        let losses = self.losses.and(&next.losses);
+        Self { counts: self.counts + next.counts, losses, crashes: self.crashes + next.crashes }
     }
 }
 
@@ -51,24 +63,22 @@ struct Hands {
     site: Site,
     counters: Arc<Counters>,
     /// What processes told that are no more.
-    told: Counts,
+    told: Told,
+    /// How many processes were started.
+    started: u64,
 }
 
 impl Staff {
     /// Starts `--workers` workers of every service.
-    pub(crate) fn hire(
-        options: &Options,
-        environment: &[(&'static str, String)],
-        clients: &Clients,
-        site: &Site,
-    ) -> Result<Self, Failure> {
-        let hands = Hands {
+    pub(crate) fn hire(options: &Options, scene: &Scene) -> Result<Self, Failure> {
+        let mut hands = Hands {
             options: options.clone(),
-            environment: environment.to_vec(),
-            clients: clients.clone(),
-            site: site.clone(),
+            environment: scene.environment.clone(),
+            clients: scene.clients.clone(),
+            site: scene.site.clone(),
             counters: Arc::default(),
-            told: Counts::default(),
+            told: Told::default(),
+            started: 0,
         };
         let services = Service::ALL.iter().flat_map(|service| vec![*service; options.workers]);
         let places = services.map(|service| Ok(Place { service, worker: hands.start(service)? }));
@@ -105,10 +115,10 @@ impl Staff {
     pub(crate) fn events(&self) -> Events {
         let told = self.places.iter().filter_map(|place| match &place.worker {
             AtWork::Task(_) => None,
-            AtWork::Process(process) => Some(process.counts()),
+            AtWork::Process(process) => Some(process.told()),
         });
-        let counts = told.fold(self.hands.told + self.hands.counters.counts(), Counts::add);
-        Events { counts, crashes: self.crashes }
+        let Told { counts, losses } = told.fold(self.hands.told.clone(), |sum, told| sum.and(&told));
+        Events { counts: counts + self.hands.counters.counts(), losses, crashes: self.crashes }
     }
 
     /// Ends all workers. Processes tell the last of what they did.
@@ -116,7 +126,7 @@ impl Staff {
         for Place { worker, .. } in self.places.drain(..) {
             match worker {
                 AtWork::Task(task) => task.abort(),
-                AtWork::Process(process) => self.hands.told = self.hands.told + process.finish().await,
+                AtWork::Process(process) => self.hands.told = self.hands.told.and(&process.finish().await),
             }
         }
         self.events()
@@ -124,9 +134,11 @@ impl Staff {
 }
 
 impl Hands {
-    fn start(&self, service: Service) -> Result<AtWork, Failure> {
+    fn start(&mut self, service: Service) -> Result<AtWork, Failure> {
         if self.options.processes {
-            return WorkerProcess::start(service, &self.options, &self.environment).map(AtWork::Process);
+            self.started += 1;
+            let process = WorkerProcess::start(service, &self.options, self.started, &self.environment);
+            return process.map(AtWork::Process);
         }
         let ports = self.site.aws(&self.clients)?.ports();
         let ports = if self.options.naive { naive(ports) } else { ports };
@@ -139,7 +151,7 @@ impl Hands {
         match worker {
             // The task is dropped at whatever it is waiting for.
             AtWork::Task(task) => task.abort(),
-            AtWork::Process(process) => self.told = self.told + process.kill(),
+            AtWork::Process(process) => self.told = self.told.and(&process.kill()),
         }
     }
 }

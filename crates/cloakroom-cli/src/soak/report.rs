@@ -1,0 +1,89 @@
+//! What a soak prints, on its way and at its end.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::Serialize;
+
+use crate::demo::{lossy::Losses, report::Report as Run};
+
+/// How far it has come.
+#[derive(Debug, Serialize)]
+pub(crate) struct News {
+    pub(crate) seconds: u64,
+    pub(crate) orders: usize,
+    pub(crate) messages: u64,
+    pub(crate) kills: u64,
+    /// Messages in the queues of the services, if they told.
+    pub(crate) ahead: Option<u64>,
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, orders, messages, kills, ahead } = self;
+        let (minutes, seconds) = (seconds / 60, seconds % 60);
+        let ahead = ahead.map_or("?".to_owned(), |ahead| ahead.to_string());
+        write!(
+            f,
+            "{minutes:>4}:{seconds:02} {orders:>8} orders {messages:>9} messages {kills:>5} kills {ahead:>5} in queues"
+        )
+    }
+}
+
+/// The whole outcome.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) minutes: f64,
+    /// How long the queues took to drain when the trouble was over.
+    pub(crate) drain_seconds: f64,
+    /// Worker processes that were killed.
+    pub(crate) kills: u64,
+    /// Losses between workers and their ports, by service and operation. What a process met in its last tenth of a
+    /// second before it was killed is not counted.
+    pub(crate) losses: Losses,
+    /// The depth of every queue, if they did not drain although the trouble was over.
+    pub(crate) stuck: Option<BTreeMap<String, u64>>,
+    #[serde(flatten)]
+    pub(crate) run: Run,
+}
+
+impl Report {
+    pub(crate) const fn is_good(&self) -> bool {
+        self.run.verdict.balanced && self.stuck.is_none()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "  {name:<44}{value:>14}");
+        row("minutes of trouble / seconds to drain", format!("{:.1} / {:.1}", self.minutes, self.drain_seconds))?;
+        row("worker processes killed", self.kills.to_string())?;
+        let faults = &self.run.usage.faults;
+        row("AWS: answers lost after the effect", faults.lost_responses.to_string())?;
+        row("     throttled / failed with 500 or 503", format!("{} / {}", faults.throttled, faults.server_errors))?;
+        row("     transaction conflicts", faults.transaction_conflicts.to_string())?;
+        row(
+            "     messages delivered twice / late",
+            format!("{} / {}", faults.duplicate_deliveries, faults.late_deliveries),
+        )?;
+        for (service, [unanswered, refused, vanished, late]) in self.losses.by_service() {
+            row(&format!("calls to {service}: lost after the effect"), unanswered.to_string())?;
+            row("     refused / vanished / late", format!("{refused} / {vanished} / {late}"))?;
+        }
+        if let Some(queues) = &self.stuck {
+            writeln!(f, "! Stuck: the queues do not drain although the trouble is over. They hold {queues:?}")?;
+            writeln!(
+                f,
+                "! The figures below are those of unfinished work. `CLOAKROOM_LOG=warn` tells what the workers meet."
+            )?;
+        }
+        self.run.fmt(f)
+    }
+}
+
+/// What a soak says on its way: to people, or to machines.
+pub(crate) fn tell(news: &News, as_json: bool) {
+    if as_json { eprintln!("{}", serde_json::json!(news)) } else { eprintln!("{news}") }
+}
+
+/// How often.
+pub(crate) const TELL_EVERY: Duration = Duration::from_secs(10);

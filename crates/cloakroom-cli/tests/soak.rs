@@ -1,0 +1,53 @@
+//! A soak, end to end, at a small size: by orders in place of minutes.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+fn soak(arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+    let output = command.args(["soak", "--json"]).args(arguments).stdin(Stdio::null()).output().expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), told)
+}
+
+fn number(report: &Value, path: &str) -> u64 {
+    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no number at {path}: {report}"))
+}
+
+#[test]
+fn the_books_balance_after_kills_and_losses() {
+    let (code, report, told) = soak(&["--orders", "200", "--kill-every-ms", "400", "--faults", "0.02"]);
+    assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
+    assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 200, "{report}");
+    assert_eq!((number(&report, "/orders"), &report["stuck"]), (200, &Value::Null), "{report}");
+    assert!(number(&report, "/kills") >= 3, "{report}");
+    // Answers were lost after the effect, of each of the three services, where it matters most.
+    for effect in ["DynamoDB/Commit", "S3/CheckIn", "SQS/Send"] {
+        assert!(number(&report, &format!("/losses/{effect}/unanswered")) > 0, "{effect}: {report}");
+    }
+    for seen in ["/events/duplicate", "/events/resumed", "/usage/faults/lost_responses", "/losses/DynamoDB/Commit/late"]
+    {
+        assert!(number(&report, seen) > 0, "{seen}: {report}");
+    }
+}
+
+#[test]
+fn the_audit_of_a_soak_can_fail() {
+    let (code, report, told) = soak(&["--orders", "60", "--kill-every-ms", "500", "--naive"]);
+    assert_eq!((code, &report["verdict"]["balanced"]), (Some(1), &Value::Bool(false)), "{report}{told}");
+}
+
+#[test]
+fn an_option_out_of_range_is_named() {
+    for (arguments, named) in [
+        (["--minutes", "0"], "`--minutes` is 0"),
+        (["--kill-every-ms", "1"], "`--kill-every-ms` is 1"),
+        (["--faults", "2"], "`--faults` is 2"),
+        (["--workers", "0"], "`--workers` is 0"),
+    ] {
+        let (code, _, told) = soak(&arguments);
+        assert_eq!(code, Some(2));
+        assert!(told.contains(named), "{told}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Whatever comes in, from a queue, a table, or a file of settings: it is read or refused, and nothing panics.
+//!
+//! The numbers are drawn from a fixed seed, so that every run asks the same; for more, see `tests/fuzz`.
+
+mod near;
+mod properties;
+
+use std::{cell::RefCell, collections::HashMap};
+
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use cloakroom::{
+    AttributeValue as Attribute, Delivery, EndpointSettings, Envelope, Limits, Outcome, Record, WorkerSettings,
+};
+use cloakroom_aws::{AwsSettings, ProvisioningSettings};
+use cloakroom_local::{Faults, Usage};
+use proptest::{
+    collection, option,
+    prelude::*,
+    test_runner::{Config, RngSeed, TestRunner},
+};
+use serde_json::{Value, json};
+
+/// Asks of so many values whether nothing panics.
+fn for_all<S: Strategy>(cases: u32, values: S, property: impl Fn(S::Value)) {
+    let rng_seed = RngSeed::Fixed(2026);
+    let config = Config { cases, rng_seed, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
+    let ask = |value| {
+        property(value);
+        Ok(())
+    };
+    if let Err(error) = TestRunner::new(config).run(&values, ask) {
+        panic!("{error}");
+    }
+}
+
+/// What was seen: values that all end the same way ask little.
+struct Seen<T>(RefCell<Vec<T>>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: PartialEq + std::fmt::Debug> Seen<T> {
+    fn note(&self, what: T) {
+        self.0.borrow_mut().push(what);
+    }
+
+    fn must_have(&self, wanted: &[T]) {
+        for one in wanted {
+            let count = self.0.borrow().iter().filter(|seen| *seen == one).count();
+            assert!(count >= 10, "only {count} ended as {one:?}");
+        }
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    collection::vec(any::<u8>(), 0..200)
+}
+
+/// Anything, JSON of any kind, and what is nearly good.
+fn near(good: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = String> {
+    prop_oneof![
+        1 => bytes().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        1 => near::json().prop_map(|json| json.to_string()),
+        6 => near::changed(good),
+    ]
+}
+
+fn written<T: serde::Serialize>(value: T) -> Value {
+    serde_json::to_value(value).expect("plain data")
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn envelopes() -> impl Strategy<Value = String> {
+    near(near::envelope().prop_map(|envelope| parsed(&envelope.encode())))
+}
+
+#[test]
+fn good_envelopes_and_records_survive() {
+    for_all(300, near::envelope(), |envelope| assert_eq!(Envelope::decode(&envelope.encode()), Ok(envelope)));
+    for_all(150, near::record(), |record| assert_eq!(Record::decode(&record.encode()), Ok(record)));
+}
+
+#[test]
+fn an_envelope_is_read_or_refused() {
+    let read = Seen::default();
+    for_all(600, envelopes(), |text| read.note(properties::envelope(&text)));
+    read.must_have(&[true, false]);
+}
+
+#[test]
+fn a_record_is_read_or_refused() {
+    let read = Seen::default();
+    let records = near(near::record().prop_map(|record| parsed(&record.encode())));
+    for_all(400, records, |text| read.note(properties::record(&text)));
+    read.must_have(&[true, false]);
+}
+
+#[test]
+fn a_state_item_is_read_or_refused() {
+    for_all(500, near::item(), properties::state_item);
+}
+
+#[test]
+fn whatever_is_stored_a_message_ends_well_or_touches_nothing() {
+    let ends = Seen::default();
+    for_all(200, near::item(), |state| ends.note(properties::stored(Some(state), None)));
+    let items = (option::of(near::item()), option::weighted(0.7, near::item()));
+    for_all(300, items, |(state, record)| ends.note(properties::stored(state, record)));
+    ends.must_have(&[None, Some(Outcome::Processed), Some(Outcome::Resumed), Some(Outcome::Parked)]);
+}
+
+/// The largest version has no successor, and what is no number is no version.
+#[test]
+fn a_version_at_the_end_of_the_numbers_is_refused_or_followed() {
+    let largest = u64::MAX.to_string();
+    let below = (u64::MAX - 2).to_string();
+    for (version, ends) in [
+        ("0", Some(Outcome::Processed)),
+        (&*below, Some(Outcome::Processed)),
+        (&largest, None),
+        ("18446744073709551616", None),
+        ("-1", None),
+        ("1e3", None),
+        ("", None),
+    ] {
+        let attributes = [
+            ("cloakroom_version", Attribute::N(version.to_owned())),
+            ("notes", Attribute::N("1".to_owned())),
+            ("last", Attribute::S(String::new())),
+        ];
+        let item: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert_eq!(properties::stored(Some(item.into()), None), ends, "{version}");
+    }
+}
+
+#[test]
+fn a_delivery_is_never_dropped_in_silence() {
+    let attributes = collection::btree_map(near::text(), near::text(), 0..12);
+    let counts = prop_oneof![3 => Just(1), 1 => any::<u32>()];
+    let deliveries = (envelopes(), attributes, counts, option::of(near::text()));
+    let ends = Seen::default();
+    for_all(600, deliveries, |(body, attributes, receive_count, group)| {
+        let delivery = Delivery { body, attributes, receive_count, group, receipt: "r".to_owned() };
+        ends.note(properties::delivery(&delivery));
+    });
+    ends.must_have(&[None, Some(Outcome::Processed), Some(Outcome::Duplicate), Some(Outcome::Parked)]);
+    for_all(200, envelopes(), |body| properties::received(&body));
+}
+
+/// Settings as they ship, with other numbers, and otherwise nearly so.
+#[test]
+fn settings_are_accepted_or_refused() {
+    let good = [
+        written(EndpointSettings::default()),
+        written(WorkerSettings::default()),
+        written(Limits::default()),
+        json!({ "first_ms": 1, "max_ms": 2 }),
+    ];
+    let good = proptest::sample::select(good.to_vec());
+    for_all(600, near::renumbered(good.clone()), |text| properties::settings(&text));
+    for_all(400, near(good), |text| properties::settings(&text));
+}
+
+#[test]
+fn settings_of_the_adapters_are_accepted_or_refused() {
+    let good = [
+        written(AwsSettings::new("table", "bucket")),
+        written(ProvisioningSettings::default()),
+        written(Faults::default()),
+        written(Usage::default()),
+    ];
+    for_all(500, near(proptest::sample::select(good.to_vec())), |text| {
+        if let Some(settings) = properties::read_twice::<AwsSettings>(&text) {
+            let refused = settings.validate().is_err_and(|error| error.to_string().starts_with("setting"));
+            assert!(refused || settings.validate().is_ok());
+        }
+        properties::read_twice::<ProvisioningSettings>(&text);
+        if let Some(faults) = properties::read_twice::<Faults>(&text) {
+            let _ = faults.validate();
+        }
+        properties::read_twice::<Usage>(&text);
+    });
+}
+
+/// Items as the SDK gives them.
+#[test]
+fn attributes_of_the_sdk_are_read() {
+    let leaf = prop_oneof![
+        near::text().prop_map(AttributeValue::S),
+        near::text().prop_map(AttributeValue::N),
+        bytes().prop_map(|bytes| AttributeValue::B(Blob::new(bytes))),
+        any::<bool>().prop_map(AttributeValue::Null),
+        collection::vec(bytes().prop_map(Blob::new), 0..3).prop_map(AttributeValue::Bs),
+        collection::vec(near::text(), 0..3).prop_map(AttributeValue::Ns),
+    ];
+    let value = leaf.prop_recursive(8, 24, 4, |inner| {
+        prop_oneof![
+            collection::vec(inner.clone(), 0..4).prop_map(AttributeValue::L),
+            collection::hash_map(near::text(), inner, 0..4).prop_map(AttributeValue::M),
+        ]
+    });
+    let names = prop_oneof![near::text(), Just("cloakroom_version".to_owned()), Just("cloakroom_record".to_owned())];
+    for_all(300, collection::hash_map(names, value, 0..5), |item: HashMap<_, _>| {
+        let count = item.len();
+        let item = cloakroom_aws::item_from_sdk(item).expect("every type is known");
+        assert_eq!(item.len(), count);
+        properties::state_item(item.clone());
+        let _ = cloakroom::placement::read_record_item("reading", &item);
+    });
+}

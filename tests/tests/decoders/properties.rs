@@ -1,0 +1,284 @@
+//! What holds of everything that reads what it has not written, whatever that is. The tests beside this file and the
+//! fuzz targets in `tests/fuzz` ask the same.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use cloakroom::{
+    Backoff, Claim, Clock as _, Commit, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Error, Handled, Item,
+    ItemAction, Limits, Message, Outcome, Partition, Queue as _, QueueMessage, Record, RecordKey, StateRead,
+    StateWrite, Timestamp, Tx, Worker, WorkerSettings,
+    memory::Memory,
+    placement,
+    protocol::Claims,
+    schema::{Key, attribute},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// An envelope that can be read says the same when it was written again. Returns whether it was read.
+pub(crate) fn envelope(text: &str) -> bool {
+    let Ok(envelope) = Envelope::decode(text) else { return false };
+    let encoded = envelope.encode();
+    assert_eq!(Envelope::decode(&encoded), Ok(envelope.clone()), "{encoded}");
+    assert!(!encoded.contains(['\u{fffe}', '\u{ffff}']), "SQS refuses {encoded}");
+    assert!(!envelope.identity().as_str().is_empty());
+    true
+}
+
+/// A record that can be read says the same when it was written again, and takes a claim for each body.
+/// Returns whether it was read.
+pub(crate) fn record(text: &str) -> bool {
+    let Ok(record) = Record::decode(text) else { return false };
+    assert_eq!(Record::decode(&record.encode()), Ok(record.clone()));
+    let item = placement::record_item(&record);
+    assert_eq!(placement::read_record_item("reading", &item).ok(), Some(record.clone()));
+
+    let bodies = record.unclaimed().count();
+    assert_eq!(record.claims() == Claims::Stored, bodies == 0);
+    let claimed = record.with_claims((0..bodies).map(|n| Claim::from_random(n as u128, "memory")));
+    assert_eq!((claimed.claims(), claimed.messages.len()), (Claims::Stored, record.messages.len()));
+    true
+}
+
+/// A state that can be read is the same after a commit that leaves it, one version on, and shows nothing of Cloakroom's.
+pub(crate) fn state_item(item: Item) {
+    let Ok(StateRead { version, state }) = placement::read_state_item("reading", Some(item)) else { return };
+    if let Some(state) = &state {
+        assert!(attribute::RESERVED.iter().all(|name| !state.contains_key(*name)), "{state:?}");
+    }
+    // Nothing reads what is written on the last version but one: the largest number has no successor.
+    if version.number() >= u64::MAX - 1 {
+        return;
+    }
+    let tombstone = StateWrite::Tombstone { expires: Timestamp::from_millis(1) };
+    let write = state.clone().map_or(tombstone, StateWrite::Put);
+    let (partition, message, record) = ("p".into(), "m".into(), Record::default());
+    let key = RecordKey { partition: &partition, endpoint: "ledger", message: &message };
+    let commit = Commit { key, expected: version, state: &write, record: &record, items: &[], token: "t" };
+    let ItemAction::Put(written) = placement::beside(&commit).swap_remove(0).action else {
+        panic!("a state is put");
+    };
+    let again = placement::read_state_item("reading", Some(written));
+    assert_eq!(again.ok(), Some(StateRead { version: version.next(), state }));
+}
+
+/// Settings that can be read say the same when they were written again; those that are accepted are fit for work.
+pub(crate) fn settings(text: &str) {
+    if let Some(settings) = read_twice::<EndpointSettings>(text) {
+        let memory = Memory::new();
+        if let Ok(endpoint) = ledger().settings(settings).build(memory.ports()) {
+            let outcome = memory.run(endpoint.process(&note()));
+            assert_eq!(outcome.ok(), Some(Outcome::Processed), "{text}");
+        }
+    }
+    if let Some(settings) = read_twice::<WorkerSettings>(text) {
+        let World { memory, endpoint, .. } = World::new();
+        let worker = Worker::new(endpoint, "ledger").settings(settings);
+        // Either it works, until its shutdown which is now, or it names the setting.
+        if let Err(error) = memory.run(worker.run(std::future::ready(()))) {
+            assert!(error.to_string().starts_with("setting `"), "{error}");
+        }
+    }
+    if let Some(limits) = read_twice::<Limits>(text) {
+        // Whatever is allowed to be large, a note is processed or parked.
+        let memory = Memory::new();
+        let ports = cloakroom::Ports { limits, ..memory.ports() };
+        if let Ok(endpoint) = ledger().build(ports) {
+            let outcome = memory.run(endpoint.process(&note())).ok();
+            assert!(matches!(outcome, Some(Outcome::Processed | Outcome::Parked)), "{text}: {outcome:?}");
+        }
+    }
+    if let Some(backoff) = read_twice::<Backoff>(text) {
+        for attempt in [0, 1, 63, 64, 65, u32::MAX] {
+            let pause = backoff.pause(attempt, u128::MAX);
+            assert!(pause <= Duration::from_millis(backoff.max_ms), "{backoff:?}: {pause:?} after {attempt}");
+        }
+    }
+}
+
+/// Reads settings; what they are when they were written and read again is the same.
+pub(crate) fn read_twice<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str) -> Option<T> {
+    let settings: T = serde_json::from_str(text).ok()?;
+    let written = serde_json::to_string(&settings).expect("plain data");
+    assert_eq!(serde_json::from_str::<T>(&written).ok(), Some(settings), "{written}");
+    serde_json::from_str(text).ok()
+}
+
+/// A delivery is processed, or parked as it came, or given back with a reason. Nothing is dropped in silence. Returns
+/// how it ended; nothing if it was given back.
+pub(crate) fn delivery(delivery: &Delivery) -> Option<Outcome> {
+    let world = World::new();
+    let result = world.process(delivery);
+    world.judge(delivery, &result);
+    if let Ok(Outcome::Processed) = result {
+        assert_eq!(world.process(delivery).ok(), Some(Outcome::Duplicate), "{delivery:?}");
+        assert_eq!(world.state(delivery).version.number(), 1, "{delivery:?}");
+    }
+    let finished = world.memory.run(world.endpoint.finish(delivery));
+    assert!(!matches!(finished, Ok(Outcome::Processed)), "finishing commits nothing: {delivery:?}");
+    result.ok()
+}
+
+/// The same by way of a worker: a message that is gone from its queue was processed, or parked, or its loss is told.
+pub(crate) fn received(body: &str) {
+    let world = World::new();
+    let queue = world.memory.queues.get("ledger");
+    let worker = Worker::new(world.endpoint.clone(), "ledger");
+    world.memory.run(async {
+        queue.send(vec![QueueMessage { body: body.to_owned(), ..QueueMessage::default() }]).await;
+        worker.run(world.memory.clock.sleep(Duration::from_secs(1))).await.expect("it works until its shutdown");
+    });
+    let counts = world.counters.counts();
+    let accounted = counts.processed + counts.parked + counts.payload_missing;
+    let redispatched = Envelope::decode(body).is_ok_and(|envelope| envelope.redispatch);
+    assert!(!queue.is_empty() || accounted > 0 || redispatched, "dropped in silence: {body}");
+    assert_eq!(world.parked().len() as u64, counts.parked, "{body}");
+}
+
+/// Whatever is stored, a good message ends well, or is parked, or is given back and nothing is touched. Returns how it
+/// ended; nothing if it was given back.
+pub(crate) fn stored(state: Option<Item>, record: Option<Item>) -> Option<Outcome> {
+    // It sends nothing: a panic in a handler's time, while it sends, would be caught and told as an error.
+    let mut envelope = note_envelope();
+    envelope.data = Some(serde_json::json!({ "text": "still", "copy": false, "answer": false }));
+    let (world, delivery) = (World::new(), delivery_of(&envelope));
+    let (partition, identity) = (&envelope.partition, envelope.identity());
+    let state_key = Key::State { endpoint: "ledger" }.to_string();
+    let record_key = Key::Record { endpoint: "ledger", message: &identity }.to_string();
+    for (key, item) in [(&state_key, &state), (&record_key, &record)] {
+        if let Some(item) = item {
+            world.memory.store.put_item(partition, key, item.clone());
+        }
+    }
+    let before = world.memory.store.partition(partition);
+    let result = world.process(&delivery);
+    match &result {
+        Ok(Outcome::Resumed) => {
+            let record = placement::read_record_item("reading", &record.expect("it was found")).expect("it was read");
+            for (queue, messages) in by_queue(&record) {
+                assert!(world.memory.queues.get(queue).len() >= messages, "not all was sent to `{queue}`: {record:?}");
+            }
+            assert!(!world.memory.store.partition(partition).contains_key(&record_key), "it was cleared");
+        }
+        Ok(Outcome::Processed) => {
+            let before = placement::read_state_item("reading", state).expect("it was read").version;
+            assert!(record.is_none(), "its record was not seen");
+            // As above: what is written on the last version but one cannot be read.
+            if before.number() < u64::MAX - 1 {
+                assert_eq!(world.state(&delivery).version, before.next());
+            }
+        }
+        Ok(Outcome::Parked) => assert_eq!(world.parked(), [delivery.body]),
+        Ok(Outcome::Duplicate) => panic!("acknowledged, and never processed: {before:?}"),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            assert_eq!(world.memory.store.partition(partition), before, "{error}");
+        }
+    }
+    result.ok()
+}
+
+fn by_queue(record: &Record) -> BTreeMap<&str, usize> {
+    let mut queues = BTreeMap::new();
+    for message in &record.messages {
+        *queues.entry(&*message.queue).or_default() += 1;
+    }
+    queues
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Ledger {
+    notes: u64,
+    last: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) text: String,
+    pub(crate) copy: bool,
+    pub(crate) answer: bool,
+}
+
+impl Message for Note {
+    const TYPE: &'static str = "ledger.note";
+
+    fn partition(&self) -> Partition {
+        Partition::new("ledger#1")
+    }
+}
+
+async fn take(ledger: &mut Ledger, note: Note, tx: &mut Tx) -> Handled {
+    *ledger = Ledger { notes: ledger.notes.wrapping_add(1), last: note.text.clone() };
+    if note.answer {
+        tx.reply(Note { answer: false, ..note.clone() });
+    }
+    if note.copy {
+        tx.send(Note { copy: false, ..note });
+    }
+    Ok(())
+}
+
+fn ledger() -> cloakroom::EndpointBuilder<Ledger> {
+    Endpoint::builder("ledger").on(take).route::<Note>("copies")
+}
+
+/// An envelope that everybody can process.
+pub(crate) fn note_envelope() -> Envelope {
+    let mut envelope = Envelope::new("m-1".into(), "test", Note::TYPE, "ledger#1".into());
+    envelope.replyto = Some("answers".to_owned());
+    envelope.data = Some(serde_json::json!({ "text": "grün", "copy": true, "answer": true }));
+    envelope
+}
+
+fn note() -> Delivery {
+    delivery_of(&note_envelope())
+}
+
+fn delivery_of(envelope: &Envelope) -> Delivery {
+    Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() }
+}
+
+struct World {
+    memory: Memory,
+    counters: Arc<Counters>,
+    endpoint: Endpoint,
+}
+
+impl World {
+    fn new() -> Self {
+        let (memory, counters) = (Memory::new(), Arc::new(Counters::default()));
+        let endpoint = ledger().observer(counters.clone()).build(memory.ports()).expect("a good endpoint");
+        Self { memory, counters, endpoint }
+    }
+
+    fn process(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+        self.memory.run(self.endpoint.process(delivery))
+    }
+
+    /// The bodies in the dead-letter queue.
+    fn parked(&self) -> Vec<String> {
+        self.memory.queues.get("ledger-dead").messages().into_iter().map(|message| message.body).collect()
+    }
+
+    fn state(&self, delivery: &Delivery) -> StateRead {
+        let envelope = Envelope::decode(&delivery.body).expect("it was processed");
+        let item = self.memory.store.partition(&envelope.partition).remove("state#ledger");
+        placement::read_state_item("reading", item).expect("it was written")
+    }
+
+    /// How a delivery may end in a world in which nothing has happened yet.
+    fn judge(&self, delivery: &Delivery, result: &Result<Outcome, Error>) {
+        match result {
+            Ok(Outcome::Parked) => assert_eq!(self.parked(), [delivery.body.as_str()]),
+            Ok(Outcome::Processed) => assert_eq!(self.state(delivery).version.number(), 1, "{delivery:?}"),
+            Ok(Outcome::Duplicate) => {
+                // A claim without a payload is the sign of a duplicate. The first time it is told.
+                let envelope = Envelope::decode(&delivery.body).expect("it was read");
+                let is_first = delivery.receive_count == 1 && !envelope.redispatch;
+                let told = self.counters.counts().payload_missing == u64::from(is_first);
+                assert!(envelope.dataref.is_some() && told, "dropped in silence: {delivery:?}");
+            }
+            Ok(Outcome::Resumed) => panic!("resumed from nothing: {delivery:?}"),
+            Err(error) => assert!(!error.to_string().is_empty() && self.parked().is_empty(), "{delivery:?}"),
+        }
+    }
+}
