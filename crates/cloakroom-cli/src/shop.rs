@@ -3,6 +3,8 @@
 
 pub(crate) mod billing;
 pub(crate) mod orders;
+#[cfg(test)]
+mod rehearsed;
 pub(crate) mod stock;
 
 use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Observer, Ports, State};

@@ -2,5 +2,8 @@
 //!
 //! All three drive the code that ships: [`cloakroom::protocol::next`], the engine and the worker.
 
+pub mod crash_kit;
 pub mod model;
 pub mod wire;
+
+pub use crash_kit::CrashKit;

@@ -9,8 +9,14 @@ pub mod guarantees {}
 #[doc = include_str!("docs/OPERATIONS.md")]
 pub mod operations {}
 
+#[doc = include_str!("docs/TESTING.md")]
+pub mod testing {}
+
 #[doc = include_str!("docs/COSTS.md")]
 pub mod costs {}
+
+#[doc = include_str!("docs/PROOF.md")]
+pub mod proof {}
 
 #[doc = include_str!("docs/DECISIONS.md")]
 pub mod decisions {}

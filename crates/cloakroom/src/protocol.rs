@@ -52,7 +52,8 @@ pub enum WhenMissing {
     #[default]
     Acknowledge,
     /// As far as can be told it was never received before, so somebody else may have removed the payload: park it.
-    /// Queues now and then deliver a duplicate as if it were the first, which then is parked, too.
+    /// Queues now and then deliver a duplicate as if it were the first, and a slow worker may be overtaken by the next
+    /// receiver; then a message is parked that was processed, which does no harm but for the alarm.
     Park,
 }
 

@@ -72,7 +72,7 @@ impl EndpointSettings {
 pub struct WorkerSettings {
     /// Messages held at a time: in handlers, and waiting for their partition.
     pub in_flight_max: usize,
-    /// How long one long poll waits; up to 20 seconds.
+    /// How long one long poll waits; 1 to 20 seconds. Short polls cost a request each time that there is nothing.
     pub receive_wait_ms: u64,
     /// For how long a received message is invisible to others. It is extended while the message is worked on.
     pub visibility_ms: u64,
@@ -101,7 +101,7 @@ impl Default for WorkerSettings {
 impl WorkerSettings {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         within("in_flight_max", self.in_flight_max as u64, 1, 100_000)?;
-        within("receive_wait_ms", self.receive_wait_ms, 0, 20_000)?;
+        within("receive_wait_ms", self.receive_wait_ms, 1_000, 20_000)?;
         within("visibility_ms", self.visibility_ms, 1_000, 12 * 60 * 60 * 1000)?;
         within("attempt_ms_max", self.attempt_ms_max, 1_000, DAY_MS)?;
         within("drain_ms", self.drain_ms, 0, 60 * 60 * 1000)?;

@@ -1,0 +1,291 @@
+//! What is tried with a message, round by round.
+
+use cloakroom::{Outcome, protocol::CheckIn};
+
+use super::{
+    CrashKit,
+    gate::Way,
+    picture::Picture,
+    plan::{Choice, Plan, Search, Tried, Twist},
+    report::{Difference, Finding, FindingKind, Round, Tested},
+    run::{Run, Shown},
+    timeline::timeline,
+    world::{Letter, Trouble, Variant},
+};
+use crate::wire::Operation;
+
+/// How often a handler is run on the same, to see whether it does the same.
+const SAME_AGAIN: usize = 4;
+
+/// A worker on its own needs fewer runs than two: what goes wrong with it mostly does at its first disturbance.
+const SHARE: usize = 4;
+
+/// Both timings of check-in, and both identities.
+pub(super) const VARIANTS: [Variant; 4] = [
+    Variant { check_in: CheckIn::BeforeCommit, is_claimed: true },
+    Variant { check_in: CheckIn::BeforeCommit, is_claimed: false },
+    Variant { check_in: CheckIn::AfterCommit, is_claimed: true },
+    Variant { check_in: CheckIn::AfterCommit, is_claimed: false },
+];
+
+fn stops(_: &Plan, _: Choice) -> Vec<Twist> {
+    vec![Twist::Stop]
+}
+
+fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
+    if !plan.is_empty() {
+        return vec![Twist::Stop];
+    }
+    let late: &[usize] = match choice.operation {
+        // The one call that must not be repeated while it is under way.
+        Operation::Commit => &[1, 2, 3, 4, 5, 6, 7, 8, 9, usize::MAX],
+        Operation::CheckIn
+        | Operation::StoreClaims
+        | Operation::Send
+        | Operation::DeletePayload
+        | Operation::PutEntry
+        | Operation::Clear => &[1, usize::MAX],
+        Operation::ReadState
+        | Operation::ReadRecord
+        | Operation::ReadPayload
+        | Operation::HasEntry
+        | Operation::OpenQueue
+        | Operation::Receive
+        | Operation::Acknowledge
+        | Operation::Extend => &[],
+    };
+    let late = late.iter().map(|steps| Way::Late(*steps));
+    [Way::Refused, Way::Vanished, Way::Unanswered].into_iter().chain(late).map(Twist::Call).collect()
+}
+
+fn turns(plan: &Plan, choice: Choice) -> Vec<Twist> {
+    match (choice.has_other, plan.stops()) {
+        (false, _) => vec![],
+        (true, 0) => vec![Twist::Switch, Twist::Stop],
+        (true, _) => vec![Twist::Switch],
+    }
+}
+
+/// Messages that are delivered together, and what must come of it.
+struct Scene<'a> {
+    kit: &'a CrashKit,
+    variant: Variant,
+    letters: &'a [&'a Letter],
+    /// The pictures that are right.
+    right: Vec<Picture>,
+    kind: FindingKind,
+}
+
+impl Scene<'_> {
+    fn name(&self) -> String {
+        let kinds: Vec<_> = self.letters.iter().map(|letter| format!("`{}`", letter.kind)).collect();
+        kinds.join(" and ")
+    }
+
+    fn run(&self, seed: usize, is_traced: bool) -> Result<Run<'_>, Trouble> {
+        Run::new(self.kit, self.variant, self.letters, seed as u64, is_traced)
+    }
+
+    fn finding(&self, kind: FindingKind, text: impl Into<String>) -> Finding {
+        let (message, text) = (format!("{} ({})", self.name(), self.variant), text.into());
+        Finding { kind, message, text, timeline: Vec::new(), differences: Vec::new() }
+    }
+
+    /// Runs every plan of a search.
+    fn search(&self, search: Search, deliveries: &[usize]) -> Result<Tried, Box<Finding>> {
+        let mut seed = 0;
+        search.each(|plan| {
+            seed += 1;
+            let shown = self.run(seed, false).and_then(|mut run| run.play(plan, deliveries));
+            match shown {
+                Ok(shown) if self.wrong(&shown).is_none() => Ok(shown.choices),
+                other => Err(Box::new(self.examined(plan, deliveries, seed, other))),
+            }
+        })
+    }
+
+    /// Has a run that went wrong made again, to see whether it goes wrong in the same way, and how.
+    fn examined(&self, plan: &Plan, deliveries: &[usize], seed: usize, first: Result<Shown, Trouble>) -> Finding {
+        let again = self.run(seed, true).map(|mut run| {
+            let shown = run.play(plan, deliveries);
+            (shown, timeline(&run.world.hall.lines()))
+        });
+        let (again, timeline) = match again {
+            Ok(again) => again,
+            Err(trouble) => return self.finding(trouble.kind, trouble.text),
+        };
+        match (first, again) {
+            (Ok(first), Ok(again)) if [&first.picture, &first.late] == [&again.picture, &again.late] => Finding {
+                timeline,
+                differences: self.wrong(&first).map(|wrong| self.differences(wrong)).unwrap_or_default(),
+                ..self.finding(self.kind, self.what_is_wrong())
+            },
+            (Ok(first), Ok(again)) => Finding {
+                differences: again.late.differences(&first.late),
+                ..self.finding(FindingKind::DependsOnOutside, "the same disturbance, made twice, ends differently")
+            },
+            (Err(trouble), _) | (_, Err(trouble)) => Finding { timeline, ..self.finding(trouble.kind, trouble.text) },
+        }
+    }
+
+    /// The first picture of a run that is none of the right ones.
+    fn wrong<'s>(&self, shown: &'s Shown) -> Option<&'s Picture> {
+        [&shown.picture, &shown.late].into_iter().find(|picture| !self.right.contains(picture))
+    }
+
+    fn what_is_wrong(&self) -> &'static str {
+        match self.right.len() {
+            1 => "something is not as if the message had been processed once:",
+            _ => "something is not as if one message had been processed after the other, in either order:",
+        }
+    }
+
+    /// From the right picture that is most alike.
+    fn differences(&self, picture: &Picture) -> Vec<Difference> {
+        let all = self.right.iter().map(|right| picture.differences(right));
+        all.min_by_key(Vec::len).unwrap_or_default()
+    }
+}
+
+/// Everything with one message. The finding, if there is one, ended it.
+pub(super) fn alone(kit: &CrashKit, letter: &Letter) -> (Tested, Option<Finding>) {
+    let message = format!("`{}` for `{}`", letter.kind, letter.partition);
+    let mut tested = Tested { message, ends: "came to no end".to_owned(), rounds: Vec::new() };
+    let finding = VARIANTS.into_iter().try_for_each(|variant| alone_as(kit, letter, variant, &mut tested)).err();
+    (tested, finding.map(|finding| *finding))
+}
+
+fn alone_as(kit: &CrashKit, letter: &Letter, variant: Variant, tested: &mut Tested) -> Result<(), Box<Finding>> {
+    let letters = [letter];
+    let mut scene = Scene { kit, variant, letters: &letters, right: Vec::new(), kind: FindingKind::Differs };
+    let shown = undisturbed(&scene, letter, tested)?;
+    scene.right.push(shown.picture.clone());
+    is_the_same_again(&scene, &shown)?;
+    let stops = Search { twists: stops, twists_max: 2, runs_max: kit.runs_max / SHARE };
+    tested.rounds.push((Round::Stops, scene.search(stops, &[0])?));
+    let answers = Search { twists: answers, twists_max: 2, runs_max: kit.runs_max / SHARE };
+    tested.rounds.push((Round::Answers, scene.search(answers, &[0])?));
+    let turns = Search { twists: turns, twists_max: usize::MAX, runs_max: kit.runs_max };
+    tested.rounds.push((Round::Deliveries, scene.search(turns, &[0, 0])?));
+    Ok(())
+}
+
+/// The run that all others are compared with.
+fn undisturbed(scene: &Scene<'_>, letter: &Letter, tested: &mut Tested) -> Result<Shown, Box<Finding>> {
+    let fail = |kind, text: String| Err(Box::new(scene.finding(kind, text)));
+    let mut run = scene.run(0, false).map_err(|trouble| scene.finding(trouble.kind, trouble.text))?;
+    let shown = match run.play(&Plan::default(), &[0]) {
+        Ok(shown) => shown,
+        Err(trouble) => return fail(trouble.kind, trouble.text),
+    };
+    let calls = shown.choices.len();
+    let is_parked = shown.outcomes == [Outcome::Parked];
+    let reason = if is_parked { run.world.reason_of_parking() } else { String::new() };
+    tested.ends = match is_parked {
+        true => format!("refused ({reason}), {calls} calls"),
+        false => format!("processed, {calls} calls"),
+    };
+    if reason.contains(" panicked: ") {
+        return fail(FindingKind::Panicked, reason);
+    }
+    if is_parked != letter.is_refused {
+        let text = match is_parked {
+            true => format!("it was not accepted, but parked in the dead-letter queue: {reason}"),
+            false => "it should be refused, and was accepted".to_owned(),
+        };
+        return fail(FindingKind::Unexpected, text);
+    }
+    let strange = run.world.strange_calls();
+    if let Some(call) = strange.iter().find(|call| !is_read(call.operation)) {
+        return fail(FindingKind::WritesElsewhere, format!("the handler itself calls a port that writes: {call}"));
+    }
+    if let Some(call) = strange.first() {
+        return fail(FindingKind::ReadsElsewhere, format!("the handler itself calls a port: {call}"));
+    }
+    is_complete(scene, &shown, is_parked)?;
+    Ok(shown)
+}
+
+/// What must be true even of the run with which others are compared.
+fn is_complete(scene: &Scene<'_>, shown: &Shown, is_parked: bool) -> Result<(), Box<Finding>> {
+    let before = scene.run(0, false).and_then(|run| run.before());
+    let before = before.map_err(|trouble| scene.finding(trouble.kind, trouble.text))?;
+    let mut differences = shown.picture.differences(&before);
+    // Of a message that is refused there must be no trace but this one.
+    differences.retain(|Difference { field, .. }| match is_parked {
+        true => !field.starts_with("parked in "),
+        false => field.starts_with("outbox record "),
+    });
+    let has_parked = shown.picture.has("parked in ");
+    if differences.is_empty() && has_parked == is_parked {
+        return Ok(());
+    }
+    let text = "something is left that should not be, although nothing disturbed the message:";
+    Err(Box::new(Finding { differences, ..scene.finding(FindingKind::Differs, text) }))
+}
+
+const fn is_read(operation: Operation) -> bool {
+    match operation {
+        Operation::ReadState
+        | Operation::ReadRecord
+        | Operation::ReadPayload
+        | Operation::HasEntry
+        | Operation::OpenQueue => true,
+        Operation::Commit
+        | Operation::StoreClaims
+        | Operation::Clear
+        | Operation::CheckIn
+        | Operation::DeletePayload
+        | Operation::PutEntry
+        | Operation::Send
+        | Operation::Receive
+        | Operation::Acknowledge
+        | Operation::Extend => false,
+    }
+}
+
+/// Has the handler run again on the same: in other processes, and then twice in one, whose first commit does not happen.
+fn is_the_same_again(scene: &Scene<'_>, shown: &Shown) -> Result<(), Box<Finding>> {
+    let commit = shown.choices.iter().position(|choice| choice.operation == Operation::Commit);
+    let twice = commit.map(|step| Plan::of(step, Twist::Call(Way::Vanished)));
+    let plans = std::iter::repeat_n(Plan::default(), SAME_AGAIN).chain(twice);
+    for (plan, seed) in plans.zip(1..) {
+        let again = scene.run(seed, false).and_then(|mut run| run.play(&plan, &[0]));
+        let text = "its handler ran twice on the same state and message, with the same clock, and made something else of them:";
+        let differences = match again {
+            Ok(again) if again.picture == shown.picture => continue,
+            Ok(again) => again.picture.differences(&shown.picture),
+            Err(trouble) => return Err(Box::new(scene.finding(trouble.kind, trouble.text))),
+        };
+        return Err(Box::new(Finding { differences, ..scene.finding(FindingKind::DependsOnOutside, text) }));
+    }
+    Ok(())
+}
+
+/// Two messages of one partition at the same time.
+pub(super) fn together(kit: &CrashKit, letters: [&Letter; 2]) -> (Tested, Option<Finding>) {
+    let [one, other] = letters.map(|letter| letter.kind);
+    let message = format!("`{one}` and `{other}` for `{}`", letters[0].partition);
+    let mut tested = Tested { message, ends: "equal to one after the other".to_owned(), rounds: Vec::new() };
+    let finding = VARIANTS.into_iter().try_for_each(|variant| together_as(kit, &letters, variant, &mut tested)).err();
+    (tested, finding.map(|finding| *finding))
+}
+
+fn together_as(
+    kit: &CrashKit,
+    letters: &[&Letter; 2],
+    variant: Variant,
+    tested: &mut Tested,
+) -> Result<(), Box<Finding>> {
+    let mut scene = Scene { kit, variant, letters, right: Vec::new(), kind: FindingKind::NoOrder };
+    for order in [[0, 1], [1, 0]] {
+        let shown = scene.run(0, false).and_then(|mut run| run.play(&Plan::default(), &order));
+        let shown = shown.map_err(|trouble| scene.finding(trouble.kind, trouble.text))?;
+        scene.right.push(shown.picture);
+    }
+    for order in [[0, 1], [1, 0]] {
+        let search = Search { twists: turns, twists_max: usize::MAX, runs_max: kit.runs_max / 2 };
+        tested.rounds.push((Round::Meetings, scene.search(search, &order)?));
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! One run: a fresh world, earlier messages, and deliveries of the messages under test that go on step by step, with
+//! whatever the plan does to them. A step is a call of a port, or the death of a process.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
+
+use cloakroom::{Delivery, Endpoint, Error, Outcome};
+
+use super::{
+    CrashKit,
+    gate::{Gate, Line, Way},
+    picture::Picture,
+    plan::{Choice, Plan, Twist},
+    report::FindingKind,
+    worker::{Is, Worker},
+    world::{Letter, Trouble, Variant, World, waits},
+};
+use crate::wire::Call;
+
+/// What a run that came to its end has shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// When every message was acknowledged.
+    pub(super) picture: Picture,
+    /// After a late duplicate of each. It would mend what is left behind, so one picture cannot be in the place of both.
+    pub(super) late: Picture,
+    pub(super) choices: Vec<Choice>,
+    /// How each message ended, as whoever acknowledged it was told.
+    pub(super) outcomes: Vec<Outcome>,
+}
+
+pub(super) struct Run<'a> {
+    pub(super) world: World<'a>,
+    letters: Vec<&'a Letter>,
+    deliveries: Vec<Delivery>,
+    outcomes: Vec<Option<Outcome>>,
+    /// The first one has the turn.
+    alive: VecDeque<Worker>,
+    /// A process that is free.
+    idle: Option<(Endpoint, Arc<Gate>)>,
+    workers: usize,
+    receives_max: u32,
+    last_error: String,
+}
+
+/// Deliveries of one message after which it should be finished, beyond those that its handler may ask for.
+const REDELIVERIES_MAX: u32 = 8;
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        kit: &'a CrashKit,
+        variant: Variant,
+        letters: &[&'a Letter],
+        seed: u64,
+        is_traced: bool,
+    ) -> Result<Self, Trouble> {
+        let world = World::new(kit, variant, seed, is_traced);
+        let numbered = letters.iter().zip(1..);
+        let deliveries = numbered.map(|(letter, number)| world.delivery(letter, format!("message-{number}")));
+        Ok(Self {
+            deliveries: deliveries.collect::<Result<_, _>>()?,
+            world,
+            letters: letters.to_vec(),
+            outcomes: vec![None; letters.len()],
+            alive: VecDeque::new(),
+            idle: None,
+            workers: 0,
+            receives_max: kit.settings.attempts_max.saturating_add(REDELIVERIES_MAX),
+            last_error: String::new(),
+        })
+    }
+
+    /// What can be observed before any of the messages under test was delivered.
+    pub(super) fn before(&self) -> Result<Picture, Trouble> {
+        self.world.process_given()?;
+        Ok(self.picture())
+    }
+
+    /// Plays: deliveries of these messages at the same time, then redeliveries until every message is acknowledged, then a
+    /// duplicate of each that comes when all is over.
+    pub(super) fn play(&mut self, plan: &Plan, deliveries: &[usize]) -> Result<Shown, Trouble> {
+        self.world.process_given()?;
+        self.world.hall.forget();
+        for message in deliveries {
+            self.deliver(*message)?;
+        }
+        let mut choices = Vec::new();
+        loop {
+            self.world.hall.step.store(choices.len(), Ordering::Relaxed);
+            self.world.hall.arrive(choices.len());
+            let Some(front) = self.alive.front() else {
+                let Some(message) = self.outcomes.iter().position(Option::is_none) else { break };
+                self.deliver(message)?;
+                continue;
+            };
+            let Some(call) = front.gate.next() else { return Err(waits(self.letters[front.message])) };
+            if choices.len() >= STEPS_MAX {
+                return Err(self.never_finished(front.message));
+            }
+            let step = choices.len();
+            choices.push(Choice { operation: call.operation, has_other: self.alive.len() > 1 });
+            match plan.at(step) {
+                None => self.go_on(Way::Through)?,
+                Some(Twist::Call(way)) => self.go_on(way)?,
+                Some(Twist::Stop) => self.stop(call),
+                Some(Twist::Switch) => {
+                    self.alive.rotate_left(1);
+                    self.go_on(Way::Through)?;
+                }
+            }
+        }
+        self.world.hall.arrive(usize::MAX);
+        let picture = self.picture();
+        self.deliver_when_all_is_over()?;
+        let outcomes = self.outcomes.iter().flatten().copied().collect();
+        Ok(Shown { picture, late: self.picture(), choices, outcomes })
+    }
+
+    /// A delivery, to a process that is free or to a new one. It goes as far as its first call.
+    fn deliver(&mut self, message: usize) -> Result<(), Trouble> {
+        let delivery = &mut self.deliveries[message];
+        delivery.receive_count += 1;
+        if delivery.receive_count > self.receives_max {
+            return Err(self.never_finished(message));
+        }
+        let delivery = delivery.clone();
+        let (endpoint, gate) = match self.idle.take() {
+            Some(idle) => idle,
+            None => self.world.endpoint(false)?,
+        };
+        gate.worker.store(self.workers, Ordering::Relaxed);
+        let (worker, kind, receive_count) = (self.workers, self.letters[message].kind, delivery.receive_count);
+        self.world.hall.note(|| Line::Received { worker, kind, receive_count });
+        self.workers += 1;
+        self.alive.push_front(Worker::new(message, endpoint, gate, delivery));
+        self.settle()?;
+        // Who came first has the first turn.
+        self.alive.rotate_left(usize::from(!self.alive.is_empty()));
+        Ok(())
+    }
+
+    fn go_on(&mut self, way: Way) -> Result<(), Trouble> {
+        if let Some(front) = self.alive.front() {
+            front.gate.open(way);
+        }
+        self.settle()
+    }
+
+    /// Lets whoever has the turn go as far as the next call.
+    fn settle(&mut self) -> Result<(), Trouble> {
+        let Some(front) = self.alive.front_mut() else { return Ok(()) };
+        match front.go_on() {
+            Is::AtGate => Ok(()),
+            Is::Stuck => Err(waits(self.letters[front.message])),
+            Is::Ended(result) => {
+                self.end(&result);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self, result: &Result<Outcome, Error>) {
+        let Some(worker) = self.alive.pop_front() else { return };
+        let how = match result {
+            Ok(outcome) => {
+                self.outcomes[worker.message].get_or_insert(*outcome);
+                format!("{outcome:?}, and acknowledges the message")
+            }
+            Err(error) => {
+                self.last_error = error.to_string();
+                format!("{error}; the message goes back to its queue")
+            }
+        };
+        self.world.hall.note(|| Line::Ended { worker: worker.gate.worker.load(Ordering::Relaxed), how });
+        self.idle = Some((worker.endpoint, worker.gate));
+    }
+
+    fn stop(&mut self, call: Call) {
+        if let Some(worker) = self.alive.pop_front() {
+            let number = worker.gate.worker.load(Ordering::Relaxed);
+            self.world.hall.note(|| Line::Stopped { worker: number, before: call });
+        }
+    }
+
+    fn deliver_when_all_is_over(&self) -> Result<(), Trouble> {
+        let (endpoint, gate) = self.world.endpoint(true)?;
+        gate.worker.store(self.workers, Ordering::Relaxed);
+        self.world.hall.note(|| Line::AllIsOver);
+        for (message, letter) in self.letters.iter().enumerate() {
+            let earlier = &self.deliveries[message];
+            let delivery = Delivery { receive_count: earlier.receive_count + 1, ..earlier.clone() };
+            match Worker::new(message, endpoint.clone(), Arc::clone(&gate), delivery).go_on() {
+                Is::Ended(_) => {}
+                Is::AtGate | Is::Stuck => return Err(waits(letter)),
+            }
+        }
+        Ok(())
+    }
+
+    fn never_finished(&self, message: usize) -> Trouble {
+        let kind = self.letters[message].kind;
+        let text =
+            format!("`{kind}` is not finished, however often it is delivered. The last error: {}", self.last_error);
+        Trouble::new(FindingKind::NeverFinished, text)
+    }
+
+    fn picture(&self) -> Picture {
+        let messages: Vec<_> = self.letters.iter().copied().zip(&self.deliveries).collect();
+        self.world.picture(&messages)
+    }
+}
+
+/// More than any message takes, whatever happens to it.
+const STEPS_MAX: usize = 10_000;

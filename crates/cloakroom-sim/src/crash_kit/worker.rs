@@ -1,0 +1,67 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use cloakroom::{Delivery, Endpoint, Error, Outcome};
+use futures::{FutureExt as _, future::BoxFuture};
+
+use super::gate::Gate;
+
+/// Somebody who processes one delivery.
+pub(super) struct Worker {
+    /// Which of the messages under test.
+    pub(super) message: usize,
+    pub(super) endpoint: Endpoint,
+    pub(super) gate: Arc<Gate>,
+    future: BoxFuture<'static, Result<Outcome, Error>>,
+}
+
+/// How far a worker is.
+pub(super) enum Is {
+    AtGate,
+    Ended(Result<Outcome, Error>),
+    /// It waits, and not for a call.
+    Stuck,
+}
+
+/// A handler may give way that many times between two calls.
+const POLLS_MAX: usize = 10_000;
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    pub(super) fn new(message: usize, endpoint: Endpoint, gate: Arc<Gate>, delivery: Delivery) -> Self {
+        let processing = endpoint.clone();
+        let future = async move { processing.process(&delivery).await }.boxed();
+        Self { message, endpoint, gate, future }
+    }
+
+    /// Goes on until somebody else has to do something.
+    pub(super) fn go_on(&mut self) -> Is {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        for _ in 0..POLLS_MAX {
+            if let Poll::Ready(result) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Is::Ended(result);
+            }
+            if self.gate.next().is_some() {
+                return Is::AtGate;
+            }
+            if !woken.0.swap(false, Ordering::Relaxed) {
+                return Is::Stuck;
+            }
+        }
+        Is::Stuck
+    }
+}

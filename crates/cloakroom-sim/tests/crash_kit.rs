@@ -1,0 +1,307 @@
+//! The crash kit finds handlers that must not be written so, stores that break the protocol, and nothing else.
+
+#[path = "crash_kit/flawed.rs"]
+mod flawed;
+#[path = "crash_kit/library.rs"]
+mod library;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use cloakroom::{Endpoint, Handled, StateWrite, Tx, Version};
+use cloakroom_sim::{
+    CrashKit,
+    crash_kit::{FindingKind, Report},
+};
+use flawed::{Flaw, flawed};
+use library::{Book, Buy, Discard, Lend, Note, Refuse, Return, Wait, builder};
+
+#[track_caller]
+fn passes(report: &Report) {
+    assert!(report.passed(), "{report}");
+    println!("{report}");
+}
+
+/// Something is found, of this kind, in so many words.
+#[track_caller]
+fn fails(report: &Report, kind: FindingKind, words: &[&str]) {
+    println!("{report}");
+    assert!(!report.passed());
+    assert_eq!(report.findings().len(), 1, "{report}");
+    fails_first(report, kind, words);
+}
+
+#[track_caller]
+fn fails_first(report: &Report, kind: FindingKind, words: &[&str]) {
+    assert_eq!(report.findings()[0].kind, kind, "{report}");
+    for word in words.iter().chain(&["What to do: "]) {
+        assert!(report.to_string().contains(word), "`{word}` is not in:\n{report}");
+    }
+}
+
+#[test]
+fn a_message_with_all_that_a_handler_can_do_passes() {
+    let report = CrashKit::new(|_| builder())
+        .given(Buy::of("Emma"))
+        .given(Buy::of("Emma"))
+        .given(Lend::of("Ada"))
+        .message(Lend::of("Bob"))
+        .run();
+    passes(&report);
+    assert_eq!(report.crash_points(), 4 * 50, "{report}");
+    assert!(report.lost_answers() > 4 * 50, "every call has its answer lost in every way: {report}");
+    assert_eq!(report.interleavings(), 4 * 200, "{report}");
+    assert!(report.is_truncated(), "{report}");
+    assert!(report.to_string().contains("left out (`runs_max` is 200)"), "{report}");
+}
+
+#[test]
+fn deletion_and_items_pass_and_so_do_messages_that_meet() {
+    let report = CrashKit::new(|_| builder())
+        .given(Buy::of("Emma"))
+        .given(Lend::of("Ada"))
+        .message(Return::of("Ada"))
+        .message(Discard::of(""))
+        .message(Buy::of("Emma"))
+        .run();
+    passes(&report);
+    assert_eq!(report.to_string().matches("equal to one after the other").count(), 3, "{report}");
+}
+
+#[test]
+fn refused_messages_pass_when_nothing_comes_of_them() {
+    let report =
+        CrashKit::new(|_| builder()).given(Buy::of("Emma")).refused(Refuse::of("")).refused(Wait::of("")).run();
+    passes(&report);
+}
+
+#[test]
+fn a_small_bound_is_enough_to_try_every_order_of_a_message_that_takes_few_calls() {
+    let report = CrashKit::new(|_| builder()).refused(Refuse::of("")).runs_max(2_000).run();
+    passes(&report);
+    assert!(!report.is_truncated(), "{report}");
+}
+
+#[test]
+fn a_kit_without_messages_has_shown_nothing() {
+    let report = CrashKit::new(|_| builder()).given(Buy::of("Emma")).run();
+    assert!(!report.passed());
+    assert!(report.to_string().contains("nothing was tried"), "{report}");
+}
+
+/// Runs a handler of `Note`s that is not as it should be.
+fn kit<F, R>(handler: impl Fn() -> F + 'static) -> CrashKit
+where
+    F: for<'a> Fn(&'a mut Book, Note, &'a mut Tx) -> R + Send + Sync + 'static,
+    R: Future<Output = Handled> + Send + 'static,
+{
+    CrashKit::new(move |_| Endpoint::builder::<Book>("books").on(handler()).route::<Buy>("shop"))
+        .message(Note::of("a note"))
+}
+
+#[test]
+fn an_id_of_its_own_in_a_message_is_found() {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let kit = kit(|| {
+        |_: &mut Book, _: Note, tx: &mut Tx| {
+            tx.send(Buy { text: format!("purchase {}", NEXT.fetch_add(1, Ordering::Relaxed)) });
+            std::future::ready(Ok(()))
+        }
+    });
+    fails(&kit.run(), FindingKind::DependsOnOutside, &["message `book.buy`", "payload.text", "tx.new_id()"]);
+}
+
+/// Somebody else's service, which remembers what it was asked.
+#[derive(Default)]
+struct Bank {
+    balance: Mutex<Option<u64>>,
+}
+
+impl Bank {
+    fn pay(&self, amount: u64) -> bool {
+        let mut balance = self.balance.lock().expect("nobody panics with it");
+        let left = balance.unwrap_or(100).checked_sub(amount);
+        *balance = left.or(*balance);
+        left.is_some()
+    }
+}
+
+#[test]
+fn a_call_of_another_service_whose_answer_matters_is_found() {
+    let bank = Arc::new(Bank::default());
+    let kit = kit(move || {
+        let bank = Arc::clone(&bank);
+        move |book: &mut Book, _: Note, _: &mut Tx| {
+            book.since = if bank.pay(80) { "paid".to_owned() } else { "refused".to_owned() };
+            std::future::ready(Ok(()))
+        }
+    });
+    fails(&kit.run(), FindingKind::DependsOnOutside, &["state#books", "since", "\"paid\"", "\"refused\""]);
+}
+
+#[test]
+fn memory_of_one_process_is_found_although_every_process_begins_anew() {
+    let kit = kit(|| {
+        let calls = AtomicU64::new(0);
+        move |book: &mut Book, _: Note, _: &mut Tx| {
+            book.copies += u32::try_from(calls.fetch_add(1, Ordering::Relaxed)).unwrap();
+            std::future::ready(Ok(()))
+        }
+    });
+    fails(&kit.run(), FindingKind::DependsOnOutside, &["copies", "expected 0", "is       1"]);
+}
+
+#[test]
+fn a_counter_that_outlives_processes_is_found() {
+    let calls = Arc::new(Mutex::new(0));
+    let kit = kit(move || {
+        let calls = Arc::clone(&calls);
+        move |book: &mut Book, _: Note, _: &mut Tx| {
+            let mut calls = calls.lock().unwrap();
+            *calls += 1;
+            book.copies = *calls;
+            std::future::ready(Ok(()))
+        }
+    });
+    fails(&kit.run(), FindingKind::DependsOnOutside, &["copies"]);
+}
+
+#[test]
+fn a_write_to_another_partition_is_found() {
+    let report = CrashKit::new(|ports| {
+        let store = Arc::clone(&ports.store);
+        let handler = move |_: &mut Book, _: Note, _: &mut Tx| {
+            let store = Arc::clone(&store);
+            async move {
+                let state = StateWrite::Put(cloakroom::Item::default());
+                let key =
+                    cloakroom::RecordKey { partition: &"shelf#1".into(), endpoint: "shelves", message: &"x".into() };
+                let (expected, record) = (Version::ABSENT, &cloakroom::Record::default());
+                store
+                    .commit(cloakroom::Commit { key, expected, state: &state, record, items: &[], token: "x" })
+                    .await?;
+                Ok(())
+            }
+        };
+        Endpoint::builder::<Book>("books").on(handler)
+    })
+    .message(Note::of("a note"))
+    .run();
+    fails(&report, FindingKind::WritesElsewhere, &["shelf#1", "send a message to its owner"]);
+}
+
+#[test]
+fn a_look_at_another_partition_is_found() {
+    let report = CrashKit::new(|ports| {
+        let store = Arc::clone(&ports.store);
+        let handler = move |_: &mut Book, _: Note, _: &mut Tx| {
+            let store = Arc::clone(&store);
+            async move {
+                store.read_state(&"shelf#1".into(), "shelves").await?;
+                Ok(())
+            }
+        };
+        Endpoint::builder::<Book>("books").on(handler)
+    })
+    .message(Note::of("a note"))
+    .run();
+    fails(&report, FindingKind::ReadsElsewhere, &["shelf#1"]);
+}
+
+#[test]
+fn a_handler_that_waits_for_a_real_runtime_is_found_and_does_not_hang() {
+    let kit = kit(|| {
+        |_: &mut Book, _: Note, _: &mut Tx| async {
+            std::future::pending::<()>().await;
+            Ok(())
+        }
+    });
+    fails(&kit.run(), FindingKind::Waits, &["`note`", "virtual time"]);
+}
+
+#[test]
+fn a_handler_that_asks_again_and_again_is_found_and_does_not_hang() {
+    let report = CrashKit::new(|ports| {
+        let clock = Arc::clone(&ports.clock);
+        let handler = move |_: &mut Book, _: Note, _: &mut Tx| {
+            let clock = Arc::clone(&clock);
+            async move {
+                loop {
+                    clock.sleep(std::time::Duration::from_secs(1)).await;
+                }
+            }
+        };
+        Endpoint::builder::<Book>("books").on(handler)
+    })
+    .message(Note::of("a note"))
+    .run();
+    fails(&report, FindingKind::Waits, &["`note`"]);
+}
+
+#[test]
+fn a_handler_that_panics_is_found() {
+    let kit = kit(|| {
+        |_: &mut Book, _: Note, _: &mut Tx| -> std::future::Ready<Handled> { panic!("there is no reactor running") }
+    });
+    fails(&kit.run(), FindingKind::Panicked, &["there is no reactor running", "runtime"]);
+}
+
+#[test]
+fn a_message_that_ends_otherwise_than_it_was_given_for_is_found() {
+    fails(
+        &CrashKit::new(|_| builder()).message(Refuse::of("")).run(),
+        FindingKind::Unexpected,
+        &["this library says no"],
+    );
+    fails(&CrashKit::new(|_| builder()).refused(Buy::of("")).run(), FindingKind::Unexpected, &["was accepted"]);
+    let report = CrashKit::new(|_| builder()).given(Lend::of("")).message(Buy::of("")).run();
+    fails(&report, FindingKind::Unexpected, &["earlier message `book.lend`", "no copy is left"]);
+    let report = CrashKit::new(|_| builder()).message(library::Lent::of("")).run();
+    fails(&report, FindingKind::Unexpected, &["has no handler for"]);
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_built_is_found() {
+    let report = CrashKit::new(|_| Endpoint::builder::<Book>("books")).message(Note::of("a note")).run();
+    fails(&report, FindingKind::NotBuilt, &["has no handler"]);
+}
+
+#[test]
+fn stores_that_break_the_protocol_are_found() {
+    // Each by the simplest disturbance that shows it.
+    for (flaw, kind, words) in [
+        (Flaw::NoVersion, FindingKind::Differs, ["it will happen later", "cloakroom_version"]),
+        (Flaw::StaleRecord, FindingKind::NeverFinished, ["STOPS", "16 commits in a row did not apply"]),
+        (Flaw::NoClear, FindingKind::Differs, ["outbox record", "left behind"]),
+        (Flaw::ClaimsReplaced, FindingKind::Differs, ["B stores the claims", "times it would be processed"]),
+        (Flaw::OthersOverwritten, FindingKind::NoOrder, ["B receives `book.buy`", "sequence"]),
+    ] {
+        let report = CrashKit::new(|_| builder())
+            .over(move |memory| flawed(flaw, memory))
+            .given(Buy::of("Emma"))
+            .message(Discard::of(""))
+            .message(Buy::of("Emma"))
+            .run();
+        println!("{flaw:?}");
+        fails_first(&report, kind, &words);
+    }
+}
+
+#[test]
+fn two_runs_of_the_kit_say_the_same() {
+    for flaw in [None, Some(Flaw::NoVersion), Some(Flaw::ClaimsReplaced)] {
+        let run = || {
+            let kit = CrashKit::new(|_| builder()).over(move |memory| match flaw {
+                Some(flaw) => flawed(flaw, memory),
+                None => memory.ports(),
+            });
+            kit.given(Buy::of("Emma")).given(Buy::of("Ada")).message(Discard::of("")).runs_max(20).run().to_string()
+        };
+        assert_eq!(run(), run());
+    }
+}

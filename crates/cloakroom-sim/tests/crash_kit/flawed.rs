@@ -1,0 +1,80 @@
+//! Stores that break the protocol, over memory.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use cloakroom::{
+    ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PortError, Ports, Record, RecordKey,
+    StateRead, memory::Memory,
+};
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// A commit does not care which version it was made on.
+    NoVersion,
+    /// Records are read as they were: not there yet.
+    StaleRecord,
+    /// Records are not cleared.
+    NoClear,
+    /// Claims replace those that are stored already.
+    ClaimsReplaced,
+    /// A commit cares for its version only if the same message was the last one to commit.
+    OthersOverwritten,
+}
+
+pub(crate) fn flawed(flaw: Flaw, memory: &Memory) -> Ports {
+    let ports = memory.ports();
+    Ports { store: Arc::new(Flawed { flaw, memory: memory.clone(), last: Mutex::default() }), ..ports }
+}
+
+#[derive(Debug)]
+struct Flawed {
+    flaw: Flaw,
+    memory: Memory,
+    /// The message that committed last.
+    last: Mutex<Option<MessageId>>,
+}
+
+#[async_trait]
+impl PartitionStore for Flawed {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        self.memory.store.read_state(partition, endpoint).await
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        if self.flaw == Flaw::StaleRecord {
+            return Ok(None);
+        }
+        self.memory.store.read_record(key).await
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let RecordKey { partition, endpoint, message } = commit.key;
+        let is_other = self.last.lock().expect("nobody panics with it").as_ref() != Some(message);
+        let mut expected = commit.expected;
+        if self.flaw == Flaw::NoVersion || self.flaw == Flaw::OthersOverwritten && is_other {
+            expected = self.memory.store.read_state(partition, endpoint).await?.version;
+        }
+        let committed = self.memory.store.commit(Commit { expected, ..commit }).await?;
+        if committed == Committed::Applied {
+            *self.last.lock().expect("nobody panics with it") = Some(message.clone());
+        }
+        Ok(committed)
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        let stored = self.memory.store.store_claims(key, record).await?;
+        match (self.flaw, stored) {
+            (Flaw::ClaimsReplaced, ClaimsStored::AlreadyThere(_)) => Ok(ClaimsStored::Stored),
+            (_, stored) => Ok(stored),
+        }
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        if self.flaw == Flaw::NoClear {
+            return Ok(());
+        }
+        self.memory.store.clear(key).await
+    }
+}

@@ -1,0 +1,139 @@
+//! Claim checks: the payload is kept apart, and whoever finds none takes the message for processed. Which turns every payload that is
+//! removed too early into a lost message.
+
+use std::sync::Arc;
+
+use cloakroom::{
+    Claim, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Handled, Message, Outcome, Partition,
+    PayloadStore as _, Queue as _, Tx, memory::Memory, parking, protocol::WhenMissing,
+};
+use futures::FutureExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::site::{Site, VISIBILITY, put, work_alone};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    order: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Placed {
+    order: String,
+}
+
+impl Message for Order {
+    const TYPE: &'static str = "order";
+    fn partition(&self) -> Partition {
+        Partition::new("order#1")
+    }
+}
+
+impl Message for Placed {
+    const TYPE: &'static str = "placed";
+    fn partition(&self) -> Partition {
+        Partition::new("order#1")
+    }
+}
+
+const SUBSCRIBERS: [&str; 2] = ["stock", "mails"];
+
+/// A message in each queue, whose payload is kept under this claim.
+fn sent(queues: &[&str]) -> (Memory, Claim) {
+    let memory = Memory::new();
+    let claim = Claim::new("one-claim");
+    memory.payloads.check_in(&claim, r#"{"order":"1"}"#.into()).now_or_never().unwrap().unwrap();
+    let mut envelope = Envelope::new("placed-1".into(), "orders", Placed::TYPE, Partition::new("order#1"));
+    envelope.dataref = Some(claim.clone());
+    for queue in queues {
+        put(&memory, queue, envelope.encode());
+    }
+    (memory, claim)
+}
+
+/// Fetches the payload, does its work, and deletes the payload: a message without one was processed before.
+async fn naive(name: &str, site: &Site, delivery: Delivery) -> Result<(), String> {
+    let claim = Envelope::decode(&delivery.body).unwrap().dataref.unwrap();
+    if site.memory.payloads.read(&claim).await.unwrap().is_some() {
+        site.memory.store.put_item(&Partition::new("order#1"), name, cloakroom::Item::default());
+        site.memory.payloads.delete(&claim).await.unwrap();
+    }
+    Ok(())
+}
+
+fn has_it(memory: &Memory, sort_key: &str) -> bool {
+    memory.store.partition(&Partition::new("order#1")).contains_key(sort_key)
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Seen {
+    times: u32,
+}
+
+async fn see(seen: &mut Seen, _: Placed, _: &mut Tx) -> Handled {
+    seen.times += 1;
+    Ok(())
+}
+
+/// A publisher writes the payload once, and sends its claim to two queues. The first subscriber collects it, and the second finds
+/// nothing. With Cloakroom each subscriber gets a claim of its own.
+#[test]
+fn two_subscribers_share_a_claim() {
+    let (memory, _) = sent(&SUBSCRIBERS);
+    for name in SUBSCRIBERS {
+        work_alone(&memory, &[], name, async |site, delivery| naive(name, site, delivery).await);
+    }
+    assert_eq!(SUBSCRIBERS.map(|name| has_it(&memory, name)), [true, false], "the second one must have lost it");
+
+    async fn place(_: &mut Seen, Order { order }: Order, tx: &mut Tx) -> Handled {
+        tx.send(Placed { order });
+        Ok(())
+    }
+    let memory = Memory::new();
+    let publisher = Endpoint::builder::<Seen>("orders").on(place).route::<Placed>("stock").route::<Placed>("mails");
+    let mut envelope = Envelope::new("order-1".into(), "website", Order::TYPE, Partition::new("order#1"));
+    envelope.data = Some(serde_json::json!({ "order": "1" }));
+    let order = Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
+    memory.run(publisher.build(memory.ports()).unwrap().process(&order)).unwrap();
+    for name in SUBSCRIBERS {
+        work_alone(&memory, &[], name, async |site, delivery| {
+            let endpoint = Endpoint::builder::<Seen>(name).on(see).build(site.memory.ports()).unwrap();
+            endpoint.process(&delivery).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+    }
+    assert_eq!(SUBSCRIBERS.map(|name| has_it(&memory, &format!("state#{name}"))), [true, true]);
+}
+
+/// Somebody tidies up, or a lifecycle rule is shorter than the queue's retention. Nobody can process the message any more: but
+/// to whom does that come as news?
+#[test]
+fn a_payload_is_removed_before_its_message_was_received() {
+    let (memory, claim) = sent(&["stock"]);
+    memory.payloads.delete(&claim).now_or_never().unwrap().unwrap();
+    work_alone(&memory, &[], "stock", async |site, delivery| naive("stock", site, delivery).await);
+    assert!(!has_it(&memory, "stock") && memory.queues.get("stock").is_empty(), "it must be lost, and nobody knows");
+
+    for (when_missing, outcome) in
+        [(WhenMissing::Acknowledge, Outcome::Duplicate), (WhenMissing::Park, Outcome::Parked)]
+    {
+        let (memory, claim) = sent(&["stock"]);
+        memory.payloads.delete(&claim).now_or_never().unwrap().unwrap();
+        let counters = Arc::new(Counters::default());
+        let endpoint = Endpoint::builder::<Seen>("stock")
+            .on(see)
+            .settings(EndpointSettings { when_missing, ..EndpointSettings::default() })
+            .observer(counters.clone())
+            .build(memory.ports())
+            .unwrap();
+        let queue = memory.queues.get("stock");
+        let delivery = memory.run(queue.receive(1, VISIBILITY, VISIBILITY)).unwrap().remove(0);
+        assert_eq!(memory.run(endpoint.process(&delivery)).unwrap(), outcome);
+        assert_eq!(counters.counts().payload_missing, 1, "the alarm is raised");
+        let parked = memory.queues.get("stock-dead").messages();
+        assert_eq!(parked.len(), usize::from(when_missing == WhenMissing::Park));
+        for message in parked {
+            assert_eq!(message.body, delivery.body, "the message is there, for whoever can bring its payload back");
+            assert!(message.attributes[parking::REASON].contains("payload is missing"));
+        }
+    }
+}
