@@ -2,8 +2,10 @@
 
 mod fixture;
 
+use std::time::Duration;
+
 use cloakroom::{
-    Claim, EndpointSettings, Envelope, Error, ErrorKind, Outcome,
+    Claim, Clock as _, EndpointSettings, Envelope, Error, ErrorKind, Outcome,
     memory::Memory,
     protocol::{CheckIn, WhenMissing},
 };
@@ -254,6 +256,21 @@ fn the_claims_of_a_lost_commit_are_withdrawn() {
     let mut sent: Vec<_> = world.sent("notes").into_iter().filter_map(|note| note.dataref).collect();
     sent.sort();
     assert_eq!(world.memory.payloads.claims(), sent, "no payload is left of the one that was lost");
+}
+
+#[test]
+fn there_is_a_pause_between_two_passes_and_none_before_the_first() {
+    let elapsed = |fault: Option<Fault>| {
+        let world = World::new();
+        let delivery = world.claimed("m", &[Act::Add(1)]);
+        let began = world.memory.clock.now();
+        world.stage.plan(move |call, _| fault.filter(|_| call == 3));
+        world.outcome(&delivery);
+        assert_eq!(world.counts().unknown_commit, u64::from(fault.is_some()), "the call is the commit");
+        world.memory.clock.now().since(began)
+    };
+    assert_eq!(elapsed(None), Duration::ZERO);
+    assert!(elapsed(Some(Fault::Vanished)) > Duration::ZERO);
 }
 
 #[test]
