@@ -341,6 +341,17 @@ fn a_service_that_stays_away_gives_the_message_back() {
 }
 
 #[test]
+fn a_commit_that_is_refused_again_and_again_is_no_unknown_one() {
+    let world = World::with(EndpointSettings { calls_max: 3, ..EndpointSettings::default() });
+    let delivery = world.claimed("m", &ONCE);
+    world.stage.plan(|_, operation| (operation == Operation::Commit).then_some(Fault::Refused));
+    let error = world.process(&delivery).expect_err("no commit");
+    assert_eq!(error.kind(), ErrorKind::AwaitService, "{error}");
+    let tries = world.stage.calls().into_iter().filter(|made| *made == Operation::Commit).count();
+    assert_eq!((tries, world.counts().unknown_commit), (3, 0));
+}
+
+#[test]
 fn endpoints_that_cannot_work_are_not_built() {
     let text = |built: Result<cloakroom::Endpoint, Error>| {
         let error = built.expect_err("a bad endpoint");
