@@ -1,6 +1,6 @@
 //! `cloakroom demo`: a shop of three services on embedded AWS, with trouble, and an audit at the end.
 
-mod audit;
+pub(crate) mod audit;
 pub(crate) mod bookkeeping;
 pub(crate) mod lossy;
 mod naive;

@@ -6,6 +6,7 @@ mod local;
 mod model;
 mod sample;
 mod shop;
+mod sim;
 mod site;
 mod soak;
 
@@ -32,6 +33,7 @@ enum Command {
     Local(local::Options),
     /// Visits every state that the protocol can come to, and looks whether its invariants hold
     Model(model::Options),
+    Sim(sim::Options),
     /// Runs one service of the demonstration in a process of its own
     #[command(hide = true)]
     Worker(demo::WorkerOptions),
@@ -56,6 +58,7 @@ async fn main() -> ExitCode {
         Command::Soak(options) => soak::run(options).await,
         Command::Local(options) => local::run(options).await,
         Command::Model(options) => model::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {
             // Whoever reads may have read enough.

@@ -4,6 +4,7 @@
 
 pub mod crash_kit;
 pub mod model;
+pub mod simulation;
 pub mod wire;
 
 pub use crash_kit::CrashKit;

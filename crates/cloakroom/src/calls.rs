@@ -1,6 +1,8 @@
 //! Calls to ports, repeated with pauses while that can help.
 
-use crate::{PortError, endpoint::Inner};
+use bytes::Bytes;
+
+use crate::{Claim, PortError, endpoint::Inner};
 
 impl Inner {
     /// Calls a port, again after a pause while that can help. For calls that may happen more than once.
@@ -17,6 +19,19 @@ impl Inner {
         F: Future<Output = Result<T, PortError>>,
     {
         self.call_while(|error| error.may_be_repeated() && !error.may_have_happened(), call).await
+    }
+
+    /// Checks a payload in.
+    ///
+    /// SUBTLE: under a fresh claim at every try. A write whose outcome is not known may still arrive, even
+    /// after its payload was delivered and deleted; were its claim in use, the message would come back to life.
+    pub(crate) async fn check_in(&self, payload: Bytes) -> Result<Claim, PortError> {
+        self.call(|| {
+            let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.name());
+            let payload = payload.clone();
+            async move { self.ports.payloads.check_in(&claim, payload).await.map(|()| claim) }
+        })
+        .await
     }
 
     async fn call_while<T, F>(&self, again: impl Fn(&PortError) -> bool, call: impl Fn() -> F) -> Result<T, PortError>

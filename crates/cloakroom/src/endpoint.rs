@@ -57,6 +57,16 @@ pub struct Endpoint {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// What became of a message in a dead-letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "who finishes a message deletes it"]
+pub enum DeadLetter {
+    /// Nothing is left to be done for it: delete it from the dead-letter queue.
+    Finished(Outcome),
+    /// It has no record: do **not** delete it.
+    Left,
+}
+
 pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) handlers: BTreeMap<&'static str, Box<dyn AnyHandler>>,
@@ -133,21 +143,17 @@ impl Endpoint {
     }
 
     /// Finishes a message from a dead-letter queue that was committed before it got there: sends what its record holds,
-    /// and clears it. A message without a record is left as it is; whether it is to be processed is for its owner to say.
+    /// and clears it. A message without a record is left as it is, be it that it was never processed, or that it was to
+    /// the end; whether to put it back is for its owner to say.
     ///
     /// Safe while workers process the same message.
     ///
-    /// Ends [`Resumed`](Outcome::Resumed) or [`Duplicate`](Outcome::Duplicate) if the caller shall delete the message from the
-    /// dead-letter queue, and [`Parked`](Outcome::Parked) if it shall stay there.
-    ///
     /// # Errors
     /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
-    pub async fn finish(&self, delivery: &Delivery) -> Result<Outcome, Error> {
-        match Desk::open(&self.inner, delivery) {
-            Ok(desk) => desk.finish().await,
-            // What cannot be read was never committed.
-            Err(_) => Ok(Outcome::Parked),
-        }
+    pub async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
+        // What cannot be read was never committed.
+        let Ok(desk) = Desk::open(&self.inner, delivery) else { return Ok(DeadLetter::Left) };
+        Ok(desk.finish().await?.map_or(DeadLetter::Left, DeadLetter::Finished))
     }
 
     fn is_last_attempt(&self, delivery: &Delivery) -> bool {

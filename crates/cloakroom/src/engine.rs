@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Claim, ClaimsStored, Commit, Committed, Conflict, Delivery, Envelope, Error, ErrorKind, Event, ItemWrite,
-    MessageId, Outcome, PortError, Record, RecordKey, StateRead, StateWrite, Version,
+    MessageId, Outcome, Record, RecordKey, StateRead, StateWrite, Version,
     dispatch::dispatch,
     endpoint::Inner,
     handler::HandlerError,
@@ -94,15 +94,16 @@ impl<'a> Desk<'a> {
         // A payload that is missing although nobody can have collected it.
         let when_missing = if self.is_first() { settings.when_missing } else { WhenMissing::Acknowledge };
         let memory = Memory::new(settings.check_in, when_missing);
-        self.follow(memory).await
+        // Only who finishes leaves a message; it then stays where parked messages are.
+        Ok(self.follow(memory).await?.unwrap_or(Outcome::Parked))
     }
 
-    /// Finishes what was committed, and commits nothing.
-    pub(crate) async fn finish(self) -> Result<Outcome, Error> {
+    /// Finishes what was committed, and commits nothing; none if nothing is known to be committed.
+    pub(crate) async fn finish(self) -> Result<Option<Outcome>, Error> {
         self.follow(Memory::finishing()).await
     }
 
-    async fn follow(self, memory: Memory) -> Result<Outcome, Error> {
+    async fn follow(self, memory: Memory) -> Result<Option<Outcome>, Error> {
         let span = tracing::debug_span!(
             "process",
             endpoint = &*self.endpoint.name,
@@ -113,7 +114,8 @@ impl<'a> Desk<'a> {
         self.follow_steps(memory).instrument(span).await
     }
 
-    async fn follow_steps(mut self, memory: Memory) -> Result<Outcome, Error> {
+    async fn follow_steps(mut self, memory: Memory) -> Result<Option<Outcome>, Error> {
+        self.check_store()?;
         let (mut memory, mut action) = protocol::next(memory, Saw::Delivery);
         loop {
             tracing::trace!(?action);
@@ -132,9 +134,9 @@ impl<'a> Desk<'a> {
                 Do::Clear => self.clear().await?,
                 Do::Acknowledge(outcome) => {
                     self.alarm(outcome);
-                    return Ok(outcome);
+                    return Ok(Some(outcome));
                 }
-                Do::Leave => return Ok(Outcome::Parked),
+                Do::Leave => return Ok(None),
             };
             (memory, action) = protocol::next(memory, saw);
         }
@@ -172,10 +174,7 @@ impl<'a> Desk<'a> {
     async fn read_payload(&mut self) -> Result<Saw, Error> {
         let (endpoint, payloads) = (self.endpoint, &self.endpoint.ports.payloads);
         let payload = match &self.envelope.dataref {
-            Some(claim) => {
-                self.check_store(claim)?;
-                endpoint.call(|| payloads.read(claim)).await?
-            }
+            Some(claim) => endpoint.call(|| payloads.read(claim)).await?,
             None => match endpoint.call(|| payloads.has_entry(&endpoint.name, &self.identity)).await? {
                 true => None,
                 false => Some(self.inline_payload()),
@@ -195,12 +194,13 @@ impl<'a> Desk<'a> {
         Bytes::from(data.to_string())
     }
 
-    /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed.
-    fn check_store(&self, claim: &Claim) -> Result<(), Error> {
+    /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed; one that is
+    /// deleted there stays where it is, and its message would be processed again.
+    fn check_store(&self) -> Result<(), Error> {
         let own = self.endpoint.ports.payloads.name();
-        match claim.store() {
-            Some(store) if store != own => Err(Error::misconfigured(format!(
-                "payload `{claim}` is in store `{store}`, and this endpoint reads `{own}`: give both sides the same store"
+        match self.envelope.dataref.as_ref().map(|claim| (claim, claim.store())) {
+            Some((claim, Some(store))) if store != own => Err(Error::misconfigured(format!(
+                "payload `{claim}` is in store `{store}`, and this endpoint has `{own}`: give both sides the same store"
             ))),
             Some(_) | None => Ok(()),
         }
@@ -387,19 +387,4 @@ impl<'a> Desk<'a> {
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
-}
-
-impl Inner {
-    /// Checks a payload in.
-    ///
-    /// SUBTLE: under a fresh claim at every try. A write whose outcome is not known may still arrive, even
-    /// after its payload was delivered and deleted; were its claim in use, the message would come back to life.
-    async fn check_in(&self, payload: Bytes) -> Result<Claim, PortError> {
-        self.call(|| {
-            let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.name());
-            let payload = payload.clone();
-            async move { self.ports.payloads.check_in(&claim, payload).await.map(|()| claim) }
-        })
-        .await
-    }
 }

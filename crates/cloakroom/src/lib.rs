@@ -43,7 +43,7 @@ mod worker;
 pub use backoff::Backoff;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
-pub use endpoint::{Endpoint, EndpointBuilder};
+pub use endpoint::{DeadLetter, Endpoint, EndpointBuilder};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{Error, ErrorKind, LimitError, PortError};
 pub use handler::{Handled, Handler, HandlerError};

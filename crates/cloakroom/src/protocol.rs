@@ -5,7 +5,7 @@
 //!
 //! | # | [`Do`] | how | what is [`Saw`]n, and what follows |
 //! |---|---|---|---|
-//! | 1 | `ReadState` | any read | `State(version)` → 2; absent is version 0 |
+//! | 1 | `ReadState` | any read; a late answer costs a lost commit | `State(version)` → 2; absent is version 0 |
 //! | 2 | `ReadRecord` | strongly consistent, **not earlier than 1** | `Record(Stored)` → 6; `Record(Missing)` → 5b; `NoRecord` → 3 |
 //! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4; `PayloadMissing` → 2 once more: a record → resume, none → duplicate, 9 (or `Park`, see [`WhenMissing`]) |
 //! | 3b | `Withdraw` | only after a *lost* commit: with no record and the payload still there it is proven that it never will apply | `Withdrawn` → 4 |
@@ -75,7 +75,9 @@ pub enum Outcome {
     Resumed,
     /// Had been processed before: nothing was changed.
     Duplicate,
-    /// Moved to the dead-letter queue with a reason; neither payload nor state was touched.
+    /// Moved to the dead-letter queue with a reason; this worker has touched neither payload nor state. Another one, or a commit of
+    /// this one that was given up, may have committed it all the same: before it is deleted there, it should be
+    /// [finished](crate::Endpoint::finish).
     Parked,
 }
 

@@ -27,7 +27,7 @@ pub struct EndpointSettings {
     pub passes_max: u32,
     /// How many times a single call to a port is tried before the message goes back to its queue.
     pub calls_max: u32,
-    /// How often a message is received before it is parked, if it never got as far as its commit.
+    /// How often a message is received before it is parked, if its handler fails each time.
     pub attempts_max: u32,
     /// How long the version of a deleted state is kept. It must exceed the time that a message can
     /// live in queue and dead-letter queue together.

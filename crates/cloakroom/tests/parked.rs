@@ -2,7 +2,9 @@
 
 mod fixture;
 
-use cloakroom::{AttributeValue, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, protocol::CheckIn};
+use cloakroom::{
+    AttributeValue, DeadLetter, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, protocol::CheckIn,
+};
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
 
@@ -227,9 +229,9 @@ fn a_message_that_was_committed_is_finished_from_the_dead_letter_queue() {
         world.process(&delivery).expect_err("committed, and not sent");
         world.fail(&[]);
         let finish = || world.memory.run(world.endpoint.finish(&delivery)).expect("nothing fails");
-        assert_eq!(finish(), Outcome::Resumed);
+        assert_eq!(finish(), DeadLetter::Finished(Outcome::Resumed));
         world.must_be_done_once(&delivery);
-        assert_eq!(finish(), Outcome::Parked, "there is no record any more: it is left");
+        assert_eq!(finish(), DeadLetter::Left, "there is no record any more");
     }
 }
 
@@ -239,8 +241,7 @@ fn a_message_that_was_not_committed_is_left_in_the_dead_letter_queue() {
     let delivery = world.claimed("m", &fixture::ONCE);
     let nonsense = Delivery { body: "nonsense".to_owned(), ..delivery.clone() };
     for delivery in [&delivery, &nonsense] {
-        let outcome = world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails");
-        assert_eq!(outcome, Outcome::Parked);
+        assert_eq!(world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails"), DeadLetter::Left);
     }
     assert_eq!((world.total(), world.counts().handled), (0, 0));
     assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it is processed");

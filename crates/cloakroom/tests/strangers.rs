@@ -5,9 +5,10 @@ mod fixture;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cloakroom::{
-    Claim, Endpoint, EndpointSettings, ErrorKind, Outcome, PortError, Ports, Queue, Queues, memory::Memory, parking,
-    protocol::WhenMissing,
+    Claim, Endpoint, EndpointSettings, ErrorKind, MessageId, Outcome, PayloadStore, PortError, Ports, Queue, Queues,
+    memory::Memory, parking, protocol::WhenMissing,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, Note, World, double, envelope, play, stage::Fault};
@@ -44,7 +45,57 @@ fn a_payload_in_another_store_is_not_taken_for_processed() {
     envelope.dataref = Some(Claim::from_random(1, "elsewhere"));
     let error = world.process(&world.delivery(&envelope)).expect_err("not this store");
     assert_eq!(error.kind(), ErrorKind::MendConfiguration);
-    assert!(error.to_string().contains("in store `elsewhere`, and this endpoint reads `memory`"), "{error}");
+    assert!(error.to_string().contains("in store `elsewhere`, and this endpoint has `memory`"), "{error}");
+}
+
+/// A memory whose payload store is called otherwise.
+#[derive(Debug)]
+struct Elsewhere(Arc<dyn PayloadStore>);
+
+#[async_trait]
+impl PayloadStore for Elsewhere {
+    fn name(&self) -> &str {
+        "elsewhere"
+    }
+
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        self.0.check_in(claim, payload).await
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        self.0.read(claim).await
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        self.0.delete(claim).await
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        self.0.has_entry(endpoint, message).await
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        self.0.put_entry(endpoint, message).await
+    }
+}
+
+#[test]
+fn who_resumes_with_another_store_settles_nothing_and_clears_nothing() {
+    let world = World::new();
+    let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1)]);
+    world.stage.plan(|_, call| (call == Operation::Send).then_some(Fault::Refused));
+    world.process(&delivery).expect_err("committed, and not sent");
+    world.fail(&[]);
+    let ports = world.memory.ports();
+    let ports = Ports { payloads: Arc::new(Elsewhere(ports.payloads)), ..ports };
+    let other = Endpoint::builder::<Account>("bank").on(play).route::<Note>("notes").build(ports).expect("an endpoint");
+    let errors =
+        world.memory.run(async { [other.process(&delivery).await.err(), other.finish(&delivery).await.err()] });
+    for error in errors {
+        assert_eq!(error.expect("not this store").kind(), ErrorKind::MendConfiguration);
+    }
+    assert_eq!(world.outcome(&delivery), Outcome::Resumed, "its record is still there");
+    assert_eq!((world.outcome(&delivery), world.total()), (Outcome::Duplicate, 1));
 }
 
 #[test]

@@ -1,0 +1,251 @@
+//! The library's own scenario: accounts that transfer to each other, and two subscribers that keep book of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use cloakroom::{
+    Condition, Endpoint, EndpointBuilder, EndpointSettings, Error, Handled, HandlerError, Message, Partition, Ports, Tx,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Final, Rest, Scenario, Submission};
+
+const ACCOUNTS: &str = "accounts";
+const JOURNAL: &str = "journal";
+const STATEMENTS: &str = "statements";
+
+/// Accounts, and two endpoints in the same partitions that are told of every change. There are messages with a claim
+/// and with an id only; fan-out, replies and delayed messages; messages without effect, deletion and re-creation, items
+/// beside the state; messages out of order, that are rejected or tried again until it is their turn; and one that is
+/// rejected for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Ledger;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Account {
+    balance: i64,
+    /// The last step of the sequence that was taken.
+    step: u64,
+    received: u64,
+}
+
+/// Journal and statement alike.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Book {
+    total: i64,
+    lines: u64,
+}
+
+/// A message that is kept by the account one of its fields names.
+macro_rules! message {
+    ($type:ident { $account:ident $(, $field:ident: $kind:ty)* }, $name:literal) => {
+        #[derive(Debug, Serialize, Deserialize)]
+        struct $type {
+            $account: u64,
+            $($field: $kind,)*
+        }
+
+        impl Message for $type {
+            const TYPE: &'static str = $name;
+
+            fn partition(&self) -> Partition {
+                Partition::new(format!("account#{}", self.$account))
+            }
+        }
+    };
+}
+
+message!(Pay { account, amount: i64 }, "ledger.pay");
+message!(Transfer { from, to: u64, amount: i64 }, "ledger.transfer");
+message!(Deposit { account, amount: i64 }, "ledger.deposit");
+message!(Received { account }, "ledger.received");
+message!(Posted { account, amount: i64 }, "ledger.posted");
+message!(Nudge { account }, "ledger.nudge");
+message!(Close { account, to: u64 }, "ledger.close");
+message!(Step { account, number: u64, is_patient: bool }, "ledger.step");
+
+/// Begins the reason of whatever is rejected.
+const OUT_OF_TURN: &str = "not its turn";
+
+/// A step whose turn never comes.
+const NEVER: u64 = 99;
+
+fn accounts() -> EndpointBuilder<Account> {
+    Endpoint::builder(ACCOUNTS)
+        .on(pay)
+        .on(transfer)
+        .on(deposit)
+        .on(received)
+        .on(nudge)
+        .on(close)
+        .on(step)
+        .route::<Deposit>(ACCOUNTS)
+        .route::<Nudge>(ACCOUNTS)
+        .route::<Posted>(JOURNAL)
+        .route::<Posted>(STATEMENTS)
+}
+
+impl Account {
+    fn add(&mut self, account: u64, amount: i64, tx: &mut Tx) {
+        self.balance += amount;
+        tx.send(Posted { account, amount });
+    }
+}
+
+async fn pay(state: &mut Account, Pay { account, amount }: Pay, tx: &mut Tx) -> Handled {
+    state.add(account, amount, tx);
+    tx.send_after(Duration::from_secs(3), Nudge { account });
+    Ok(())
+}
+
+async fn transfer(state: &mut Account, Transfer { from, to, amount }: Transfer, tx: &mut Tx) -> Handled {
+    state.add(from, -amount, tx);
+    tx.send(Deposit { account: to, amount });
+    Ok(())
+}
+
+async fn deposit(state: &mut Account, Deposit { account, amount }: Deposit, tx: &mut Tx) -> Handled {
+    state.add(account, amount, tx);
+    let line = format!("line#{}", tx.message_id());
+    tx.put(line, &BTreeMap::from([("amount", amount)]), Condition::Any);
+    tx.reply(Received { account });
+    Ok(())
+}
+
+async fn received(state: &mut Account, _: Received, _: &mut Tx) -> Handled {
+    state.received += 1;
+    Ok(())
+}
+
+/// Without effect.
+async fn nudge(_: &mut Account, _: Nudge, _: &mut Tx) -> Handled {
+    Ok(())
+}
+
+/// Deletes the account. What is sent to it later makes a new one.
+async fn close(state: &mut Account, Close { account, to }: Close, tx: &mut Tx) -> Handled {
+    let amount = state.balance;
+    state.add(account, -amount, tx);
+    tx.send(Deposit { account: to, amount });
+    tx.delete_state();
+    Ok(())
+}
+
+async fn step(state: &mut Account, Step { number, is_patient, .. }: Step, _: &mut Tx) -> Handled {
+    if number == state.step + 1 {
+        state.step = number;
+        return Ok(());
+    }
+    let reason = format!("{OUT_OF_TURN}: step {number} after step {}", state.step);
+    Err(if is_patient { HandlerError::retry(reason) } else { HandlerError::reject(reason) })
+}
+
+fn book(name: &str) -> EndpointBuilder<Book> {
+    Endpoint::builder(name).on(posted)
+}
+
+async fn posted(book: &mut Book, Posted { amount, .. }: Posted, _: &mut Tx) -> Handled {
+    book.total += amount;
+    book.lines += 1;
+    Ok(())
+}
+
+/// An account of its own for steps: the others are deleted now and then.
+const STEPS: u64 = 100;
+
+impl Scenario for Ledger {
+    fn name(&self) -> &'static str {
+        "ledger"
+    }
+
+    fn endpoints(&self) -> &'static [&'static str] {
+        &[ACCOUNTS, JOURNAL, STATEMENTS]
+    }
+
+    fn endpoint(&self, name: &str, ports: Ports, settings: EndpointSettings) -> Result<Endpoint, Error> {
+        match name {
+            ACCOUNTS => accounts().settings(settings).build(ports),
+            _ => book(name).settings(settings).build(ports),
+        }
+    }
+
+    fn submissions(&self, random: &mut fastrand::Rng) -> Vec<Submission> {
+        // One account or two, so that messages contend for them.
+        let accounts = random.u64(1..3);
+        let count = if random.u32(0..8) == 0 { random.u64(3..7) } else { random.u64(1..3) };
+        let mut submissions: Vec<_> = (0..count).map(|number| some(number, accounts, random)).collect();
+        if random.u32(0..4) == 0 {
+            submissions.extend(steps(random));
+        }
+        submissions
+    }
+
+    fn is_rejection(&self, reason: &str) -> bool {
+        reason.starts_with(&format!("{OUT_OF_TURN}: step {NEVER} "))
+    }
+
+    fn audit(&self, submissions: &[Submission], rest: &Rest) -> Vec<String> {
+        audit(submissions, rest).unwrap_or_else(|unreadable| vec![unreadable])
+    }
+}
+
+/// One of the messages that change balances.
+fn some(number: u64, accounts: u64, random: &mut fastrand::Rng) -> Submission {
+    let (account, to, amount) = (random.u64(0..accounts), random.u64(0..accounts), random.i64(1..1_000));
+    let id = format!("m-{number}");
+    let submission = match random.u32(0..10) {
+        0..4 => Submission::to(ACCOUNTS, &id, &Pay { account, amount }),
+        4..7 => Submission::to(ACCOUNTS, &id, &Transfer { from: account, to, amount }),
+        7..9 => Submission::to(ACCOUNTS, &id, &Close { account, to }),
+        _ => Submission::to(ACCOUNTS, &id, &Nudge { account }),
+    };
+    submission.with_claim(random.bool()).after(Duration::from_millis(random.u64(0..3_000)))
+}
+
+/// Messages whose order matters, and perhaps one whose turn never comes.
+fn steps(random: &mut fastrand::Rng) -> Vec<Submission> {
+    let mut numbers: Vec<u64> = (1..=random.u64(1..4)).collect();
+    if random.u32(0..3) == 0 {
+        numbers.push(NEVER);
+    }
+    let step = |number| {
+        let step = Step { account: STEPS, number, is_patient: number != NEVER && random.bool() };
+        let submission = Submission::to(ACCOUNTS, &format!("step-{number}"), &step).with_claim(random.bool());
+        submission.after(Duration::from_millis(random.u64(0..1_000)))
+    };
+    numbers.into_iter().map(step).collect()
+}
+
+fn audit(submissions: &[Submission], rest: &Rest) -> Result<Vec<String>, String> {
+    let accounts = rest.states::<Account>(ACCOUNTS)?;
+    let mut findings = Vec::new();
+    let paid: i64 = submissions.iter().filter_map(Submission::message::<Pay>).map(|pay| pay.amount).sum();
+    let held: i64 = accounts.values().filter_map(|account| account.state.as_ref()).map(|state| state.balance).sum();
+    if held != paid {
+        findings.push(format!("{paid} were paid in, and the accounts hold {held}"));
+    }
+    for name in [JOURNAL, STATEMENTS] {
+        let books = rest.states::<Book>(name)?;
+        for (partition, Final { version, state }) in &books {
+            let Some(Book { total, lines }) = state else {
+                findings.push(format!("`{partition}` at `{name}` is deleted"));
+                continue;
+            };
+            let balance = accounts.get(partition).and_then(|account| account.state.as_ref()).map_or(0, |it| it.balance);
+            if *total != balance || lines != version {
+                findings.push(format!(
+                    "`{partition}` holds {balance}; `{name}` says {total} in {lines} lines of {version} messages"
+                ));
+            }
+        }
+    }
+    let mut numbers: Vec<u64> =
+        submissions.iter().filter_map(Submission::message::<Step>).map(|it| it.number).collect();
+    numbers.sort_unstable();
+    // Only some may have been submitted: then the others' turn may never come.
+    let reachable = (1..).zip(&numbers).take_while(|(turn, number)| turn == *number).count() as u64;
+    let taken = accounts.get(&Partition::new(format!("account#{STEPS}"))).and_then(|it| it.state.as_ref());
+    if taken.map_or(0, |it| it.step) != reachable {
+        findings.push(format!("{reachable} steps could be taken, and {:?} were", taken.map(|it| it.step)));
+    }
+    Ok(findings)
+}

@@ -1,0 +1,150 @@
+//! The stores, with what they do written down as they do it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
+    Queue, Queues, Record, RecordKey, StateRead, Version,
+};
+
+use super::{
+    history::{Deed, Sent},
+    queue::TroubledQueue,
+    trace,
+    weather::Fault,
+    world::World,
+};
+
+/// How long the store's client waits before it repeats a commit, at most.
+const REPEAT_MS: std::ops::RangeInclusive<u64> = 1..=5_000;
+
+/// The ports of the world's memory, recorded.
+pub(crate) fn recorded(world: &Arc<World>, redrive_after: u32) -> Ports {
+    let port = || Arc::new(Recorded { world: Arc::clone(world), redrive_after });
+    Ports { store: port(), payloads: port(), queues: port(), ..world.memory.ports() }
+}
+
+#[derive(Debug)]
+struct Recorded {
+    world: Arc<World>,
+    /// How often a message is received before it is moved to the dead-letter queue.
+    redrive_after: u32,
+}
+
+impl Recorded {
+    async fn version(&self, key: RecordKey<'_>) -> Result<Version, PortError> {
+        Ok(self.world.memory.store.read_state(key.partition, key.endpoint).await?.version)
+    }
+
+    /// One try of a commit, written down if it applies.
+    async fn try_commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let RecordKey { partition, endpoint, message } = commit.key;
+        let before = self.version(commit.key).await?;
+        let result = self.world.memory.store.commit(commit).await?;
+        if result == Committed::Applied {
+            let after = self.version(commit.key).await?;
+            self.world.tell(|| {
+                let sends = trace::outgoing(&commit.record.messages);
+                format!(
+                    "    {partition} at {endpoint}: {message} makes version {after} of {before}, to be sent:{sends}"
+                )
+            });
+            self.world.record(Deed::Committed {
+                endpoint: endpoint.to_owned(),
+                partition: partition.clone(),
+                message: message.clone(),
+                before,
+                after,
+                outgoing: Sent::of(commit.record),
+            });
+        }
+        Ok(result)
+    }
+}
+
+#[async_trait]
+impl PartitionStore for Recorded {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        self.world.memory.store.read_state(partition, endpoint).await
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        let found = self.world.memory.store.read_record(key).await?;
+        self.world.history().resumes += u64::from(found.is_some());
+        Ok(found)
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let result = self.try_commit(commit).await?;
+        if result != Committed::Applied || !self.world.weather.is_stormy() {
+            return Ok(result);
+        }
+        let RecordKey { endpoint, message, .. } = commit.key;
+        let mut decision = self.world.weather.decide(&format!("{endpoint} {message} commit"));
+        if self.world.weather.strike(&mut decision, &[Fault::CommitRepeated]).is_none() {
+            return Ok(result);
+        }
+        // What the client library does when the answer to its first try was lost.
+        self.world.sleep(decision.duration(REPEAT_MS)).await;
+        self.try_commit(commit).await
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        let stored = self.world.memory.store.store_claims(key, record).await?;
+        if stored == ClaimsStored::Stored {
+            self.world.tell(|| format!("    {} stored for sending:{}", key.message, trace::outgoing(&record.messages)));
+            self.world.record(Deed::ClaimsStored(Sent::of(record)));
+        }
+        Ok(stored)
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        self.world.memory.store.clear(key).await
+    }
+}
+
+#[async_trait]
+impl PayloadStore for Recorded {
+    fn name(&self) -> &str {
+        self.world.memory.payloads.name()
+    }
+
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        self.world.record(Deed::CheckedIn(claim.clone()));
+        self.world.memory.payloads.check_in(claim, payload).await
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        let found = self.world.memory.payloads.read(claim).await?;
+        self.world.history().duplicates += u64::from(found.is_none());
+        Ok(found)
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        let payloads = &self.world.memory.payloads;
+        if payloads.read(claim).await?.is_some() {
+            self.world.record(Deed::Deleted(claim.clone()));
+        }
+        payloads.delete(claim).await
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        let found = self.world.memory.payloads.has_entry(endpoint, message).await?;
+        self.world.history().duplicates += u64::from(found);
+        Ok(found)
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        self.world.record(Deed::EntryPut { endpoint: endpoint.to_owned(), message: message.clone() });
+        self.world.memory.payloads.put_entry(endpoint, message).await
+    }
+}
+
+#[async_trait]
+impl Queues for Recorded {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        Ok(Arc::new(TroubledQueue::new(&self.world, name, self.redrive_after)))
+    }
+}

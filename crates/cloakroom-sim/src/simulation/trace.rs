@@ -1,0 +1,142 @@
+//! The trace: every call with its time, its caller and a shortened answer, and whatever else happens in the world.
+
+use std::{
+    any::Any,
+    fmt::Write as _,
+    sync::{Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use cloakroom::{
+    ClaimsStored, Committed, Delivery, Envelope, Outgoing, PortError, Record, StateRead, Timestamp, protocol::Claims,
+};
+
+use crate::wire::{Call, Operation};
+
+/// Lines, if anybody wants them.
+#[derive(Debug)]
+pub(crate) struct Trace(Option<Mutex<Vec<String>>>);
+
+impl Trace {
+    pub(crate) fn new(is_wanted: bool) -> Self {
+        Self(is_wanted.then(Mutex::default))
+    }
+
+    pub(crate) fn tell(&self, now: Timestamp, text: impl FnOnce() -> String) {
+        if let Some(lines) = &self.0 {
+            let seconds = now.as_millis() as f64 / 1000.0;
+            let line = format!("{seconds:>9.3} s  {}", shortened(&text()));
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        let lines =
+            self.0.as_ref().map(|lines| std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner)));
+        lines.unwrap_or_default()
+    }
+}
+
+/// A call, as short as can be told apart.
+pub(crate) fn call(call: &Call) -> String {
+    match call.operation {
+        Operation::CheckIn | Operation::ReadPayload | Operation::DeletePayload => {
+            format!("{:?} {}", call.operation, short(&call.subject))
+        }
+        Operation::ReadState
+        | Operation::ReadRecord
+        | Operation::Commit
+        | Operation::StoreClaims
+        | Operation::Clear
+        | Operation::HasEntry
+        | Operation::PutEntry
+        | Operation::OpenQueue
+        | Operation::Send
+        | Operation::Receive
+        | Operation::Acknowledge
+        | Operation::Extend => call.to_string(),
+    }
+}
+
+/// The first digits of a claim, or of an id.
+pub(crate) fn short(claim: &str) -> &str {
+    claim.get(..8).unwrap_or(claim)
+}
+
+/// What a violation concerns, as it is written in a trace: claims and ids are shortened, entities are not.
+pub(crate) fn subject(subject: &str) -> String {
+    if subject.contains(' ') { subject.to_owned() } else { short(subject).to_owned() }
+}
+
+/// Ids with as many digits as tell them apart.
+fn shortened(text: &str) -> String {
+    text.split(' ')
+        .map(|word| if is_uuid(word) { [short(word), &word[36..]].concat() } else { word.to_owned() })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whether it begins with one.
+fn is_uuid(word: &str) -> bool {
+    word.is_ascii() && word.len() >= 36 && [8, 13, 18, 23].iter().all(|at| word.as_bytes()[*at] == b'-')
+}
+
+/// An answer, without what has no order of its own (attributes of items) and what is too long to read.
+pub(crate) fn answer<T: Any>(result: &Result<T, PortError>) -> String {
+    let value: &dyn Any = match result {
+        Ok(value) => value,
+        Err(error) => return error.to_string(),
+    };
+    if let Some(StateRead { version, state }) = value.downcast_ref() {
+        return format!("version {version}{}", if state.is_some() { "" } else { ", no state" });
+    }
+    if let Some(found) = value.downcast_ref::<Option<Record>>() {
+        return found.as_ref().map_or_else(|| "none".to_owned(), record);
+    }
+    if let Some(committed) = value.downcast_ref::<Committed>() {
+        return format!("{committed:?}");
+    }
+    if let Some(stored) = value.downcast_ref::<ClaimsStored>() {
+        return match stored {
+            ClaimsStored::Stored => "stored".to_owned(),
+            ClaimsStored::AlreadyThere(found) => format!("already there: {}", record(found)),
+            ClaimsStored::Gone => "no record".to_owned(),
+        };
+    }
+    if let Some(payload) = value.downcast_ref::<Option<Bytes>>() {
+        return payload.as_ref().map_or_else(|| "missing".to_owned(), |payload| format!("{} bytes", payload.len()));
+    }
+    if let Some(deliveries) = value.downcast_ref::<Vec<Delivery>>() {
+        return deliveries.iter().map(delivery).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(results) = value.downcast_ref::<Vec<Result<(), PortError>>>() {
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        return if failed == 0 { "ok".to_owned() } else { format!("{failed} of {} failed", results.len()) };
+    }
+    value.downcast_ref::<bool>().map_or_else(|| "ok".to_owned(), bool::to_string)
+}
+
+fn record(record: &Record) -> String {
+    let claims = match record.claims() {
+        Claims::Stored => "",
+        Claims::Missing => ", claims missing",
+    };
+    format!("record of {} messages{claims}", record.messages.len())
+}
+
+fn delivery(delivery: &Delivery) -> String {
+    let id =
+        Envelope::decode(&delivery.body).map_or_else(|_| "?".to_owned(), |envelope| envelope.identity().to_string());
+    format!("{id} ({})", delivery.receive_count)
+}
+
+/// The messages of a record with their claims.
+pub(crate) fn outgoing(messages: &[Outgoing]) -> String {
+    let mut text = String::new();
+    for Outgoing { queue, envelope, .. } in messages {
+        let claim = envelope.dataref.as_ref().map_or("-", |claim| short(claim.as_str()));
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {} to {queue} ({claim})", envelope.id);
+    }
+    text
+}

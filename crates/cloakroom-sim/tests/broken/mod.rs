@@ -1,0 +1,194 @@
+//! Ports that break one law each, to see that the judge notices.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    AttributeValue, Claim, ClaimsStored, Clock, Commit, Committed, Item, MessageId, Partition, PartitionStore,
+    PayloadStore, PortError, Ports, Record, RecordKey, StateRead, StateWrite, Timestamp,
+    memory::Memory,
+    placement::{record_item, record_sort_key},
+    schema::{Key, attribute},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Records are read from a replica that lags behind.
+    StaleRecords,
+    /// Payloads are read from a replica that lags behind.
+    StalePayloads,
+    /// A commit applies whatever the version is.
+    NoVersionCondition,
+    /// The bucket's lifecycle removes payloads that are needed.
+    EarlyExpiry,
+    /// The client library repeats the write of a payload.
+    RepeatedCheckIn,
+    /// Claims are stored whether there are some or not.
+    UnconditionalClaims,
+    /// A deleted state leaves no tombstone.
+    NoTombstone,
+}
+
+/// How far a replica lags behind, and after what time a write is repeated.
+const LAG: Duration = Duration::from_millis(1_500);
+/// What a lifecycle leaves a payload.
+const LIFETIME: Duration = Duration::from_secs(5);
+
+pub(crate) fn sabotage(flaw: Flaw, memory: &Memory, ports: Ports) -> Ports {
+    let broken = Arc::new(Broken {
+        flaw,
+        memory: memory.clone(),
+        ports: ports.clone(),
+        records: Mutex::default(),
+        payloads: Mutex::default(),
+        repeated: Mutex::default(),
+    });
+    Ports { store: broken.clone(), payloads: broken, ..ports }
+}
+
+#[derive(Debug)]
+struct Broken {
+    flaw: Flaw,
+    memory: Memory,
+    ports: Ports,
+    /// What each record was, from when on.
+    records: Mutex<BTreeMap<String, Past<Record>>>,
+    /// What each payload was, from when on.
+    payloads: Mutex<BTreeMap<Claim, Past<Bytes>>>,
+    /// Payloads that were written twice.
+    repeated: Mutex<BTreeSet<Claim>>,
+}
+
+type Past<T> = Vec<(Timestamp, Option<T>)>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn name(key: RecordKey<'_>) -> String {
+    format!("{} {} {}", key.partition, key.endpoint, key.message)
+}
+
+/// What a replica knows that lags behind.
+fn stale<T: Clone>(past: Option<&Past<T>>, now: Timestamp) -> Option<T> {
+    let known = past?.iter().rev().find(|(since, _)| now.since(*since) >= LAG);
+    known.and_then(|(_, value)| value.clone())
+}
+
+impl Broken {
+    fn now(&self) -> Timestamp {
+        self.memory.clock.now()
+    }
+
+    async fn note_record(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        let record = self.memory.store.read_record(key).await?;
+        lock(&self.records).entry(name(key)).or_default().push((self.now(), record));
+        Ok(())
+    }
+
+    fn note_payload(&self, claim: &Claim, payload: Option<Bytes>) {
+        lock(&self.payloads).entry(claim.clone()).or_default().push((self.now(), payload));
+    }
+
+    /// The first write of a payload, if it was long enough ago.
+    fn written(&self, claim: &Claim, ago: Duration) -> Option<Bytes> {
+        let payloads = lock(&self.payloads);
+        let (written, payload) = payloads.get(claim)?.first()?;
+        payload.clone().filter(|_| self.now().since(*written) >= ago)
+    }
+}
+
+#[async_trait]
+impl PartitionStore for Broken {
+    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        self.ports.store.read_state(partition, endpoint).await
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        if self.flaw == Flaw::StaleRecords {
+            return Ok(stale(lock(&self.records).get(&name(key)), self.now()));
+        }
+        self.ports.store.read_record(key).await
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let RecordKey { partition, endpoint, .. } = commit.key;
+        let mut expected = commit.expected;
+        if self.flaw == Flaw::NoVersionCondition {
+            expected = self.memory.store.read_state(partition, endpoint).await?.version;
+        }
+        let result = self.ports.store.commit(Commit { expected, ..commit }).await?;
+        if self.flaw == Flaw::NoTombstone && matches!(commit.state, StateWrite::Tombstone { .. }) {
+            // As absent as an item can be that is there.
+            let nothing = [
+                (attribute::VERSION.to_owned(), AttributeValue::N("0".to_owned())),
+                (attribute::DELETED.to_owned(), AttributeValue::Bool(true)),
+            ];
+            let item = Item::from(std::collections::HashMap::from(nothing));
+            self.memory.store.put_item(partition, &Key::State { endpoint }.to_string(), item);
+        }
+        self.note_record(commit.key).await?;
+        Ok(result)
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        let stored = self.ports.store.store_claims(key, record).await?;
+        self.note_record(key).await?;
+        if self.flaw == Flaw::UnconditionalClaims && matches!(stored, ClaimsStored::AlreadyThere(_)) {
+            self.memory.store.put_item(key.partition, &record_sort_key(key), record_item(record));
+            return Ok(ClaimsStored::Stored);
+        }
+        Ok(stored)
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        self.ports.store.clear(key).await?;
+        self.note_record(key).await
+    }
+}
+
+#[async_trait]
+impl PayloadStore for Broken {
+    fn name(&self) -> &str {
+        self.ports.payloads.name()
+    }
+
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        self.note_payload(claim, Some(payload.clone()));
+        self.ports.payloads.check_in(claim, payload).await
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        if self.flaw == Flaw::StalePayloads {
+            return Ok(stale(lock(&self.payloads).get(claim), self.now()));
+        }
+        if self.flaw == Flaw::EarlyExpiry && self.written(claim, LIFETIME).is_some() {
+            self.ports.payloads.delete(claim).await?;
+        }
+        if self.flaw == Flaw::RepeatedCheckIn
+            && let Some(payload) = self.written(claim, LAG)
+            && lock(&self.repeated).insert(claim.clone())
+        {
+            self.ports.payloads.check_in(claim, payload).await?;
+        }
+        self.ports.payloads.read(claim).await
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        self.note_payload(claim, None);
+        self.ports.payloads.delete(claim).await
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        self.ports.payloads.has_entry(endpoint, message).await
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        self.ports.payloads.put_entry(endpoint, message).await
+    }
+}
