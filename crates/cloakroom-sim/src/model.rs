@@ -86,7 +86,7 @@ pub struct Found {
     pub states: usize,
     /// How many steps the longest path has that was followed.
     pub depth: usize,
-    /// The way to a state in which an invariant does not hold; the shortest one, unless the search was [fast](Model::check_fast).
+    /// The way to a state in which an invariant does not hold; the shortest, unless the search was [fast](Model::check_fast).
     pub violation: Option<Timeline>,
     /// What the scenario should have come to, and did not.
     pub unreached: Vec<&'static str>,
@@ -110,10 +110,26 @@ impl Model {
         Self { only: Some(invariant), ..self }
     }
 
-    /// Visits every state, nearest first, until there is no other, or one violates an invariant.
+    /// Visits every state, until there is no other, or one violates an invariant; then the shortest way to such a state is
+    /// looked for.
     pub fn check(self) -> Found {
-        let checker = stateright::Model::checker(self).finish_when(self.failures()).spawn_bfs().join();
-        self.found(&checker)
+        let mut found = self.search(usize::MAX);
+        while let Some(timeline) = &found.violation {
+            let nearer = self.search(timeline.len());
+            if nearer.violation.is_none() {
+                break;
+            }
+            found = nearer;
+        }
+        found
+    }
+
+    /// Visits the states that are fewer steps away than this, nearest first.
+    fn search(self, steps: usize) -> Found {
+        // The checker counts states, of which a way has one more than steps.
+        let depth = steps.saturating_add(1);
+        let checker = stateright::Model::checker(self).finish_when(self.failures()).target_max_depth(depth);
+        self.found(&checker.spawn_bfs().join())
     }
 
     /// Visits every state in whatever order takes the least memory, on this many threads.
@@ -177,6 +193,11 @@ impl Model {
     fn ways(&self, world: &World, worker: &Worker) -> &'static [How] {
         match (worker.todo, self.order) {
             (Do::Commit(_), _) if world.faults > 0 => &[How::Well, How::Late, How::Hidden],
+            (Do::ReadPayload, _)
+                if self.scenario.messages[usize::from(worker.message)].handler == Handler::MayReject =>
+            {
+                &[How::Well, How::Failing]
+            }
             (Do::ReadState, _) if world.stale_reads > 0 => &[How::Well, How::Stale],
             (Do::ReadRecord, Some(WrongOrder::StaleRecord)) => &[How::Well, How::Stale],
             (Do::ReadPayload, Some(WrongOrder::StalePayload)) => &[How::Well, How::Stale],
@@ -262,7 +283,7 @@ impl World {
         let (detour, view, sends, claims, dispatched) = Default::default();
         let mut worker =
             Worker { message, copy, claim, finishes, memory, detour, todo, view, sends, claims, dispatched };
-        work::proceed(model, &mut worker, Saw::Delivery);
+        work::proceed(model, &mut worker, Saw::Delivery, How::Well);
         self.workers.push(worker);
     }
 

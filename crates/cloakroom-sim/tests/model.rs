@@ -51,9 +51,12 @@ scenarios! {
     holds_with_unknown_outcomes: "unknown-outcomes",
     holds_with_unknown_outcomes_after_commit: "unknown-outcomes-after-commit",
     holds_with_stale_states: "stale-states",
+    holds_when_claims_are_withdrawn: "withdrawal",
     holds_for_a_message_without_effect: "no-effect",
     holds_for_a_rejected_message: "rejection",
     holds_for_a_dead_letter: "dead-letter",
+    holds_for_a_dead_letter_with_unknown_outcomes: "dead-letter-unknown-outcomes",
+    holds_for_a_message_that_is_given_up: "given-up",
     holds_when_missing_payloads_are_parked: "park-when-missing",
 }
 
@@ -83,9 +86,9 @@ macro_rules! wrong_orders {
 
 wrong_orders! {
     payload_before_state: PayloadBeforeState, "before-commit", "at most once";
-    derived_claims_after_commit: DerivedClaimsAfterCommit, "deployment", "at most once";
+    derived_claims_after_commit: DerivedClaimsAfterCommit, "after-commit", "at most once";
     derived_claims_before_commit: DerivedClaimsBeforeCommit, "two-on-one", "payload lives";
-    claims_stored_twice: ClaimsStoredTwice, "deployment", "at most once";
+    claims_stored_twice: ClaimsStoredTwice, "after-commit", "at most once";
     record_before_state: RecordBeforeState, "before-commit", "at most once";
     record_not_read: RecordNotRead, "before-commit", "at most once";
     clear_before_settle: ClearBeforeSettle, "before-commit", "at most once";
@@ -108,7 +111,7 @@ wrong_orders! {
     // Invariants that those above leave out.
     rewritten_claims: DerivedClaimsAfterCommit, "after-commit", "no resurrection";
     versions_begin_again: TrueDelete, "deletion", "versions grow";
-    nobody_finishes: NoSecondLook, "after-commit", "one undisturbed worker finishes";
+    nobody_finishes: RecordNotRead, "before-commit", "one undisturbed worker finishes";
 }
 
 /// To settle before dispatching violates an invariant, and by itself does no harm: whoever comes next finds the record before it

@@ -81,7 +81,7 @@ fn no_loss(model: &Model, world: &World) -> bool {
 fn one_undisturbed_worker_finishes(model: &Model, world: &World) -> bool {
     model.scenario.timings.iter().all(|check_in| {
         let mut world = World { workers: Vec::new(), late: Vec::new(), ..world.clone() };
-        world.finish_everything(model, *check_in) && is_finished(model, &world)
+        world.deliver_everything(model, *check_in) && is_finished(model, &world)
     })
 }
 
@@ -133,13 +133,14 @@ fn is_done(model: &Model, world: &World, number: u8) -> bool {
 }
 
 /// More rounds than any scenario needs.
-const ROUNDS_MAX: usize = 16;
-const STEPS_MAX: usize = 64;
+const ROUNDS_MAX: usize = 8;
+/// More steps than a worker needs whom nobody disturbs.
+const STEPS_MAX: usize = 40;
 
 impl World {
     /// Delivers whatever waits, one message at a time, and puts back what is in dead-letter queues; false if
     /// that comes to no end.
-    fn finish_everything(&mut self, model: &Model, check_in: CheckIn) -> bool {
+    fn deliver_everything(&mut self, model: &Model, check_in: CheckIn) -> bool {
         for _ in 0..ROUNDS_MAX {
             let waiting: Vec<(u8, u8)> = model
                 .each(self)
@@ -147,7 +148,7 @@ impl World {
                 .collect();
             for (number, copy) in &waiting {
                 let memory = Memory::new(check_in, WhenMissing::Acknowledge);
-                if !self.finish(model, *number, *copy, memory) {
+                if !self.deliver_undisturbed(model, *number, *copy, memory) {
                     return false;
                 }
             }
@@ -162,7 +163,7 @@ impl World {
     }
 
     /// Lets one worker work until it has nothing to do.
-    fn finish(&mut self, model: &Model, message: u8, copy: u8, memory: Memory) -> bool {
+    fn deliver_undisturbed(&mut self, model: &Model, message: u8, copy: u8, memory: Memory) -> bool {
         self.receive(model, message, copy, memory, false);
         for _ in 0..STEPS_MAX {
             if self.workers.is_empty() {

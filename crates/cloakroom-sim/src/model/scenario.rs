@@ -22,6 +22,8 @@ pub enum Handler {
     RejectsUnlessAfter(usize),
     /// Deletes the state.
     Deletes,
+    /// Changes the state and sends, or fails for good, for no reason that the model knows.
+    MayReject,
 }
 
 /// A logical message: it keeps its identity however often it is sent.
@@ -122,9 +124,9 @@ pub const SMALL: &[Scenario] = &[
     Scenario {
         name: "after-commit",
         shows: "a message and what it sends, claims stored after the commit",
-        messages: &[delivered(A, 3), delivered(B, 1)],
+        messages: &[A, B],
         timings: AFTER,
-        states: 136_195,
+        states: 41_838,
         ..PLAIN
     },
     Scenario {
@@ -160,6 +162,7 @@ pub const SMALL: &[Scenario] = &[
             Message { name: "D", deliveries: 0, ..B },
         ],
         states: 675_407,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
         ..PLAIN
     },
     Scenario {
@@ -178,6 +181,7 @@ pub const SMALL: &[Scenario] = &[
             Message { name: "C", handler: Handler::Deletes, sends: &[], ..A },
         ],
         states: 236_141,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
         ..PLAIN
     },
     Scenario {
@@ -204,6 +208,15 @@ pub const SMALL: &[Scenario] = &[
         messages: &[A, delivered(B, 0), Message { name: "C", sends: &[], deliveries: 1, ..A }],
         stale_reads: 2,
         states: 47_956,
+        ..PLAIN
+    },
+    Scenario {
+        name: "withdrawal",
+        shows: "claims of lost commits, withdrawn while other commits are late or look lost and are not",
+        messages: &[A, delivered(B, 0), Message { name: "C", sends: &[], deliveries: 1, ..A }],
+        faults: 2,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
+        states: 591_575,
         ..PLAIN
     },
     Scenario {
@@ -240,6 +253,30 @@ pub const SMALL: &[Scenario] = &[
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
         states: 97_186,
+        ..PLAIN
+    },
+    Scenario {
+        name: "dead-letter-unknown-outcomes",
+        shows: "a dead letter, a commit that applies late, and claims stored with the commit",
+        messages: &[A, delivered(B, 0)],
+        faults: 1,
+        dead_letters: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
+        states: 144_024,
+        ..PLAIN
+    },
+    Scenario {
+        name: "given-up",
+        shows: "a message that is parked while an earlier commit of it may still apply; put back, or finished",
+        messages: &[Message { handler: Handler::MayReject, ..A }, delivered(B, 0)],
+        timings: EITHER,
+        faults: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "duplicate", "orphan", "parked", "stranded", "left"],
+        states: 46_965,
         ..PLAIN
     },
     Scenario {

@@ -23,6 +23,8 @@ pub enum How {
     Hidden,
     /// A read that sees what was there before.
     Stale,
+    /// A payload is read, and then the handler fails for good.
+    Failing,
 }
 
 impl World {
@@ -31,13 +33,13 @@ impl World {
         let mut worker = self.workers[index];
         let saw = self.perform(model, &mut worker, how);
         match saw {
-            Some(saw) => proceed(model, &mut worker, saw),
+            Some(saw) => proceed(model, &mut worker, saw, how),
             None if matches!(worker.todo, Do::Dispatch) => {}
             None if model.order == Some(WrongOrder::AcknowledgeBeforeDispatch) && worker.detour == Detour::Early => {
                 worker.detour = Detour::Done;
                 worker.todo = Do::Dispatch;
                 if !worker.sends {
-                    proceed(model, &mut worker, Saw::Dispatched);
+                    proceed(model, &mut worker, Saw::Dispatched, How::Well);
                 }
             }
             None => {
@@ -81,7 +83,6 @@ impl World {
                 }
                 Saw::Withdrawn
             }
-            Do::Handle => decide(model, worker),
             Do::Park => {
                 self.messages[number].dead = self.messages[number].dead.with(worker.copy);
                 Saw::Parked
@@ -108,7 +109,8 @@ impl World {
                 *queue = queue.without(worker.copy);
                 return None;
             }
-            Do::Leave => return None,
+            // A handler has been run as soon as it was to be run: see `proceed`.
+            Do::Handle | Do::Leave => return None,
         })
     }
 
@@ -127,10 +129,10 @@ impl World {
                 self.apply(model, commit);
                 Saw::Lost
             }
-            How::Well | How::Stale if self.apply(model, commit) => {
+            How::Well | How::Stale | How::Failing if self.apply(model, commit) => {
                 Saw::Committed(if claims.is_some() { Stored::Stored } else { Stored::Missing })
             }
-            How::Well | How::Stale => Saw::Lost,
+            How::Well | How::Stale | How::Failing => Saw::Lost,
         }
     }
 
@@ -192,7 +194,9 @@ impl World {
         let before = entity.version;
         let deletes = spec.handler == Handler::Deletes;
         entity.applied = if deletes { Set::default() } else { view.with(number) };
-        entity.version = if deletes && model.order == Some(WrongOrder::TrueDelete) { 0 } else { before + 1 };
+        // What never existed leaves a version even so.
+        let forgets = deletes && before > 0 && model.order == Some(WrongOrder::TrueDelete);
+        entity.version = if forgets { 0 } else { before + 1 };
         self.went_back |= entity.version < before;
         message.commits += 1;
         message.record = Some(Record { sends, claims });
@@ -225,7 +229,7 @@ impl World {
 
 /// Asks the step function what to do next. What touches nothing but the worker is done at once: nobody could tell
 /// whether it happened earlier or later.
-pub(super) fn proceed(model: &Model, worker: &mut Worker, saw: Saw) {
+pub(super) fn proceed(model: &Model, worker: &mut Worker, saw: Saw, how: How) {
     let mut saw = saw;
     loop {
         if matches!(saw, Saw::Committed(_) | Saw::Record(_)) {
@@ -233,6 +237,7 @@ pub(super) fn proceed(model: &Model, worker: &mut Worker, saw: Saw) {
         }
         (worker.memory, worker.detour, worker.todo) = next(model.order, worker.memory, worker.detour, saw);
         saw = match worker.todo {
+            Do::Handle if how == How::Failing => Saw::Rejected,
             Do::Handle => {
                 let saw = decide(model, worker);
                 if model.order == Some(WrongOrder::NoCommitWithoutEffect) && has_no_effect(model, worker) {
@@ -267,7 +272,7 @@ fn decide(model: &Model, worker: &mut Worker) -> Saw {
     let sends = match spec.handler {
         Handler::RejectsUnlessAfter(other) if !has(other) => return Saw::Rejected,
         Handler::SendsAfter(other) => has(other),
-        Handler::Sends | Handler::RejectsUnlessAfter(_) | Handler::Deletes => true,
+        Handler::Sends | Handler::RejectsUnlessAfter(_) | Handler::Deletes | Handler::MayReject => true,
     };
     worker.sends = sends && !spec.sends.is_empty();
     worker.claims = None;

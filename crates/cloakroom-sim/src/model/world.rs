@@ -9,7 +9,7 @@ use super::{
 
 /// A set of small numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Set(u16);
+pub(super) struct Set(u32);
 
 impl Set {
     pub(super) const fn has(self, number: u8) -> bool {
@@ -26,9 +26,8 @@ impl Set {
         Self(self.0 & !(1 << number))
     }
 
-    /// All of both.
     #[must_use]
-    pub(super) const fn and(self, other: Self) -> Self {
+    pub(super) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -37,7 +36,7 @@ impl Set {
     }
 
     pub(super) fn iter(self) -> impl Iterator<Item = u8> {
-        (0..16).filter(move |number| self.has(*number))
+        (0..32).filter(move |number| self.has(*number))
     }
 }
 
@@ -93,7 +92,7 @@ pub(super) struct Message {
 }
 
 /// Copies that were put back have numbers from here.
-pub(super) const PUT_BACK: u8 = 8;
+pub(super) const PUT_BACK: u8 = 16;
 
 impl Message {
     /// The claim of a copy. What is put back is what was sent under the claim that is rightful.
@@ -110,7 +109,7 @@ impl Message {
 
     /// Copies that can be delivered: any that was ever sent, however late, and what was put back.
     pub(super) fn copies(&self) -> impl Iterator<Item = u8> + use<> {
-        self.sent.and(self.queued).iter()
+        self.sent.union(self.queued).iter()
     }
 
     /// Whether somebody will receive it, or put it back.
