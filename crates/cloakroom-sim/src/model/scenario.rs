@@ -292,34 +292,52 @@ pub const SMALL: &[Scenario] = &[
     },
 ];
 
-/// What takes minutes and gigabytes; what was found is in the documentation of [`docs`](cloakroom::docs).
+/// What takes minutes and gigabytes; what came of it is in [`proof`](cloakroom::docs::proof).
 pub const LARGE: &[Scenario] = &[
     Scenario {
         name: "large-before-commit",
-        messages: &[delivered(A, 4), delivered(B, 2)],
+        shows: "four workers on a message, and two on what it sends, claims stored with the commit",
+        messages: &[delivered(A, 4), B],
         states: 10_823_276,
-        ..SMALL[0]
+        ..PLAIN
     },
-    Scenario { name: "large-after-commit", messages: &[delivered(A, 4), delivered(B, 2)], states: 0, ..SMALL[1] },
     Scenario {
-        name: "large-two-on-one",
-        messages: &[delivered(A, 2), delivered(B, 1), Message { name: "C", sends: &[], deliveries: 2, ..A }],
-        faults: 1,
+        name: "large-after-commit",
+        shows: "the same, with claims stored after the commit",
+        messages: &[delivered(A, 4), B],
+        timings: AFTER,
         states: 0,
-        ..SMALL[5]
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-withdrawal",
+        shows: "two messages on an entity, with claims withdrawn amid unknown outcomes",
+        messages: &[A, delivered(B, 1), Message { name: "C", sends: &[], ..A }],
+        faults: 1,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
+        states: 0,
+        ..PLAIN
     },
     Scenario {
         name: "large-unknown-outcomes",
+        shows: "workers of both timings, and commits that apply late, or look lost and are not",
         messages: &[delivered(A, 3), delivered(B, 1)],
         timings: EITHER,
+        faults: 2,
         states: 0,
-        ..SMALL[8]
+        ..PLAIN
     },
     Scenario {
         name: "large-dead-letter",
-        messages: &[delivered(A, 2), delivered(B, 1)],
+        shows: "a dead letter, put back and finished while workers of both timings race, and a late commit",
+        messages: &[A, delivered(B, 1)],
         timings: EITHER,
+        faults: 1,
+        dead_letters: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
         states: 0,
-        ..SMALL[13]
+        ..PLAIN
     },
 ];

@@ -88,69 +88,75 @@ pub(super) enum Detour {
     Before(Version),
 }
 
+type Next = (Memory, Detour, Do);
+
 /// The production step function, or the way around it.
-pub(super) fn next(order: Option<WrongOrder>, m: Memory, detour: Detour, saw: Saw) -> (Memory, Detour, Do) {
-    let right = |(memory, todo): (Memory, Do), detour: Detour| (memory, detour, todo);
-    let Some(order) = order else { return right(protocol::next(m, saw), detour) };
-    // What is seen on a detour, and where that leads.
-    match (order, detour, saw) {
-        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::Payload) => return (m, Detour::Done, Do::ReadState),
-        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => {
-            return (m, Detour::Missing, Do::ReadState);
-        }
-        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::Payload) => {
-            return (m, Detour::None, Do::ReadState);
-        }
-        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::PayloadMissing)
-        | (WrongOrder::NoSecondLook, Detour::None, Saw::PayloadMissing) => {
-            return (m, Detour::None, Do::Acknowledge(Outcome::Duplicate));
-        }
-        (WrongOrder::RecordBeforeState, Detour::Early, Saw::NoRecord) => return (m, Detour::Done, Do::ReadState),
-        (WrongOrder::RecordNotRead, _, Saw::PayloadMissing) => {
-            return right(protocol::next(m, saw), Detour::Missing);
-        }
-        (WrongOrder::ClearBeforeSettle, Detour::None, Saw::Dispatched) => return (m, Detour::Early, Do::Clear),
-        (WrongOrder::ClearBeforeSettle, Detour::Early, Saw::Cleared) => return (m, Detour::Done, Do::Settle),
-        (WrongOrder::ClearBeforeSettle, Detour::Done, Saw::Settled) => {
-            return right(protocol::next(m, Saw::Cleared), detour);
-        }
-        (WrongOrder::DispatchBeforeCommit, Detour::Before(version), Saw::Dispatched) => {
-            return (m, Detour::Done, Do::Commit(version));
-        }
-        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Early, Saw::Settled) => {
-            return (m, Detour::Done, Do::Dispatch);
-        }
-        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Done, Saw::Dispatched) => {
-            return right(protocol::next(m, Saw::Settled), Detour::None);
-        }
-        (WrongOrder::NoCommitWithoutEffect, Detour::Early, Saw::Settled) => {
-            return (m, Detour::None, Do::Acknowledge(Outcome::Processed));
-        }
-        (WrongOrder::WithdrawAfterUnknown, _, Saw::Unknown) => return right(protocol::next(m, Saw::Lost), detour),
-        (WrongOrder::WithdrawAtOnce, _, Saw::Lost) => return (m, Detour::Early, Do::Withdraw),
-        (WrongOrder::WithdrawAtOnce, Detour::Early, Saw::Withdrawn) => {
-            return right(protocol::next(m, Saw::Unknown), Detour::None);
-        }
-        _ => {}
+pub(super) fn next(order: Option<WrongOrder>, m: Memory, detour: Detour, saw: Saw) -> Next {
+    let Some(order) = order else { return on(protocol::next(m, saw), detour) };
+    if let Some(next) = seen(order, m, detour, saw) {
+        return next;
     }
     let (m, todo) = protocol::next(m, saw);
-    // What would be done, and what is done instead.
+    instead(order, m, detour, todo)
+}
+
+const fn on((memory, todo): (Memory, Do), detour: Detour) -> Next {
+    (memory, detour, todo)
+}
+
+/// What is seen on a detour, and where that leads.
+fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> {
+    let duplicate = Do::Acknowledge(Outcome::Duplicate);
+    Some(match (order, detour, saw) {
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::Payload) => (m, Detour::Done, Do::ReadState),
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => (m, Detour::Missing, Do::ReadState),
+        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::Payload) => {
+            (m, Detour::None, Do::ReadState)
+        }
+        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::PayloadMissing)
+        | (WrongOrder::NoSecondLook, Detour::None, Saw::PayloadMissing) => (m, Detour::None, duplicate),
+        (WrongOrder::RecordBeforeState, Detour::Early, Saw::NoRecord) => (m, Detour::Done, Do::ReadState),
+        (WrongOrder::RecordNotRead, _, Saw::PayloadMissing) => on(protocol::next(m, saw), Detour::Missing),
+        (WrongOrder::ClearBeforeSettle, Detour::None, Saw::Dispatched) => (m, Detour::Early, Do::Clear),
+        (WrongOrder::ClearBeforeSettle, Detour::Early, Saw::Cleared) => (m, Detour::Done, Do::Settle),
+        (WrongOrder::ClearBeforeSettle, Detour::Done, Saw::Settled) => on(protocol::next(m, Saw::Cleared), detour),
+        (WrongOrder::DispatchBeforeCommit, Detour::Before(version), Saw::Dispatched) => {
+            (m, Detour::Done, Do::Commit(version))
+        }
+        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Early, Saw::Settled) => {
+            (m, Detour::Done, Do::Dispatch)
+        }
+        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Done, Saw::Dispatched) => {
+            on(protocol::next(m, Saw::Settled), Detour::None)
+        }
+        (WrongOrder::NoCommitWithoutEffect, Detour::Early, Saw::Settled) => {
+            (m, Detour::None, Do::Acknowledge(Outcome::Processed))
+        }
+        (WrongOrder::WithdrawAfterUnknown, _, Saw::Unknown) => on(protocol::next(m, Saw::Lost), detour),
+        (WrongOrder::WithdrawAtOnce, _, Saw::Lost) => (m, Detour::Early, Do::Withdraw),
+        (WrongOrder::WithdrawAtOnce, Detour::Early, Saw::Withdrawn) => {
+            on(protocol::next(m, Saw::Unknown), Detour::None)
+        }
+        _ => return None,
+    })
+}
+
+/// What would be done, and what is done instead.
+fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
     match (order, detour, todo) {
         (WrongOrder::PayloadBeforeState | WrongOrder::PayloadFirst | WrongOrder::EntryFirst, _, Do::ReadState) => {
             (m, Detour::Early, Do::ReadPayload)
         }
         (WrongOrder::PayloadBeforeState, Detour::Done, Do::ReadPayload) => {
-            right(protocol::next(m, Saw::Payload), Detour::None)
+            on(protocol::next(m, Saw::Payload), Detour::None)
         }
         (WrongOrder::PayloadBeforeState, Detour::Missing, Do::ReadPayload) => {
-            right(protocol::next(m, Saw::PayloadMissing), Detour::None)
+            on(protocol::next(m, Saw::PayloadMissing), Detour::None)
         }
         (WrongOrder::RecordBeforeState, _, Do::ReadState) => (m, Detour::Early, Do::ReadRecord),
-        (WrongOrder::RecordBeforeState, Detour::Done, Do::ReadRecord) => {
-            right(protocol::next(m, Saw::NoRecord), Detour::None)
-        }
-        (WrongOrder::RecordNotRead, Detour::None, Do::ReadRecord) => {
-            right(protocol::next(m, Saw::NoRecord), Detour::None)
+        (WrongOrder::RecordBeforeState, Detour::Done, Do::ReadRecord)
+        | (WrongOrder::RecordNotRead, Detour::None, Do::ReadRecord) => {
+            on(protocol::next(m, Saw::NoRecord), Detour::None)
         }
         (WrongOrder::DispatchBeforeCommit, Detour::None, Do::Commit(version)) => {
             (m, Detour::Before(version), Do::Dispatch)
