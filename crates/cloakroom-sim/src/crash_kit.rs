@@ -1,5 +1,6 @@
-//! The crash kit: runs *your* handlers through every crash, every lost answer and every order of two deliveries that a bound
-//! allows, and compares each result with what the undisturbed message leaves.
+//! The crash kit: runs *your* handlers through every single crash, every single lost answer and every single change of turns
+//! between two deliveries, and through as many combinations of several as a bound allows; and compares each result with what the
+//! undisturbed message leaves.
 //!
 //! ```
 //! use cloakroom::{Endpoint, Handled, HandlerError, Message, Partition, Tx};
@@ -60,17 +61,21 @@
 //!
 //! 1. It is processed undisturbed. What can be observed then is what every other run is compared with: all items of its
 //!    partition, and every message sent with queue, id, partition, sequence and body.
-//! 2. The handler runs again on the same state and message, in other processes and twice in one: it must do the same.
+//! 2. The handler runs again on the same state and message, in other processes and twice in one: it must do the same. Neither
+//!    here nor in any other run may it call a port itself.
 //! 3. The process stops before or after any call of a port; the message is delivered again, and may meet a second stop.
-//! 4. The answer of any call is lost: it happened, it did not, it will; then the process may stop, too.
+//! 4. The answer of any call is lost: it happened, it did not, it will; then the process may stop, too, and nothing else is lost.
 //! 5. Two deliveries are processed at the same time, call by call in any order, and one of them may stop anywhere or come back
 //!    when everything is over.
 //! 6. Messages under test of one partition also meet each other, two by two. The result must be that of one of the two
 //!    orders.
 //!
-//! At the end of each run a late duplicate comes; it, too, must change nothing. Every run with one disturbance is made; of those
-//! with two, three and more there are too many, so [`runs_max`](CrashKit::runs_max) bounds them, and the report says how many
-//! were left out.
+//! At the end of each run a late duplicate of each message comes; it, too, must change nothing. One is not a duplicate in this
+//! sense: that of a message that was parked before another one made it acceptable. It must do what it does undisturbed.
+//!
+//! Every run with one disturbance is made. Of those with two there are hundreds, and of those with more too many:
+//! [`runs_max`](CrashKit::runs_max) bounds them, and the report says up to which number of disturbances all runs were made, and
+//! how many with one more were left out. What only several disturbances together bring about may be among these.
 //!
 //! # What a handler must be like to run here
 //!
@@ -83,9 +88,11 @@ mod clock;
 mod gate;
 mod picture;
 mod plan;
+mod refusal;
 mod report;
 mod rounds;
 mod run;
+mod scene;
 mod timeline;
 mod worker;
 mod world;
@@ -98,8 +105,8 @@ pub use report::{Difference, Finding, FindingKind, Report};
 use rounds::{alone, together};
 use world::Letter;
 
-/// Handed to handlers, used by the engine, settings.
-type Build = dyn Fn(&Ports, Ports, EndpointSettings) -> Result<Endpoint, Error>;
+/// Handed to handlers, used by the engine, settings if they are not to be the builder's own.
+type Build = dyn Fn(&Ports, Ports, Option<EndpointSettings>) -> Result<Endpoint, Error>;
 
 /// Runs messages through crashes; see the [module](self).
 #[must_use = "the kit does nothing until it is run"]
@@ -121,11 +128,14 @@ impl fmt::Debug for CrashKit {
 impl CrashKit {
     /// A kit for the endpoint that `builder` makes, as often as it is asked: for every process that a run has, one.
     ///
-    /// The ports it is given are for handlers that want to call ports themselves, and so to be found out. Settings are
-    /// given to the kit, with [`settings`](Self::settings), not to the builder.
+    /// The ports it is given are for handlers that want to call ports themselves, and so to be found out.
+    ///
+    /// Settings of the builder's own are validated, and then replaced by those of the kit, the defaults if it was given none: what
+    /// shall hold in the runs, such as `attempts_max`, is given with [`settings`](Self::settings).
     pub fn new<S: State>(builder: impl Fn(&Ports) -> EndpointBuilder<S> + 'static) -> Self {
-        let build = move |handed: &Ports, ports: Ports, settings: EndpointSettings| {
-            builder(handed).settings(settings).build(ports)
+        let build = move |handed: &Ports, ports: Ports, settings: Option<EndpointSettings>| match settings {
+            Some(settings) => builder(handed).settings(settings).build(ports),
+            None => builder(handed).build(ports),
         };
         Self {
             build: Box::new(build),
@@ -143,22 +153,24 @@ impl CrashKit {
         self
     }
 
-    /// A message to be tested. Each is tested on what the earlier messages left; those of one partition also against
-    /// each other.
+    /// A message to be tested. Each is tested alone, on what the [`given`](Self::given) messages left: one message under test
+    /// does not come after another one, in whatever order they are named. Those of one partition also meet each other.
     pub fn message<M: Message>(mut self, message: M) -> Self {
         self.letters.push(letter(&message, false));
         self
     }
 
-    /// A message to be tested that its handler rejects, or asks to be tried again until it is given up. Nothing must come of it,
-    /// and it must be parked with its payload.
+    /// A message to be tested that its handler rejects, or asks to be tried again until it is given up, or for which it demands
+    /// something of an item that is not so. Nothing must come of it, and it must be parked with its payload. One that is parked for
+    /// another reason, such as that there is no handler for it or that it cannot be read, is a finding.
     pub fn refused<M: Message>(mut self, message: M) -> Self {
         self.letters.push(letter(&message, true));
         self
     }
 
-    /// Settings other than the defaults, but for three that are the kit's: of `check_in` both are tried; `when_missing` is
-    /// to acknowledge, since a process that comes late would otherwise park what another one has finished; `linger_ms` is 0.
+    /// Settings other than the defaults. All are validated, and all hold but for three that the kit varies or needs: of `check_in`
+    /// both are tried; `when_missing` is to acknowledge, since a process that comes late would otherwise park what another one
+    /// has finished; `linger_ms` is 0.
     pub fn settings(self, settings: EndpointSettings) -> Self {
         Self { settings, ..self }
     }
@@ -178,27 +190,45 @@ impl CrashKit {
 
     /// Runs everything. What went wrong is in the report.
     pub fn run(self) -> Report {
-        let mut report =
-            Report { endpoint: self.name(), tested: Vec::new(), findings: Vec::new(), runs_max: self.runs_max };
-        for letter in &self.letters {
-            let (tested, finding) = alone(&self, letter);
-            report.tested.push(tested);
-            report.findings.extend(finding);
-        }
-        // Two that fail alone say nothing new together.
+        let (endpoint, findings) = match self.endpoint_name() {
+            Ok(name) => (name, Vec::new()),
+            Err(finding) => ("?".to_owned(), vec![finding]),
+        };
+        let mut report = Report { endpoint, tested: Vec::new(), findings, runs_max: self.runs_max };
         if report.findings.is_empty() {
-            for (tested, finding) in self.pairs().map(|letters| together(&self, letters)) {
-                report.tested.push(tested);
-                report.findings.extend(finding);
-            }
+            self.test(&mut report);
         }
         report
     }
 
-    fn name(&self) -> String {
+    fn test(&self, report: &mut Report) {
+        for letter in &self.letters {
+            let (tested, finding) = alone(self, letter);
+            report.tested.push(tested);
+            // What is wrong with a given message is wrong every time.
+            report.findings.extend(finding.filter(|finding| !report.findings.contains(finding)));
+        }
+        // Two that fail alone say nothing new together.
+        if report.findings.is_empty() {
+            for (tested, finding) in self.pairs().map(|letters| together(self, letters)) {
+                report.tested.push(tested);
+                report.findings.extend(finding);
+            }
+        }
+    }
+
+    /// The endpoint's name, if it can be built with the settings of its builder and with those of the kit.
+    fn endpoint_name(&self) -> Result<String, Finding> {
         let ports = Memory::new().ports();
-        let built = (self.build)(&ports, ports.clone(), self.settings.clone());
-        built.map_or_else(|error| error.to_string(), |endpoint| endpoint.name().to_owned())
+        let build = |settings| (self.build)(&ports, ports.clone(), settings);
+        let endpoint = build(None).and_then(|_| build(Some(self.settings.clone())));
+        endpoint.map(|endpoint| endpoint.name().to_owned()).map_err(|error| Finding {
+            kind: FindingKind::NotBuilt,
+            message: "the endpoint".to_owned(),
+            text: error.to_string(),
+            timeline: Vec::new(),
+            differences: Vec::new(),
+        })
     }
 
     fn pairs(&self) -> impl Iterator<Item = [&Letter; 2]> {
@@ -211,7 +241,6 @@ impl CrashKit {
 }
 
 fn letter<M: Message>(message: &M, is_refused: bool) -> Letter {
-    // What cannot be written cannot be sent either: its handler refuses the null, and the report says so.
-    let body = serde_json::to_value(message).unwrap_or_default();
+    let body = serde_json::to_value(message).map_err(|error| error.to_string());
     Letter { kind: M::TYPE, partition: message.partition(), body, is_refused }
 }

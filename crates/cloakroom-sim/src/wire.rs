@@ -30,6 +30,25 @@ pub enum Operation {
     Extend,
 }
 
+impl Operation {
+    /// Whether it changes nothing.
+    pub const fn is_read(self) -> bool {
+        match self {
+            Self::ReadState | Self::ReadRecord | Self::ReadPayload | Self::HasEntry | Self::OpenQueue => true,
+            Self::Commit
+            | Self::StoreClaims
+            | Self::Clear
+            | Self::CheckIn
+            | Self::DeletePayload
+            | Self::PutEntry
+            | Self::Send
+            | Self::Receive
+            | Self::Acknowledge
+            | Self::Extend => false,
+        }
+    }
+}
+
 /// A call of a port, as it is seen on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {

@@ -210,8 +210,9 @@ impl Wire for Gate {
 pub(super) struct Guard(Mutex<Vec<Call>>);
 
 impl Guard {
-    pub(super) fn calls(&self) -> Vec<Call> {
-        lock(&self.0).clone()
+    /// The calls since this was last asked.
+    pub(super) fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut lock(&self.0))
     }
 }
 

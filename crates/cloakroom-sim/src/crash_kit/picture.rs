@@ -138,7 +138,7 @@ fn short(id: &str) -> &str {
 }
 
 /// Without the number of attempts, which a stop more or less changes.
-fn reason_of_handler(reason: &str) -> &str {
+pub(super) fn reason_of_handler(reason: &str) -> &str {
     let given_up = reason.strip_prefix("given up after ").and_then(|rest| rest.split_once(": "));
     given_up.map_or(reason, |(_, reason)| reason)
 }

@@ -75,6 +75,13 @@ pub(super) struct Tried {
     pub(super) left_out: usize,
 }
 
+impl Tried {
+    /// Runs with a disturbance: all but the first of the search.
+    pub(super) const fn disturbed(self) -> usize {
+        self.runs.saturating_sub(1)
+    }
+}
+
 impl Search {
     /// Has every plan run: first without a disturbance, then with one, then with two, until there are no more or the bound
     /// is reached. Of those with the last number of disturbances as many are tried as the bound allows, spread evenly.

@@ -9,6 +9,8 @@ use super::plan::Tried;
 pub enum FindingKind {
     /// The endpoint cannot be built.
     NotBuilt,
+    /// A message that the kit was given cannot be written as JSON, so nobody could send it.
+    NotWritable,
     /// A message ended otherwise than it was given to the kit for: it was not accepted although it should be, or
     /// accepted although it should be refused.
     Unexpected,
@@ -36,8 +38,9 @@ impl FindingKind {
     const fn advice(self) -> &'static str {
         match self {
             Self::NotBuilt => "mend the endpoint that the kit is given",
+            Self::NotWritable => "mend the type of the message: JSON has no other keys than text",
             Self::Unexpected => {
-                "mend the handler, or what was `given` before; a message that shall be refused is given with `refused`"
+                "mend the handler, or what was `given` before; a message that its handler shall refuse is given with `refused`"
             }
             Self::Panicked => {
                 "mend the handler. If it needs a runtime (timers, sockets), it cannot run here: do that part in front of or \
@@ -84,7 +87,8 @@ pub struct Difference {
 pub struct Finding {
     /// What it is.
     pub kind: FindingKind,
-    /// Which message it is about, by type, and in which combination of identity and timing; two if they met.
+    /// Which message it is about, by type, and in which combination of identity and timing; two if they met. The endpoint, if
+    /// it cannot be built.
     pub message: String,
     /// What happened.
     pub text: String,
@@ -160,24 +164,25 @@ impl Report {
         &self.findings
     }
 
-    /// How many times a message was processed in a fresh world, each time disturbed in another way.
+    /// How many times messages were processed in a fresh world: for each round of each combination of timing and identity once
+    /// undisturbed, and then each time disturbed in another way.
     pub fn runs(&self) -> usize {
         self.tried().map(|(_, tried)| tried.runs).sum()
     }
 
     /// How many of the [runs](Self::runs) had a process stop.
     pub fn crash_points(&self) -> usize {
-        self.runs_of(&[Round::Stops])
+        self.of(&[Round::Stops]).map(Tried::disturbed).sum()
     }
 
     /// How many of the [runs](Self::runs) had the answer of a call lost.
     pub fn lost_answers(&self) -> usize {
-        self.runs_of(&[Round::Answers])
+        self.of(&[Round::Answers]).map(Tried::disturbed).sum()
     }
 
     /// How many of the [runs](Self::runs) had two deliveries at the same time.
     pub fn interleavings(&self) -> usize {
-        self.runs_of(&[Round::Deliveries, Round::Meetings])
+        self.of(&[Round::Deliveries, Round::Meetings]).map(|tried| tried.runs).sum()
     }
 
     /// Whether a bound cut something off. What is cut off has more disturbances in one run than all that was tried.
@@ -189,8 +194,8 @@ impl Report {
         self.tested.iter().flat_map(|tested| tested.rounds.iter().copied())
     }
 
-    fn runs_of(&self, rounds: &[Round]) -> usize {
-        self.tried().filter(|(round, _)| rounds.contains(round)).map(|(_, tried)| tried.runs).sum()
+    fn of(&self, rounds: &[Round]) -> impl Iterator<Item = Tried> {
+        self.tried().filter(|(round, _)| rounds.contains(round)).map(|(_, tried)| tried)
     }
 }
 

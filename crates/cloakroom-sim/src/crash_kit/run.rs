@@ -151,9 +151,12 @@ impl<'a> Run<'a> {
     /// Lets whoever has the turn go as far as the next call.
     fn settle(&mut self) -> Result<(), Trouble> {
         let Some(front) = self.alive.front_mut() else { return Ok(()) };
-        match front.go_on() {
+        let letter = self.letters[front.message];
+        let is = front.go_on();
+        self.world.nothing_strange(letter)?;
+        match is {
             Is::AtGate => Ok(()),
-            Is::Stuck => Err(waits(self.letters[front.message])),
+            Is::Stuck => Err(waits(letter)),
             Is::Ended(result) => {
                 self.end(&result);
                 Ok(())
@@ -191,7 +194,9 @@ impl<'a> Run<'a> {
         for (message, letter) in self.letters.iter().enumerate() {
             let earlier = &self.deliveries[message];
             let delivery = Delivery { receive_count: earlier.receive_count + 1, ..earlier.clone() };
-            match Worker::new(message, endpoint.clone(), Arc::clone(&gate), delivery).go_on() {
+            let is = Worker::new(message, endpoint.clone(), Arc::clone(&gate), delivery).go_on();
+            self.world.nothing_strange(letter)?;
+            match is {
                 Is::Ended(_) => {}
                 Is::AtGate | Is::Stuck => return Err(waits(letter)),
             }

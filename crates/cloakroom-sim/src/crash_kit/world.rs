@@ -19,14 +19,15 @@ use super::{
     report::FindingKind,
     worker::{Is, Worker},
 };
-use crate::wire::{Call, by_way_of};
+use crate::wire::by_way_of;
 
 /// A message that was given to the kit.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
     pub(super) kind: &'static str,
     pub(super) partition: Partition,
-    pub(super) body: Value,
+    /// Or why it cannot be written.
+    pub(super) body: Result<Value, String>,
     /// Its handler shall not accept it.
     pub(super) is_refused: bool,
 }
@@ -55,11 +56,13 @@ impl fmt::Display for Variant {
 pub(super) struct Trouble {
     pub(super) kind: FindingKind,
     pub(super) text: String,
+    /// Whose it is, if it is not that of the messages under test.
+    pub(super) about: Option<String>,
 }
 
 impl Trouble {
     pub(super) fn new(kind: FindingKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self { kind, text: text.into(), about: None }
     }
 }
 
@@ -82,9 +85,15 @@ impl<'a> World<'a> {
         Self { kit, variant, memory, ports, hall: Arc::new(Hall::new(is_traced)), guard: Arc::default() }
     }
 
-    /// Calls that a handler made itself.
-    pub(super) fn strange_calls(&self) -> Vec<Call> {
-        self.guard.calls()
+    /// Sees to it that the handler that ran just now, that of this message, has called no port itself.
+    pub(super) fn nothing_strange(&self, letter: &Letter) -> Result<(), Trouble> {
+        let calls = self.guard.take();
+        let (kind, port, call) = match (calls.iter().find(|call| !call.operation.is_read()), calls.first()) {
+            (Some(call), _) => (FindingKind::WritesElsewhere, "a port that writes", call),
+            (None, Some(call)) => (FindingKind::ReadsElsewhere, "a port", call),
+            (None, None) => return Ok(()),
+        };
+        Err(Trouble::new(kind, format!("the handler of `{}` itself calls {port}: {call}", letter.kind)))
     }
 
     fn settings(&self) -> EndpointSettings {
@@ -97,24 +106,27 @@ impl<'a> World<'a> {
     pub(super) fn endpoint(&self, is_open: bool) -> Result<(Endpoint, Arc<Gate>), Trouble> {
         let gate = Gate::new(&self.hall, is_open);
         let handed = by_way_of(&self.guard, &self.ports);
-        let built = (self.kit.build)(&handed, by_way_of(&gate, &self.ports), self.settings());
+        let built = (self.kit.build)(&handed, by_way_of(&gate, &self.ports), Some(self.settings()));
         let endpoint = built.map_err(|error| Trouble::new(FindingKind::NotBuilt, error.to_string()))?;
         Ok((endpoint, gate))
     }
 
     pub(super) fn delivery(&self, letter: &Letter, id: String) -> Result<Delivery, Trouble> {
+        let body = letter.body.as_ref().map_err(|error| {
+            let text = format!("`{}` cannot be written as JSON: {error}", letter.kind);
+            Trouble::new(FindingKind::NotWritable, text)
+        })?;
         let mut envelope = Envelope::new(id.into(), "crash-kit", letter.kind, letter.partition.clone());
         envelope.replyto = Some("replies".to_owned());
         if self.variant.is_claimed {
             let claim = Claim::new(format!("{}.{}", envelope.id, self.ports.payloads.name()));
-            let body = Bytes::from(letter.body.to_string());
-            let written = self.ports.payloads.check_in(&claim, body).now_or_never();
+            let written = self.ports.payloads.check_in(&claim, Bytes::from(body.to_string())).now_or_never();
             written.and_then(Result::ok).ok_or_else(|| {
                 Trouble::new(FindingKind::NeverFinished, "the payload store does not take a payload undisturbed")
             })?;
             envelope.dataref = Some(claim);
         } else {
-            envelope.data = Some(letter.body.clone());
+            envelope.data = Some(body.clone());
         }
         Ok(Delivery { body: envelope.encode(), ..Delivery::default() })
     }
@@ -126,20 +138,26 @@ impl<'a> World<'a> {
         }
         let (endpoint, gate) = self.endpoint(true)?;
         for (letter, number) in self.kit.given.iter().zip(1..) {
-            let delivery = Delivery { receive_count: 1, ..self.delivery(letter, format!("given-{number}"))? };
-            let unexpected = |how: String| {
-                let text = format!("the earlier message `{}` was not processed: {how}", letter.kind);
-                Trouble::new(FindingKind::Unexpected, text)
-            };
-            match Worker::new(0, endpoint.clone(), Arc::clone(&gate), delivery).go_on() {
-                Is::Ended(Ok(Outcome::Processed)) => {}
-                Is::Ended(Ok(Outcome::Parked)) => return Err(unexpected(self.reason_of_parking())),
-                Is::Ended(Ok(other)) => return Err(unexpected(format!("it ended as {other:?}"))),
-                Is::Ended(Err(error)) => return Err(unexpected(error.to_string())),
-                Is::AtGate | Is::Stuck => return Err(waits(letter)),
-            }
+            let about = format!("`{}`, the earlier message number {number}", letter.kind);
+            let processed = self.process_one(letter, format!("given-{number}"), &endpoint, &gate);
+            processed.map_err(|trouble| Trouble { about: Some(about), ..trouble })?;
         }
         Ok(())
+    }
+
+    fn process_one(&self, letter: &Letter, id: String, endpoint: &Endpoint, gate: &Arc<Gate>) -> Result<(), Trouble> {
+        let delivery = Delivery { receive_count: 1, ..self.delivery(letter, id)? };
+        let is = Worker::new(0, endpoint.clone(), Arc::clone(gate), delivery).go_on();
+        self.nothing_strange(letter)?;
+        let how = match is {
+            Is::Ended(Ok(Outcome::Processed)) => return Ok(()),
+            Is::Ended(Ok(Outcome::Parked)) => self.reason_of_parking(),
+            Is::Ended(Ok(other)) => format!("it ended as {other:?}"),
+            Is::Ended(Err(error)) => error.to_string(),
+            Is::AtGate | Is::Stuck => return Err(waits(letter)),
+        };
+        let text = format!("the earlier message `{}` was not processed: {how}", letter.kind);
+        Err(Trouble::new(FindingKind::Unexpected, text))
     }
 
     /// Why a message was parked.

@@ -212,26 +212,18 @@ impl Weather {
 }
 
 /// What can go wrong on the way of a call.
-pub(crate) const fn risks(operation: Operation) -> &'static [Fault] {
-    match operation {
-        // One that was given up and comes late leases messages for nobody: unanswered, that is.
-        Operation::Receive => &[Fault::Refused, Fault::Vanished, Fault::Unanswered, Fault::SlowReply],
-        Operation::OpenQueue => &[Fault::Refused, Fault::Vanished],
-        Operation::ReadState | Operation::ReadRecord | Operation::ReadPayload | Operation::HasEntry => {
-            &[Fault::Refused, Fault::Vanished, Fault::SlowRequest, Fault::SlowReply]
-        }
-        Operation::Commit
-        | Operation::StoreClaims
-        | Operation::Clear
-        | Operation::CheckIn
-        | Operation::DeletePayload
-        | Operation::PutEntry
-        | Operation::Send
-        | Operation::Acknowledge
-        | Operation::Extend => {
-            &[Fault::Refused, Fault::Vanished, Fault::Unanswered, Fault::Late, Fault::SlowRequest, Fault::SlowReply]
-        }
+pub(crate) fn risks(operation: Operation) -> &'static [Fault] {
+    if operation == Operation::OpenQueue {
+        return &[Fault::Refused, Fault::Vanished];
     }
+    // One that was given up and comes late leases messages for nobody: unanswered, that is.
+    if operation == Operation::Receive {
+        return &[Fault::Refused, Fault::Vanished, Fault::Unanswered, Fault::SlowReply];
+    }
+    if operation.is_read() {
+        return &[Fault::Refused, Fault::Vanished, Fault::SlowRequest, Fault::SlowReply];
+    }
+    &[Fault::Refused, Fault::Vanished, Fault::Unanswered, Fault::Late, Fault::SlowRequest, Fault::SlowReply]
 }
 
 /// FNV-1a over the name, begun with the seed, and mixed well.

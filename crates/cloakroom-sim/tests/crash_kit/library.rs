@@ -57,7 +57,7 @@ pub(crate) fn builder() -> EndpointBuilder<Book> {
         .route::<Note>("screens")
 }
 
-async fn buy(book: &mut Book, _: Buy, _: &mut Tx) -> Handled {
+pub(crate) async fn buy(book: &mut Book, _: Buy, _: &mut Tx) -> Handled {
     book.copies += 1;
     Ok(())
 }

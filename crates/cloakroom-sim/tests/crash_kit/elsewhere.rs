@@ -1,0 +1,75 @@
+//! Handlers that call ports themselves.
+
+use std::sync::Arc;
+
+use cloakroom::{
+    Commit, Endpoint, EndpointBuilder, HandlerError, Item, Message as _, PartitionStore, Ports, Record, RecordKey,
+    StateWrite, Tx, Version,
+};
+use cloakroom_sim::{CrashKit, crash_kit::FindingKind};
+
+use super::{
+    fails,
+    library::{Book, Buy, Note, buy},
+    passes,
+};
+
+async fn write(store: &dyn PartitionStore) -> Result<(), HandlerError> {
+    let (state, record) = (StateWrite::Put(Item::default()), &Record::default());
+    let key = RecordKey { partition: &"shelf#1".into(), endpoint: "shelves", message: &"x".into() };
+    store.commit(Commit { key, expected: Version::ABSENT, state: &state, record, items: &[], token: "x" }).await?;
+    Ok(())
+}
+
+/// Buys books, and has a handler of notes that writes elsewhere if there are at least that many.
+fn writes_from(copies: u32) -> impl Fn(&Ports) -> EndpointBuilder<Book> + 'static {
+    move |ports| {
+        let store = Arc::clone(&ports.store);
+        let note = move |book: &mut Book, _: Note, _: &mut Tx| {
+            let (store, is_written) = (Arc::clone(&store), book.copies >= copies);
+            async move { if is_written { write(&*store).await } else { Ok(()) } }
+        };
+        Endpoint::builder::<Book>("books").on(buy).on(note)
+    }
+}
+
+#[test]
+fn a_write_to_another_partition_is_found() {
+    let report = CrashKit::new(writes_from(0)).message(Note::of("a note")).run();
+    fails(&report, FindingKind::WritesElsewhere, &["`note`", "shelf#1", "send a message to its owner"]);
+}
+
+#[test]
+fn a_write_that_only_another_message_leads_to_is_found() {
+    let report = CrashKit::new(writes_from(1)).message(Buy::of("Emma")).message(Note::of("a note")).run();
+    let text = "the handler of `note` itself calls a port that writes: Commit x of shelf#1";
+    fails(&report, FindingKind::WritesElsewhere, &["`book.buy` and `note`", text]);
+    passes(&CrashKit::new(writes_from(2)).message(Buy::of("Emma")).message(Note::of("a note")).run());
+}
+
+#[test]
+fn a_write_by_an_earlier_message_is_its_own() {
+    let kit = CrashKit::new(writes_from(0)).given(Note::of("a note"));
+    let report = kit.message(Buy::of("Emma")).message(Buy::of("Emma")).run();
+    fails(&report, FindingKind::WritesElsewhere, &["the handler of `note` itself calls a port that writes"]);
+    let about = &report.findings()[0].message;
+    assert!(about.contains(Note::TYPE) && !about.contains(Buy::TYPE), "{about}");
+}
+
+#[test]
+fn a_look_at_another_partition_is_found() {
+    let report = CrashKit::new(|ports| {
+        let store = Arc::clone(&ports.store);
+        let handler = move |_: &mut Book, _: Note, _: &mut Tx| {
+            let store = Arc::clone(&store);
+            async move {
+                store.read_state(&"shelf#1".into(), "shelves").await?;
+                Ok(())
+            }
+        };
+        Endpoint::builder::<Book>("books").on(handler)
+    })
+    .message(Note::of("a note"))
+    .run();
+    fails(&report, FindingKind::ReadsElsewhere, &["shelf#1"]);
+}

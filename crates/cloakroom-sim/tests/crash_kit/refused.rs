@@ -1,0 +1,172 @@
+//! Messages that must be refused: by their handler, and for no other reason.
+
+use std::{collections::BTreeMap, future::ready, time::Duration};
+
+use cloakroom::{Condition, Endpoint, EndpointSettings, Handled, Limits, Message, Partition, Ports, State, Tx};
+use cloakroom_sim::{CrashKit, crash_kit::FindingKind};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fails,
+    library::{Book, Buy, Lend, Lent, Note, Refuse, Wait, builder},
+    passes,
+};
+
+#[test]
+fn refused_messages_pass_when_nothing_comes_of_them() {
+    let report =
+        CrashKit::new(|_| builder()).given(Buy::of("Emma")).refused(Refuse::of("")).refused(Wait::of("")).run();
+    passes(&report);
+}
+
+#[test]
+fn a_message_that_is_refused_until_another_one_was_processed_passes() {
+    let report = CrashKit::new(|_| builder()).message(Buy::of("Emma")).refused(Lend::of("Ada")).run();
+    passes(&report);
+    assert_eq!(report.to_string().matches("equal to one after the other").count(), 1, "{report}");
+}
+
+#[test]
+fn an_item_that_is_not_as_the_handler_demands_refuses_the_message() {
+    let endpoint = || {
+        let handler = |_: &mut Book, note: Note, tx: &mut Tx| {
+            tx.put(format!("slip#{}", note.text), &note, Condition::Absent);
+            ready(Ok(()))
+        };
+        Endpoint::builder::<Book>("books").on(handler)
+    };
+    // It takes that many passes to give it up.
+    let settings = EndpointSettings { attempts_max: 2, passes_max: 2, ..EndpointSettings::default() };
+    let kit = CrashKit::new(move |_| endpoint()).settings(settings);
+    passes(&kit.given(Note::of("a")).refused(Note::of("a")).runs_max(20).run());
+}
+
+/// For another reason than that its handler refuses it.
+#[track_caller]
+fn is_parked_otherwise(kit: CrashKit, reason: &str) {
+    fails(&kit.run(), FindingKind::Unexpected, &["was not its handler that refused it", reason]);
+}
+
+#[test]
+fn a_message_without_a_handler_is_not_refused_by_it() {
+    is_parked_otherwise(CrashKit::new(|_| builder()).refused(Lent::of("")), "has no handler for `book.lent`");
+}
+
+/// Messages that are not as they should be.
+macro_rules! message {
+    ($type:ident, $name:literal, $partition:expr, $field:ty) => {
+        #[derive(Serialize, Deserialize)]
+        struct $type {
+            text: $field,
+        }
+
+        impl Message for $type {
+            const TYPE: &'static str = $name;
+            fn partition(&self) -> Partition {
+                Partition::new($partition)
+            }
+        }
+    };
+}
+
+message!(OldRefuse, "book.refuse", "book#1", u32);
+message!(Unplaced, "nowhere", "", String);
+message!(FarAway, "far", "x".repeat(3_000), String);
+message!(Long, "long", "x".repeat(2_000), String);
+message!(Unwritten, "book.refuse", "book#1", BTreeMap<(u8, u8), u8>);
+
+#[test]
+fn a_message_that_cannot_be_read_is_not_refused_by_its_handler() {
+    is_parked_otherwise(CrashKit::new(|_| builder()).refused(OldRefuse { text: 7 }), "the payload is no `book.refuse`");
+}
+
+#[test]
+fn a_message_that_cannot_be_anywhere_is_not_refused_by_its_handler() {
+    is_parked_otherwise(
+        CrashKit::new(|_| builder()).refused(Unplaced { text: String::new() }),
+        "`partitionkey` must not be empty",
+    );
+}
+
+fn unwritten() -> Unwritten {
+    Unwritten { text: [((1, 2), 3)].into() }
+}
+
+#[test]
+fn a_message_that_cannot_be_written_is_found() {
+    let words = ["`book.refuse`", "cannot be written as JSON", "key must be a string"];
+    fails(&CrashKit::new(|_| builder()).refused(unwritten()).run(), FindingKind::NotWritable, &words);
+    fails(&CrashKit::new(|_| builder()).message(unwritten()).run(), FindingKind::NotWritable, &words);
+    let report = CrashKit::new(|_| builder()).given(unwritten()).message(Buy::of("")).message(Lent::of("")).run();
+    fails(&report, FindingKind::NotWritable, &words);
+}
+
+/// A handler of notes that accepts what then cannot be done.
+fn notes(handler: impl Fn(&mut Book, &mut Tx) + Copy + Send + Sync + 'static) -> CrashKit {
+    CrashKit::new(move |_| {
+        let handler = move |book: &mut Book, _: Note, tx: &mut Tx| {
+            handler(book, tx);
+            ready(Handled::Ok(()))
+        };
+        Endpoint::builder::<Book>("books")
+            .on(handler)
+            .route::<Buy>("shop")
+            .route::<Unplaced>("shop")
+            .route::<FarAway>("shop")
+            .route::<Long>("shop")
+            .route::<Unwritten>("shop")
+    })
+    .refused(Note::of(""))
+}
+
+#[test]
+fn a_handler_has_not_refused_what_it_sends_in_vain() {
+    let nowhere = || Unplaced { text: String::new() };
+    is_parked_otherwise(notes(|_, tx| tx.send(Lend::of(""))), "has no route");
+    is_parked_otherwise(notes(move |_, tx| tx.send(nowhere())), "has an empty partition");
+    is_parked_otherwise(notes(|_, tx| tx.send(FarAway { text: String::new() })), "at most 2048 are possible");
+    is_parked_otherwise(notes(|_, tx| tx.send(unwritten())), "a `book.refuse` cannot be written as JSON");
+    is_parked_otherwise(notes(|_, tx| tx.send_after(Duration::from_secs(3_600), Buy::of(""))), "was delayed by");
+    let small = Limits { message_bytes_max: 1_500, ..Limits::default() };
+    let kit = notes(|_, tx| tx.send(Long { text: String::new() }));
+    is_parked_otherwise(kit.over(move |memory| Ports { limits: small, ..memory.ports() }), "at most 1500 are possible");
+}
+
+#[test]
+fn a_handler_has_not_refused_what_it_writes_in_vain() {
+    let put = |item: fn() -> BTreeMap<&'static str, f64>| notes(move |_, tx| tx.put("a", &item(), Condition::Any));
+    is_parked_otherwise(put(|| [("number", f64::INFINITY)].into()), "which no attribute can hold");
+    is_parked_otherwise(put(|| [("cloakroom_version", 1.0)].into()), "rename it");
+    is_parked_otherwise(notes(|_, tx| tx.put("a", &7, Condition::Any)), "cannot be written as attributes");
+    is_parked_otherwise(notes(|_, tx| tx.delete("state#books", Condition::Any)), "cannot have the sort key");
+    let twice = notes(|_, tx| ["a", "a"].iter().for_each(|key| tx.delete(*key, Condition::Any)));
+    is_parked_otherwise(twice, "is written twice");
+    is_parked_otherwise(notes(|book, _| book.since = "x".repeat(500_000)), "at most 409600 are possible");
+}
+
+/// What is written of it cannot be read.
+#[derive(Default, Serialize, Deserialize)]
+struct Forgetful {
+    #[serde(skip_serializing)]
+    _copies: u32,
+}
+
+/// A state that a handler of notes leaves.
+fn leaves<S: State>(state: fn() -> S) -> CrashKit {
+    CrashKit::new(move |_| {
+        let handler = move |left: &mut S, _: Note, _: &mut Tx| {
+            *left = state();
+            ready(Handled::Ok(()))
+        };
+        Endpoint::builder::<S>("books").on(handler)
+    })
+    .refused(Note::of(""))
+}
+
+#[test]
+fn a_handler_has_not_refused_a_state_that_cannot_be() {
+    is_parked_otherwise(leaves(Forgetful::default).given(Note::of("")), "cannot be read: missing field");
+    is_parked_otherwise(leaves(|| 7), "cannot be written as attributes");
+    is_parked_otherwise(leaves(|| BTreeMap::from([("number".to_owned(), f64::NAN)])), "which no attribute can hold");
+    is_parked_otherwise(leaves(|| BTreeMap::from([("cloakroom_version".to_owned(), 1)])), "rename it");
+}
