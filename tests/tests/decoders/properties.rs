@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloakroom::{
-    Backoff, Claim, Clock as _, Commit, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Error, Handled, Item,
-    ItemAction, Limits, Message, Outcome, Partition, Queue as _, QueueMessage, Record, RecordKey, StateRead,
-    StateWrite, Timestamp, Tx, Worker, WorkerSettings,
+    Backoff, Claim, Clock as _, Commit, Counters, DeadLetter, Delivery, Endpoint, EndpointSettings, Envelope, Error,
+    Handled, Item, ItemAction, Limits, Message, Outcome, Partition, Queue as _, QueueMessage, Record, RecordKey,
+    StateRead, StateWrite, Timestamp, Tx, Worker, WorkerSettings,
     memory::Memory,
     placement,
     protocol::Claims,
@@ -114,7 +114,10 @@ pub(crate) fn delivery(delivery: &Delivery) -> Option<Outcome> {
         assert_eq!(world.state(delivery).version.number(), 1, "{delivery:?}");
     }
     let finished = world.memory.run(world.endpoint.finish(delivery));
-    assert!(!matches!(finished, Ok(Outcome::Processed)), "finishing commits nothing: {delivery:?}");
+    assert!(
+        !matches!(finished, Ok(DeadLetter::Finished(Outcome::Processed))),
+        "finishing commits nothing: {delivery:?}"
+    );
     result.ok()
 }
 

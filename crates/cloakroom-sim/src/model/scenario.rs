@@ -306,7 +306,7 @@ pub const LARGE: &[Scenario] = &[
         shows: "the same, with claims stored after the commit",
         messages: &[delivered(A, 4), B],
         timings: AFTER,
-        states: 0,
+        states: 57_370_362,
         ..PLAIN
     },
     Scenario {
@@ -315,7 +315,7 @@ pub const LARGE: &[Scenario] = &[
         messages: &[A, delivered(B, 1), Message { name: "C", sends: &[], ..A }],
         faults: 1,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
-        states: 0,
+        states: 25_749_316,
         ..PLAIN
     },
     Scenario {
@@ -324,7 +324,7 @@ pub const LARGE: &[Scenario] = &[
         messages: &[delivered(A, 3), delivered(B, 1)],
         timings: EITHER,
         faults: 2,
-        states: 0,
+        states: 40_366_076,
         ..PLAIN
     },
     Scenario {
@@ -337,7 +337,7 @@ pub const LARGE: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
-        states: 0,
+        states: 35_610_756,
         ..PLAIN
     },
 ];

@@ -188,7 +188,8 @@ impl World {
         let entity = &mut self.entities[usize::from(spec.entity)];
         let message = &mut self.messages[usize::from(number)];
         let is_unchanged = entity.version == expected || model.order == Some(WrongOrder::NoVersionCondition);
-        if !is_unchanged || message.record.is_some() {
+        let is_first = message.record.is_none() || model.order == Some(WrongOrder::NoRecordCondition);
+        if !is_unchanged || !is_first {
             return false;
         }
         let before = entity.version;

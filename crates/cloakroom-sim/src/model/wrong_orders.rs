@@ -63,6 +63,8 @@ wrong_orders! {
     NoCommitWithoutEffect,
     /// The commit demands that there is no record, and not that the version is unchanged.
     NoVersionCondition,
+    /// The commit demands that the version is unchanged, and not that there is no record: this one does no harm.
+    NoRecordCondition,
     /// A deleted state leaves no version behind.
     TrueDelete,
     /// A message whose payload is missing is acknowledged without a second look at the record.
