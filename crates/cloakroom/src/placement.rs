@@ -99,8 +99,8 @@ pub fn record_item(record: &Record) -> Item {
 pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, PortError> {
     let Some(mut item) = item else { return Ok(StateRead::default()) };
     let version = match item.remove(attribute::VERSION) {
-        // The largest number has no successor, and its predecessor none that could be read.
-        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX - 1),
+        // The largest number has no successor.
+        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX),
         _ => None,
     };
     let version = version.map(Version::new).ok_or_else(|| {
