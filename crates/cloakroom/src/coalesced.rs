@@ -141,69 +141,91 @@ enum Duty<'a, T> {
     Lead(Lead<'a, T>),
 }
 
-/// Entries that wait, and whether somebody leads them.
-struct Batch<T>(Mutex<(Vec<Entry<T>>, bool)>);
+/// Entries that wait, and who leads them.
+struct Batch<T>(Mutex<Waiting<T>>);
+
+struct Waiting<T> {
+    entries: Vec<Entry<T>>,
+    /// The number of the leader, if there is one.
+    leader: Option<u64>,
+    /// How many leaders there were.
+    leaders: u64,
+}
 
 impl<T> Default for Batch<T> {
     fn default() -> Self {
-        Self(Mutex::new((Vec::new(), false)))
+        Self(Mutex::new(Waiting { entries: Vec::new(), leader: None, leaders: 0 }))
     }
 }
 
 impl<T> std::fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Batch").field(&self.lock().0.len()).finish()
+        f.debug_tuple("Batch").field(&self.lock().entries.len()).finish()
     }
 }
 
 impl<T> Batch<T> {
-    fn lock(&self) -> MutexGuard<'_, (Vec<Entry<T>>, bool)> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters values together, so that they share batches.
     fn enter(&self, values: Vec<T>) -> Vec<Place<'_, T>> {
-        let mut state = self.lock();
-        values.into_iter().map(|value| self.place(&mut state, value)).collect()
+        let mut waiting = self.lock();
+        values.into_iter().map(|value| self.place(&mut waiting, value)).collect()
     }
 
+    /// Takes what has gathered, whoever leads it.
     fn disband(&self) -> Vec<Entry<T>> {
-        let mut state = self.lock();
-        state.1 = false;
-        mem::take(&mut state.0)
+        let mut waiting = self.lock();
+        waiting.leader = None;
+        mem::take(&mut waiting.entries)
     }
 
     fn enter_one(&self, value: T) -> Place<'_, T> {
         self.place(&mut self.lock(), value)
     }
 
-    fn place(&self, (waiting, led): &mut (Vec<Entry<T>>, bool), value: T) -> Place<'_, T> {
+    fn place(&self, waiting: &mut Waiting<T>, value: T) -> Place<'_, T> {
         let (caller, told) = oneshot::channel();
-        waiting.push(Entry { value, caller });
-        let duty = if waiting.len() == BATCH {
-            Duty::Send(mem::take(waiting))
-        } else if mem::replace(led, true) {
+        waiting.entries.push(Entry { value, caller });
+        let duty = if waiting.entries.len() == BATCH {
+            Duty::Send(mem::take(&mut waiting.entries))
+        } else if waiting.leader.is_some() {
             Duty::None
         } else {
-            Duty::Lead(Lead(Some(self)))
+            waiting.leaders += 1;
+            waiting.leader = Some(waiting.leaders);
+            Duty::Lead(Lead { batch: self, number: waiting.leaders })
         };
         Place { told, duty }
     }
 }
 
 /// The duty to send what gathers. Dropped before it ended, it gives everybody back what they entered.
-struct Lead<'a, T>(Option<&'a Batch<T>>);
+struct Lead<'a, T> {
+    batch: &'a Batch<T>,
+    number: u64,
+}
 
 impl<T> Lead<'_, T> {
     /// Takes what has gathered; whoever comes next leads anew.
-    fn end(mut self) -> Vec<Entry<T>> {
-        self.0.take().map(Batch::disband).unwrap_or_default()
+    ///
+    /// SUBTLE: nothing, if others did not wait for this leader and have another one by now. Were those given back, their
+    /// leader would give back these, and so on for ever (`a_leader_who_comes_late_disturbs_nobody`).
+    fn end(&self) -> Vec<Entry<T>> {
+        let mut waiting = self.batch.lock();
+        if waiting.leader != Some(self.number) {
+            return Vec::new();
+        }
+        waiting.leader = None;
+        mem::take(&mut waiting.entries)
     }
 }
 
 impl<T> Drop for Lead<'_, T> {
     fn drop(&mut self) {
-        for Entry { value, caller } in self.0.take().map(Batch::disband).unwrap_or_default() {
+        for Entry { value, caller } in self.end() {
             let _ = caller.send(Told::Back(value));
         }
     }
@@ -282,6 +304,34 @@ mod tests {
             assert!(frozen.await[0].is_ok());
         });
         assert_eq!(memory.queues.get("q").len(), 2);
+    }
+
+    #[test]
+    fn a_leader_who_comes_late_disturbs_nobody() {
+        let memory = Memory::new();
+        let queue = coalesced(&memory);
+        let send = |text: &str| queue.send(vec![message(text)]);
+        let mut late = send("late");
+        memory.run(async {
+            assert!((&mut late).now_or_never().is_none());
+            // Does not wait for the leader, who is sent, too, and does not know yet.
+            assert!(send("hasty").await[0].is_ok());
+            let mut second = send("second");
+            assert!((&mut second).now_or_never().is_none());
+            assert!(late.await[0].is_ok());
+            let mut third = send("third");
+            assert!((&mut third).now_or_never().is_none());
+            // Bounded: each could make the other one begin anew, for ever.
+            let (mut both, mut polls) = (join(second, third), 0);
+            let both = std::future::poll_fn(|context| {
+                polls += 1;
+                assert!(polls < 100, "they keep each other from being sent");
+                both.poll_unpin(context)
+            });
+            let (second, third) = both.await;
+            assert!(second[0].is_ok() && third[0].is_ok());
+        });
+        assert_eq!(memory.queues.get("q").len(), 4);
     }
 
     #[test]
