@@ -10,13 +10,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloakroom-aws", &["cloakroom"]),
     ("cloakroom-local", &[]),
     ("cloakroom-sim", &["cloakroom"]),
-    ("cloakroom-cli", &["cloakroom", "cloakroom-aws", "cloakroom-local", "cloakroom-sim"]),
+    ("cloakroom-shop", &["cloakroom", "cloakroom-aws"]),
+    ("cloakroom-cli", &["cloakroom", "cloakroom-aws", "cloakroom-local", "cloakroom-shop", "cloakroom-sim"]),
 ];
 
 /// Beginnings of names of dependencies that have one home only.
 const HOMES: &[(&str, &[&str])] = &[
-    ("aws-", &["cloakroom-aws", "cloakroom-cli"]),
-    ("tokio", &["cloakroom-aws", "cloakroom-local", "cloakroom-cli"]),
+    ("aws-", &["cloakroom-aws", "cloakroom-cli", "cloakroom-shop"]),
+    ("tokio", &["cloakroom-aws", "cloakroom-local", "cloakroom-cli", "cloakroom-shop"]),
     ("dynoxide", &["cloakroom-local"]),
     ("s3s", &["cloakroom-local"]),
     ("stateright", &["cloakroom-sim"]),

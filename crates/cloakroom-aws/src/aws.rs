@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use cloakroom::{Ports, SystemRandom};
 
 use crate::{AwsSettings, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock};
@@ -49,6 +50,30 @@ impl Aws {
         Ok(Self { dynamodb, s3, sqs, settings, queues: Arc::new(queues) })
     }
 
+    /// Makes the clients from a configuration that `aws-config` has loaded, with all of its standard variables and
+    /// files. Where these name an endpoint for S3, buckets are addressed by path: what is not AWS seldom knows another way.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cloakroom_aws::{Aws, AwsSettings};
+    ///
+    /// let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    /// let aws = Aws::configured(&config, AwsSettings::new("orders", "orders-payloads"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A setting that AWS would refuse; a configuration without a region.
+    pub fn configured(config: &SdkConfig, settings: AwsSettings) -> Result<Self, SettingsError> {
+        if config.region().is_none() {
+            return Err(SettingsError::new("region", "", "set: by `AWS_REGION`, or in the profile"));
+        }
+        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_own_endpoint(config, "S3")).build();
+        let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(config), aws_sdk_sqs::Client::new(config));
+        Self::new(dynamodb, aws_sdk_s3::Client::from_conf(s3), sqs, settings)
+    }
+
     /// The settings.
     pub const fn settings(&self) -> &AwsSettings {
         &self.settings
@@ -67,4 +92,11 @@ impl Aws {
             limits: *limits,
         }
     }
+}
+
+/// Whether the configuration names an endpoint for all services or for this one.
+fn has_own_endpoint(config: &SdkConfig, service: &str) -> bool {
+    let key = ServiceConfigKey::builder().service_id(service).profile("endpoint_url").env("AWS_ENDPOINT_URL").build();
+    let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    own.is_some() || config.endpoint_url().is_some()
 }

@@ -1,9 +1,11 @@
 //! The `cloakroom` command. Without arguments it runs the demonstration.
 
+mod account;
 mod demo;
 mod input;
 mod local;
 mod model;
+mod operate;
 mod sample;
 mod shop;
 mod sim;
@@ -12,7 +14,7 @@ mod soak;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Exactly-once message processing on DynamoDB, S3 and SQS.
@@ -34,6 +36,13 @@ enum Command {
     /// Visits every state that the protocol can come to, and looks whether its invariants hold
     Model(model::Options),
     Sim(sim::Options),
+    #[command(flatten)]
+    Operate(operate::Verb),
+    /// Prints a script that completes commands and options in a shell
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
     /// Runs one service of the demonstration in a process of its own
     #[command(hide = true)]
     Worker(demo::WorkerOptions),
@@ -59,6 +68,11 @@ async fn main() -> ExitCode {
         Command::Local(options) => local::run(options).await,
         Command::Model(options) => model::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Operate(verb) => operate::run(verb).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "cloakroom", &mut std::io::stdout().lock());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {
             // Whoever reads may have read enough.

@@ -1,0 +1,41 @@
+//! The AWS account that an operator's command works on: whatever the SDK's own variables, profiles and roles say.
+
+use cloakroom_aws::{Aws, AwsSettings, QueueSettings};
+
+use crate::site::Failure;
+
+/// Where Cloakroom keeps what.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Account {
+    /// The table
+    #[arg(long, env = "CLOAKROOM_TABLE")]
+    pub(crate) table: String,
+    /// The bucket for payloads
+    #[arg(long, env = "CLOAKROOM_BUCKET")]
+    pub(crate) bucket: String,
+    /// What the names of all queues begin with
+    #[arg(long, env = "CLOAKROOM_QUEUE_PREFIX", default_value = "")]
+    pub(crate) queue_prefix: String,
+    /// The profile of the AWS configuration; credentials, region and endpoints come from the AWS SDK's own variables and files
+    #[arg(long)]
+    profile: Option<String>,
+    /// The region, if it is not that of the profile or of `AWS_REGION`
+    #[arg(long)]
+    region: Option<String>,
+}
+
+impl Account {
+    /// Clients and settings. Nothing is asked of AWS, unless credentials have to be.
+    pub(crate) async fn aws(&self) -> Result<Aws, Failure> {
+        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12());
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(aws_config::Region::new(region.clone()));
+        }
+        let queues = QueueSettings { prefix: self.queue_prefix.clone(), ..QueueSettings::default() };
+        let settings = AwsSettings { queues, ..AwsSettings::new(&self.table, &self.bucket) };
+        Aws::configured(&loader.load().await, settings).map_err(Failure::new)
+    }
+}

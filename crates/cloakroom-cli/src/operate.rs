@@ -1,0 +1,45 @@
+//! What an operator does with an account: make, look, mend.
+//!
+//! Every verb prints for people, or with `--json` for programs. Exit codes: 0, it is done and nothing is amiss; 1, it is done, and
+//! something is amiss: a finding, a message that is left; 2, it could not be done. A verb that changes something changes nothing with
+//! `--dry-run`, and says what it would do.
+
+mod provision;
+
+use std::{fmt, process::ExitCode};
+
+use serde::Serialize;
+
+use crate::site::Failure;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    Provision(provision::Options),
+}
+
+/// Carries a verb out.
+pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Provision(options) => provision::run(options).await,
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Output {
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    /// Prints a result to standard output: one line of JSON, or what it displays as.
+    pub(crate) fn print(self, result: &(impl Serialize + fmt::Display)) -> Result<(), Failure> {
+        if self.json {
+            println!("{}", serde_json::to_string(result).map_err(Failure::new)?);
+        } else {
+            println!("{result}");
+        }
+        Ok(())
+    }
+}
