@@ -1,0 +1,129 @@
+//! The operations of AWS that the code calls, read from its source: no list of them is kept by hand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use serde_json::Value;
+
+use crate::path;
+
+/// Operations by file.
+pub(crate) type Calls = BTreeMap<String, BTreeSet<String>>;
+
+/// Where the SDK may be called from; `arrows.rs` keeps it out of everything else.
+const CRATES: [&str; 3] = ["crates/cloakroom-aws/src", "crates/cloakroom-cli/src", "crates/cloakroom-shop/src"];
+const SDKS: [&str; 3] = ["aws-sdk-dynamodb", "aws-sdk-s3", "aws-sdk-sqs"];
+/// What a transaction does is a matter of what is put into it.
+const IN_TRANSACTIONS: [&str; 4] = ["Put", "Delete", "Update", "ConditionCheck"];
+
+/// What each file calls; files that call nothing are left out.
+pub(crate) fn calls() -> &'static Calls {
+    static CALLS: LazyLock<Calls> = LazyLock::new(read);
+    &CALLS
+}
+
+fn read() -> Calls {
+    let operations = operations();
+    let mut files = Vec::new();
+    CRATES.iter().for_each(|root| sources(&path(root), &mut files));
+    let root = path("");
+    let called = |file: &PathBuf| {
+        let text = fs::read_to_string(file).expect("a source file");
+        let name = file.strip_prefix(&root).expect("a file of the repository").to_string_lossy().into_owned();
+        (name, called_in(&text, &operations))
+    };
+    files.iter().map(called).filter(|(_, called)| !called.is_empty()).collect()
+}
+
+/// What a module calls: the file of that name, and those in the folder of that name.
+pub(crate) fn called_by(module: &str) -> BTreeSet<String> {
+    let files = calls().iter().filter(|(file, _)| is_in(file, module));
+    files.flat_map(|(_, operations)| operations.iter().cloned()).collect()
+}
+
+/// Whether a file belongs to a module.
+pub(crate) fn is_in(file: &str, module: &str) -> bool {
+    file.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
+/// The operations that a source text calls, by the names that AWS gives them.
+fn called_in(text: &str, operations: &BTreeSet<String>) -> BTreeSet<String> {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = code.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
+    let is_called = |operation: &&String| {
+        let call = format!(".{operation}()");
+        // A method of ours may be called as an operation is.
+        code.match_indices(&call).any(|(at, _)| !ends_with_word(&code[..at], "self"))
+    };
+    let mut called: BTreeSet<String> = operations.iter().filter(is_called).map(|name| camel_case(name)).collect();
+    if code.contains("TransactWriteItem") {
+        let is_built = |kind: &&&str| {
+            let build = format!("{kind}::builder()");
+            code.match_indices(&build).any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        called.extend(IN_TRANSACTIONS.iter().filter(is_built).map(|kind| format!("TransactWriteItems.{kind}")));
+    }
+    called
+}
+
+/// Every operation that the SDK has, as methods are called: `get_item`.
+fn operations() -> BTreeSet<String> {
+    let arguments = ["metadata", "--offline", "--locked", "--format-version", "1"];
+    let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    let packages = metadata["packages"].as_array().expect("packages").iter();
+    let sdks = packages.filter(|package| SDKS.iter().any(|sdk| package["name"] == *sdk));
+    let folders = sdks.map(|sdk| Path::new(sdk["manifest_path"].as_str().expect("a path")).with_file_name("src"));
+    let files = folders.flat_map(|folder| fs::read_dir(folder.join("operation")).expect("the SDK's operations"));
+    let files = files.map(|file| file.expect("a file").path()).filter(|path| path.extension().is_some());
+    let operations: BTreeSet<String> = files.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    for known in ["get_item", "put_object", "receive_message"] {
+        assert!(operations.contains(known), "the SDK's sources are laid out in another way: {known} is not among them");
+    }
+    operations
+}
+
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_dir() && name != "tests" {
+            sources(&path, files);
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+fn ends_with_word(text: &str, word: &str) -> bool {
+    let before = text.strip_suffix(word);
+    before.is_some_and(|before| !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.')))
+}
+
+fn camel_case(name: &str) -> String {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('_').map(capital).collect()
+}
+
+#[test]
+fn calls_are_found_however_they_are_written() {
+    let operations = ["get_item", "list_objects_v2", "transact_write_items", "scan"].map(str::to_owned).into();
+    let text = "
+        let a = self.client
+            .get_item().table_name(x);
+        // client.scan()
+        self.scan().await; this.list_objects_v2().into_paginator();
+        TransactWriteItem::builder().put(types::Put::builder()); LifecycleDelete::builder();
+        #[cfg(test)]\nmod tests {\n client.transact_write_items() }";
+    let text: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let called = called_in(&text.join("\n"), &operations);
+    assert_eq!(called.iter().collect::<Vec<_>>(), ["GetItem", "ListObjectsV2", "TransactWriteItems.Put"]);
+}
