@@ -9,3 +9,5 @@ mod missing;
 mod provisioning;
 mod queues;
 mod resend;
+#[path = "../shared/mod.rs"]
+mod shared;

@@ -1,0 +1,76 @@
+//! Messages that ended in the dead-letter queue: what was committed is finished, what was not is left.
+
+use std::{sync::Arc, time::Duration};
+
+use cloakroom::{Counters, DeadLetter, Delivery, Endpoint, Outcome, Ports, Queue};
+use cloakroom_aws::{Aws, Provisioning, ProvisioningSettings, dead_letter_queue};
+
+use crate::{
+    altered::OneCutOff,
+    site::Site,
+    workflow::{orders, placing, stock},
+};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// An account in which SQS moves a message to the dead-letter queue after its second receive.
+async fn impatient(site: &Site, name: &str) -> Aws {
+    let aws = site.aws(name);
+    let queues = vec!["orders".to_owned(), "stock".to_owned()];
+    let settings = ProvisioningSettings { queues, attempts_max: 1, receives_max: 2, ..ProvisioningSettings::default() };
+    Provisioning::new(&aws, settings).unwrap().apply().await.unwrap();
+    aws
+}
+
+/// Receives, and gives back at once what `attempt` does not take, until SQS has moved it to the dead-letter queue.
+async fn until_dead(aws: &Aws, attempt: impl AsyncFn(&Delivery)) -> (Arc<dyn Queue>, Delivery) {
+    const LOOKS_MAX: usize = 60;
+    let queues = aws.ports().queues;
+    let queue = queues.open("orders").await.unwrap();
+    let dead = queues.open(&dead_letter_queue("orders")).await.unwrap();
+    for _ in 0..LOOKS_MAX {
+        for delivery in queue.receive(1, Duration::from_secs(1), LEASE).await.unwrap() {
+            attempt(&delivery).await;
+            queue.extend(vec![delivery.receipt], Duration::ZERO).await.remove(0).unwrap();
+        }
+        if let Some(delivery) = dead.receive(1, Duration::from_secs(1), LEASE).await.unwrap().pop() {
+            return (dead, delivery);
+        }
+    }
+    panic!("the message did not get to the dead-letter queue");
+}
+
+async fn send_order(aws: &Aws) -> Endpoint {
+    let queue = aws.ports().queues.open("orders").await.unwrap();
+    queue.send(vec![placing(7)]).await.remove(0).unwrap();
+    orders(aws.ports(), &Arc::new(Counters::default()))
+}
+
+pub(crate) async fn a_committed_message_is_finished_from_the_dead_letter_queue(site: Arc<Site>) {
+    let aws = impatient(&site, "finish").await;
+    let endpoint = send_order(&aws).await;
+    let queues = Arc::new(OneCutOff { queues: aws.ports().queues, cut_off: "stock" });
+    let cut_off = orders(Ports { queues, ..aws.ports() }, &Arc::new(Counters::default()));
+    let (dead, delivery) = until_dead(&aws, async |delivery| {
+        cut_off.process(delivery).await.expect_err("it commits, and cannot send");
+    })
+    .await;
+    assert_eq!(site.records(&aws).await, 1, "it was committed");
+    assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Finished(Outcome::Resumed));
+    dead.delete(vec![delivery.receipt]).await.remove(0).unwrap();
+    assert_eq!(site.records(&aws).await, 0, "nothing is left behind");
+    let sent = aws.ports().queues.open("stock").await.unwrap();
+    let sent = sent.receive(10, Duration::from_secs(10), LEASE).await.unwrap();
+    assert_eq!(sent.len(), 1, "what it sends is sent");
+    let stock = stock(aws.ports(), &Arc::new(Counters::default()));
+    assert_eq!(stock.process(&sent[0]).await.unwrap(), Outcome::Processed, "and its payload is there");
+    assert_eq!(stock.process(&sent[0]).await.unwrap(), Outcome::Duplicate);
+}
+
+pub(crate) async fn a_message_that_was_never_committed_is_left(site: Arc<Site>) {
+    let aws = impatient(&site, "left").await;
+    let endpoint = send_order(&aws).await;
+    let (_, delivery) = until_dead(&aws, async |_| ()).await;
+    assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Left);
+    assert_eq!(site.items(&aws).await, 0, "finishing changes nothing");
+}

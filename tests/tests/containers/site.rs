@@ -1,0 +1,212 @@
+//! Where tests take place: a backend, and the tables, buckets and queues that they make there.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use aws_sdk_sqs::types::QueueAttributeName;
+use cloakroom::{Random as _, SystemRandom, schema::attribute};
+use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings, QueueSettings};
+use tokio::sync::{Mutex, watch};
+
+use crate::backend::{Backend, Running, variable};
+
+const COUNTS: [QueueAttributeName; 3] = [
+    QueueAttributeName::ApproximateNumberOfMessages,
+    QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+];
+
+/// Holds the site that all tests share, from the first test to the last.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    backend: Backend,
+    site: Mutex<Option<Started>>,
+    interrupted: watch::Sender<bool>,
+}
+
+/// The reason why there is none is kept: not every test has to find out anew.
+type Started = Result<(Arc<Site>, Running), String>;
+
+/// A backend that runs, and clients for it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    config: SdkConfig,
+    /// What the names of everything begin with that is made in this run. No other run has it.
+    run: String,
+    dynamodb: aws_sdk_dynamodb::Client,
+    s3: aws_sdk_s3::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
+}
+
+impl Stage {
+    pub(crate) fn new(backend: Backend) -> Self {
+        Self { backend, site: Mutex::default(), interrupted: watch::Sender::new(false) }
+    }
+
+    pub(crate) const fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Runs a test on the site, which the first one starts.
+    pub(crate) async fn run<F: Future<Output = ()>>(&self, test: impl FnOnce(Arc<Site>) -> F) -> Result<(), String> {
+        let mut interrupted = self.interrupted.subscribe();
+        // Not interrupted while it starts: nobody would know of the container.
+        let site = self.site().await?;
+        tokio::select! {
+            biased;
+            _ = interrupted.wait_for(|interrupted| *interrupted) => Err("interrupted".to_owned()),
+            () = test(site) => Ok(()),
+        }
+    }
+
+    /// Ends all tests where they are.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.send_replace(true);
+    }
+
+    async fn site(&self) -> Result<Arc<Site>, String> {
+        let mut site = self.site.lock().await;
+        let started = match site.take() {
+            Some(started) => started,
+            None => self.backend.start().await.map(|(config, running)| (Arc::new(Site::new(config)), running)),
+        };
+        let answer = started.as_ref().map(|(site, _)| Arc::clone(site)).map_err(Clone::clone);
+        *site = Some(started);
+        answer
+    }
+
+    /// Removes what tests have made, and ends what was started for them. No test runs any more.
+    pub(crate) async fn leave(&self) -> Result<(), String> {
+        let Some(Ok((site, running))) = self.site.lock().await.take() else { return Ok(()) };
+        let removed = site.remove_everything().await;
+        running.stop().await?;
+        removed
+    }
+}
+
+impl Site {
+    fn new(config: SdkConfig) -> Self {
+        let prefix = variable("CLOAKROOM_PREFIX").unwrap_or_else(|| "cloakroom-test".to_owned());
+        // Real S3 knows buckets in the path, too.
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        Self {
+            run: format!("{prefix}-{:08x}", SystemRandom.bits() as u32),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            config,
+        }
+    }
+
+    /// What nobody else uses in this run, and nobody has made yet.
+    pub(crate) fn aws(&self, name: &str) -> Aws {
+        let place = format!("{}-{name}", self.run);
+        let queues = QueueSettings { prefix: format!("{place}-"), ..QueueSettings::default() };
+        let settings = AwsSettings { queues, ..AwsSettings::new(&place, &place) };
+        Aws::configured(&self.config, settings).expect("settings that AWS takes")
+    }
+
+    /// The same, with table, bucket and these queues.
+    pub(crate) async fn provisioned(&self, name: &str, queues: &[&str]) -> Aws {
+        let aws = self.aws(name);
+        provisioning(&aws, queues).apply().await.expect("everything is made");
+        aws
+    }
+
+    /// How many items the table has.
+    pub(crate) async fn items(&self, aws: &Aws) -> usize {
+        self.sort_keys(aws).await.len()
+    }
+
+    /// How many outbox records the table has.
+    pub(crate) async fn records(&self, aws: &Aws) -> usize {
+        self.sort_keys(aws).await.iter().filter(|key| key.starts_with("outbox#")).count()
+    }
+
+    async fn sort_keys(&self, aws: &Aws) -> Vec<String> {
+        let scan = self.dynamodb.scan().table_name(&aws.settings().table).consistent_read(true);
+        let items = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        items.iter().map(|item| item[attribute::SORT].as_s().unwrap().clone()).collect()
+    }
+
+    /// How many messages these queues have, waiting or in somebody's hands. SQS counts roughly, and lags behind.
+    pub(crate) async fn messages(&self, aws: &Aws, queues: &[&str]) -> usize {
+        let mut messages = 0;
+        for queue in queues {
+            let name = aws.settings().queues.full_name(queue);
+            let url = self.sqs.get_queue_url().queue_name(name).send().await.unwrap().queue_url.unwrap();
+            let get = self.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+            let attributes = get.send().await.unwrap().attributes.unwrap_or_default();
+            let count = |name: &QueueAttributeName| attributes.get(name).map_or(0, |n| n.parse::<usize>().unwrap());
+            messages += COUNTS.iter().map(count).sum::<usize>();
+        }
+        messages
+    }
+
+    /// Removes all that this run has made, by its names.
+    async fn remove_everything(&self) -> Result<(), String> {
+        let (tables, buckets, queues) = tokio::join!(self.remove_tables(), self.remove_buckets(), self.remove_queues());
+        let failed: Vec<String> = [tables, buckets, queues].into_iter().filter_map(Result::err).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(format!("what begins with `{}` could not be removed; do it by hand: {}", self.run, failed.join("; ")))
+    }
+
+    async fn remove_tables(&self) -> Result<(), String> {
+        let mut names = self.dynamodb.list_tables().into_paginator().items().send();
+        let mut ours = Vec::new();
+        while let Some(name) = names.next().await {
+            ours.extend(
+                Some(name.map_err(|error| describe("tables", error))?).filter(|name| name.starts_with(&self.run)),
+            );
+        }
+        for name in ours {
+            let delete = self.dynamodb.delete_table().table_name(&name).send().await;
+            delete.map_err(|error| describe(&name, error))?;
+        }
+        Ok(())
+    }
+
+    async fn remove_buckets(&self) -> Result<(), String> {
+        let all = self.s3.list_buckets().send().await.map_err(|error| describe("buckets", error))?;
+        let names = all.buckets().iter().filter_map(|bucket| bucket.name());
+        for bucket in names.filter(|name| name.starts_with(&self.run)) {
+            let mut pages = self.s3.list_objects_v2().bucket(bucket).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| describe(bucket, error))?;
+                for key in page.contents().iter().filter_map(|object| object.key()) {
+                    let delete = self.s3.delete_object().bucket(bucket).key(key).send().await;
+                    delete.map_err(|error| describe(bucket, error))?;
+                }
+            }
+            let delete = self.s3.delete_bucket().bucket(bucket).send().await;
+            delete.map_err(|error| describe(bucket, error))?;
+        }
+        Ok(())
+    }
+
+    async fn remove_queues(&self) -> Result<(), String> {
+        let list = self.sqs.list_queues().queue_name_prefix(&self.run).max_results(1_000).send().await;
+        for url in list.map_err(|error| describe("queues", error))?.queue_urls() {
+            self.sqs.delete_queue().queue_url(url).send().await.map_err(|error| describe(url, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Provisioning of these queues, beside table and bucket.
+pub(crate) fn provisioning(aws: &Aws, queues: &[&str]) -> Provisioning {
+    let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
+    Provisioning::new(aws, ProvisioningSettings { queues, ..ProvisioningSettings::default() }).unwrap()
+}
+
+fn describe(what: &str, error: impl std::error::Error) -> String {
+    let mut text = format!("{what}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
