@@ -1,7 +1,5 @@
 //! `cloakroom demo`: a shop of three services on embedded AWS, with trouble, and an audit at the end.
 
-pub(crate) mod audit;
-pub(crate) mod bookkeeping;
 pub(crate) mod lossy;
 mod naive;
 mod options;
@@ -9,28 +7,29 @@ mod process;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod staff;
-pub(crate) mod submission;
 mod trouble;
 
 use std::{pin::pin, process::ExitCode, time::Duration};
 
 use cloakroom_aws::{Provisioning, ProvisioningSettings};
 use cloakroom_local::{Faults, LocalAws};
+use cloakroom_shop::{
+    Service, Site,
+    books::{Books, QueueDepths},
+};
 use tokio::time::Instant;
 
 pub(crate) use options::{Options, Timing};
 pub(crate) use process::{WorkerOptions, work};
 
 use self::{
-    bookkeeping::QueueDepths,
     progress::{Look, Progress},
     report::Report,
     staff::Staff,
 };
 use crate::{
     input::Input,
-    shop::Service,
-    site::{Clients, Failure, Site},
+    site::{self, Failure},
 };
 
 /// How often the queues are asked whether all is done.
@@ -41,9 +40,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     options.validate()?;
     let input = options.input()?;
     let scene = Scene::set(&options).await?;
-    let Scene { aws, clients, site, queues, .. } = &scene;
+    let Scene { aws, site, queues, .. } = &scene;
 
-    let commits_before = bookkeeping::read(clients, site, queues).await?.commits();
+    let commits_before = Books::read(site, queues).await.map_err(Failure::new)?.commits();
     let usage_before = aws.usage();
     let began = Instant::now();
     aws.set_faults(options.faults()).map_err(Failure::new)?;
@@ -54,7 +53,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     aws.set_faults(Faults::default()).map_err(Failure::new)?;
     let events = staff.dismiss().await;
 
-    let books = bookkeeping::read(clients, site, queues).await?;
+    let books = Books::read(site, queues).await.map_err(Failure::new)?;
     let verdict = books.audit(&input.orders);
     let report = Report::new(&options, &input, &events, &usage, books.commits() - commits_before, seconds, verdict)?;
     scene.aws.shutdown().await;
@@ -71,7 +70,6 @@ pub(crate) struct Scene {
     pub(crate) aws: LocalAws,
     /// What other processes need to know to work there.
     pub(crate) environment: Vec<(&'static str, String)>,
-    pub(crate) clients: Clients,
     pub(crate) site: Site,
     pub(crate) queues: QueueDepths,
 }
@@ -86,18 +84,17 @@ impl Scene {
         let aws = builder.start().await.map_err(Failure::new)?;
         let environment = aws.environment();
         let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-        let clients = Clients::new(variable)?;
-        let site = Site::default();
-        provision(&clients, &site).await?;
-        let queues = QueueDepths::find(&clients).await?;
-        Ok(Self { aws, environment, clients, site, queues })
+        let site = site::embedded(variable)?;
+        provision(&site).await?;
+        let queues = QueueDepths::find(&site).await.map_err(Failure::new)?;
+        Ok(Self { aws, environment, site, queues })
     }
 }
 
-async fn provision(clients: &Clients, site: &Site) -> Result<(), Failure> {
+async fn provision(site: &Site) -> Result<(), Failure> {
     let queues = Service::ALL.iter().map(|service| service.name().to_owned()).collect();
     let settings = ProvisioningSettings { queues, ..ProvisioningSettings::default() };
-    let provisioning = Provisioning::new(&site.aws(clients)?, settings).map_err(Failure::new)?;
+    let provisioning = Provisioning::new(&site.aws().map_err(Failure::new)?, settings).map_err(Failure::new)?;
     provisioning.apply().await.map_err(Failure::new)?;
     Ok(())
 }
@@ -107,13 +104,14 @@ async fn process(options: &Options, scene: &Scene, input: &Input, staff: &mut St
     let mut progress = Progress::new(options, input.orders.len());
     let mut trouble = options.trouble();
     let mut looks = tokio::time::interval(LOOK_EVERY);
-    let mut submission = pin!(submission::submit(&scene.clients, &scene.site, &input.orders));
+    let ports = scene.site.aws().map_err(Failure::new)?.ports();
+    let mut submission = pin!(cloakroom_shop::submit(&ports, &input.orders));
     let mut submitted = false;
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             result = &mut submission, if !submitted => {
-                result?;
+                result.map_err(Failure::new)?;
                 submitted = true;
             }
             () = trouble.next() => staff.crash_one(trouble.pick())?,

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use crate::shop::orders::PlaceOrder;
+use cloakroom_shop::orders::PlaceOrder;
 
 /// The longest line that is read; more is skipped without being held in memory.
 const LINE_BYTES_MAX: u64 = 64 * 1024;

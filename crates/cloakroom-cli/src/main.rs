@@ -6,8 +6,6 @@ mod input;
 mod local;
 mod model;
 mod operate;
-mod sample;
-mod shop;
 mod sim;
 mod site;
 mod soak;
@@ -76,7 +74,7 @@ async fn main() -> ExitCode {
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {
             // Whoever reads may have read enough.
-            let _ = sample::write(orders, std::io::stdout().lock());
+            let _ = cloakroom_shop::sample::write(orders, std::io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
     };

@@ -8,6 +8,7 @@ mod supply;
 use std::{pin::pin, process::ExitCode, time::Duration};
 
 use cloakroom_local::Faults;
+use cloakroom_shop::{books::Books, orders::PlaceOrder};
 use futures::{
     FutureExt as _,
     future::{Fuse, FusedFuture as _, LocalBoxFuture},
@@ -22,14 +23,12 @@ use self::{
 };
 use crate::{
     demo::{
-        LOOK_EVERY, Scene, bookkeeping,
+        LOOK_EVERY, Scene,
         progress::{Look, PATIENCE, Watch},
         report::Report as Run,
         staff::{Events, Staff},
-        submission,
     },
     input::Input,
-    shop::orders::PlaceOrder,
     site::Failure,
 };
 
@@ -57,7 +56,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let Soak { events, placed, .. } = soak;
     let mut input = Input::default();
     input.orders = placed;
-    let books = bookkeeping::read(&scene.clients, &scene.site, &scene.queues).await?;
+    let books = Books::read(&scene.site, &scene.queues).await.map_err(Failure::new)?;
     let stuck = (look == Look::Stuck).then(|| books.messages.clone());
     let (usage, verdict) = (scene.aws.usage(), books.audit(&input.orders));
     let run = Run::new(&trouble, &input, &events, &usage, books.commits(), seconds, verdict)?;
@@ -171,7 +170,8 @@ impl<'a> Soak<'a> {
             return Fuse::terminated();
         }
         let placing = async move {
-            submission::submit(&scene.clients, &scene.site, &orders).await?;
+            let ports = scene.site.aws().map_err(Failure::new)?.ports();
+            cloakroom_shop::submit(&ports, &orders).await.map_err(Failure::new)?;
             Ok(orders)
         };
         placing.boxed_local().fuse()

@@ -1,1 +1,168 @@
-//! A shop of three services.
+//! A shop on Cloakroom: an example to copy from, and the workload of the demonstration, the soak and the simulation.
+//!
+//! Three services take an order from its placing to its end. Each is an [endpoint](cloakroom::Endpoint) with a queue of
+//! its own name:
+//!
+//! | service | entity | takes | sends |
+//! |---|---|---|---|
+//! | [`orders`] | an order | `PlaceOrder`, and the answers of the others | `ReserveStock`, `ShipStock`, `ReleaseStock`, `ChargePayment` |
+//! | [`stock`] | a SKU | `ReserveStock`, `ShipStock`, `ReleaseStock` | `StockReserved` or `StockRefused`, as a reply |
+//! | [`billing`] | a customer's account | `ChargePayment` | `PaymentAccepted` or `PaymentRefused`, as a reply |
+//!
+//! They know nothing of duplicates, crashes or retries. Their handlers are written as if every message came exactly
+//! once, because it does: `rehearsed.rs` stops them at every call and races them against duplicates.
+//!
+//! ```
+//! use cloakroom::{Delivery, EndpointSettings, Envelope, Message as _, Outcome, Unobserved, memory::Memory};
+//! use cloakroom_shop::{Service, orders::PlaceOrder};
+//! use std::sync::Arc;
+//!
+//! let memory = Memory::new();
+//! let orders = Service::Orders.endpoint(memory.ports(), EndpointSettings::default(), Arc::new(Unobserved))?;
+//!
+//! let order: PlaceOrder = serde_json::from_str(
+//!     r#"{ "order": "o-1", "customer": "ada", "sku": "lamp", "quantity": 2, "unit_price_cents": 700 }"#,
+//! )?;
+//! let mut envelope = Envelope::new("place-o-1".into(), "website", PlaceOrder::TYPE, order.partition());
+//! envelope.data = Some(serde_json::json!(order));
+//! let delivery = Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
+//! assert_eq!(memory.run(orders.process(&delivery))?, Outcome::Processed);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The same services twice
+//!
+//! | binary | runs as | one process has |
+//! |---|---|---|
+//! | `shop-service` | worker on ECS, or wherever containers run | any of the services, with a worker for each |
+//! | `shop-function` | Lambda function | one service |
+//!
+//! Both take their configuration from the environment, as told at the top of their sources, and log JSON to standard
+//! output. How to build and deploy them is in the crate's `README.md`.
+//!
+//! # The audit
+//!
+//! [`Books`](books::Books) are everything that is stored when all is said and done. Their audit knows what was ordered,
+//! and nothing of how the books came about; so it tells what any trouble on the way has done. [`Site`] is where they are read
+//! from, [`sample`] what is ordered, and [`submit`] orders it.
+
+pub mod billing;
+pub mod books;
+mod counts;
+mod environment;
+pub mod orders;
+#[cfg(test)]
+mod rehearsed;
+pub mod sample;
+mod site;
+pub mod stock;
+mod submission;
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Observer, Ports, State};
+
+pub use counts::CountsLog;
+pub use environment::{BadVariable, Environment};
+pub use site::Site;
+pub use submission::submit;
+
+/// The services. Their names are also those of their endpoints and queues.
+///
+/// ```
+/// use cloakroom_shop::Service;
+///
+/// assert_eq!("stock".parse(), Ok(Service::Stock));
+/// let unknown = "stocks".parse::<Service>().unwrap_err();
+/// assert_eq!(unknown.to_string(), "there is no service `stocks`: it must be one of orders, stock, billing");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// See [`orders`].
+    Orders,
+    /// See [`stock`].
+    Stock,
+    /// See [`billing`].
+    Billing,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Orders, Self::Stock, Self::Billing];
+
+    /// The name, such as `orders`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Stock => "stock",
+            Self::Billing => "billing",
+        }
+    }
+
+    /// The service as an endpoint: the same one for a worker, a Lambda function, a simulation and a test.
+    ///
+    /// # Errors
+    /// Settings or limits out of range.
+    pub fn endpoint(
+        self,
+        ports: Ports,
+        settings: EndpointSettings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Endpoint, Error> {
+        fn build<S: State>(
+            builder: EndpointBuilder<S>,
+            settings: EndpointSettings,
+            observer: Arc<dyn Observer>,
+            ports: Ports,
+        ) -> Result<Endpoint, Error> {
+            builder.settings(settings).observer(observer).build(ports)
+        }
+        match self {
+            Self::Orders => build(orders::endpoint(), settings, observer, ports),
+            Self::Stock => build(stock::endpoint(), settings, observer, ports),
+            Self::Billing => build(billing::endpoint(), settings, observer, ports),
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Service {
+    type Err = UnknownService;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let service = Self::ALL.into_iter().find(|service| service.name() == name);
+        service.ok_or_else(|| UnknownService(name.to_owned()))
+    }
+}
+
+/// A name that no service has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownService(String);
+
+impl fmt::Display for UnknownService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Service::ALL.map(Service::name).join(", ");
+        write!(f, "there is no service `{}`: it must be one of {names}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownService {}
+
+/// Writes `impl Message` for a message that is kept by the entity one of its fields names.
+macro_rules! message {
+    ($type:ty, $name:literal, $entity:literal, $field:ident) => {
+        impl cloakroom::Message for $type {
+            const TYPE: &'static str = $name;
+
+            fn partition(&self) -> cloakroom::Partition {
+                cloakroom::Partition::new(format!(concat!($entity, "#{}"), self.$field))
+            }
+        }
+    };
+}
+pub(crate) use message;

@@ -121,6 +121,25 @@ impl std::ops::Add for Counts {
     }
 }
 
+impl std::ops::Sub for Counts {
+    type Output = Self;
+
+    /// What happened since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            processed: self.processed - earlier.processed,
+            resumed: self.resumed - earlier.resumed,
+            duplicate: self.duplicate - earlier.duplicate,
+            parked: self.parked - earlier.parked,
+            conflict: self.conflict - earlier.conflict,
+            unknown_commit: self.unknown_commit - earlier.unknown_commit,
+            handled: self.handled - earlier.handled,
+            payload_missing: self.payload_missing - earlier.payload_missing,
+            given_back: self.given_back - earlier.given_back,
+        }
+    }
+}
+
 /// Observes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unobserved;

@@ -97,3 +97,14 @@ fn parameters_are_documented() {
         }
     }
 }
+
+/// What a template gives to the example, the example reads.
+#[test]
+fn the_example_reads_the_variables_that_it_is_given() {
+    let documented = text("crates/cloakroom-shop/src/bin/shop-service/main.rs");
+    let containers = read("service.yaml").properties("Task")["ContainerDefinitions"].clone();
+    for variable in containers[0]["Environment"].as_array().expect("variables") {
+        let name = plain(&variable["Name"]);
+        assert!(documented.contains(&format!("//! | `{name}` |")), "nobody reads {name}");
+    }
+}

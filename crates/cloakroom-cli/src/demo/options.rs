@@ -10,11 +10,11 @@ use std::{
 use clap::Parser;
 use cloakroom::{Backoff, EndpointSettings, WorkerSettings, protocol::CheckIn};
 use cloakroom_local::Faults;
+use cloakroom_shop::sample;
 
 use super::trouble::Trouble;
 use crate::{
     input::{self, Input},
-    sample,
     site::Failure,
 };
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use cloakroom::{Counters, Counts, EndpointSettings, WorkerSettings};
+use cloakroom_shop::Service;
 use cloakroom_sim::wire::by_way_of;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -22,10 +23,7 @@ use super::{
     naive::naive,
     staff::work_on,
 };
-use crate::{
-    shop::Service,
-    site::{Clients, Failure, Site},
-};
+use crate::site::{self, Failure};
 
 /// How often a worker process tells what happened.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -130,7 +128,7 @@ async fn listen(output: ChildStdout, told: Arc<Mutex<Told>>) {
 /// Options of a worker process.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WorkerOptions {
-    #[arg(long, value_enum)]
+    #[arg(long)]
     service: Service,
     #[arg(long)]
     settings: String,
@@ -150,8 +148,8 @@ struct Settings {
 pub(crate) async fn work(options: WorkerOptions) -> Result<ExitCode, Failure> {
     let settings: Settings = serde_json::from_str(&options.settings)
         .map_err(|error| Failure::new(format!("`--settings` cannot be read: {error}")))?;
-    let clients = Clients::new(|name| std::env::var(name).ok())?;
-    let ports = Site::default().aws(&clients)?.ports();
+    let site = site::embedded(|name| std::env::var(name).ok())?;
+    let ports = site.aws().map_err(Failure::new)?.ports();
     let ports = if options.naive { naive(ports) } else { ports };
     let wire = Lossy::new(&settings.lossy);
     let ports = by_way_of(&wire, &ports);

@@ -4,9 +4,10 @@ use std::fmt;
 
 use cloakroom::Counts;
 use cloakroom_local::Usage;
+use cloakroom_shop::books::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::{Options, audit::Verdict, staff::Events};
+use super::{Options, staff::Events};
 use crate::{input::Input, site::Failure};
 
 /// The list prices; the only place with prices in it.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloakroom::{Counters, Counts, Endpoint, ErrorKind, Worker, WorkerSettings};
+use cloakroom_shop::{Service, Site};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -11,10 +12,7 @@ use super::{
     naive::naive,
     process::{Told, WorkerProcess},
 };
-use crate::{
-    shop::Service,
-    site::{Clients, Failure, Site},
-};
+use crate::site::Failure;
 
 /// What happened to messages, calls and workers.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +57,6 @@ enum AtWork {
 struct Hands {
     options: Options,
     environment: Vec<(&'static str, String)>,
-    clients: Clients,
     site: Site,
     counters: Arc<Counters>,
     /// What processes told that are no more.
@@ -74,7 +71,6 @@ impl Staff {
         let mut hands = Hands {
             options: options.clone(),
             environment: scene.environment.clone(),
-            clients: scene.clients.clone(),
             site: scene.site.clone(),
             counters: Arc::default(),
             told: Told::default(),
@@ -140,7 +136,7 @@ impl Hands {
             let process = WorkerProcess::start(service, &self.options, self.started, &self.environment);
             return process.map(AtWork::Process);
         }
-        let ports = self.site.aws(&self.clients)?.ports();
+        let ports = self.site.aws().map_err(Failure::new)?.ports();
         let ports = if self.options.naive { naive(ports) } else { ports };
         let endpoint = service.endpoint(ports, self.options.endpoint_settings(), self.counters.clone())?;
         let settings = self.options.worker_settings();

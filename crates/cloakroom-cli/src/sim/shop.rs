@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloakroom::{Endpoint, EndpointSettings, Error, Ports, Unobserved};
+use cloakroom_shop::{
+    Service,
+    books::{Books, Entry},
+    orders::PlaceOrder,
+};
 use cloakroom_sim::simulation::{Rest, Scenario, Submission};
 use serde::de::DeserializeOwned;
-
-use crate::{
-    demo::audit::{Books, Entry},
-    shop::{Service, orders::PlaceOrder},
-};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shop;

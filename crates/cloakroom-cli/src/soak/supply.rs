@@ -1,7 +1,7 @@
 //! Orders without end: the sample, again and again, each time of other customers for other articles. So nothing that
 //! an entity holds grows with the length of the soak, and stock and credit run out in each round anew.
 
-use crate::{sample, shop::orders::PlaceOrder};
+use cloakroom_shop::{orders::PlaceOrder, sample};
 
 /// Orders of a round; about 200 articles and 1,500 customers share them.
 const ROUND: usize = 12_000;

@@ -3,41 +3,53 @@
 use cloakroom::{Endpoint, EndpointBuilder, Handled, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::message;
+use crate::message;
 
 /// What every customer may owe.
 const CREDIT_CENTS: u64 = 150_000;
 /// What a single payment may be.
 const PAYMENT_CENTS_MAX: u64 = 45_000;
 
+/// Asks for money.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ChargePayment {
-    pub(crate) customer: String,
-    pub(crate) order: String,
-    pub(crate) amount_cents: u64,
+pub struct ChargePayment {
+    /// Whose account.
+    pub customer: String,
+    /// What for.
+    pub order: String,
+    /// How much.
+    pub amount_cents: u64,
 }
 
+/// The reply: it is paid.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PaymentAccepted {
-    pub(crate) order: String,
+pub struct PaymentAccepted {
+    /// The order that was paid for.
+    pub order: String,
 }
 
+/// The reply: it will not be paid.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PaymentRefused {
-    pub(crate) order: String,
+pub struct PaymentRefused {
+    /// The order that was to be paid for.
+    pub order: String,
 }
 
 message!(ChargePayment, "billing.charge", "customer", customer);
 message!(PaymentAccepted, "billing.accepted", "order", order);
 message!(PaymentRefused, "billing.refused", "order", order);
 
+/// The state of a customer.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Account {
-    pub(crate) charged_cents: u64,
-    pub(crate) refused: u64,
+pub struct Account {
+    /// What the customer owes.
+    pub charged_cents: u64,
+    /// How many payments were refused.
+    pub refused: u64,
 }
 
-pub(crate) fn endpoint() -> EndpointBuilder<Account> {
+/// The service.
+pub fn endpoint() -> EndpointBuilder<Account> {
     Endpoint::builder("billing").on(charge)
 }
 

@@ -5,38 +5,52 @@ use std::collections::BTreeMap;
 use cloakroom::{Endpoint, EndpointBuilder, Handled, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::message;
+use crate::message;
 
-/// What every SKU begins with.
-pub(crate) const STOCK_AT_FIRST: u64 = 2_000;
+/// What every SKU begins with, in units.
+pub const STOCK_AT_FIRST: u64 = 2_000;
 
+/// Asks to set units aside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ReserveStock {
-    pub(crate) sku: String,
-    pub(crate) order: String,
-    pub(crate) quantity: u64,
+pub struct ReserveStock {
+    /// Of which SKU.
+    pub sku: String,
+    /// For which order.
+    pub order: String,
+    /// How many.
+    pub quantity: u64,
 }
 
+/// Ships what was set aside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ShipStock {
-    pub(crate) sku: String,
-    pub(crate) order: String,
+pub struct ShipStock {
+    /// Of which SKU.
+    pub sku: String,
+    /// For which order.
+    pub order: String,
 }
 
+/// Puts back what was set aside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ReleaseStock {
-    pub(crate) sku: String,
-    pub(crate) order: String,
+pub struct ReleaseStock {
+    /// Of which SKU.
+    pub sku: String,
+    /// For which order.
+    pub order: String,
 }
 
+/// The reply: units are set aside.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct StockReserved {
-    pub(crate) order: String,
+pub struct StockReserved {
+    /// For which order.
+    pub order: String,
 }
 
+/// The reply: there are not enough.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct StockRefused {
-    pub(crate) order: String,
+pub struct StockRefused {
+    /// For which order.
+    pub order: String,
 }
 
 message!(ReserveStock, "stock.reserve", "sku", sku);
@@ -45,12 +59,15 @@ message!(ReleaseStock, "stock.release", "sku", sku);
 message!(StockReserved, "stock.reserved", "order", order);
 message!(StockRefused, "stock.refused", "order", order);
 
+/// The state of a SKU, in units.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Stock {
-    pub(crate) available: u64,
-    /// By order.
-    pub(crate) reserved: BTreeMap<String, u64>,
-    pub(crate) shipped: u64,
+pub struct Stock {
+    /// What can be set aside.
+    pub available: u64,
+    /// What is set aside, by order.
+    pub reserved: BTreeMap<String, u64>,
+    /// What is gone.
+    pub shipped: u64,
 }
 
 impl Default for Stock {
@@ -59,7 +76,8 @@ impl Default for Stock {
     }
 }
 
-pub(crate) fn endpoint() -> EndpointBuilder<Stock> {
+/// The service.
+pub fn endpoint() -> EndpointBuilder<Stock> {
     Endpoint::builder("stock").on(reserve).on(ship).on(release)
 }
 

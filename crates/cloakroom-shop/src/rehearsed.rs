@@ -2,7 +2,7 @@
 
 use cloakroom_sim::{CrashKit, crash_kit::Report};
 
-use super::{
+use crate::{
     billing::{self, ChargePayment, PaymentAccepted, PaymentRefused},
     orders::{self, PlaceOrder},
     stock::{self, ReleaseStock, ReserveStock, STOCK_AT_FIRST, ShipStock, StockRefused, StockReserved},

@@ -1,11 +1,15 @@
 //! The audit: do the books balance? It knows the stored state and what was ordered, and nothing of how
 //! it came about.
 
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::shop::{
+pub use reading::QueueDepths;
+
+use crate::{
     billing::Account,
     orders::{Order, PlaceOrder, Status},
     stock::{STOCK_AT_FIRST, Stock},
@@ -13,44 +17,55 @@ use crate::shop::{
 
 /// The state of an entity, and its version: each processed message raised it by 1.
 #[derive(Debug)]
-pub(crate) struct Entry<S> {
-    pub(crate) state: S,
-    pub(crate) version: u64,
+pub struct Entry<S> {
+    /// The state.
+    pub state: S,
+    /// The version.
+    pub version: u64,
 }
 
 /// Everything that is stored when all is said and done.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
-    pub(crate) orders: BTreeMap<String, Entry<Order>>,
-    pub(crate) stock: BTreeMap<String, Entry<Stock>>,
-    pub(crate) accounts: BTreeMap<String, Entry<Account>>,
+pub struct Books {
+    /// By id.
+    pub orders: BTreeMap<String, Entry<Order>>,
+    /// By SKU.
+    pub stock: BTreeMap<String, Entry<Stock>>,
+    /// By customer.
+    pub accounts: BTreeMap<String, Entry<Account>>,
     /// Sort keys of outbox records that were left.
-    pub(crate) records: Vec<String>,
+    pub records: Vec<String>,
     /// Messages left in queues, by queue.
-    pub(crate) messages: BTreeMap<String, u64>,
+    pub messages: BTreeMap<String, u64>,
     /// Payloads left. With no message and no record left, nothing refers to them.
-    pub(crate) payloads: u64,
+    pub payloads: u64,
 }
 
 /// What the audit found.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Verdict {
-    pub(crate) balanced: bool,
-    pub(crate) shipped: u64,
-    pub(crate) cancelled: u64,
+pub struct Verdict {
+    /// Nothing is lost, doubled, off, left or parked.
+    pub balanced: bool,
+    /// Orders that were shipped.
+    pub shipped: u64,
+    /// Orders that were not, for lack of stock or money.
+    pub cancelled: u64,
     /// Orders that were placed and are not there, or did not end.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// Messages that were processed more than once, as the versions of orders, SKUs and customers tell.
-    pub(crate) doubled: u64,
+    pub doubled: u64,
     /// Orders, SKUs and customers whose numbers are off.
-    pub(crate) off: u64,
-    pub(crate) records_left: u64,
-    pub(crate) messages_left: u64,
-    pub(crate) messages_parked: u64,
+    pub off: u64,
+    /// Outbox records.
+    pub records_left: u64,
+    /// Messages in the queues of the services.
+    pub messages_left: u64,
+    /// Messages in dead-letter queues.
+    pub messages_parked: u64,
     /// Payloads of attempts that died: unreachable, and expired by the bucket's lifecycle.
-    pub(crate) orphan_payloads: u64,
+    pub orphan_payloads: u64,
     /// The first findings, in words.
-    pub(crate) findings: Vec<String>,
+    pub findings: Vec<String>,
 }
 
 /// More findings are counted but not told.
@@ -58,7 +73,7 @@ const FINDINGS_MAX: usize = 10;
 
 impl Books {
     /// How many messages were processed, once or more often.
-    pub(crate) fn commits(&self) -> u64 {
+    pub fn commits(&self) -> u64 {
         let orders = self.orders.values().map(|entry| entry.version);
         let stock = self.stock.values().map(|entry| entry.version);
         let accounts = self.accounts.values().map(|entry| entry.version);
@@ -66,7 +81,7 @@ impl Books {
     }
 
     /// Compares the books with what was ordered.
-    pub(crate) fn audit<'a>(&self, placed: impl IntoIterator<Item = &'a PlaceOrder>) -> Verdict {
+    pub fn audit<'a>(&self, placed: impl IntoIterator<Item = &'a PlaceOrder>) -> Verdict {
         let mut verdict = Verdict {
             shipped: self.orders_that(|status| status == Status::Shipped).count() as u64,
             cancelled: self.orders_that(|status| status.is_final() && status != Status::Shipped).count() as u64,
@@ -206,90 +221,4 @@ impl Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn placed() -> PlaceOrder {
-        PlaceOrder {
-            order: "o".to_owned(),
-            customer: "c".to_owned(),
-            sku: "s".to_owned(),
-            quantity: 2,
-            unit_price_cents: 5,
-        }
-    }
-
-    /// One order of two, shipped and paid.
-    fn books() -> Books {
-        let order = Order {
-            order: "o".to_owned(),
-            customer: "c".to_owned(),
-            sku: "s".to_owned(),
-            quantity: 2,
-            amount_cents: 10,
-            state: Status::Shipped,
-            ended: 1,
-        };
-        let stock = Stock { available: STOCK_AT_FIRST - 2, shipped: 2, ..Stock::default() };
-        let account = Account { charged_cents: 10, refused: 0 };
-        Books {
-            orders: BTreeMap::from([("o".to_owned(), Entry { state: order, version: 3 })]),
-            stock: BTreeMap::from([("s".to_owned(), Entry { state: stock, version: 2 })]),
-            accounts: BTreeMap::from([("c".to_owned(), Entry { state: account, version: 1 })]),
-            payloads: 3,
-            ..Books::default()
-        }
-    }
-
-    fn order(books: &mut Books) -> &mut Entry<Order> {
-        books.orders.get_mut("o").expect("the order")
-    }
-
-    fn stock(books: &mut Books) -> &mut Entry<Stock> {
-        books.stock.get_mut("s").expect("the stock")
-    }
-
-    fn account(books: &mut Books) -> &mut Entry<Account> {
-        books.accounts.get_mut("c").expect("the account")
-    }
-
-    #[test]
-    fn balanced_books_are_balanced() {
-        let verdict = books().audit([&placed()]);
-        assert!(verdict.balanced, "{verdict:?}");
-        assert_eq!((verdict.shipped, verdict.orphan_payloads, books().commits()), (1, 3, 6));
-    }
-
-    #[test]
-    fn whatever_is_off_is_found() {
-        type Change = fn(&mut Books);
-        let changes: [(&str, Change); 16] = [
-            ("is not there", |books| books.orders.clear()),
-            ("did not end", |books| order(books).state.state = Status::Reserved),
-            ("ended 2 times", |books| order(books).state.ended = 2),
-            ("is not as it was placed", |books| order(books).state.customer = "d".to_owned()),
-            ("is not as it was placed", |books| order(books).state.amount_cents = 11),
-            ("order `o`: 3 messages, processed 4 times", |books| order(books).version = 4),
-            ("order `o`: 3 messages, processed 2 times", |books| order(books).version = 2),
-            ("stock of `s`: 2000 at first", |books| stock(books).state.available -= 1),
-            ("stock of `s`: 2000 at first", |books| {
-                stock(books).state.available -= 2;
-                stock(books).state.shipped += 2;
-            }),
-            ("stock of `s`: 2 messages", |books| stock(books).version += 1),
-            ("stock of `s`: 2 messages, processed 0 times", |books| books.stock.clear()),
-            ("was charged 20", |books| account(books).state.charged_cents = 20),
-            ("refused 1 payments", |books| account(books).state.refused = 1),
-            ("customer `c`: 1 messages", |books| account(books).version += 1),
-            ("was left", |books| books.records.push("outbox#orders#m".to_owned())),
-            ("queue `orders-dead`", |books| books.messages.extend([("orders-dead".to_owned(), 1)])),
-        ];
-        for (finding, change) in changes {
-            let mut books = books();
-            change(&mut books);
-            let verdict = books.audit([&placed()]);
-            assert!(!verdict.balanced, "{finding}");
-            assert!(verdict.findings.iter().any(|text| text.contains(finding)), "{finding}: {verdict:?}");
-        }
-    }
-}
+mod tests;

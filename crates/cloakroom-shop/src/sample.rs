@@ -2,17 +2,22 @@
 
 use std::io::{self, Write};
 
-use crate::shop::orders::PlaceOrder;
+use crate::orders::PlaceOrder;
 
-/// The sample, a JSON object a line.
-pub(crate) const ORDERS: &str = include_str!("../data/orders.jsonl");
+/// The sample of 12,000 orders, a JSON object a line.
+pub const ORDERS: &str = include_str!("../data/orders.jsonl");
 
 const SEED: u64 = 2026;
 const SKUS: u32 = 200;
 const CUSTOMERS: u32 = 1_500;
 
-/// Makes `count` orders: SKUs by Zipf's law, so that one of them is in every sixth order; customers evenly.
-pub(crate) fn orders(count: usize) -> Vec<PlaceOrder> {
+/// Makes `count` orders: SKUs by Zipf's law, so that one of them is in every sixth order; customers evenly. They are
+/// the same each time.
+///
+/// ```
+/// assert_eq!(cloakroom_shop::sample::orders(2)[1].order, "o-00002");
+/// ```
+pub fn orders(count: usize) -> Vec<PlaceOrder> {
     let mut random = fastrand::Rng::with_seed(SEED);
     let weights: Vec<f64> = (1..=SKUS).map(|rank| 1.0 / f64::from(rank)).collect();
     let total: f64 = weights.iter().sum();
@@ -36,8 +41,11 @@ pub(crate) fn orders(count: usize) -> Vec<PlaceOrder> {
     (0..count).map(order).collect()
 }
 
-/// Writes orders as JSON lines.
-pub(crate) fn write(count: usize, mut output: impl Write) -> io::Result<()> {
+/// Writes `count` orders as JSON lines.
+///
+/// # Errors
+/// The output does not take them.
+pub fn write(count: usize, mut output: impl Write) -> io::Result<()> {
     for order in orders(count) {
         writeln!(output, "{}", serde_json::to_string(&order)?)?;
     }

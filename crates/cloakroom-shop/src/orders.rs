@@ -3,7 +3,7 @@
 use cloakroom::{Endpoint, EndpointBuilder, Handled, HandlerError, Tx};
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     billing::{ChargePayment, PaymentAccepted, PaymentRefused},
     message,
     stock::{ReleaseStock, ReserveStock, ShipStock, StockRefused, StockReserved},
@@ -12,22 +12,31 @@ use super::{
 /// What a customer wants: a line of the input, and the message that begins it all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PlaceOrder {
-    pub(crate) order: String,
-    pub(crate) customer: String,
-    pub(crate) sku: String,
-    pub(crate) quantity: u64,
-    pub(crate) unit_price_cents: u64,
+pub struct PlaceOrder {
+    /// Its id.
+    pub order: String,
+    /// Who wants it.
+    pub customer: String,
+    /// What is wanted.
+    pub sku: String,
+    /// How many units.
+    pub quantity: u64,
+    /// What a unit costs.
+    pub unit_price_cents: u64,
 }
 
 message!(PlaceOrder, "orders.place", "order", order);
 
+/// How far an order has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
+pub enum Status {
+    /// It was never placed.
     #[default]
     Absent,
+    /// It waits for stock.
     Placed,
+    /// It has stock, and waits to be paid.
     Reserved,
     /// The end: it was paid for.
     Shipped,
@@ -37,19 +46,27 @@ pub(crate) enum Status {
     Unpaid,
 }
 
+/// The state of an order.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) order: String,
-    pub(crate) customer: String,
-    pub(crate) sku: String,
-    pub(crate) quantity: u64,
-    pub(crate) amount_cents: u64,
-    pub(crate) state: Status,
+pub struct Order {
+    /// Its id.
+    pub order: String,
+    /// Who wants it.
+    pub customer: String,
+    /// What is wanted.
+    pub sku: String,
+    /// How many units.
+    pub quantity: u64,
+    /// What they cost together.
+    pub amount_cents: u64,
+    /// How far it has come.
+    pub state: Status,
     /// How often it came to an end: once, if the books balance.
-    pub(crate) ended: u64,
+    pub ended: u64,
 }
 
-pub(crate) fn endpoint() -> EndpointBuilder<Order> {
+/// The service.
+pub fn endpoint() -> EndpointBuilder<Order> {
     Endpoint::builder("orders")
         .on(place)
         .on(stock_reserved)
@@ -138,7 +155,7 @@ impl Status {
     }
 
     /// Whether an order stays so.
-    pub(crate) const fn is_final(self) -> bool {
+    pub const fn is_final(self) -> bool {
         match self {
             Self::Absent | Self::Placed | Self::Reserved => false,
             Self::Shipped | Self::OutOfStock | Self::Unpaid => true,

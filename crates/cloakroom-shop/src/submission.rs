@@ -3,35 +3,38 @@
 
 use std::time::Duration;
 
-use cloakroom::{Envelope, Message, MessageId, Ports, Queue, QueueMessage};
+use cloakroom::{Clock, Envelope, Message, MessageId, PortError, Ports, Queue, QueueMessage};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{
-    shop::orders::PlaceOrder,
-    site::{Clients, Failure, Site},
-};
+use crate::{Service, orders::PlaceOrder};
 
 const TRIES_MAX: u32 = 20;
 
 /// Sends every order to the orders service; those that failed again.
-pub(crate) async fn submit(clients: &Clients, site: &Site, orders: &[PlaceOrder]) -> Result<(), Failure> {
-    let Ports { queues, clock, .. } = site.aws(clients)?.ports();
+///
+/// An order that is submitted twice is placed once: its message has the order's id for its own.
+///
+/// # Errors
+/// The queue cannot be opened, or still does not take some of the orders after 20 tries. The others are sent: submit
+/// them all again.
+pub async fn submit(ports: &Ports, orders: &[PlaceOrder]) -> Result<(), PortError> {
+    let Ports { queues, clock, .. } = ports;
     let mut tried = 0;
     let queue = loop {
-        match queues.open("orders").await {
+        match queues.open(Service::Orders.name()).await {
             Err(error) if error.may_be_repeated() && tried < TRIES_MAX => tried += 1,
-            result => break result.map_err(Failure::new)?,
+            result => break result?,
         }
         clock.sleep(Duration::from_millis(50)).await;
     };
     let batches = orders.chunks(10).map(|batch| {
         let messages = batch.iter().map(message).collect();
-        send(&*queue, &*clock, messages)
+        send(&*queue, &**clock, messages)
     });
     stream::iter(batches).buffer_unordered(2).try_collect().await
 }
 
-async fn send(queue: &dyn Queue, clock: &dyn cloakroom::Clock, mut left: Vec<QueueMessage>) -> Result<(), Failure> {
+async fn send(queue: &dyn Queue, clock: &dyn Clock, mut left: Vec<QueueMessage>) -> Result<(), PortError> {
     for _ in 0..TRIES_MAX {
         let results = queue.send(left.clone()).await;
         let failed = left.into_iter().zip(results).filter_map(|(message, result)| result.is_err().then_some(message));
@@ -41,7 +44,8 @@ async fn send(queue: &dyn Queue, clock: &dyn cloakroom::Clock, mut left: Vec<Que
         }
         clock.sleep(Duration::from_millis(50)).await;
     }
-    Err(Failure::new(format!("{} orders could not be sent to queue `{}`", left.len(), queue.name())))
+    let what = format!("sending {} orders to queue `{}`", left.len(), queue.name());
+    Err(PortError::new(what, format!("none of {TRIES_MAX} tries succeeded; submit them again")))
 }
 
 fn message(order: &PlaceOrder) -> QueueMessage {

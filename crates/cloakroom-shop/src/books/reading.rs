@@ -1,0 +1,158 @@
+//! Reads the books from where they are stored.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_sqs::types::QueueAttributeName;
+use cloakroom::{PortError, StateRead};
+use cloakroom_aws::dead_letter_queue;
+use serde::de::DeserializeOwned;
+
+use super::{Books, Entry};
+use crate::{Service, Site};
+
+impl Books {
+    /// Reads every item of the table, every key of the bucket and the depth of every queue. While services are at
+    /// work, that is not the state of any one moment.
+    ///
+    /// # Errors
+    /// A call to AWS failed, or something in the table is not the shop's.
+    pub async fn read(site: &Site, queues: &QueueDepths) -> Result<Self, PortError> {
+        let mut books = Self { messages: queues.all().await?, ..Self::default() };
+        read_table(site, &mut books).await?;
+        read_bucket(site, &mut books).await?;
+        Ok(books)
+    }
+}
+
+async fn read_table(site: &Site, books: &mut Books) -> Result<(), PortError> {
+    let table = &site.settings.table;
+    let what = format!("reading table `{table}`");
+    let mut pages = site.dynamodb.scan().table_name(table).consistent_read(true).into_paginator().items().send();
+    while let Some(item) = pages.next().await {
+        let item = item.map_err(failed(&what))?;
+        let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).cloned();
+        let (Some(partition), Some(sort_key)) = (text("pk"), text("sk")) else {
+            return Err(PortError::new(what, "it has an item without the keys `pk` and `sk`")
+                .without_effect()
+                .permanent());
+        };
+        let id = partition.split_once('#').map_or(&*partition, |(_, id)| id).to_owned();
+        match sort_key.as_str() {
+            "state#orders" => drop(books.orders.insert(id, entry(&partition, item)?)),
+            "state#stock" => drop(books.stock.insert(id, entry(&partition, item)?)),
+            "state#billing" => drop(books.accounts.insert(id, entry(&partition, item)?)),
+            _ => books.records.push(sort_key),
+        }
+    }
+    Ok(())
+}
+
+fn entry<S: DeserializeOwned>(partition: &str, item: HashMap<String, AttributeValue>) -> Result<Entry<S>, PortError> {
+    let unreadable = |error: &dyn Error| {
+        PortError::new(format!("reading `{partition}`"), error.to_string()).without_effect().permanent()
+    };
+    let item = cloakroom_aws::item_from_sdk(item).map_err(|error| unreadable(&error))?;
+    let read = cloakroom::placement::read_state_item("reading the state", Some(item));
+    let StateRead { version, state } = read.map_err(|error| unreadable(&error))?;
+    let state = serde_dynamo::from_item(state.unwrap_or_default()).map_err(|error| unreadable(&error))?;
+    Ok(Entry { state, version: version.number() })
+}
+
+/// Payloads have their claim for a key; keys of dedupe entries have a `/` in them.
+async fn read_bucket(site: &Site, books: &mut Books) -> Result<(), PortError> {
+    let bucket = &site.settings.bucket;
+    let mut pages = site.s3.list_objects_v2().bucket(bucket).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(failed(&format!("listing bucket `{bucket}`")))?;
+        let is_payload = |object: &&aws_sdk_s3::types::Object| object.key().is_some_and(|key| !key.contains('/'));
+        books.payloads += page.contents().iter().filter(is_payload).count() as u64;
+    }
+    Ok(())
+}
+
+/// Wraps an error of the SDK, all of it.
+fn failed<E: Error>(what: &str) -> impl Fn(E) -> PortError {
+    move |error| {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        PortError::new(what, text).without_effect()
+    }
+}
+
+/// The queues of the services and those of their dead letters, looked up once: what is asked for later is their depth
+/// only, which is left out of what a message costs.
+#[derive(Clone, Debug)]
+pub struct QueueDepths {
+    sqs: aws_sdk_sqs::Client,
+    /// By queue.
+    urls: BTreeMap<String, String>,
+}
+
+impl QueueDepths {
+    /// Looks the queues up.
+    ///
+    /// # Errors
+    /// One of them does not exist, or may not be seen.
+    pub async fn find(site: &Site) -> Result<Self, PortError> {
+        let mut urls = BTreeMap::new();
+        for service in Service::ALL {
+            for queue in [service.name().to_owned(), dead_letter_queue(service.name())] {
+                let name = site.settings.queues.full_name(&queue);
+                let what = format!("finding queue `{name}`");
+                let answer = site.sqs.get_queue_url().queue_name(&name).send().await.map_err(failed(&what))?;
+                let url = answer.queue_url.ok_or_else(|| PortError::new(what, "it has no address").without_effect())?;
+                urls.insert(queue, url);
+            }
+        }
+        Ok(Self { sqs: site.sqs.clone(), urls })
+    }
+
+    /// How many messages each queue holds: visible, delayed and in flight.
+    ///
+    /// # Errors
+    /// A call to SQS failed.
+    pub async fn all(&self) -> Result<BTreeMap<String, u64>, PortError> {
+        let mut depths = BTreeMap::new();
+        for (queue, url) in &self.urls {
+            depths.insert(queue.clone(), self.depth(queue, url).await?);
+        }
+        Ok(depths)
+    }
+
+    /// How many messages the services have before them. They are asked one after the other, and a message may slip
+    /// past: that there are none is certain only when it is told twice and nothing was processed in between.
+    ///
+    /// # Errors
+    /// A call to SQS failed.
+    pub async fn ahead(&self) -> Result<u64, PortError> {
+        let mut ahead = 0;
+        for service in Service::ALL {
+            if let Some(url) = self.urls.get(service.name()) {
+                ahead += self.depth(service.name(), url).await?;
+            }
+        }
+        Ok(ahead)
+    }
+
+    async fn depth(&self, queue: &str, url: &str) -> Result<u64, PortError> {
+        let what = format!("asking queue `{queue}` for its depth");
+        let wanted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let ask = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(wanted.to_vec()));
+        let attributes = ask.send().await.map_err(failed(&what))?.attributes.unwrap_or_default();
+        let numbers = wanted.iter().map(|name| attributes.get(name)?.parse::<u64>().ok());
+        let sum: Option<u64> = numbers.sum();
+        sum.ok_or_else(|| PortError::new(what, "it does not tell").without_effect())
+    }
+}

@@ -1,0 +1,95 @@
+//! What happened to messages, as log lines that are counted elsewhere.
+
+use std::{mem, sync::Arc};
+
+use cloakroom::{Counters, Counts, Observer};
+
+use crate::Service;
+
+/// Logs what a service has counted since it was last told: increments, so that whoever reads the log has only to add.
+///
+/// The lines have the target `cloakroom::counts` and, beside the service, a field for each of [`Counts`]. In
+/// CloudWatch a metric filter makes a metric of a field: pattern `{ $.target = "cloakroom::counts" }`, value
+/// `$.processed`, dimension `$.service`.
+#[derive(Debug)]
+pub struct CountsLog {
+    service: Service,
+    counters: Arc<Counters>,
+    told: Counts,
+}
+
+impl CountsLog {
+    /// Counts from zero.
+    pub fn new(service: Service) -> Self {
+        Self { service, counters: Arc::default(), told: Counts::default() }
+    }
+
+    /// What the service's endpoint has to tell its events to.
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        self.counters.clone()
+    }
+
+    /// Logs a line, of zeros too: that nothing happened is worth knowing.
+    pub fn tell(&mut self) {
+        let counts = self.counters.counts();
+        let Counts {
+            processed,
+            resumed,
+            duplicate,
+            parked,
+            conflict,
+            unknown_commit,
+            handled,
+            payload_missing,
+            given_back,
+        } = counts - mem::replace(&mut self.told, counts);
+        tracing::info!(
+            target: "cloakroom::counts",
+            service = self.service.name(),
+            processed,
+            resumed,
+            duplicate,
+            parked,
+            conflict,
+            unknown_commit,
+            handled,
+            payload_missing,
+            given_back,
+            "counted"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, pipe};
+
+    use cloakroom::Event;
+
+    use super::*;
+
+    #[test]
+    fn a_line_tells_what_happened_since_the_line_before() {
+        let (mut reader, writer) = pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(Arc::new(writer)).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut counts = CountsLog::new(Service::Stock);
+            // Event number `n` happens `n + 1` times before the first line, and once before the second.
+            for (happens, event) in (1..).zip(Event::ALL) {
+                (0..happens).for_each(|_| counts.observer().observe(event));
+            }
+            counts.tell();
+            Event::ALL.into_iter().for_each(|event| counts.observer().observe(event));
+            counts.tell();
+            counts.tell();
+        });
+        let mut log = String::new();
+        reader.read_to_string(&mut log).unwrap();
+        let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().all(|line| line["target"] == "cloakroom::counts" && line["service"] == "stock"), "{log}");
+        let names = ["processed", "resumed", "duplicate", "parked", "conflict"];
+        let names = [&names[..], &["unknown_commit", "handled", "payload_missing", "given_back"]].concat();
+        let counts = lines.iter().map(|line| names.iter().map(|name| line[name].as_u64().unwrap()).collect::<Vec<_>>());
+        assert_eq!(counts.collect::<Vec<_>>(), [(1..=9).collect(), vec![1; 9], vec![0; 9]], "{log}");
+    }
+}

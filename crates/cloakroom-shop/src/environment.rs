@@ -1,0 +1,115 @@
+//! Configuration from the environment: what it says, and what is wrong with it.
+
+use std::fmt;
+
+use cloakroom_aws::{AwsSettings, QueueSettings, SettingsError};
+use tracing_subscriber::EnvFilter;
+
+/// The variables of the environment, through the eyes of a binary, since libraries do not read them.
+///
+/// ```
+/// use cloakroom_shop::Environment;
+///
+/// let environment = Environment::new(|name| (name == "SHOP_LAMPS").then(|| "many".to_owned()));
+/// let lamps = environment.optional("SHOP_LAMPS", 7_u32, "a number of lamps", |text| text.parse().ok());
+/// assert_eq!(lamps.unwrap_err().to_string(), "variable `SHOP_LAMPS` is `many`; it must be a number of lamps");
+/// assert_eq!(environment.optional("SHOP_CHAIRS", 4_u32, "a number of chairs", |text| text.parse().ok()), Ok(4));
+/// ```
+pub struct Environment(Box<Variable>);
+
+/// Looks a variable up.
+type Variable = dyn Fn(&str) -> Option<String>;
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Environment").finish()
+    }
+}
+
+impl Environment {
+    /// Takes what looks a variable up by its name.
+    pub fn new(variable: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        Self(Box::new(variable))
+    }
+
+    /// What a variable says that must be set. `demand` says what it must be, for the error.
+    ///
+    /// # Errors
+    /// It is not set, or cannot be parsed.
+    pub fn required<T>(
+        &self,
+        name: &'static str,
+        demand: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, BadVariable> {
+        let text = (self.0)(name).ok_or_else(|| BadVariable::new(name, "not set", demand))?;
+        parse(&text).ok_or_else(|| BadVariable::new(name, format_args!("`{text}`"), demand))
+    }
+
+    /// What a variable says, or a default. `demand` says what it must be, for the error.
+    ///
+    /// # Errors
+    /// It cannot be parsed.
+    pub fn optional<T>(
+        &self,
+        name: &'static str,
+        default: T,
+        demand: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, BadVariable> {
+        if (self.0)(name).is_none() { Ok(default) } else { self.required(name, demand, parse) }
+    }
+
+    /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, and `CLOAKROOM_QUEUE_PREFIX` (default: none).
+    /// All else is for the SDK's own variables to say.
+    ///
+    /// # Errors
+    /// A name is not set, or AWS would refuse it.
+    pub fn aws_settings(&self) -> Result<AwsSettings, BadVariable> {
+        // What names may be like is for `AwsSettings` to say.
+        let name = |text: &str| Some(text.to_owned());
+        let table = self.required("CLOAKROOM_TABLE", "the name of the table", name)?;
+        let bucket = self.required("CLOAKROOM_BUCKET", "the name of the bucket for payloads", name)?;
+        let prefix = self.optional("CLOAKROOM_QUEUE_PREFIX", String::new(), "the beginning of names", name)?;
+        let queues = QueueSettings { prefix, ..QueueSettings::default() };
+        let settings = AwsSettings { queues, ..AwsSettings::new(table, bucket) };
+        settings.validate().map_err(|error| BadVariable::of_settings(&error))?;
+        Ok(settings)
+    }
+
+    /// What is logged: `CLOAKROOM_LOG`, such as `warn,cloakroom::counts=info` (default: `info`).
+    ///
+    /// # Errors
+    /// It is not a list of targets and levels.
+    pub fn log_filter(&self) -> Result<EnvFilter, BadVariable> {
+        let demand = "a list of targets and levels, such as `warn,cloakroom::counts=info`";
+        self.optional("CLOAKROOM_LOG", EnvFilter::new("info"), demand, |text| EnvFilter::try_new(text).ok())
+    }
+}
+
+/// A variable of the environment that is not as it must be. Its text names the variable, its value and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadVariable(String);
+
+impl BadVariable {
+    fn new(name: &str, is: impl fmt::Display, demand: &str) -> Self {
+        Self(format!("variable `{name}` is {is}; it must be {demand}"))
+    }
+
+    fn of_settings(error: &SettingsError) -> Self {
+        let name = match error.field() {
+            "table" => "CLOAKROOM_TABLE",
+            "bucket" => "CLOAKROOM_BUCKET",
+            _ => "CLOAKROOM_QUEUE_PREFIX",
+        };
+        Self(format!("variable `{name}` cannot be used: {error}"))
+    }
+}
+
+impl fmt::Display for BadVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadVariable {}

@@ -1,0 +1,246 @@
+//! `shop-service` as processes on embedded AWS, in trouble: told to stop, killed, and asked how it is.
+
+mod scene;
+
+use std::{
+    net::SocketAddr,
+    process::{Output, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cloakroom::Counts;
+use cloakroom_local::Faults;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use self::scene::{Scene, outage, trouble, until};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
+const ORDERS: usize = 120;
+
+/// What a process has beyond its drain, on a machine that is busy.
+const MARGIN: Duration = Duration::from_secs(20);
+
+/// A process of the service. Dropped, it is killed.
+struct Process {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    listener: JoinHandle<()>,
+    health: SocketAddr,
+}
+
+fn command(environment: &[(&'static str, String)], more: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear().envs(environment.iter().cloned());
+    command.env("SHOP_HEALTH_ADDRESS", "127.0.0.1:0").envs(more.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+impl Process {
+    /// Starts one that serves its health, but may not be ready yet.
+    async fn start(scene: &Scene, more: &[(&str, &str)]) -> Self {
+        let mut child = command(&scene.environment(), more).stderr(Stdio::inherit()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&log);
+        let listener = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                told.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        let mut process = Self { child, log, listener, health: SocketAddr::from(([0; 4], 0)) };
+        process.health = until("health is served", async || {
+            let served = process.told(|line| line["message"] == "health is served");
+            served.first()?["address"].as_str()?.parse().ok()
+        })
+        .await;
+        process
+    }
+
+    /// Starts one, and waits until it works.
+    async fn at_work(scene: &Scene, more: &[(&str, &str)]) -> Self {
+        let process = Self::start(scene, more).await;
+        process.until("/ready", 200).await;
+        process
+    }
+
+    /// The lines of its log that are so.
+    fn told(&self, is_so: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().filter(|line| is_so(line)).cloned().collect()
+    }
+
+    /// All that its lines of counts add up to.
+    fn counts(&self) -> Counts {
+        let lines = self.told(|line| line["target"] == "cloakroom::counts");
+        assert!(!lines.is_empty(), "no line of counts");
+        let counts = lines.into_iter().map(|line| serde_json::from_value::<Counts>(line).expect("all counts"));
+        counts.fold(Counts::default(), |sum, counts| sum + counts)
+    }
+
+    /// The status of an answer; none if there was no answer.
+    async fn status(&self, path: &str) -> Option<u16> {
+        let mut stream = TcpStream::connect(self.health).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        answer.split(' ').nth(1)?.parse().ok()
+    }
+
+    async fn until(&self, path: &str, status: u16) {
+        until(&format!("{path} is answered with {status}"), async || {
+            assert!(!self.listener.is_finished(), "it has ended before {path} was answered with {status}");
+            self.status(path).await.filter(|answered| *answered == status)
+        })
+        .await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it has not ended");
+        let status = Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().await;
+        assert!(status.expect("a shell").success(), "kill -{signal}");
+    }
+
+    /// Waits for its end, and for the last line of its log. Returns its exit code.
+    async fn ended(&mut self, within: Duration) -> Option<i32> {
+        let status =
+            tokio::time::timeout(within, self.child.wait()).await.expect("it ends").expect("it can be waited for");
+        (&mut self.listener).await.expect("its log is JSON");
+        status.code()
+    }
+}
+
+/// The time that a process with this drain may take to end.
+fn deadline(drain_seconds: u64) -> Duration {
+    Duration::from_secs(drain_seconds + 3) + MARGIN
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_balance_in_spite_of_trouble() {
+    let scene = Scene::set(trouble(), ORDERS).await;
+    let mut first =
+        Process::at_work(&scene, &[("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32")]).await;
+    let mut second = Process::at_work(&scene, &[("SHOP_SERVICES", "billing,orders")]).await;
+    scene.submit_twice().await;
+    let books = scene.until_balanced().await;
+
+    first.signal("TERM").await;
+    second.signal("INT").await;
+    assert_eq!([first.ended(deadline(20)).await, second.ended(deadline(20)).await], [Some(0), Some(0)]);
+    let counts = first.counts() + second.counts();
+    // More if two runs finish a message at the same time.
+    assert!(counts.processed + counts.resumed >= books.commits(), "{counts:?}, {} commits", books.commits());
+    // Each order was submitted twice.
+    assert!(counts.duplicate >= ORDERS as u64 && counts.handled >= counts.processed, "{counts:?}");
+    assert_eq!((counts.parked, counts.payload_missing > counts.duplicate), (0, false), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goes_on() {
+    let scene = Scene::set(trouble(), ORDERS / 2).await;
+    let mut worker = Process::at_work(&scene, &[("SHOP_DRAIN_SECONDS", "2")]).await;
+    scene.submit_twice().await;
+    scene.until_busy().await;
+    // What it has in hand it cannot finish.
+    scene.s3.shut();
+    worker.signal("TERM").await;
+    worker.until("/ready", 503).await;
+    assert_eq!(worker.status("/live").await, Some(200));
+    assert_eq!(worker.ended(deadline(2)).await, Some(0));
+    let given_back = worker.told(|line| line["message"] == "shutdown: messages given back unfinished");
+    assert!(!given_back.is_empty(), "it had nothing in hand");
+    assert!(worker.counts().handled > 0);
+
+    scene.s3.open();
+    let mut next = Process::at_work(&scene, &[]).await;
+    scene.until_balanced().await;
+    next.signal("TERM").await;
+    assert_eq!(next.ended(deadline(20)).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_killed_while_it_drains_loses_nothing() {
+    let scene = Scene::set(trouble(), ORDERS / 2).await;
+    // Its messages come again soon; and yet late enough for a busy machine to keep its leases.
+    let settings = [("SHOP_DRAIN_SECONDS", "3600"), ("SHOP_VISIBILITY_SECONDS", "10")];
+    let mut worker = Process::at_work(&scene, &settings).await;
+    scene.submit_twice().await;
+    scene.until_busy().await;
+    scene.s3.shut();
+    worker.signal("TERM").await;
+    worker.until("/ready", 503).await;
+    worker.child.start_kill().expect("it has not ended");
+    assert_eq!(worker.ended(MARGIN).await, None, "it ended by itself before it was killed");
+
+    let _next = Process::start(&scene, &[]).await;
+    // What the dead has sent to S3 arrives now.
+    scene.s3.open();
+    scene.until_balanced().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_live_but_not_ready_before_its_queues_are_open() {
+    let scene = Scene::set(outage(), 0).await;
+    let worker = Process::start(&scene, &[]).await;
+    let ask = async |path| {
+        let address = worker.health.to_string();
+        let mut command = command(&scene.environment(), &[("SHOP_HEALTH_ADDRESS", &address)]);
+        let Output { status, stderr, .. } = command.arg(path).output().await.expect("it starts");
+        (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+    };
+    assert_eq!((worker.status("/live").await, worker.status("/ready").await), (Some(200), Some(503)));
+    assert_eq!((worker.status("/").await, ask("live").await.0), (Some(404), Some(0)));
+    let (code, text) = ask("ready").await;
+    assert!(code == Some(1) && text.contains("503"), "{text}");
+
+    scene.aws.set_faults(Faults::default()).expect("faults");
+    worker.until("/ready", 200).await;
+    assert_eq!(ask("ready").await, (Some(0), String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_worker_cannot_go_on_the_others_are_drained_and_the_exit_code_is_1() {
+    let scene = Scene::set(Faults::default(), 0).await;
+    let mut worker = Process::at_work(&scene, &[]).await;
+    let url = scene.site.sqs.get_queue_url().queue_name("test-stock").send().await.expect("the queue").queue_url;
+    scene.site.sqs.delete_queue().set_queue_url(url).send().await.expect("it is deleted");
+    assert_eq!(worker.ended(deadline(20)).await, Some(1));
+    let errors = worker.told(|line| line["level"] == "ERROR");
+    let text = errors.last().and_then(|line| line["error"].as_str()).expect("an error");
+    assert!(text.contains("worker of `stock`") && text.contains("test-stock"), "{text}");
+    assert_eq!(worker.counts(), Counts::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_does_not_exist_is_named() {
+    let scene = Scene::set(Faults::default(), 0).await;
+    let mut worker = Process::start(&scene, &[("CLOAKROOM_QUEUE_PREFIX", "other-")]).await;
+    assert_eq!(worker.ended(deadline(0)).await, Some(1));
+    let errors = worker.told(|line| line["level"] == "ERROR");
+    assert!(errors.iter().any(|line| line.to_string().contains("other-orders")), "{errors:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_variable_is_named() {
+    let environment = [("CLOAKROOM_TABLE", "shop".to_owned()), ("CLOAKROOM_BUCKET", "shop-payloads".to_owned())];
+    let wrong = [("SHOP_SERVICES", "orders,stocks"), ("SHOP_IN_FLIGHT", "orders=0"), ("CLOAKROOM_BUCKET", "Shop")];
+    for (name, value) in wrong {
+        let Output { status, stdout, stderr } =
+            command(&environment, &[(name, value)]).output().await.expect("it starts");
+        let text = String::from_utf8_lossy(&stderr);
+        assert!(text.contains(&format!("`{name}`")) && text.contains(value), "{text}");
+        assert_eq!((status.code(), stdout.len()), (Some(2), 0), "{text}");
+    }
+    let output = command(&environment[..1], &[]).output().await.expect("it starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("`CLOAKROOM_BUCKET` is not set"), "{text}");
+}
