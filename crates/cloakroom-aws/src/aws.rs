@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use aws_types::{SdkConfig, service_config::ServiceConfigKey};
-use cloakroom::{Ports, SystemRandom};
+use cloakroom::{Observer, Ports, Service, SystemRandom};
 
-use crate::{AwsSettings, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock};
+use crate::{AwsSettings, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock, consumption::Meter};
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.
 ///
@@ -72,6 +72,33 @@ impl Aws {
         let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_own_endpoint(config, "S3")).build();
         let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(config), aws_sdk_sqs::Client::new(config));
         Self::new(dynamodb, aws_sdk_s3::Client::from_conf(s3), sqs, settings)
+    }
+
+    /// Tells an observer what every request consumes, also those that the clients repeat: [`Observer::consumed`].
+    ///
+    /// Units of DynamoDB are those that it tells; for a write whose condition failed, of which it tells nothing, the least
+    /// that it charges. SQS is counted by begun 64 KB of messages, as it bills.
+    ///
+    /// ```no_run
+    /// # fn example(aws: cloakroom_aws::Aws) {
+    /// use std::sync::Arc;
+    /// use cloakroom::Counters;
+    ///
+    /// let counters = Arc::new(Counters::default());
+    /// let aws = aws.observed_by(counters.clone());
+    /// // … later, what was consumed by then:
+    /// let consumption = counters.consumption();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        let meter = |service| Meter::new(service, &observer);
+        let dynamodb = self.dynamodb.config().to_builder().interceptor(meter(Service::DynamoDb)).build();
+        let s3 = self.s3.config().to_builder().interceptor(meter(Service::S3)).build();
+        let sqs = self.sqs.config().to_builder().interceptor(meter(Service::Sqs)).build();
+        let (dynamodb, s3) = (aws_sdk_dynamodb::Client::from_conf(dynamodb), aws_sdk_s3::Client::from_conf(s3));
+        Self::new(dynamodb, s3, aws_sdk_sqs::Client::from_conf(sqs), self.settings)
+            .expect("the settings were valid before")
     }
 
     /// The settings.

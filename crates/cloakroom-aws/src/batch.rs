@@ -64,7 +64,7 @@ pub(crate) fn answers(
             return Err(operation.entry_failed(target, &failed.code, message, failed.sender_fault));
         }
         // What is in neither list may have happened.
-        let silent = || PortError::new(operation.on(target), "the answer does not mention the entry");
+        let silent = || PortError::new(operation.on(target), "the answer does not mention the entry").public();
         told.done.contains(&id).then_some(()).ok_or_else(silent)
     };
     numbers.into_iter().map(|number| (number, answer(number))).collect()

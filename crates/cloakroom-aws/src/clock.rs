@@ -1,6 +1,9 @@
 //! Time, as the machine and Tokio have it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use async_trait::async_trait;
 use cloakroom::{Clock, Timestamp};
@@ -23,6 +26,12 @@ impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(0).after(since)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the port through which everything else looks at the clock")]
+    fn monotonic(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGINNING.elapsed()
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::{
     dns::ResolveDnsError, orchestrator::HttpResponse, result::SdkError as SmithyError,
 };
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
-use cloakroom::PortError;
+use cloakroom::{PortError, Retry};
 
 /// The error of an SDK call.
 pub(crate) type SdkError<E> = SmithyError<E, HttpResponse>;
@@ -105,16 +105,29 @@ impl Operation {
             }
             Meaning::Denied => format!(" (it takes valid credentials, and {} on {target})", self.permissions),
             Meaning::Elsewhere => format!(" ({target} is in another region than the client)"),
-            Meaning::Busy | Meaning::Invalid | Meaning::Open => String::new(),
+            Meaning::Busy | Meaning::Throttled | Meaning::Contended | Meaning::Invalid | Meaning::Open => String::new(),
         };
         let error = PortError::new(self.on(target), format!("{text}{hint}"));
+        // What is wrong with a request may be told by quoting it. The code comes first.
+        let error = match (meaning, text.split(':').next()) {
+            (Meaning::Invalid, Some(code)) => error.in_logs(format!("{} failed: {code}", self.on(target))),
+            _ => error.public(),
+        };
+        let error = match meaning {
+            Meaning::Throttled => error.because(Retry::Throttled),
+            Meaning::Contended => error.because(Retry::TransactionConflict),
+            Meaning::Busy => error.because(Retry::Failure),
+            Meaning::Absent | Meaning::Denied | Meaning::Elsewhere | Meaning::Invalid | Meaning::Open => error,
+        };
         match (meaning, self.sending) {
             (Meaning::Open, Sending::Read) => error.without_effect(),
             (Meaning::Open, Sending::Once | Sending::Repeatedly) => error,
             // SUBTLE: the last try was refused, but a try before it, of which the SDK tells nothing, may have
             // been done without an answer (`a_throttled_repetition_may_have_happened`).
-            (Meaning::Busy, Sending::Repeatedly) => error,
-            (Meaning::Busy, Sending::Read | Sending::Once) => error.without_effect(),
+            (Meaning::Busy | Meaning::Throttled | Meaning::Contended, Sending::Repeatedly) => error,
+            (Meaning::Busy | Meaning::Throttled | Meaning::Contended, Sending::Read | Sending::Once) => {
+                error.without_effect()
+            }
             // These would have met any try before, too.
             (Meaning::Absent | Meaning::Denied | Meaning::Elsewhere | Meaning::Invalid, _) => {
                 error.without_effect().permanent()
@@ -128,6 +141,10 @@ impl Operation {
 pub(crate) enum Meaning {
     /// Refused for now.
     Busy,
+    /// Refused for now: too many requests.
+    Throttled,
+    /// Refused for now: another transaction, or another conditional write, is at it.
+    Contended,
     /// The table, bucket or queue does not exist.
     Absent,
     /// Refused for lack of permission, or of valid credentials.
@@ -148,7 +165,7 @@ impl Meaning {
             (None, Some(301 | 307)) => Self::Elsewhere,
             (None, Some(401 | 403)) => Self::Denied,
             (None, Some(404)) => Self::Absent,
-            (None, Some(429)) => Self::Busy,
+            (None, Some(429)) => Self::Throttled,
             (None, _) => Self::Open,
         }
     }
@@ -164,7 +181,7 @@ impl Meaning {
 /// The codes that are known, by what they mean.
 const MEANINGS: &[(Meaning, &[&str])] = &[
     (
-        Meaning::Busy,
+        Meaning::Throttled,
         &[
             "Throttling",
             "ThrottlingError",
@@ -179,12 +196,22 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
             "KmsThrottled",
             "OverLimit",
             "SlowDown",
+        ],
+    ),
+    (
+        Meaning::Contended,
+        &[
             // Another transaction has the item.
             "TransactionConflict",
             "TransactionConflictException",
             // Another conditional write, or another change of the bucket, has the key.
             "ConditionalRequestConflict",
             "OperationAborted",
+        ],
+    ),
+    (
+        Meaning::Busy,
+        &[
             "PriorRequestNotComplete",
             // The SDK renews credentials and corrects its clock after these.
             "ExpiredToken",

@@ -46,6 +46,7 @@ mod attributes;
 mod aws;
 mod batch;
 mod clock;
+mod consumption;
 mod failure;
 mod message;
 mod payloads;

@@ -85,7 +85,7 @@ impl PayloadStore for S3Payloads {
 
     async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
         let Some(body) = self.get(Key::Payload { claim }).await? else { return Ok(None) };
-        let broken = |error| PortError::new(GET.on(&self.target()), error).without_effect();
+        let broken = |error| PortError::new(GET.on(&self.target()), error).without_effect().public();
         Ok(Some(body.collect().await.map_err(broken)?.into_bytes()))
     }
 

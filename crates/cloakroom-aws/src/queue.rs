@@ -123,7 +123,7 @@ impl SqsQueue {
         let target = target(&full_name);
         let found = client.get_queue_url().queue_name(&full_name).send().await;
         let url = found.map_err(|error| OPEN.failed(&target, error))?.queue_url;
-        let silent = || PortError::new(OPEN.on(&target), "the answer has no address").without_effect();
+        let silent = || PortError::new(OPEN.on(&target), "the answer has no address").without_effect().public();
         Ok(Self {
             client,
             name: name.to_owned(),
@@ -184,7 +184,7 @@ impl SqsQueue {
                 answers.extend(self.send_batch(batch).await);
             } else {
                 let kept = || PortError::new(SEND.on(&self.target), "kept back, since a message before it failed");
-                answers.extend(batch.into_iter().map(|entry| (entry.number, Err(kept().without_effect()))));
+                answers.extend(batch.into_iter().map(|entry| (entry.number, Err(kept().without_effect().public()))));
             }
         }
         answers

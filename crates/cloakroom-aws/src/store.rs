@@ -92,12 +92,17 @@ impl DynamoStore {
             return if is_invalid { Ok(Committed::Refused(error.to_string())) } else { Err(error) };
         };
         let reasons = cancelled.cancellation_reasons();
-        let failed = || PortError::new(COMMIT.on(&self.target()), transaction::told(reasons, writes));
+        // The reasons name the items at fault, by their sort keys.
+        let failed = || {
+            let what = COMMIT.on(&self.target());
+            let in_logs = format!("{what} failed: cancelled");
+            PortError::new(what, transaction::told(reasons, writes)).in_logs(in_logs)
+        };
         // SUBTLE: "without effect" is the truth only because this request was the only one: see `commit`.
         match Cancelled::read(reasons.iter().map(|reason| reason.code()), writes) {
             Cancelled::Lost(conflict) => Ok(Committed::Conflict(conflict)),
             Cancelled::Refused => Ok(Committed::Refused(failed().without_effect().to_string())),
-            Cancelled::Busy => Err(failed().without_effect()),
+            Cancelled::Busy(reason) => Err(failed().without_effect().because(reason)),
             Cancelled::Unknown => Err(failed()),
         }
     }
@@ -116,7 +121,7 @@ impl DynamoStore {
             Claims::Stored => Ok(ClaimsStored::AlreadyThere(record)),
             Claims::Missing => {
                 let cause = format!("the record has no claims, and no `false` in `{}`", attribute::CLAIMED);
-                Err(PortError::new(what, cause).without_effect().permanent())
+                Err(PortError::new(what, cause).without_effect().permanent().public())
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem};
 use cloakroom::{
-    Commit, Condition, Conflict, ItemAction, Partition, Version,
+    Commit, Condition, Conflict, ItemAction, Partition, Retry, Version,
     placement::{self, Write, WriteCondition},
     schema::attribute,
 };
@@ -90,7 +90,7 @@ pub(crate) enum Cancelled {
     /// It would be refused again.
     Refused,
     /// Another transaction, or too many requests.
-    Busy,
+    Busy(Retry),
     /// For a reason that is not known here.
     Unknown,
 }
@@ -113,8 +113,10 @@ impl Cancelled {
             Self::Unknown
         } else if reasons.contains(&Reason::Refused) {
             Self::Refused
-        } else if reasons.contains(&Reason::Busy) {
-            Self::Busy
+        } else if reasons.contains(&Reason::Contended) {
+            Self::Busy(Retry::TransactionConflict)
+        } else if reasons.contains(&Reason::Throttled) {
+            Self::Busy(Retry::Throttled)
         } else {
             Self::Unknown
         }
@@ -126,7 +128,8 @@ enum Reason {
     None,
     Lost,
     Refused,
-    Busy,
+    Contended,
+    Throttled,
     Unknown,
 }
 
@@ -136,7 +139,8 @@ impl Reason {
             None | Some("None") => Self::None,
             Some("ConditionalCheckFailed") => Self::Lost,
             Some("ItemCollectionSizeLimitExceeded" | "ValidationError") => Self::Refused,
-            Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => Self::Busy,
+            Some("TransactionConflict") => Self::Contended,
+            Some("ThrottlingError" | "ProvisionedThroughputExceeded") => Self::Throttled,
             Some(_) => Self::Unknown,
         }
     }

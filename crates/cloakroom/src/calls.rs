@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Claim, PortError, endpoint::Inner};
+use crate::{Claim, ErrorKind, PortError, Timed, endpoint::Inner};
 
 impl Inner {
     /// Calls a port, again after a pause while that can help. For calls that may happen more than once.
@@ -42,13 +42,28 @@ impl Inner {
         loop {
             match call().await {
                 Err(error) if again(&error) && tried < self.settings.calls_max => {
-                    tracing::debug!(%error, tried, "call repeated");
+                    tracing::debug!(error = error.loggable(), tried, "call repeated");
+                    self.observer.retried(error.reason());
                     self.pause(tried).await;
                     tried += 1;
                 }
                 result => return result,
             }
         }
+    }
+
+    /// Does a part of the work, and tells how long it took.
+    pub(crate) async fn timed<T, E>(
+        &self,
+        part: Timed,
+        kind: impl Fn(&E) -> ErrorKind,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let began = self.ports.clock.monotonic();
+        let result = work.await;
+        let duration = self.ports.clock.monotonic().saturating_sub(began);
+        self.observer.took(part, duration, result.as_ref().err().map(kind));
+        result
     }
 
     pub(crate) async fn pause(&self, attempt: u32) {

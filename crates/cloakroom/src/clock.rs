@@ -57,6 +57,12 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// The time.
     fn now(&self) -> Timestamp;
 
+    /// A reading for measuring how long something took: it never goes back, and starts anywhere. By default it is
+    /// the time, in whole milliseconds, which may jump; a real clock should have something better.
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.now().as_millis())
+    }
+
     /// Waits.
     async fn sleep(&self, duration: Duration);
 }

@@ -93,7 +93,7 @@ impl Coalesced {
 
     fn unknown<T>(&self) -> Told<T> {
         let what = format!("batch to queue `{}`", self.name());
-        Told::Answer(Err(PortError::new(what, "its sender was dropped")))
+        Told::Answer(Err(PortError::new(what, "its sender was dropped").public()))
     }
 }
 

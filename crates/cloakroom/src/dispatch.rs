@@ -27,14 +27,16 @@ async fn send_all(endpoint: &Inner, queue: &str, messages: Vec<&Outgoing>, again
     loop {
         let batch = left.iter().map(|message| queue_message(message, again || tried > 0)).collect();
         let results = queue.send(batch).await;
+        let all = left.len();
         let failed: Vec<_> = left.into_iter().zip(results).filter_map(|(m, r)| r.err().map(|e| (m, e))).collect();
+        endpoint.observer.sent(queue.name(), all - failed.len());
         tried += 1;
         // What can be sent is sent, even if something else never can be.
         let is_hopeful = tried < endpoint.settings.calls_max && failed.iter().any(|(_, error)| error.may_be_repeated());
         match failed.first() {
             None => return Ok(()),
             Some((_, error)) if !is_hopeful => return Err(error.clone()),
-            Some(_) => {}
+            Some(_) => failed.iter().for_each(|(_, error)| endpoint.observer.retried(error.reason())),
         }
         endpoint.pause(tried).await;
         left = failed.into_iter().map(|(message, _)| message).collect();

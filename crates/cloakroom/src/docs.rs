@@ -9,6 +9,9 @@ pub mod guarantees {}
 #[doc = include_str!("docs/OPERATIONS.md")]
 pub mod operations {}
 
+#[doc = include_str!("docs/METRICS.md")]
+pub mod metrics {}
+
 #[doc = include_str!("docs/TESTING.md")]
 pub mod testing {}
 

@@ -7,13 +7,16 @@ use std::{
     time::Duration,
 };
 
+use tracing::{Instrument as _, Span};
+
 use crate::{
     Coalesced, Delivery, EndpointSettings, Error, ErrorKind, Event, Handler, Message, Observer, Outcome, PortError,
-    Ports, Queue, State,
+    Ports, Queue, State, Timed,
     engine::Desk,
     handler::{AnyHandler, Typed},
     observer::Unobserved,
     parking::Parking,
+    trace,
     tx::Routes,
 };
 
@@ -120,26 +123,39 @@ impl Endpoint {
     /// # Errors
     /// The message was not finished; the error's [`kind`](Error::kind) says what to do.
     pub async fn process(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+        self.process_in(&trace::process(&self.inner.name, delivery), delivery).await
+    }
+
+    /// Processes a delivery in a span that its receiver goes on with.
+    pub(crate) async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
         let inner = &*self.inner;
-        let result = match Desk::open(inner, delivery) {
-            Ok(desk) => desk.process().await,
-            Err(reason) => inner.park(delivery, &reason).await,
-        };
-        let result = match result {
-            Err(error) if error.kind() == ErrorKind::RetryMessage && self.is_last_attempt(delivery) => {
-                let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
-                inner.park(delivery, &reason).await
-            }
-            other => other,
-        };
-        inner.observer.observe(match result {
+        let attempt = inner.timed(Timed::Process, Error::kind, self.attempt(delivery));
+        let result = attempt.instrument(span.clone()).await;
+        let event = match result {
             Ok(Outcome::Processed) => Event::Processed,
             Ok(Outcome::Resumed) => Event::Resumed,
             Ok(Outcome::Duplicate) => Event::Duplicate,
             Ok(Outcome::Parked) => Event::Parked,
             Err(_) => Event::GivenBack,
-        });
+        };
+        trace::ended(span, event, result.as_ref().err());
+        inner.observer.observe(event);
         result
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+        let inner = &*self.inner;
+        let result = match Desk::open(inner, delivery) {
+            Ok(desk) => desk.process().await,
+            Err(reason) => inner.park(delivery, &reason).await,
+        };
+        match result {
+            Err(error) if error.kind() == ErrorKind::RetryMessage && self.is_last_attempt(delivery) => {
+                let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
+                inner.park(delivery, &reason).await
+            }
+            other => other,
+        }
     }
 
     /// Finishes a message from a dead-letter queue that was committed before it got there: sends what its record holds,
@@ -153,7 +169,8 @@ impl Endpoint {
     pub async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
         // What cannot be read was never committed.
         let Ok(desk) = Desk::open(&self.inner, delivery) else { return Ok(DeadLetter::Left) };
-        Ok(desk.finish().await?.map_or(DeadLetter::Left, DeadLetter::Finished))
+        let span = trace::process(&self.inner.name, delivery);
+        Ok(desk.finish().instrument(span).await?.map_or(DeadLetter::Left, DeadLetter::Finished))
     }
 
     fn is_last_attempt(&self, delivery: &Delivery) -> bool {

@@ -7,11 +7,11 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, debug_span};
 
 use crate::{
     Claim, ClaimsStored, Commit, Committed, Conflict, Delivery, Envelope, Error, ErrorKind, Event, ItemWrite,
-    MessageId, Outcome, Record, RecordKey, StateRead, StateWrite, Version,
+    MessageId, Outcome, PortError, Record, RecordKey, Retry, StateRead, StateWrite, Timed, Version,
     dispatch::dispatch,
     endpoint::Inner,
     handler::HandlerError,
@@ -103,35 +103,30 @@ impl<'a> Desk<'a> {
         self.follow(Memory::finishing()).await
     }
 
-    async fn follow(self, memory: Memory) -> Result<Option<Outcome>, Error> {
-        let span = tracing::debug_span!(
-            "process",
-            endpoint = &*self.endpoint.name,
-            message = %self.envelope.id,
-            kind = self.envelope.kind,
-            partition = %self.envelope.partition,
-        );
-        self.follow_steps(memory).instrument(span).await
-    }
-
-    async fn follow_steps(mut self, memory: Memory) -> Result<Option<Outcome>, Error> {
+    async fn follow(mut self, memory: Memory) -> Result<Option<Outcome>, Error> {
         self.check_store()?;
         let (mut memory, mut action) = protocol::next(memory, Saw::Delivery);
         loop {
             tracing::trace!(?action);
             let saw = match action {
-                Do::ReadState => self.read_state().await?,
-                Do::ReadRecord => self.read_record().await?,
-                Do::ReadPayload => self.read_payload().await?,
-                Do::Withdraw => self.withdraw().await,
-                Do::Handle => self.handle().await?,
-                Do::Park => self.park().await?,
-                Do::CheckIn => self.check_in().await?,
-                Do::Commit(version) => self.commit(version).await?,
-                Do::StoreClaims => self.store_claims().await?,
-                Do::Dispatch => self.dispatch().await?,
-                Do::Settle => self.settle().await?,
-                Do::Clear => self.clear().await?,
+                Do::ReadState => self.read_state().instrument(debug_span!("read_state")).await?,
+                Do::ReadRecord => self.read_record().instrument(debug_span!("read_record")).await?,
+                Do::ReadPayload => self.read_payload().instrument(debug_span!("read_payload")).await?,
+                Do::Withdraw => self.withdraw().instrument(debug_span!("withdraw")).await,
+                Do::Handle => self.handle().instrument(debug_span!("handle")).await?,
+                Do::Park => self.park().instrument(debug_span!("park")).await?,
+                Do::CheckIn => self.check_in().instrument(debug_span!("check_in")).await?,
+                Do::Commit(version) => {
+                    let span = debug_span!("commit", version = version.next().number());
+                    self.commit(version).instrument(span).await?
+                }
+                Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await?,
+                Do::Dispatch => {
+                    let span = debug_span!("dispatch", messages = self.record.messages.len());
+                    self.dispatch().instrument(span).await?
+                }
+                Do::Settle => self.settle().instrument(debug_span!("settle")).await?,
+                Do::Clear => self.clear().instrument(debug_span!("clear")).await?,
                 Do::Acknowledge(outcome) => {
                     self.alarm(outcome);
                     return Ok(Some(outcome));
@@ -224,7 +219,8 @@ impl<'a> Desk<'a> {
 
     async fn handle(&mut self) -> Result<Saw, Error> {
         self.endpoint.observer.observe(Event::Handled);
-        match self.run_handler().await {
+        let endpoint = self.endpoint;
+        match endpoint.timed(Timed::Handle, |_| ErrorKind::RetryMessage, self.run_handler()).await {
             Ok(()) => {
                 self.open_queues().await?;
                 Ok(Saw::Accepted)
@@ -233,7 +229,9 @@ impl<'a> Desk<'a> {
                 self.reason = reason;
                 Ok(Saw::Rejected)
             }
-            Err(HandlerError { reason, is_rejection: false }) => Err(Error::new(ErrorKind::RetryMessage, reason)),
+            Err(HandlerError { reason, is_rejection: false }) => {
+                Err(Error::new(ErrorKind::RetryMessage, reason).in_logs("the handler failed"))
+            }
         }
     }
 
@@ -242,7 +240,7 @@ impl<'a> Desk<'a> {
         for message in &self.record.messages {
             self.endpoint.queue(&message.queue).await.map_err(|error| match error.may_be_repeated() {
                 true => Error::from(error),
-                false => Error::new(ErrorKind::RetryMessage, error.to_string()),
+                false => Error::new(ErrorKind::RetryMessage, error.to_string()).in_logs(error.loggable()),
             })?;
         }
         Ok(())
@@ -294,8 +292,9 @@ impl<'a> Desk<'a> {
     async fn commit(&mut self, expected: Version) -> Result<Saw, Error> {
         let Draft { state, items, token } = &self.draft;
         let commit = Commit { key: self.key(), expected, state, record: &self.record, items, token };
-        let result = self.endpoint.call_until_unknown(|| self.endpoint.ports.store.commit(commit)).await;
-        match result {
+        let endpoint = self.endpoint;
+        let committing = endpoint.call_until_unknown(|| endpoint.ports.store.commit(commit));
+        match endpoint.timed(Timed::Commit, PortError::kind, committing).await {
             Ok(Committed::Applied) => Ok(Saw::Committed(self.record.claims())),
             Ok(Committed::TooLarge(error)) => {
                 self.reason = error.to_string();
@@ -306,9 +305,9 @@ impl<'a> Desk<'a> {
                 Ok(Saw::Rejected)
             }
             Ok(Committed::Conflict(conflict)) => {
-                tracing::debug!(?conflict, "commit lost");
-                self.endpoint.observer.observe(Event::Conflict);
-                self.another_pass(&conflict)?;
+                tracing::debug!("commit lost");
+                endpoint.observer.observe(Event::Conflict);
+                self.another_pass(&conflict, Retry::Conflict)?;
                 Ok(match conflict {
                     Conflict::Overtaken => Saw::Lost,
                     // SUBTLE: the version stands, so a repetition of this commit by the store's client could still
@@ -317,9 +316,9 @@ impl<'a> Desk<'a> {
                 })
             }
             Err(error) if error.may_have_happened() => {
-                tracing::debug!(%error, "commit unknown");
-                self.endpoint.observer.observe(Event::UnknownCommit);
-                self.another_pass(&Conflict::Overtaken)?;
+                tracing::debug!(error = error.loggable(), "commit unknown");
+                endpoint.observer.observe(Event::UnknownCommit);
+                self.another_pass(&Conflict::Overtaken, Retry::UnknownOutcome)?;
                 Ok(Saw::Unknown)
             }
             Err(error) => Err(error.into()),
@@ -327,9 +326,10 @@ impl<'a> Desk<'a> {
     }
 
     /// Counts a pass that did not commit.
-    fn another_pass(&mut self, conflict: &Conflict) -> Result<(), Error> {
+    fn another_pass(&mut self, conflict: &Conflict, reason: Retry) -> Result<(), Error> {
         self.passes += 1;
         if self.passes < self.endpoint.settings.passes_max {
+            self.endpoint.observer.retried(reason);
             return Ok(());
         }
         let partition = &self.envelope.partition;
@@ -337,11 +337,13 @@ impl<'a> Desk<'a> {
             Conflict::Overtaken => Error::new(
                 ErrorKind::AwaitService,
                 format!("partition `{partition}` is too busy: {} commits in a row did not apply", self.passes),
-            ),
+            )
+            .in_logs("the partition is too busy"),
             Conflict::Item(item) => Error::new(
                 ErrorKind::RetryMessage,
                 format!("item `{item}` of partition `{partition}` is not as the handler demands"),
-            ),
+            )
+            .in_logs("an item is not as the handler demands"),
         })
     }
 
@@ -369,7 +371,7 @@ impl<'a> Desk<'a> {
     }
 
     async fn dispatch(&mut self) -> Result<Saw, Error> {
-        dispatch(self.endpoint, &self.record, self.resumed).await?;
+        self.endpoint.timed(Timed::Dispatch, Error::kind, dispatch(self.endpoint, &self.record, self.resumed)).await?;
         Ok(Saw::Dispatched)
     }
 

@@ -1,7 +1,12 @@
 //! Errors. A [`PortError`] tells the engine what to think of a failed call; an [`Error`] tells the
 //! caller what to do next.
+//!
+//! Their texts are for whoever gets them, and may name partitions and quote what a handler said. What goes into logs is
+//! `loggable`: it never does.
 
-use std::{error::Error as StdError, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
+
+use crate::Retry;
 
 type Cause = Arc<dyn StdError + Send + Sync>;
 
@@ -20,13 +25,32 @@ pub struct PortError {
     cause: Cause,
     may_have_happened: bool,
     may_be_repeated: bool,
+    reason: Option<Retry>,
+    in_logs: InLogs,
+}
+
+/// What logs say of a failed call.
+#[derive(Clone, Debug)]
+enum InLogs {
+    /// What it is counted as.
+    Reason,
+    /// All of its text.
+    Everything,
+    This(String),
 }
 
 impl PortError {
     /// A failure of which nothing is known: it may have happened, and may be repeated.
     /// `what` names the call and its target.
     pub fn new(what: impl Into<String>, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { what: what.into(), cause: Arc::from(cause.into()), may_have_happened: true, may_be_repeated: true }
+        Self {
+            what: what.into(),
+            cause: Arc::from(cause.into()),
+            may_have_happened: true,
+            may_be_repeated: true,
+            reason: None,
+            in_logs: InLogs::Reason,
+        }
     }
 
     /// It is certain that nothing happened, and that nothing will.
@@ -41,6 +65,24 @@ impl PortError {
         Self { may_be_repeated: false, ..self }
     }
 
+    /// Its text may be logged: it names neither a key of a user's nor anything that was sent or stored.
+    #[must_use]
+    pub fn public(self) -> Self {
+        Self { in_logs: InLogs::Everything, ..self }
+    }
+
+    /// What logs say of it instead of its text, for a text that may quote what was sent.
+    #[must_use]
+    pub fn in_logs(self, text: impl Into<String>) -> Self {
+        Self { in_logs: InLogs::This(text.into()), ..self }
+    }
+
+    /// What it is counted as when the call is repeated. Without this it follows from whether it may have happened.
+    #[must_use]
+    pub fn because(self, reason: Retry) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
     /// Whether the call may have taken effect, or may yet.
     pub const fn may_have_happened(&self) -> bool {
         self.may_have_happened
@@ -49,6 +91,34 @@ impl PortError {
     /// Whether repeating the call can help.
     pub const fn may_be_repeated(&self) -> bool {
         self.may_be_repeated
+    }
+
+    /// What it is counted as when the call is repeated.
+    pub fn reason(&self) -> Retry {
+        self.reason.unwrap_or(if self.may_have_happened { Retry::UnknownOutcome } else { Retry::Failure })
+    }
+
+    /// What logs may say of it: its text if that is [public](PortError::public), or what it is counted as.
+    ///
+    /// ```
+    /// use cloakroom::PortError;
+    ///
+    /// let error = PortError::new("reading partition `patient#1`", "no answer").without_effect();
+    /// assert_eq!(error.loggable(), "a call failed (failure); its text may quote data, and is not logged");
+    /// assert_eq!(error.public().loggable(), "reading partition `patient#1` failed: no answer");
+    /// ```
+    pub fn loggable(&self) -> String {
+        match &self.in_logs {
+            InLogs::Reason => {
+                format!("a call failed ({}); its text may quote data, and is not logged", self.reason().name())
+            }
+            InLogs::Everything => self.to_string(),
+            InLogs::This(text) => text.clone(),
+        }
+    }
+
+    pub(crate) const fn kind(&self) -> ErrorKind {
+        if self.may_be_repeated { ErrorKind::AwaitService } else { ErrorKind::MendConfiguration }
     }
 }
 
@@ -76,18 +146,37 @@ pub enum ErrorKind {
     MendConfiguration,
 }
 
+impl ErrorKind {
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RetryMessage => "retry_message",
+            Self::AwaitService => "await_service",
+            Self::MendConfiguration => "mend_configuration",
+        }
+    }
+}
+
 /// Why a message was not finished, or an endpoint could not be built. Its text says what happened,
 /// to what, and what to do.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
+    /// What logs say instead of the text; none if the text itself may be logged.
+    in_logs: Option<Cow<'static, str>>,
     cause: Option<Cause>,
 }
 
 impl Error {
+    /// An error whose text may be logged.
     pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), cause: None }
+        Self { kind, text: text.into(), in_logs: None, cause: None }
+    }
+
+    /// What logs say of it instead of its text, which may quote keys or a handler.
+    pub(crate) fn in_logs(self, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { in_logs: Some(text.into()), ..self }
     }
 
     pub(crate) fn misconfigured(text: impl Into<String>) -> Self {
@@ -98,12 +187,17 @@ impl Error {
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
+
+    /// What logs may say of it: its text, but for keys of users and what a handler said.
+    pub fn loggable(&self) -> &str {
+        self.in_logs.as_deref().unwrap_or(&self.text)
+    }
 }
 
 impl From<PortError> for Error {
     fn from(error: PortError) -> Self {
-        let kind = if error.may_be_repeated() { ErrorKind::AwaitService } else { ErrorKind::MendConfiguration };
-        Self { kind, text: error.to_string(), cause: Some(Arc::new(error)) }
+        let in_logs = Some(Cow::Owned(error.loggable()));
+        Self { kind: error.kind(), text: error.to_string(), in_logs, cause: Some(Arc::new(error)) }
     }
 }
 

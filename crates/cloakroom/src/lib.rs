@@ -17,6 +17,8 @@ mod calls;
 mod clock;
 mod coalesced;
 pub mod conformance;
+mod consumption;
+mod counters;
 mod dispatch;
 pub mod docs;
 mod endpoint;
@@ -30,6 +32,8 @@ pub mod memory;
 mod message;
 mod name;
 mod observer;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
 pub mod parking;
 pub mod placement;
 mod ports;
@@ -37,12 +41,15 @@ pub mod protocol;
 mod record;
 pub mod schema;
 mod settings;
+mod trace;
 mod tx;
 mod worker;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
+pub use consumption::{Consumed, Consumption, Service, Used};
+pub use counters::{Counters, Counts};
 pub use endpoint::{DeadLetter, Endpoint, EndpointBuilder};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{Error, ErrorKind, LimitError, PortError};
@@ -50,7 +57,7 @@ pub use handler::{Handled, Handler, HandlerError};
 pub use limits::{Limits, item_bytes};
 pub use message::{Message, State};
 pub use name::{Claim, MessageId, Partition, Version};
-pub use observer::{Counters, Counts, Event, Observer, Unobserved};
+pub use observer::{Event, Observer, Retry, Timed, Unobserved};
 pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, ItemAction, ItemWrite, PartitionStore,
     PayloadStore, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,

@@ -1,11 +1,8 @@
-//! What happened to messages, for whoever counts.
+//! What happens, for whoever counts and measures.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use crate::{Consumed, ErrorKind};
 
 /// Something that happened to one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,99 +41,101 @@ impl Event {
         Self::PayloadMissing,
         Self::GivenBack,
     ];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Resumed => "resumed",
+            Self::Duplicate => "duplicate",
+            Self::Parked => "parked",
+            Self::Conflict => "conflict",
+            Self::UnknownCommit => "unknown_commit",
+            Self::Handled => "handled",
+            Self::PayloadMissing => "payload_missing",
+            Self::GivenBack => "given_back",
+        }
+    }
+}
+
+/// A part of the work on one message whose duration is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Timed {
+    /// All of it but waiting for the partition's turn, and the acknowledgement.
+    Process,
+    /// One run of the handler.
+    Handle,
+    /// One commit, with its repetitions.
+    Commit,
+    /// Sending everything that one record holds, with its repetitions.
+    Dispatch,
+    /// Deleting the message from its queue.
+    Acknowledge,
+}
+
+/// Why something is done once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Retry {
+    /// A commit was lost to another one: everything is read anew.
+    Conflict,
+    /// Nobody knows whether the call took effect.
+    UnknownOutcome,
+    /// Another transaction had the item.
+    TransactionConflict,
+    /// Too many requests.
+    Throttled,
+    /// The call failed otherwise, and did not take effect.
+    Failure,
+}
+
+impl Retry {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Conflict, Self::UnknownOutcome, Self::TransactionConflict, Self::Throttled, Self::Failure];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::UnknownOutcome => "unknown_outcome",
+            Self::TransactionConflict => "transaction_conflict",
+            Self::Throttled => "throttled",
+            Self::Failure => "failure",
+        }
+    }
 }
 
 /// Is told what happens. Called on the hot path: it MUST be quick, and MUST NOT block.
+///
+/// Only [`Observer::observe`] has to be written; whoever wants more overrides more. Two observers in a pair are told both.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// Something happened.
     fn observe(&self, event: Event);
-}
 
-/// Counts events.
-///
-/// ```
-/// use cloakroom::{Counters, Event, Observer as _};
-///
-/// let counters = Counters::default();
-/// counters.observe(Event::Duplicate);
-/// assert_eq!(counters.counts().duplicate, 1);
-/// ```
-#[derive(Debug, Default)]
-pub struct Counters([AtomicU64; Event::ALL.len()]);
-
-impl Observer for Counters {
-    fn observe(&self, event: Event) {
-        self.0[event as usize].fetch_add(1, Ordering::Relaxed);
+    /// A part of the work has ended after this time, well or with an error. Of an attempt that is dropped nothing is told.
+    fn took(&self, part: Timed, duration: Duration, error: Option<ErrorKind>) {
+        let _ = (part, duration, error);
     }
-}
 
-/// How often each [`Event`] happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as the events are")]
-pub struct Counts {
-    pub processed: u64,
-    pub resumed: u64,
-    pub duplicate: u64,
-    pub parked: u64,
-    pub conflict: u64,
-    pub unknown_commit: u64,
-    pub handled: u64,
-    pub payload_missing: u64,
-    pub given_back: u64,
-}
-
-impl Counters {
-    /// The counts so far.
-    pub fn counts(&self) -> Counts {
-        let count = |event: Event| self.0[event as usize].load(Ordering::Relaxed);
-        Counts {
-            processed: count(Event::Processed),
-            resumed: count(Event::Resumed),
-            duplicate: count(Event::Duplicate),
-            parked: count(Event::Parked),
-            conflict: count(Event::Conflict),
-            unknown_commit: count(Event::UnknownCommit),
-            handled: count(Event::Handled),
-            payload_missing: count(Event::PayloadMissing),
-            given_back: count(Event::GivenBack),
-        }
+    /// Something is done once more: a pass, a call, or the send of one message.
+    fn retried(&self, reason: Retry) {
+        let _ = reason;
     }
-}
 
-impl std::ops::Add for Counts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            processed: self.processed + other.processed,
-            resumed: self.resumed + other.resumed,
-            duplicate: self.duplicate + other.duplicate,
-            parked: self.parked + other.parked,
-            conflict: self.conflict + other.conflict,
-            unknown_commit: self.unknown_commit + other.unknown_commit,
-            handled: self.handled + other.handled,
-            payload_missing: self.payload_missing + other.payload_missing,
-            given_back: self.given_back + other.given_back,
-        }
+    /// A queue has taken this many messages.
+    fn sent(&self, queue: &str, messages: usize) {
+        let _ = (queue, messages);
     }
-}
 
-impl std::ops::Sub for Counts {
-    type Output = Self;
+    /// A request to a service was made. Told by the ports, if they were given this observer.
+    fn consumed(&self, consumed: Consumed) {
+        let _ = consumed;
+    }
 
-    /// What happened since `earlier`.
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            processed: self.processed - earlier.processed,
-            resumed: self.resumed - earlier.resumed,
-            duplicate: self.duplicate - earlier.duplicate,
-            parked: self.parked - earlier.parked,
-            conflict: self.conflict - earlier.conflict,
-            unknown_commit: self.unknown_commit - earlier.unknown_commit,
-            handled: self.handled - earlier.handled,
-            payload_missing: self.payload_missing - earlier.payload_missing,
-            given_back: self.given_back - earlier.given_back,
-        }
+    /// So long ago the oldest outbox record was committed that somebody found unfinished; zero if there is none. The engine
+    /// sees only records of messages that it holds, so this is told by whoever looks through a table for them.
+    fn oldest_record(&self, age: Duration) {
+        let _ = age;
     }
 }
 
@@ -146,4 +145,62 @@ pub struct Unobserved;
 
 impl Observer for Unobserved {
     fn observe(&self, _: Event) {}
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn observe(&self, event: Event) {
+        (**self).observe(event);
+    }
+
+    fn took(&self, part: Timed, duration: Duration, error: Option<ErrorKind>) {
+        (**self).took(part, duration, error);
+    }
+
+    fn retried(&self, reason: Retry) {
+        (**self).retried(reason);
+    }
+
+    fn sent(&self, queue: &str, messages: usize) {
+        (**self).sent(queue, messages);
+    }
+
+    fn consumed(&self, consumed: Consumed) {
+        (**self).consumed(consumed);
+    }
+
+    fn oldest_record(&self, age: Duration) {
+        (**self).oldest_record(age);
+    }
+}
+
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn observe(&self, event: Event) {
+        self.0.observe(event);
+        self.1.observe(event);
+    }
+
+    fn took(&self, part: Timed, duration: Duration, error: Option<ErrorKind>) {
+        self.0.took(part, duration, error);
+        self.1.took(part, duration, error);
+    }
+
+    fn retried(&self, reason: Retry) {
+        self.0.retried(reason);
+        self.1.retried(reason);
+    }
+
+    fn sent(&self, queue: &str, messages: usize) {
+        self.0.sent(queue, messages);
+        self.1.sent(queue, messages);
+    }
+
+    fn consumed(&self, consumed: Consumed) {
+        self.0.consumed(consumed);
+        self.1.consumed(consumed);
+    }
+
+    fn oldest_record(&self, age: Duration) {
+        self.0.oldest_record(age);
+        self.1.oldest_record(age);
+    }
 }

@@ -28,7 +28,12 @@ impl Parking {
 
     /// Sends the message to the dead-letter queue as it came, with what fits of the reason.
     pub(crate) async fn park(&self, endpoint: &Inner, delivery: &Delivery, reason: &str) -> Result<(), Error> {
-        tracing::warn!(endpoint = &*endpoint.name, queue = self.queue, reason, "message parked");
+        // Not the reason: it may quote the message.
+        tracing::warn!(
+            endpoint = &*endpoint.name,
+            queue = self.queue,
+            "message parked; its attribute `{REASON}` says why"
+        );
         let queue = endpoint.queue(&self.queue).await?;
         let plain = QueueMessage {
             body: delivery.body.clone(),
@@ -49,7 +54,7 @@ impl Parking {
 }
 
 async fn send_one(queue: &dyn Queue, message: QueueMessage) -> Result<(), PortError> {
-    let silent = || PortError::new(format!("send to queue `{}`", queue.name()), "no answer for the message");
+    let silent = || PortError::new(format!("send to queue `{}`", queue.name()), "no answer for the message").public();
     queue.send(vec![message]).await.pop().unwrap_or_else(|| Err(silent()))
 }
 

@@ -105,7 +105,7 @@ pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, Port
     };
     let version = version.map(Version::new).ok_or_else(|| {
         let cause = format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION);
-        PortError::new(what, cause).without_effect().permanent()
+        PortError::new(what, cause).without_effect().permanent().public()
     })?;
     if item.contains_key(attribute::DELETED) {
         return Ok(StateRead { version, state: None });

@@ -9,6 +9,7 @@ use crate::{
     Version,
     handler::to_item,
     schema::{RESERVED_SORT_KEYS, derived_id},
+    trace,
 };
 
 /// Which queues take messages of a type.
@@ -134,9 +135,9 @@ impl Tx {
             correlationid: Some(self.correlation_id().to_owned()),
             causationid: Some(self.incoming.id.clone()),
             replyto: Some(self.reply_queue.to_string()),
-            traceparent: self.incoming.traceparent.clone(),
             ..Envelope::new(MessageId::new(id.to_string()), self.endpoint.as_ref(), M::TYPE, partition)
         };
+        trace::pass_on(&self.incoming, &mut envelope);
         envelope.set_sequence(self.version.next());
         envelope
     }

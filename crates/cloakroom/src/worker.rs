@@ -17,7 +17,12 @@ use futures::{
     stream::FuturesUnordered,
 };
 
-use crate::{Delivery, Endpoint, Error, ErrorKind, Outcome, Partition, PortError, Queue, WorkerSettings, lanes::Lanes};
+use tracing::{Instrument as _, Span, debug_span, field::Empty};
+
+use crate::{
+    Delivery, Endpoint, Error, ErrorKind, Outcome, Partition, PortError, Queue, Timed, WorkerSettings, lanes::Lanes,
+    trace,
+};
 
 /// What SQS returns at most from one receive.
 const RECEIVE_MAX: usize = 10;
@@ -116,67 +121,85 @@ impl Shift<'_> {
                 // A receive under way is dropped: what it has leased already is received again later.
                 () = shutdown => return Ok(()),
                 deliveries = receiving => {
-                    at_work.extend(deliveries?.into_iter().map(|delivery| self.attend(delivery).boxed()));
+                    at_work.extend(deliveries?.into_iter().map(|(delivery, span)| self.attend(delivery, span).boxed()));
                 }
                 () = at_work.select_next_some() => {}
             }
         }
     }
 
-    /// Receives; waits out what passes.
-    async fn receive(&self, max: usize) -> Result<Vec<Delivery>, PortError> {
+    /// Receives, each message with its span; waits out what passes.
+    async fn receive(&self, max: usize) -> Result<Vec<(Delivery, Span)>, PortError> {
         let WorkerSettings { receive_wait_ms, retry, .. } = self.worker.settings;
         // While a service is out, every receive would only use up one of a message's chances.
         let outage = self.outage.load(Ordering::Relaxed);
         if outage > 0 {
             self.sleep(retry.pause(outage, self.random())).await;
         }
-        let mut failures = 0;
+        let (endpoint, mut failures) = (self.worker.endpoint.name(), 0);
         loop {
             let wait = Duration::from_millis(receive_wait_ms);
-            match self.queue.receive(max, wait, self.worker.settings.visibility()).await {
+            let polling = debug_span!("receive", endpoint, queue = self.queue.name(), messages = Empty);
+            let received = self.queue.receive(max, wait, self.worker.settings.visibility());
+            match received.instrument(polling.clone()).await {
                 Err(error) if error.may_be_repeated() => {
                     failures += 1;
-                    tracing::warn!(%error, failures, "receive failed");
+                    tracing::warn!(endpoint, error = error.loggable(), failures, "receive failed");
+                    self.worker.endpoint.inner.observer.retried(error.reason());
                     self.sleep(retry.pause(failures, self.random())).await;
                 }
-                result => return result,
+                result => {
+                    polling.record("messages", result.as_ref().map_or(0, Vec::len));
+                    let with_span = |delivery| {
+                        let span = trace::process(endpoint, &delivery);
+                        span.follows_from(&polling);
+                        (delivery, span)
+                    };
+                    return result.map(|deliveries| deliveries.into_iter().map(with_span).collect());
+                }
             }
         }
     }
 
     /// Sees one message through: waits for its partition, has it processed, keeps its lease meanwhile, and
     /// acknowledges it or gives it back.
-    async fn attend(&self, delivery: Delivery) {
+    async fn attend(&self, delivery: Delivery, span: Span) {
         self.held().insert(delivery.receipt.clone());
-        let result = match select(pin!(self.process(&delivery)), pin!(self.keep_lease(&delivery))).await {
+        let result = match select(pin!(self.process(&span, &delivery)), pin!(self.keep_lease(&delivery))).await {
             Either::Left((result, _)) => result,
             Either::Right((never, _)) => match never {},
         };
         self.note_outage(&result);
         let receipts = vec![delivery.receipt.clone()];
         let answers = match result {
-            Ok(_) => self.queue.delete(receipts).await,
+            Ok(_) => self.acknowledge(receipts).instrument(debug_span!(parent: &span, "acknowledge")).await,
             Err(error) => {
                 let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
-                tracing::warn!(%error, ?pause, receive_count = delivery.receive_count, "message given back");
+                let (error, receive_count) = (error.loggable(), delivery.receive_count);
+                tracing::warn!(parent: &span, error, ?pause, receive_count, "message given back");
                 self.queue.extend(receipts, pause).await
             }
         };
         // Not acknowledged is not lost: the message comes again, and is found to be processed.
         for error in answers.into_iter().filter_map(Result::err) {
-            tracing::debug!(%error, "message neither acknowledged nor given back; its lease will end");
+            let error = error.loggable();
+            tracing::debug!(parent: &span, error, "message neither acknowledged nor given back; its lease will end");
         }
         self.held().remove(&delivery.receipt);
     }
 
-    async fn process(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+    async fn acknowledge(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        let delete = async { self.queue.delete(receipts).await.into_iter().collect::<Result<(), _>>() };
+        vec![self.worker.endpoint.inner.timed(Timed::Acknowledge, PortError::kind, delete).await]
+    }
+
+    async fn process(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
         let mut place = partition(delivery).map(|partition| self.lanes.enter(partition));
         if let Some(place) = &mut place {
             place.turn().await;
         }
         let attempt_ms_max = self.worker.settings.attempt_ms_max;
-        let processing = pin!(self.worker.endpoint.process(delivery));
+        let processing = pin!(self.worker.endpoint.process_in(span, delivery));
         match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
             Either::Left((result, _)) => result,
             Either::Right(((), _)) => {
@@ -204,7 +227,7 @@ impl Shift<'_> {
                 self.queue.extend(vec![delivery.receipt.clone()], visibility).await.into_iter().filter_map(Result::err)
             {
                 // Somebody else may receive the message now. That is safe; only work is done twice.
-                tracing::debug!(%error, "lease not extended");
+                tracing::debug!(error = error.loggable(), "lease not extended");
             }
         }
     }

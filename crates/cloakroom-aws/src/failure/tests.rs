@@ -141,3 +141,23 @@ fn texts_never_show_bodies_and_stay_short() {
     let error = ONCE.failed(TARGET, SdkError::service_error(GetItemError::generic(meta), raw));
     assert!(error.to_string().chars().count() < 700, "{error}");
 }
+
+#[test]
+fn repetitions_are_counted_by_what_the_code_means() {
+    let reason = |status, code| ONCE.failed(TARGET, service_error(status, Some(code))).reason();
+    assert_eq!(reason(400, "ThrottlingException"), Retry::Throttled);
+    assert_eq!(reason(503, "SlowDown"), Retry::Throttled);
+    assert_eq!(reason(400, "TransactionConflictException"), Retry::TransactionConflict);
+    assert_eq!(reason(400, "ExpiredTokenException"), Retry::Failure);
+    assert_eq!(reason(500, "InternalServerError"), Retry::UnknownOutcome);
+    assert_eq!(READ.failed(TARGET, service_error(500, Some("InternalServerError"))).reason(), Retry::Failure);
+    assert_eq!(REPEATEDLY.failed(TARGET, service_error(400, Some("RequestThrottled"))).reason(), Retry::Throttled);
+}
+
+#[test]
+fn logs_say_what_the_service_said_but_for_what_quotes_a_request() {
+    let loggable = |code| ONCE.failed(TARGET, service_error(400, Some(code))).loggable();
+    assert!(loggable("AccessDeniedException").contains("the reason"));
+    assert!(loggable("AccessDeniedException").contains("dynamodb:PutItem"));
+    assert_eq!(loggable("ValidationException"), "TransactWriteItems on table `orders` failed: ValidationException");
+}

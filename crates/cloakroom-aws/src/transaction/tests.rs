@@ -25,9 +25,9 @@ fn one_reason_is_judged_by_itself() {
         (["None", "ConditionalCheckFailed", "None", "None"], overtaken),
         (["None", "None", "ConditionalCheckFailed", "None"], item("line#1")),
         (["None", "None", "None", "ConditionalCheckFailed"], item("line#2")),
-        (["TransactionConflict", "None", "None", "None"], Cancelled::Busy),
-        (["None", "None", "ThrottlingError", "None"], Cancelled::Busy),
-        (["None", "ProvisionedThroughputExceeded", "None", "None"], Cancelled::Busy),
+        (["TransactionConflict", "None", "None", "None"], Cancelled::Busy(Retry::TransactionConflict)),
+        (["None", "None", "ThrottlingError", "None"], Cancelled::Busy(Retry::Throttled)),
+        (["None", "ProvisionedThroughputExceeded", "None", "None"], Cancelled::Busy(Retry::Throttled)),
         (["ItemCollectionSizeLimitExceeded", "None", "None", "None"], Cancelled::Refused),
         (["None", "None", "None", "ValidationError"], Cancelled::Refused),
         (["None", "NewerThanThisLibrary", "None", "None"], Cancelled::Unknown),
@@ -46,7 +46,7 @@ fn of_several_reasons_the_strongest_wins() {
     assert_eq!(read(&[busy, refused, newer, lost]), item);
     assert_eq!(read(&[busy, refused, newer, "None"]), Cancelled::Unknown);
     assert_eq!(read(&[busy, refused, busy, "None"]), Cancelled::Refused);
-    assert_eq!(read(&[busy, busy, "None", "None"]), Cancelled::Busy);
+    assert_eq!(read(&[busy, busy, "None", "None"]), Cancelled::Busy(Retry::TransactionConflict));
 }
 
 #[test]

@@ -205,7 +205,8 @@ impl Queue for MemoryQueue {
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
         let mut held = self.held();
-        let unknown = || PortError::new(format!("delete on queue `{}`", self.name), "no such receipt").without_effect();
+        let unknown =
+            || PortError::new(format!("delete on queue `{}`", self.name), "no such receipt").without_effect().public();
         let mut delete = |receipt: &String| if held.delete(receipt) { Ok(()) } else { Err(unknown().permanent()) };
         receipts.iter().map(&mut delete).collect()
     }
@@ -213,8 +214,9 @@ impl Queue for MemoryQueue {
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
         let until = self.clock.now().after(visibility);
         let mut held = self.held();
-        let gone =
-            || PortError::new(format!("extend on queue `{}`", self.name), "the lease has ended").without_effect();
+        let gone = || {
+            PortError::new(format!("extend on queue `{}`", self.name), "the lease has ended").without_effect().public()
+        };
         let mut extend = |receipt: &String| if held.extend(receipt, until) { Ok(()) } else { Err(gone().permanent()) };
         receipts.iter().map(&mut extend).collect()
     }

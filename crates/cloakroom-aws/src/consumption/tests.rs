@@ -1,0 +1,102 @@
+use cloakroom::{Claim, Clock as _, Commit, Counters, Item, QueueMessage, Record, RecordKey, StateWrite, Version};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    Aws, AwsSettings,
+    scripted::{Reply, Script, dynamodb, refusal, reply, run, s3, sqs},
+};
+
+/// All services on one script, observed.
+fn observed(replies: Vec<Reply>) -> (Aws, Arc<Counters>, Script) {
+    let (script, counters) = (Script::new(replies), Arc::new(Counters::default()));
+    let aws = Aws::new(dynamodb(&script), s3(&script), sqs(&script), AwsSettings::new("orders", "orders-payloads"));
+    (aws.unwrap().observed_by(counters.clone()), counters, script)
+}
+
+fn charged(units: f64) -> serde_json::Value {
+    json!({ "TableName": "orders", "CapacityUnits": units })
+}
+
+fn units(used: Used) -> (u64, f64, f64) {
+    (used.requests, used.read_units, used.write_units)
+}
+
+#[test]
+fn dynamodb_is_asked_what_it_charges() {
+    let replies = vec![reply(200, json!({ "ConsumedCapacity": charged(1.5) }))];
+    let (aws, counters, script) = observed(replies);
+    run(aws.ports().store.read_state(&"order#1".into(), "orders")).unwrap();
+    assert_eq!(script.seen()[0].json()["ReturnConsumedCapacity"], "TOTAL");
+    assert_eq!(units(counters.consumption().of(Service::DynamoDb, "GetItem")), (1, 1.5, 0.0));
+    assert!(counters.consumption().of(Service::DynamoDb, "GetItem").bytes > 50);
+}
+
+fn commit(aws: &Aws) {
+    let key = RecordKey { partition: &"order#1".into(), endpoint: "orders", message: &"m".into() };
+    let (state, record, expected) = (StateWrite::Put(Item::default()), Record::default(), Version::ABSENT);
+    let _ =
+        run(aws.ports().store.commit(Commit { key, expected, state: &state, record: &record, items: &[], token: "t" }));
+}
+
+#[test]
+fn a_commit_is_charged_also_when_it_is_lost() {
+    let cancelled = |codes: [&str; 2]| {
+        let reasons = codes.map(|code| json!({ "Code": code }));
+        let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+        reply(400, json!({ "__type": kind, "CancellationReasons": reasons }))
+    };
+    let used = |answer| {
+        let (aws, counters, _) = observed(vec![answer]);
+        commit(&aws);
+        units(counters.consumption().of(Service::DynamoDb, "TransactWriteItems"))
+    };
+    assert_eq!(used(reply(200, json!({ "ConsumedCapacity": [charged(6.0)] }))), (1, 0.0, 6.0));
+    assert_eq!(used(cancelled(["ConditionalCheckFailed", "None"])), (1, 0.0, 4.0), "two for each item");
+    assert_eq!(used(cancelled(["TransactionConflict", "None"])), (1, 0.0, 0.0));
+}
+
+#[test]
+fn repetitions_of_the_client_are_counted() {
+    let (aws, counters, _) = observed(vec![refusal(400, "ThrottlingException"), Reply::Broken, reply(200, "{}")]);
+    run(aws.ports().store.read_state(&"order#1".into(), "orders")).unwrap();
+    assert_eq!(counters.consumption().of(Service::DynamoDb, "GetItem").requests, 3);
+}
+
+#[test]
+fn sqs_is_counted_in_chunks_of_64_kb() {
+    let opened = || reply(200, json!({ "QueueUrl": "http://sqs.test/q" }));
+    let sent = |bodies: &[usize]| {
+        let done = |number: usize| json!({ "Id": number.to_string(), "MessageId": "m", "MD5OfMessageBody": "" });
+        let done: Vec<_> = (0..bodies.len()).map(done).collect();
+        let replies = vec![opened(), reply(200, json!({ "Successful": done, "Failed": [] }))];
+        let (aws, counters, _) = observed(replies);
+        let queue = run(aws.ports().queues.open("q")).unwrap();
+        let message = |bytes: &usize| QueueMessage { body: "x".repeat(*bytes), ..QueueMessage::default() };
+        run(queue.send(bodies.iter().map(message).collect()));
+        assert_eq!(counters.consumption().of(Service::Sqs, "GetQueueUrl").requests, 1);
+        counters.consumption().of(Service::Sqs, "SendMessageBatch").requests
+    };
+    assert_eq!(sent(&[1]), 1);
+    assert_eq!(sent(&[40 * 1024, 24 * 1024]), 1);
+    assert_eq!(sent(&[40 * 1024, 24 * 1024 + 1]), 2);
+}
+
+#[test]
+fn s3_is_counted_by_operation() {
+    let (aws, counters, _) = observed(vec![reply(200, ""), reply(200, "{}"), reply(204, "")]);
+    let (payloads, claim) = (aws.ports().payloads, Claim::new("c.orders-payloads"));
+    run(payloads.check_in(&claim, "{}".into())).unwrap();
+    run(payloads.read(&claim)).unwrap();
+    run(payloads.delete(&claim)).unwrap();
+    for operation in ["PutObject", "GetObject", "DeleteObject"] {
+        assert_eq!(counters.consumption().of(Service::S3, operation).requests, 1, "{operation}");
+    }
+}
+
+#[test]
+fn the_clock_measures_finer_than_it_tells_the_time() {
+    let clock = crate::TokioClock;
+    let (first, second) = (clock.monotonic(), clock.monotonic());
+    assert!(second >= first);
+}
