@@ -3,6 +3,8 @@
 //! A [`PortError`] answers two questions: may the call have taken effect, and may it be repeated. Here they
 //! are answered from the code that the service gave. A code that is not known here leaves both open.
 
+mod refusal;
+
 use std::{error::Error as StdError, io};
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -11,6 +13,8 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 use cloakroom::{PortError, Retry};
+
+pub(crate) use refusal::{Origin, Refusal};
 
 /// The error of an SDK call.
 pub(crate) type SdkError<E> = SmithyError<E, HttpResponse>;
@@ -67,8 +71,9 @@ impl Operation {
         match &error {
             SmithyError::ServiceError(context) => {
                 let status = context.raw().status().as_u16();
-                let meaning = Meaning::of(Some(status), context.err().code());
-                self.refused(target, meaning, &told(context.err().meta(), status))
+                let code = context.err().code();
+                let from = Origin::Answer(code.map(str::to_owned));
+                self.refused(target, Meaning::of(Some(status), code), from, &told(context.err().meta(), status))
             }
             // Nothing was sent, and the same input will not make a request the next time.
             SmithyError::ConstructionFailure(_) => {
@@ -79,7 +84,8 @@ impl Operation {
             SmithyError::DispatchFailure(_) => {
                 let meaning = if never_sent(&error) { Meaning::Busy } else { Meaning::Open };
                 let meaning = if lacks_credentials(&error) { Meaning::Denied } else { meaning };
-                self.refused(target, meaning, &chain(&error))
+                let from = if is_unsigned(&error) { Origin::Credentials } else { Origin::Silence };
+                self.refused(target, meaning, from, &chain(&error))
             }
             SmithyError::TimeoutError(_) | SmithyError::ResponseError(_) => self.open(target, &chain(&error)),
             _ => self.open(target, &chain(&error)),
@@ -91,14 +97,15 @@ impl Operation {
         let known = Meaning::of(None, Some(code));
         // The service says whose fault it is, also where the code is not known here.
         let meaning = if known == Meaning::Open && sender_fault { Meaning::Invalid } else { known };
-        self.refused(target, meaning, &format!("{code}: {}", shortened(message)))
+        let from = Origin::Answer(Some(code.to_owned()));
+        self.refused(target, meaning, from, &format!("{code}: {}", shortened(message)))
     }
 
     fn open(&self, target: &str, text: &str) -> PortError {
-        self.refused(target, Meaning::Open, text)
+        self.refused(target, Meaning::Open, Origin::Silence, text)
     }
 
-    fn refused(&self, target: &str, meaning: Meaning, text: &str) -> PortError {
+    fn refused(&self, target: &str, meaning: Meaning, origin: Origin, text: &str) -> PortError {
         let hint = match meaning {
             Meaning::Absent => {
                 format!(" ({target} does not exist here; make it with `cloakroom provision` or `Provisioning`)")
@@ -107,11 +114,14 @@ impl Operation {
             Meaning::Elsewhere => format!(" ({target} is in another region than the client)"),
             Meaning::Busy | Meaning::Throttled | Meaning::Contended | Meaning::Invalid | Meaning::Open => String::new(),
         };
-        let error = PortError::new(self.on(target), format!("{text}{hint}"));
         // What is wrong with a request may be told by quoting it. The code comes first.
-        let error = match (meaning, text.split(':').next()) {
-            (Meaning::Invalid, Some(code)) => error.in_logs(format!("{} failed: {code}", self.on(target))),
-            _ => error.public(),
+        let code = text.split(':').next().filter(|_| meaning == Meaning::Invalid);
+        let in_logs = code.map(|code| format!("{} failed: {code}", self.on(target)));
+        let refusal = Refusal { meaning, origin, permissions: self.permissions, text: format!("{text}{hint}") };
+        let error = PortError::new(self.on(target), refusal);
+        let error = match in_logs {
+            Some(text) => error.in_logs(text),
+            None => error.public(),
         };
         let error = match meaning {
             Meaning::Throttled => error.because(Retry::Throttled),
@@ -335,6 +345,11 @@ fn never_sent(error: &(dyn StdError + 'static)) -> bool {
         let refused = cause.downcast_ref::<io::Error>().map(io::Error::kind) == Some(io::ErrorKind::ConnectionRefused);
         refused || cause.is::<ResolveDnsError>() || cause.is::<CredentialsError>()
     })
+}
+
+/// Whether the request could not be signed.
+fn is_unsigned(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<CredentialsError>())
 }
 
 /// Whether the client has no credentials to sign with, nor can get any as it is configured.

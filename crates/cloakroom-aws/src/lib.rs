@@ -1,7 +1,7 @@
 //! DynamoDB, S3 and SQS behind the ports of [`cloakroom`].
 //!
 //! [`Aws`] takes the caller's own clients of the AWS SDK and gives [`cloakroom::Ports`]; [`Provisioning`] makes the
-//! table, the bucket and the queues. The components can be used one by one: [`DynamoStore`], [`S3Payloads`],
+//! table, the bucket and the queues, and [`Diagnosis`] finds out what is wrong with them. The components can be used one by one: [`DynamoStore`], [`S3Payloads`],
 //! [`SqsQueues`] and [`TokioClock`].
 //!
 //! ```no_run
@@ -41,13 +41,20 @@
 //! | provisioning | the table | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive`; for recovery `dynamodb:DescribeContinuousBackups`, `dynamodb:UpdateContinuousBackups` |
 //! | provisioning | the bucket | `s3:CreateBucket`, `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:PutBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:PutLifecycleConfiguration` |
 //! | provisioning | each queue | `sqs:CreateQueue`, `sqs:GetQueueUrl`, `sqs:GetQueueAttributes`, `sqs:SetQueueAttributes` |
+//! | diagnosis | the table | `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:DescribeContinuousBackups`, `dynamodb:Scan` (one page) |
+//! | diagnosis | the bucket | `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:GetEncryptionConfiguration`, `s3:GetBucketPolicy` |
+//! | diagnosis | each queue | `sqs:GetQueueUrl`, `sqs:GetQueueAttributes` |
+//!
+//! A diagnosis tries what endpoints need with the credentials that it has: give it theirs, and the rows above besides.
 
 mod attributes;
 mod aws;
 mod batch;
 mod clock;
 mod consumption;
+mod diagnosis;
 mod failure;
+mod look;
 mod message;
 mod payloads;
 mod provisioning;
@@ -61,6 +68,7 @@ mod transaction;
 pub use attributes::{UnknownType, item_from_sdk};
 pub use aws::Aws;
 pub use clock::TokioClock;
+pub use diagnosis::{Diagnosis, DiagnosisSettings, Finding, Findings, Problem, Severity, UnknownProblem};
 pub use payloads::S3Payloads;
 pub use provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings, dead_letter_queue};
 pub use queue::{SqsQueue, SqsQueues};

@@ -6,6 +6,7 @@ mod input;
 mod local;
 mod model;
 mod operate;
+mod price;
 mod sim;
 mod site;
 mod soak;

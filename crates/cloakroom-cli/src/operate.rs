@@ -4,6 +4,8 @@
 //! something is amiss: a finding, a message that is left; 2, it could not be done. A verb that changes something changes nothing with
 //! `--dry-run`, and says what it would do.
 
+mod cost;
+mod doctor;
 mod provision;
 
 use std::{fmt, process::ExitCode};
@@ -15,12 +17,16 @@ use crate::site::Failure;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     Provision(provision::Options),
+    Doctor(doctor::Options),
+    Cost(cost::Options),
 }
 
 /// Carries a verb out.
 pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Provision(options) => provision::run(options).await,
+        Verb::Doctor(options) => doctor::run(options).await,
+        Verb::Cost(options) => cost::run(&options),
     }
 }
 

@@ -25,9 +25,10 @@
 //!
 //! # What is there, and what is not
 //!
-//! - **DynamoDB** is the engine of the crate `dynoxide-rs`.
+//! - **DynamoDB** is the engine of the crate `dynoxide-rs`. Point-in-time recovery can be turned on, and restores nothing.
 //! - **S3** has buckets, objects with conditions, ranges, metadata, tags and checksums,
-//!   listings, copies and presigned requests, and keeps the common configurations of buckets.
+//!   listings, copies and presigned requests, and keeps the common configurations of buckets; policies
+//!   bind nobody.
 //!   There are no multipart uploads and no versions; nothing expires by lifecycle rules.
 //! - **SQS** has standard and FIFO queues with all their operations except permissions, in the
 //!   JSON protocol that SDKs have used since 2023.

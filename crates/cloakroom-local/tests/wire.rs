@@ -270,3 +270,24 @@ async fn child_processes_are_told_where_everything_is() {
     assert_eq!(environment["AWS_ACCESS_KEY_ID"], "key");
     assert_eq!(environment["AWS_SECRET_ACCESS_KEY"], "secret");
 }
+
+#[tokio::test]
+async fn recovery_is_remembered_for_tables_that_are_there() {
+    let aws = LocalAws::start().await.expect("started");
+    let url = aws.dynamodb_url();
+    create_table(&url, "things").await;
+    let status = async |table: &str| {
+        let answer = dynamodb(&url, "DescribeContinuousBackups", json!({ "TableName": table })).await;
+        let answer = answer.expect("an answer").json();
+        answer["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"].clone()
+    };
+    assert_eq!(status("things").await, "DISABLED");
+    for (on, expected) in [(true, "ENABLED"), (false, "DISABLED")] {
+        let wanted = json!({ "PointInTimeRecoveryEnabled": on });
+        let update = json!({ "TableName": "things", "PointInTimeRecoverySpecification": wanted });
+        assert_eq!(dynamodb(&url, "UpdateContinuousBackups", update).await.expect("an answer").status, 200);
+        assert_eq!(status("things").await, expected);
+    }
+    let answer = dynamodb(&url, "DescribeContinuousBackups", json!({ "TableName": "none" })).await;
+    assert_eq!(answer.expect("an answer").error(), "ResourceNotFoundException");
+}

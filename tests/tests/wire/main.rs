@@ -1,6 +1,7 @@
 //! The adapters on the wire: the SDK, its HTTP client and the services in between.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod diagnosis;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod faults;

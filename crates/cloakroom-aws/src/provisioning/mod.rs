@@ -13,6 +13,12 @@ use cloakroom::{Clock, PortError};
 pub use change::{AttributeChange, Change, Plan};
 pub use queues::dead_letter_queue;
 pub use settings::ProvisioningSettings;
+pub(crate) use {
+    bucket::{is_for_everything, is_private},
+    queues::RedrivePolicy,
+    settings::{expiry_days_min, validate_names},
+    table::other_keys,
+};
 
 use crate::{Aws, SettingsError, TokioClock};
 

@@ -7,13 +7,8 @@ use cloakroom::PortError;
 use serde::{Deserialize, Serialize};
 
 use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX};
-use crate::{
-    failure::{Meaning, Operation, code},
-    queue::target,
-};
+use crate::{failure::Operation, look::GET, queue::target};
 
-const FIND: Operation = Operation::read("GetQueueUrl", "sqs:GetQueueUrl");
-const GET: Operation = Operation::read("GetQueueAttributes", "sqs:GetQueueAttributes");
 const CREATE: Operation = Operation::repeatedly("CreateQueue", "sqs:CreateQueue");
 const SET: Operation = Operation::repeatedly("SetQueueAttributes", "sqs:SetQueueAttributes");
 
@@ -42,7 +37,7 @@ struct Wanted {
 /// The attribute `RedrivePolicy`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RedrivePolicy {
+pub(crate) struct RedrivePolicy {
     dead_letter_target_arn: String,
     /// SQS takes a number and a text, and gives either back.
     max_receive_count: serde_json::Value,
@@ -53,11 +48,14 @@ impl RedrivePolicy {
         Self { dead_letter_target_arn: arn, max_receive_count: receives_max.into() }
     }
 
-    /// The queue's name and the number of receives, as people write them.
-    fn told(&self) -> String {
-        let queue = self.dead_letter_target_arn.rsplit(':').next().unwrap_or_default();
-        let receives = self.max_receive_count.to_string();
-        told_redrive(queue, receives.trim_matches('"'))
+    /// The name in SQS of the dead-letter queue.
+    pub(crate) fn queue(&self) -> &str {
+        self.dead_letter_target_arn.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// After how many receives a message goes there.
+    pub(crate) fn receives(&self) -> String {
+        self.max_receive_count.to_string().trim_matches('"').to_owned()
     }
 }
 
@@ -91,7 +89,10 @@ impl Wanted {
             if *name != QueueAttributeName::RedrivePolicy {
                 return Some(text.clone());
             }
-            Some(serde_json::from_str::<RedrivePolicy>(text).map_or_else(|_| text.clone(), |policy| policy.told()))
+            Some(
+                serde_json::from_str::<RedrivePolicy>(text)
+                    .map_or_else(|_| text.clone(), |policy| told_redrive(policy.queue(), policy.receives())),
+            )
         };
         let changes = self.told().into_iter().map(|(name, to)| (found(&name), name, to));
         let changes =
@@ -121,7 +122,7 @@ impl Provisioning {
     pub(super) async fn queue_changes(&self) -> Result<Vec<Change>, PortError> {
         let mut changes = Vec::new();
         for wanted in self.wanted_queues() {
-            match self.queue_attributes(&wanted.name).await? {
+            match self.aws.queue_attributes(&wanted.name).await? {
                 None => changes.push(Change::CreateQueue { queue: wanted.name }),
                 Some(found) => {
                     let attributes = wanted.differences(&found);
@@ -132,25 +133,6 @@ impl Provisioning {
             }
         }
         Ok(changes)
-    }
-
-    async fn queue_url(&self, name: &str) -> Result<Option<String>, PortError> {
-        match self.aws.sqs.get_queue_url().queue_name(name).send().await {
-            Ok(output) => Ok(output.queue_url),
-            Err(error) if is_absent(code(&error)) => Ok(None),
-            Err(error) => Err(FIND.failed(&target(name), error)),
-        }
-    }
-
-    async fn queue_attributes(&self, name: &str) -> Result<Option<HashMap<QueueAttributeName, String>>, PortError> {
-        let Some(url) = self.queue_url(name).await? else { return Ok(None) };
-        let get = self.aws.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-        match get.send().await {
-            Ok(output) => Ok(Some(output.attributes.unwrap_or_default())),
-            // It has an address for a moment longer than it exists.
-            Err(error) if is_absent(code(&error)) => Ok(None),
-            Err(error) => Err(GET.failed(&target(name), error)),
-        }
     }
 
     /// The attributes to set on a queue, apart from those that cannot be changed.
@@ -170,7 +152,7 @@ impl Provisioning {
     /// The ARN of a queue that may have been made a moment ago, and so not be known everywhere yet.
     async fn arn_of_new_queue(&self, name: &str) -> Result<String, PortError> {
         for _ in 0..TRIES_MAX {
-            let attributes = self.queue_attributes(name).await?.unwrap_or_default();
+            let attributes = self.aws.queue_attributes(name).await?.unwrap_or_default();
             if let Some(arn) = attributes.get(&QueueAttributeName::QueueArn) {
                 return Ok(arn.clone());
             }
@@ -190,18 +172,14 @@ impl Provisioning {
     }
 
     pub(super) async fn set_queue_attributes(&self, name: &str) -> Result<(), PortError> {
-        let Some(url) = self.queue_url(name).await? else {
+        let Some(url) = self.aws.queue_url(name).await? else {
             return Err(PortError::new(SET.on(&target(name)), "the queue is gone").without_effect());
         };
         let mut attributes = self.attributes_to_set(name).await?;
-        let found = self.queue_attributes(name).await?.unwrap_or_default();
+        let found = self.aws.queue_attributes(name).await?.unwrap_or_default();
         attributes.retain(|name, to| !is_shorter(name, found.get(name).map(String::as_str), to));
         let set = self.aws.sqs.set_queue_attributes().queue_url(url).set_attributes(Some(attributes));
         set.send().await.map_err(|error| SET.failed(&target(name), error))?;
         Ok(())
     }
-}
-
-fn is_absent(code: Option<&str>) -> bool {
-    code.is_some() && Meaning::of(None, code) == Meaning::Absent
 }

@@ -70,7 +70,7 @@ impl ProvisioningSettings {
     /// # Errors
     /// The first field that cannot be.
     pub fn validate(&self, naming: &QueueSettings) -> Result<(), SettingsError> {
-        self.validate_names(naming)?;
+        validate_names(&self.queues, naming)?;
         within("visibility_s", self.visibility_s.into(), 0, 43_200)?;
         within("retention_s", self.retention_s.into(), 60, RETENTION_S_MAX)?;
         within(
@@ -81,27 +81,35 @@ impl ProvisioningSettings {
         )?;
         within("attempts_max", self.attempts_max.into(), 1, 999)?;
         within("receives_max", self.receives_max.into(), u64::from(self.attempts_max) + 1, 1_000)?;
-        let lives_s = u64::from(self.retention_s) + u64::from(self.dead_letter_retention_s);
-        // Twice: a payload is written when its sender commits, and the sender's own message may live as long before
-        // somebody finishes it and sends this one.
-        within("expiry_days", self.expiry_days.into(), (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS, 3_650)
+        let days_min = expiry_days_min(self.retention_s, self.dead_letter_retention_s);
+        within("expiry_days", self.expiry_days.into(), days_min, 3_650)
     }
+}
 
-    fn validate_names(&self, naming: &QueueSettings) -> Result<(), SettingsError> {
-        let mut names = BTreeSet::new();
-        for queue in &self.queues {
-            let plain = queue.strip_suffix(".fifo").unwrap_or(queue);
-            let whole = naming.full_name(&dead_letter_queue(queue));
-            if plain.is_empty() || !plain.chars().all(is_queue_character) || whole.len() > QUEUE_NAME_CHARS_MAX {
-                let demand = "letters, digits and `_-`, perhaps with `.fifo` at the end, and with the prefix and `-dead` \
-                              at most 80 characters";
-                return Err(SettingsError::new("queues", queue, demand));
-            }
-            if !names.insert(queue.clone()) || !names.insert(dead_letter_queue(queue)) {
-                let demand = "listed once, and not be the dead-letter queue of another";
-                return Err(SettingsError::new("queues", queue, demand));
-            }
+/// After how many days payloads may expire at the earliest, where a queue and its dead-letter queue keep messages for so
+/// many seconds.
+pub(crate) fn expiry_days_min(retention_s: u32, dead_letter_retention_s: u32) -> u64 {
+    let lives_s = u64::from(retention_s) + u64::from(dead_letter_retention_s);
+    // Twice: a payload is written when its sender commits, and the sender's own message may live as long before
+    // somebody finishes it and sends this one.
+    (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS
+}
+
+/// Checks the names of queues, which are called in SQS as `naming` says.
+pub(crate) fn validate_names(queues: &[String], naming: &QueueSettings) -> Result<(), SettingsError> {
+    let mut names = BTreeSet::new();
+    for queue in queues {
+        let plain = queue.strip_suffix(".fifo").unwrap_or(queue);
+        let whole = naming.full_name(&dead_letter_queue(queue));
+        if plain.is_empty() || !plain.chars().all(is_queue_character) || whole.len() > QUEUE_NAME_CHARS_MAX {
+            let demand = "letters, digits and `_-`, perhaps with `.fifo` at the end, and with the prefix and `-dead` at \
+                          most 80 characters";
+            return Err(SettingsError::new("queues", queue, demand));
         }
-        Ok(())
+        if !names.insert(queue.clone()) || !names.insert(dead_letter_queue(queue)) {
+            let demand = "listed once, and not be the dead-letter queue of another";
+            return Err(SettingsError::new("queues", queue, demand));
+        }
     }
+    Ok(())
 }

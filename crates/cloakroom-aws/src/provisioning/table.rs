@@ -1,21 +1,18 @@
 //! The table.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
-    PointInTimeRecoveryStatus, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification,
-    TimeToLiveStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
+    TableDescription, TableStatus, TimeToLiveSpecification,
 };
 use cloakroom::{PortError, schema::attribute};
 
 use super::{Change, PAUSE, Provisioning};
 use crate::{
-    failure::{Operation, code},
+    failure::Operation,
+    look::{DESCRIBE, DESCRIBE_EXPIRY},
     store::target,
 };
 
-const DESCRIBE: Operation = Operation::read("DescribeTable", "dynamodb:DescribeTable");
-const DESCRIBE_EXPIRY: Operation = Operation::read("DescribeTimeToLive", "dynamodb:DescribeTimeToLive");
-const DESCRIBE_BACKUPS: Operation = Operation::read("DescribeContinuousBackups", "dynamodb:DescribeContinuousBackups");
 const CREATE: Operation = Operation::repeatedly("CreateTable", "dynamodb:CreateTable");
 const SET_EXPIRY: Operation = Operation::repeatedly("UpdateTimeToLive", "dynamodb:UpdateTimeToLive");
 const SET_BACKUPS: Operation = Operation::repeatedly("UpdateContinuousBackups", "dynamodb:UpdateContinuousBackups");
@@ -30,12 +27,16 @@ impl Provisioning {
         &self.aws.settings.table
     }
 
+    fn target(&self) -> String {
+        target(self.table())
+    }
+
     pub(super) async fn table_changes(&self) -> Result<Vec<Change>, PortError> {
         let table = self.table().to_owned();
-        let description = self.describe_table().await?;
+        let description = self.aws.table().await?;
         let is_there = match &description {
             Some(description) => {
-                check_keys(&target(&table), description)?;
+                check_keys(&self.target(), description)?;
                 description.table_status() != Some(&TableStatus::Creating)
             }
             None => false,
@@ -47,46 +48,24 @@ impl Provisioning {
         if !is_there || !self.items_expire().await? {
             changes.push(Change::ExpireItems { table: table.clone() });
         }
-        if self.settings.point_in_time_recovery && (!is_there || !self.is_recoverable().await?) {
+        if self.settings.point_in_time_recovery && (!is_there || !self.aws.is_recoverable().await?) {
             changes.push(Change::KeepRecoverable { table });
         }
         Ok(changes)
     }
 
-    async fn describe_table(&self) -> Result<Option<TableDescription>, PortError> {
-        match self.aws.dynamodb.describe_table().table_name(self.table()).send().await {
-            Ok(output) => Ok(output.table),
-            Err(error) if code(&error) == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(DESCRIBE.failed(&target(self.table()), error)),
-        }
-    }
-
     async fn items_expire(&self) -> Result<bool, PortError> {
-        let target = target(self.table());
-        let output = self.aws.dynamodb.describe_time_to_live().table_name(self.table()).send().await;
-        let output = output.map_err(|error| DESCRIBE_EXPIRY.failed(&target, error))?;
-        let Some(expiry) = output.time_to_live_description else { return Ok(false) };
-        let is_on = matches!(expiry.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling));
-        match expiry.attribute_name.as_deref() {
-            Some(other) if is_on && other != attribute::EXPIRES => {
+        match self.aws.expiry_attribute().await? {
+            Some(other) if other != attribute::EXPIRES => {
                 let cause = format!(
                     "time to live is on for attribute `{other}`; Cloakroom needs it for `{}`. Turn it off, or use \
                      another table",
                     attribute::EXPIRES
                 );
-                Err(PortError::new(DESCRIBE_EXPIRY.on(&target), cause).without_effect().permanent())
+                Err(PortError::new(DESCRIBE_EXPIRY.on(&self.target()), cause).without_effect().permanent())
             }
-            Some(_) | None => Ok(is_on),
+            attribute => Ok(attribute.is_some()),
         }
-    }
-
-    async fn is_recoverable(&self) -> Result<bool, PortError> {
-        let output = self.aws.dynamodb.describe_continuous_backups().table_name(self.table()).send().await;
-        let output = output.map_err(|error| DESCRIBE_BACKUPS.failed(&target(self.table()), error))?;
-        let backups = output.continuous_backups_description;
-        let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description);
-        let status = recovery.and_then(|recovery| recovery.point_in_time_recovery_status);
-        Ok(status == Some(PointInTimeRecoveryStatus::Enabled))
     }
 
     pub(super) async fn create_table(&self) -> Result<(), PortError> {
@@ -99,7 +78,7 @@ impl Provisioning {
             let key = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
             create = create.attribute_definitions(definition.expect(complete)).key_schema(key.expect(complete));
         }
-        create.send().await.map_err(|error| CREATE.failed(&target(self.table()), error))?;
+        create.send().await.map_err(|error| CREATE.failed(&self.target(), error))?;
         self.wait_until_active().await
     }
 
@@ -107,7 +86,7 @@ impl Provisioning {
     pub(super) async fn wait_until_active(&self) -> Result<(), PortError> {
         let mut status = None;
         for _ in 0..LOOKS_MAX {
-            status = self.describe_table().await?.and_then(|table| table.table_status);
+            status = self.aws.table().await?.and_then(|table| table.table_status);
             if matches!(status, Some(TableStatus::Active | TableStatus::Updating)) {
                 return Ok(());
             }
@@ -115,7 +94,7 @@ impl Provisioning {
         }
         let status = status.as_ref().map_or("not there", TableStatus::as_str);
         let cause = format!("the table is still {status} after {LOOKS_MAX} looks");
-        Err(PortError::new(DESCRIBE.on(&target(self.table())), cause).without_effect())
+        Err(PortError::new(DESCRIBE.on(&self.target()), cause).without_effect())
     }
 
     pub(super) async fn expire_items(&self) -> Result<(), PortError> {
@@ -123,7 +102,7 @@ impl Provisioning {
         let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute::EXPIRES).build();
         let update = self.aws.dynamodb.update_time_to_live().table_name(self.table());
         let update = update.time_to_live_specification(expiry.expect("both fields are set"));
-        update.send().await.map_err(|error| SET_EXPIRY.failed(&target(self.table()), error))?;
+        update.send().await.map_err(|error| SET_EXPIRY.failed(&self.target(), error))?;
         Ok(())
     }
 
@@ -132,25 +111,30 @@ impl Provisioning {
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let update = self.aws.dynamodb.update_continuous_backups().table_name(self.table());
         let update = update.point_in_time_recovery_specification(recovery.expect("the field is set"));
-        update.send().await.map_err(|error| SET_BACKUPS.failed(&target(self.table()), error))?;
+        update.send().await.map_err(|error| SET_BACKUPS.failed(&self.target(), error))?;
         Ok(())
     }
 }
 
 /// Demands the keys that Cloakroom writes.
 fn check_keys(target: &str, table: &TableDescription) -> Result<(), PortError> {
+    let Some(keys) = other_keys(table) else { return Ok(()) };
+    let cause = format!(
+        "the table has other keys ({keys}); Cloakroom needs the texts `pk` (partition key) and `sk` (sort key). Use \
+         another table"
+    );
+    Err(PortError::new(DESCRIBE.on(target), cause).without_effect().permanent())
+}
+
+/// The names of the table's keys, if they are not those that Cloakroom writes.
+pub(crate) fn other_keys(table: &TableDescription) -> Option<String> {
     let keys = table.key_schema().iter().map(|key| (key.attribute_name(), key.key_type().clone()));
     let texts = table.attribute_definitions().iter();
     let texts = texts.filter(|definition| definition.attribute_type() == &ScalarAttributeType::S);
     let texts: Vec<&str> = texts.map(AttributeDefinition::attribute_name).collect();
     if keys.eq(KEYS) && KEYS.iter().all(|(name, _)| texts.contains(name)) {
-        return Ok(());
+        return None;
     }
     let keys: Vec<&str> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
-    let cause = format!(
-        "the table has other keys ({}); Cloakroom needs the texts `pk` (partition key) and `sk` (sort key). Use \
-         another table",
-        keys.join(", ")
-    );
-    Err(PortError::new(DESCRIBE.on(target), cause).without_effect().permanent())
+    Some(keys.join(", "))
 }

@@ -5,25 +5,14 @@ use std::fmt;
 use cloakroom::Counts;
 use cloakroom_local::Usage;
 use cloakroom_shop::books::Verdict;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Options, staff::Events};
-use crate::{input::Input, site::Failure};
-
-/// The list prices; the only place with prices in it.
-const PRICES: &str = include_str!("../../data/prices.json");
-
-/// Dollars a piece.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Prices {
-    region: String,
-    dynamodb_write_unit: f64,
-    dynamodb_read_unit: f64,
-    s3_put_class: f64,
-    s3_get_class: f64,
-    sqs_request: f64,
-}
+use crate::{
+    input::Input,
+    price::{Prices, without_looks},
+    site::Failure,
+};
 
 /// The whole outcome.
 #[derive(Debug, Serialize)]
@@ -70,8 +59,7 @@ impl Report {
         seconds: f64,
         verdict: Verdict,
     ) -> Result<Self, Failure> {
-        let prices: Prices = serde_json::from_str(PRICES)
-            .map_err(|error| Failure::new(format!("the price file cannot be read: {error}")))?;
+        let prices = Prices::list(None)?;
         Ok(Self {
             orders: input.orders.len(),
             lines_skipped: input.skipped,
@@ -95,21 +83,15 @@ impl Report {
 
 impl PerMessage {
     fn new(usage: &Usage, messages: u64, prices: Prices) -> Self {
-        let looks = usage.sqs.requests.get("GetQueueAttributes").copied().unwrap_or(0);
-        let sqs = usage.sqs.billed_requests.saturating_sub(looks);
-        let dollars = usage.dynamodb.units.write * prices.dynamodb_write_unit
-            + usage.dynamodb.units.read * prices.dynamodb_read_unit
-            + usage.s3.put_class as f64 * prices.s3_put_class
-            + usage.s3.get_class as f64 * prices.s3_get_class
-            + sqs as f64 * prices.sqs_request;
+        let usage = &without_looks(usage);
         let each = |total: f64| total / messages as f64;
         Self {
             dynamodb_requests: each(usage.dynamodb.requests.values().sum::<u64>() as f64),
             s3_requests: each(usage.s3.requests.values().sum::<u64>() as f64),
-            sqs_requests: each(sqs as f64),
+            sqs_requests: each(usage.sqs.billed_requests as f64),
             write_units: each(usage.dynamodb.units.write),
             read_units: each(usage.dynamodb.units.read),
-            dollars_per_million: each(dollars) * 1e6,
+            dollars_per_million: prices.of(usage).per_million(messages).total(),
             price_region: prices.region,
         }
     }

@@ -1,25 +1,22 @@
 //! `cloakroom provision`: the table, the bucket and the queues.
 
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
-use cloakroom_aws::{Provisioning, ProvisioningSettings};
+use cloakroom_aws::{Plan, Provisioning, ProvisioningSettings};
+use serde::Serialize;
 
 use super::Output;
 use crate::{account::Account, site::Failure};
 
 /// Makes the table, the bucket and the queues, or brings them up to date
 ///
-/// It may be repeated, and deletes nothing.
+/// It may be repeated, and deletes nothing: no retention is made shorter.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
-    /// A queue, by the name that endpoints and routes use; its dead-letter queue comes with it
-    #[arg(long = "queue", value_name = "NAME", required = true)]
-    queues: Vec<String>,
-    /// Keep the table restorable to any second of the last 35 days
-    #[arg(long)]
-    point_in_time_recovery: bool,
+    #[command(flatten)]
+    wanted: Wanted,
     /// Print what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -27,11 +24,86 @@ pub(crate) struct Options {
     output: Output,
 }
 
+/// What is to be there.
+#[derive(Clone, Debug, clap::Args)]
+struct Wanted {
+    /// A queue, by the name that endpoints and routes use; its dead-letter queue comes with it
+    #[arg(long = "queue", value_name = "NAME", required = true)]
+    queues: Vec<String>,
+    /// How long a received message is invisible to others, where its receiver does not say; a Lambda function wants six
+    /// times its timeout
+    #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().visibility_s)]
+    visibility_s: u32,
+    /// How long queues keep messages
+    #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().retention_s)]
+    retention_s: u32,
+    /// How long dead-letter queues keep messages
+    #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().dead_letter_retention_s)]
+    dead_letter_retention_s: u32,
+    /// After how many receives SQS itself moves a message to the dead-letter queue; more than `--attempts-max`
+    #[arg(long, value_name = "N", default_value_t = ProvisioningSettings::default().receives_max)]
+    receives_max: u32,
+    /// The largest `attempts_max` of the endpoints
+    #[arg(long, value_name = "N", default_value_t = ProvisioningSettings::default().attempts_max)]
+    attempts_max: u32,
+    /// After how many days payloads and dedupe entries expire
+    #[arg(long, value_name = "DAYS", default_value_t = ProvisioningSettings::default().expiry_days)]
+    expiry_days: u32,
+    /// Keep the table restorable to any second of the last 35 days
+    #[arg(long)]
+    point_in_time_recovery: bool,
+}
+
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let Options { account, queues, point_in_time_recovery, dry_run, output } = options;
-    let settings = ProvisioningSettings { queues, point_in_time_recovery, ..ProvisioningSettings::default() };
-    let provisioning = Provisioning::new(&account.aws().await?, settings).map_err(Failure::new)?;
+    let Options { account, wanted, dry_run, output } = options;
+    let provisioning = Provisioning::new(&account.aws().await?, wanted.into()).map_err(Failure::new)?;
     let plan = if dry_run { provisioning.plan().await } else { provisioning.apply().await };
-    output.print(&plan.map_err(Failure::new)?)?;
+    output.print(&Outcome { plan: plan.map_err(Failure::new)?, dry_run })?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl From<Wanted> for ProvisioningSettings {
+    fn from(wanted: Wanted) -> Self {
+        let Wanted {
+            queues,
+            visibility_s,
+            retention_s,
+            dead_letter_retention_s,
+            receives_max,
+            attempts_max,
+            expiry_days,
+            point_in_time_recovery,
+        } = wanted;
+        Self {
+            queues,
+            visibility_s,
+            retention_s,
+            dead_letter_retention_s,
+            receives_max,
+            attempts_max,
+            expiry_days,
+            point_in_time_recovery,
+        }
+    }
+}
+
+/// What was done, or would be.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    plan: Plan,
+    dry_run: bool,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.is_empty() {
+            return f.write_str("nothing to do");
+        }
+        let lines = self.plan.changes.iter().map(|change| match self.dry_run {
+            true => format!("would {change}"),
+            false => format!("done: {change}"),
+        });
+        f.write_str(&lines.collect::<Vec<_>>().join("\n"))
+    }
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::capacity::{self, Kind};
 use super::errors;
+use super::recovery::Recovery;
 use super::tokens::{Fingerprint, Tokens, capacity_of_repetition};
 use crate::clock::Millis;
 use crate::usage::Units;
@@ -51,19 +52,23 @@ macro_rules! metered {
     };
 }
 
-/// The tables, and the transactions that must not be repeated.
+/// The tables, the transactions that must not be repeated, and which tables are to be recoverable.
 pub(super) struct Engine {
     database: Database,
     tokens: Tokens,
+    recovery: Recovery,
 }
 
 impl Engine {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, tokens: Tokens::default() }
+        Self { database, tokens: Tokens::default(), recovery: Recovery::default() }
     }
 
     /// Does one operation.
     pub(super) fn run(&mut self, now: Millis, operation: &str, body: &[u8]) -> dynoxide::Result<Done> {
+        if let Some(answer) = self.recovery.run(&self.database, operation, body) {
+            return Ok(Done { json: answer?, units: Units::default() });
+        }
         match operation {
             "TransactWriteItems" => self.transact(now, parse(operation, body)?),
             _ => run(&self.database, operation, body),

@@ -3,6 +3,7 @@
 mod capacity;
 mod engine;
 mod errors;
+mod recovery;
 mod tokens;
 
 use std::path::Path;

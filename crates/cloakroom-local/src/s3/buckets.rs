@@ -4,16 +4,17 @@ use s3s::dto::{
     Bucket, BucketLifecycleConfiguration, BucketVersioningStatus, CreateBucketInput, CreateBucketOutput,
     DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, DeleteBucketInput, DeleteBucketLifecycleInput,
     DeleteBucketLifecycleOutput, DeleteBucketOutput, DeleteBucketOwnershipControlsInput,
-    DeleteBucketOwnershipControlsOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
-    DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
-    GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput, GetBucketLocationInput,
-    GetBucketLocationOutput, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketTaggingInput,
-    GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetPublicAccessBlockInput,
-    GetPublicAccessBlockOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
-    PublicAccessBlockConfiguration, PutBucketEncryptionInput, PutBucketEncryptionOutput,
-    PutBucketLifecycleConfigurationInput, PutBucketLifecycleConfigurationOutput, PutBucketOwnershipControlsInput,
-    PutBucketOwnershipControlsOutput, PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput,
-    PutBucketVersioningOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
+    DeleteBucketOwnershipControlsOutput, DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeleteBucketTaggingInput,
+    DeleteBucketTaggingOutput, DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput, GetBucketEncryptionInput,
+    GetBucketEncryptionOutput, GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput,
+    GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketTaggingInput, GetBucketTaggingOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput,
+    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner, PublicAccessBlockConfiguration,
+    PutBucketEncryptionInput, PutBucketEncryptionOutput, PutBucketLifecycleConfigurationInput,
+    PutBucketLifecycleConfigurationOutput, PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput,
+    PutBucketPolicyInput, PutBucketPolicyOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+    PutBucketVersioningInput, PutBucketVersioningOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
     ServerSideEncryptionConfiguration, Tagging, VersioningConfiguration,
 };
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error, xml};
@@ -26,6 +27,7 @@ const LIFECYCLE: &str = "lifecycle";
 const PUBLIC_ACCESS: &str = "publicAccessBlock";
 const ENCRYPTION: &str = "encryption";
 const OWNERSHIP: &str = "ownershipControls";
+const POLICY: &str = "policy";
 const TAGGING: &str = "tagging";
 const VERSIONING: &str = "versioning";
 
@@ -180,6 +182,22 @@ impl Buckets {
 
     delete!(delete_bucket_tagging,
         DeleteBucketTaggingInput => DeleteBucketTaggingOutput, TAGGING);
+
+    /// Kept as the text that it is; nobody is refused for it.
+    pub(super) fn put_bucket_policy(&self, input: PutBucketPolicyInput) -> S3Result<PutBucketPolicyOutput> {
+        self.store.set(&input.bucket, POLICY, Some(input.policy.into_bytes()))?;
+        Ok(PutBucketPolicyOutput::default())
+    }
+
+    pub(super) fn get_bucket_policy(&self, input: GetBucketPolicyInput) -> S3Result<GetBucketPolicyOutput> {
+        let policy = self.store.read(&input.bucket, |bucket| bucket.settings.get(POLICY).cloned())?;
+        let policy = policy.ok_or_else(|| s3_error!(NoSuchBucketPolicy))?;
+        let policy = String::from_utf8(policy).map_err(S3Error::internal_error)?;
+        Ok(GetBucketPolicyOutput { policy: Some(policy) })
+    }
+
+    delete!(delete_bucket_policy,
+        DeleteBucketPolicyInput => DeleteBucketPolicyOutput, POLICY);
 
     pub(super) fn put_bucket_versioning(&self, input: PutBucketVersioningInput) -> S3Result<PutBucketVersioningOutput> {
         let versioning = &input.versioning_configuration;

@@ -1,0 +1,132 @@
+//! Looking an account over: what is wrong with it, why that matters, and how to mend it.
+
+mod bucket;
+mod clock;
+mod finding;
+mod lifecycle;
+mod permissions;
+mod problem;
+mod queues;
+mod settings;
+mod table;
+mod trouble;
+
+use std::sync::Arc;
+
+use cloakroom::{Clock, Random, SystemRandom};
+
+pub use finding::{Finding, Findings};
+pub use problem::{Problem, Severity, UnknownProblem};
+pub use settings::DiagnosisSettings;
+
+use crate::{Aws, SettingsError, TokioClock};
+
+/// Looks the table, the bucket and the queues over, and says what is amiss.
+///
+/// Everything is looked at, at once; what cannot be looked at is a finding, too, and hides nothing else. Nothing that
+/// endpoints use is changed, and no message is sent or received. Permissions are tried: with writes whose conditions
+/// cannot hold, receipts that nobody has, and a probe object that is deleted again (if that is not allowed, it expires
+/// like an orphan). All that takes some twenty requests, and eleven for each queue.
+///
+/// Sending and receiving are tried in forms that SQS refuses. That finds a permission that is lacking; that one is
+/// there it does not prove, and a note says so.
+///
+/// ```no_run
+/// # async fn example(aws: cloakroom_aws::Aws) -> Result<(), cloakroom_aws::SettingsError> {
+/// use cloakroom_aws::{Diagnosis, DiagnosisSettings};
+///
+/// let settings = DiagnosisSettings { queues: vec!["orders".to_owned()], ..Default::default() };
+/// let findings = Diagnosis::new(&aws, settings)?.run().await;
+/// println!("{findings}");
+/// assert!(findings.is_healthy());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Diagnosis {
+    aws: Aws,
+    settings: DiagnosisSettings,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a look is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place<'a> {
+    Table,
+    Bucket,
+    /// By its name in SQS.
+    Queue(&'a str),
+}
+
+impl Diagnosis {
+    /// A diagnosis of the table and the bucket that `aws` is set to, and of the queues of `settings`.
+    ///
+    /// # Errors
+    /// A setting that cannot be.
+    pub fn new(aws: &Aws, settings: DiagnosisSettings) -> Result<Self, SettingsError> {
+        settings.validate(&aws.settings().queues)?;
+        Ok(Self { aws: aws.clone(), settings, clock: Arc::new(TokioClock) })
+    }
+
+    /// The same, with another clock than the machine's: it is compared with that of AWS.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings.
+    pub async fn run(&self) -> Findings {
+        let (table, table_permissions, bucket, bucket_permissions, queues, queue_permissions) = futures::join!(
+            self.table_findings(),
+            self.table_permissions(),
+            self.look_at_bucket(),
+            self.bucket_permissions(),
+            self.look_at_queues(),
+            self.queue_permissions(),
+        );
+        let bucket = self.bucket_findings(bucket, queues::expiry_days_min(&queues));
+        let queues = self.queue_findings(queues);
+        let found = [table, table_permissions, bucket, bucket_permissions, queues, queue_permissions].concat();
+        Findings::new(found, &self.settings.accepted)
+    }
+
+    /// What to call a place in texts.
+    fn name(&self, place: Place<'_>) -> String {
+        match place {
+            Place::Table => crate::store::target(&self.aws.settings.table),
+            Place::Bucket => crate::payloads::target(&self.aws.settings.bucket),
+            Place::Queue(queue) => crate::queue::target(queue),
+        }
+    }
+
+    fn region(&self) -> &str {
+        self.aws.dynamodb.config().region().map_or("unknown", AsRef::as_ref)
+    }
+
+    fn finding(&self, problem: Problem, place: Place<'_>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding::new(problem, self.name(place), text, fix)
+    }
+
+    /// The command that makes, or brings up to date, what is looked at here.
+    fn provision(&self, more: &str) -> String {
+        let crate::AwsSettings { table, bucket, queues, .. } = &self.aws.settings;
+        let mut command = format!("`cloakroom provision --table {table} --bucket {bucket}");
+        if !queues.prefix.is_empty() {
+            command.push_str(&format!(" --queue-prefix {}", queues.prefix));
+        }
+        for queue in &self.settings.queues {
+            command.push_str(&format!(" --queue {queue}"));
+        }
+        command.push_str(more);
+        command.push('`');
+        command
+    }
+
+    /// A key that nobody has.
+    fn random(&self) -> u128 {
+        SystemRandom.bits()
+    }
+}
+
+#[cfg(test)]
+mod tests;

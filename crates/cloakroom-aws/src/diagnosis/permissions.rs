@@ -1,0 +1,168 @@
+//! What endpoints must be allowed, tried so that nobody notices.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use cloakroom::{Claim, Partition, PortError, schema::Key};
+use futures::{StreamExt as _, stream};
+
+use super::{Diagnosis, Finding, Place, Problem, clock::Watch, queues::QUEUES_AT_ONCE};
+use crate::{
+    dead_letter_queue,
+    failure::{Operation, SdkError, code},
+    payloads, queue, store, transaction,
+};
+
+const GET_ITEM: Operation = Operation::read("GetItem", "dynamodb:GetItem");
+const PUT_ITEM: Operation = Operation::read("PutItem", "dynamodb:PutItem");
+const DELETE_ITEM: Operation = Operation::read("DeleteItem", "dynamodb:DeleteItem");
+const CHECK_ITEM: Operation = Operation::read("TransactWriteItems", "dynamodb:ConditionCheckItem");
+const PUT_OBJECT: Operation = Operation::repeatedly("PutObject", "s3:PutObject");
+const GET_OBJECT: Operation = Operation::read("GetObject", "s3:GetObject");
+/// S3 says of an object that is not there that it is denied, unless both are allowed.
+const GET_OR_LIST: Operation = Operation::read("GetObject", "s3:GetObject and s3:ListBucket");
+const LIST: Operation = Operation::read("GetObject of what is not there", "s3:ListBucket");
+const DELETE_OBJECT: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject");
+const SEND: Operation = Operation::read("SendMessageBatch", "sqs:SendMessage");
+const RECEIVE: Operation = Operation::read("ReceiveMessage", "sqs:ReceiveMessage");
+const DELETE: Operation = Operation::read("DeleteMessage", "sqs:DeleteMessage");
+const EXTEND: Operation = Operation::read("ChangeMessageVisibility", "sqs:ChangeMessageVisibility");
+
+/// A condition that no item fulfils that is not there.
+const EXISTS: &str = "attribute_exists(pk)";
+/// How that is refused. A table with other keys refuses every item; that is another finding.
+const REFUSED: &[&str] = &["ConditionalCheckFailedException", "TransactionCanceledException", "ValidationException"];
+/// A receipt that SQS never gave, and how that is refused.
+const NO_RECEIPT: &str = "cloakroom-doctor";
+const UNKNOWN_RECEIPT: &[&str] = &["ReceiptHandleIsInvalid", "InvalidParameterValue"];
+/// More messages than SQS gives at once: a receive that it refuses.
+const TOO_MANY: i32 = 11;
+
+impl Diagnosis {
+    /// Reads and writes an item that nobody has; looks at the clock on the way.
+    pub(super) async fn table_permissions(&self) -> Vec<Finding> {
+        let (client, table) = (&self.aws.dynamodb, &self.aws.settings.table);
+        let partition = Partition::new(format!("cloakroom-doctor#{:032x}", self.random()));
+        let key = transaction::key(&partition, "doctor");
+        let watch = Watch::new(self.clock.clone());
+        let get = client.get_item().table_name(table).consistent_read(true).set_key(Some(key.clone()));
+        let get = get.customize().interceptor(watch.clone());
+        let put = client.put_item().table_name(table).set_item(Some(key.clone())).condition_expression(EXISTS);
+        let delete = client.delete_item().table_name(table).set_key(Some(key.clone())).condition_expression(EXISTS);
+        let check = client.transact_write_items().transact_items(check(table, key));
+        let (get, put, delete, check) = futures::join!(get.send(), put.send(), delete.send(), check.send());
+        let target = store::target(table);
+        let mut findings: Vec<Finding> = watch.finding().into_iter().collect();
+        for proof in [
+            proof(get, &GET_ITEM, &target, REFUSED),
+            proof(put, &PUT_ITEM, &target, REFUSED),
+            proof(delete, &DELETE_ITEM, &target, REFUSED),
+            proof(check, &CHECK_ITEM, &target, REFUSED),
+        ] {
+            self.told(Place::Table, proof, &mut findings);
+        }
+        findings
+    }
+
+    /// Writes an object under a claim that nobody has, reads it, deletes it, and finds it gone.
+    pub(super) async fn bucket_permissions(&self) -> Vec<Finding> {
+        let (client, bucket) = (&self.aws.s3, &self.aws.settings.bucket);
+        let claim = Claim::from_random(self.random(), "doctor");
+        let (key, target) = (Key::Payload { claim: &claim }.to_string(), payloads::target(bucket));
+        let mut findings = Vec::new();
+        let get = || client.get_object().bucket(bucket).key(&key).send();
+        let put = client.put_object().bucket(bucket).key(&key).body(ByteStream::from_static(b"{}")).send().await;
+        let put = put.map(drop).map_err(|error| PUT_OBJECT.failed(&target, error));
+        let is_there = self.told(Place::Bucket, put, &mut findings).is_some();
+        let mut get_nothing = Some(GET_OR_LIST);
+        if is_there {
+            let got = get().await.map(drop).map_err(|error| GET_OBJECT.failed(&target, error));
+            get_nothing = self.told(Place::Bucket, got, &mut findings).map(|()| LIST);
+        }
+        let deleted = client.delete_object().bucket(bucket).key(&key).send().await;
+        if let Err(error) = deleted {
+            let mut finding = self.trouble(Place::Bucket, &DELETE_OBJECT.failed(&target, error));
+            if is_there {
+                finding.text.push_str(&format!("; so the probe object `{key}` stays until it expires"));
+            }
+            findings.push(finding);
+        } else if let Some(operation) = get_nothing {
+            let gone = proof(get().await, &operation, &target, &["NoSuchKey"]);
+            self.told(Place::Bucket, gone, &mut findings);
+        }
+        findings
+    }
+
+    /// Tries the queues and their dead-letter queues.
+    pub(super) async fn queue_permissions(&self) -> Vec<Finding> {
+        let full_name = |name: &str| self.aws.settings.queues.full_name(name);
+        let names = self.settings.queues.iter();
+        let names = names.flat_map(|queue| [(full_name(queue), true), (full_name(&dead_letter_queue(queue)), false)]);
+        let tried = stream::iter(names.collect::<Vec<_>>());
+        let tried = tried.map(|(name, whole)| async move { self.try_queue(&name, whole).await });
+        let tried: Vec<Option<Vec<Finding>>> = tried.buffered(QUEUES_AT_ONCE).collect().await;
+        let not_tried = tried.iter().any(Option::is_some).then(|| self.not_tried());
+        tried.into_iter().flatten().flatten().chain(not_tried).collect()
+    }
+
+    /// Tries a queue, wholly or, as a dead-letter queue, only what endpoints do with it: they send. `None` if it is not
+    /// seen; the look at it tells why.
+    async fn try_queue(&self, name: &str, whole: bool) -> Option<Vec<Finding>> {
+        let url = self.aws.queue_url(name).await.ok()??;
+        let (client, target, place) = (&self.aws.sqs, queue::target(name), Place::Queue(name));
+        let mut findings = Vec::new();
+        let sent = client.send_message_batch().queue_url(&url).set_entries(Some(Vec::new())).send().await;
+        self.denial(place, proof(sent, &SEND, &target, &[]), &mut findings);
+        if !whole {
+            return Some(findings);
+        }
+        let receive = client.receive_message().queue_url(&url).max_number_of_messages(TOO_MANY).visibility_timeout(0);
+        let delete = client.delete_message().queue_url(&url).receipt_handle(NO_RECEIPT);
+        let extend = client.change_message_visibility().queue_url(&url).receipt_handle(NO_RECEIPT);
+        let (received, deleted, extended) =
+            futures::join!(receive.send(), delete.send(), extend.visibility_timeout(0).send());
+        self.denial(place, proof(received, &RECEIVE, &target, &[]), &mut findings);
+        self.told(place, proof(deleted, &DELETE, &target, UNKNOWN_RECEIPT), &mut findings);
+        self.told(place, proof(extended, &EXTEND, &target, UNKNOWN_RECEIPT), &mut findings);
+        Some(findings)
+    }
+
+    /// Takes a refusal for lack of permission, and nothing else, from a call that is refused in any case.
+    fn denial(&self, place: Place<'_>, proof: Result<(), PortError>, findings: &mut Vec<Finding>) {
+        let finding = proof.err().map(|error| self.trouble(place, &error));
+        findings.extend(finding.filter(|one| !matches!(one.problem, Problem::LookFailed | Problem::NotOffered)));
+    }
+
+    fn not_tried(&self) -> Finding {
+        let text = "`sqs:SendMessage` and `sqs:ReceiveMessage` were not seen to be denied, and are not proved: that \
+                    would send and take messages";
+        let fix = "`aws iam simulate-principal-policy --policy-source-arn … --action-names sqs:SendMessage \
+                   sqs:ReceiveMessage` tells, or the first message";
+        Finding::new(Problem::NotTried, "queues", text, fix)
+    }
+}
+
+fn check(table: &str, key: std::collections::HashMap<String, AttributeValue>) -> TransactWriteItem {
+    let check = ConditionCheck::builder().table_name(table).set_key(Some(key)).condition_expression(EXISTS);
+    TransactWriteItem::builder().condition_check(check.build().expect("table, key and condition are set")).build()
+}
+
+/// What the answer to a call proves that nothing comes of: it is allowed, if it was refused with a code that only those
+/// see who may call.
+fn proof<T, E>(
+    answer: Result<T, SdkError<E>>,
+    operation: &Operation,
+    target: &str,
+    proofs: &[&str],
+) -> Result<(), PortError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) if code(&error).is_some_and(|code| proofs.contains(&code.rsplit('.').next().unwrap_or(code))) => {
+            Ok(())
+        }
+        Err(error) => Err(operation.failed(target, error)),
+    }
+}

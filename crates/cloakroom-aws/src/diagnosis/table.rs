@@ -1,0 +1,178 @@
+//! The table.
+
+use aws_sdk_dynamodb::types::{BillingMode, TableDescription, TableStatus};
+use cloakroom::{
+    AttributeValue, Item, PortError, placement,
+    schema::{Key, attribute},
+};
+
+use super::{Diagnosis, Finding, Place, Problem};
+use crate::{failure::Operation, item_from_sdk, provisioning::other_keys, store::target};
+
+const SCAN: Operation = Operation::read("Scan", "dynamodb:Scan");
+
+/// Items that are looked at for what is in them: a page that costs next to nothing.
+const SAMPLE: i32 = 100;
+
+impl Diagnosis {
+    pub(super) async fn table_findings(&self) -> Vec<Finding> {
+        let (table, expiry, recoverable, strange) = futures::join!(
+            self.aws.table(),
+            self.aws.expiry_attribute(),
+            self.aws.is_recoverable(),
+            self.strange_item()
+        );
+        let mut findings = Vec::new();
+        match self.told(Place::Table, table, &mut findings) {
+            Some(Some(table)) => findings.extend(self.judge_table(&table)),
+            // Whatever else was asked of it says the same.
+            Some(None) => return vec![self.missing(Place::Table)],
+            None => {}
+        }
+        if let Some(attribute) = self.told(Place::Table, expiry, &mut findings) {
+            findings.extend(self.judge_expiry(attribute.as_deref()));
+        }
+        if let Some(false) = self.told(Place::Table, recoverable, &mut findings) {
+            let text = "point-in-time recovery is off: what a mistake overwrites or deletes is gone";
+            let fix = self.provision(" --point-in-time-recovery");
+            findings.push(self.finding(Problem::TableRecoveryOff, Place::Table, text, fix));
+        }
+        if let Some(Some(strange)) = self.told(Place::Table, strange, &mut findings) {
+            let fix = "finish it with the version that wrote it, or give Cloakroom a table that nobody else writes its \
+                       keys in";
+            findings.push(self.finding(Problem::TableLayout, Place::Table, strange, fix));
+        }
+        findings
+    }
+
+    fn judge_table(&self, table: &TableDescription) -> Vec<Finding> {
+        let finding = |problem, text: String, fix: &str| self.finding(problem, Place::Table, text, fix);
+        let name = &self.aws.settings.table;
+        let mut findings = Vec::new();
+        let status = table.table_status();
+        if !matches!(status, Some(TableStatus::Active | TableStatus::Updating)) {
+            let text = format!("the table is {}", status.map_or("in no known status", TableStatus::as_str));
+            findings.push(finding(Problem::TableInactive, text, "wait until it is ACTIVE, and run this again"));
+        }
+        if let Some(keys) = other_keys(table) {
+            let text = format!(
+                "its keys are not the texts `{}` (partition key) and `{}` (sort key) but {keys}: nothing can be read \
+                 or written",
+                attribute::PARTITION,
+                attribute::SORT
+            );
+            findings.push(finding(
+                Problem::TableKeys,
+                text,
+                "give Cloakroom another table; `cloakroom provision` makes it",
+            ));
+        }
+        if table.deletion_protection_enabled != Some(true) {
+            let fix = format!("`aws dynamodb update-table --table-name {name} --deletion-protection-enabled`");
+            let text = "one call deletes the table with everybody's state".to_owned();
+            findings.push(finding(Problem::TableUnprotected, text, &fix));
+        }
+        let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+        // A table that was never on demand has no summary.
+        let capacity = table.provisioned_throughput().and_then(|throughput| throughput.write_capacity_units());
+        if billing.map_or(capacity.unwrap_or(0) > 0, |mode| *mode == BillingMode::Provisioned) {
+            let text = "the table has a fixed capacity: above it messages wait, and each commit takes two write units \
+                        for each begun KB of state and of record";
+            let fix =
+                format!("`aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST`, or scale it");
+            findings.push(finding(Problem::TableProvisioned, text.to_owned(), &fix));
+        }
+        findings
+    }
+
+    fn judge_expiry(&self, on: Option<&str>) -> Option<Finding> {
+        match on {
+            Some(attribute::EXPIRES) => None,
+            Some(other) => {
+                let text = format!(
+                    "items expire by their attribute `{other}`: a state that has it is deleted together with its \
+                     version, and messages can be processed twice"
+                );
+                let name = &self.aws.settings.table;
+                let fix = format!(
+                    "`aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
+                     Enabled=false,AttributeName={other}`, and an hour later {}",
+                    self.provision("")
+                );
+                Some(self.finding(Problem::TableExpiryForeign, Place::Table, text, fix))
+            }
+            None => {
+                let text = format!(
+                    "time to live is off for `{}`: the tombstones of deleted states stay for ever, and are paid for",
+                    attribute::EXPIRES
+                );
+                Some(self.finding(Problem::TableExpiryOff, Place::Table, text, self.provision("")))
+            }
+        }
+    }
+
+    /// What is strange about an item under a key of Cloakroom's, as far as a page of the table tells.
+    async fn strange_item(&self) -> Result<Option<String>, PortError> {
+        let table = &self.aws.settings.table;
+        let scan = self.aws.dynamodb.scan().table_name(table).limit(SAMPLE);
+        let output = scan.send().await.map_err(|error| SCAN.failed(&target(table), error))?;
+        let items = output.items.unwrap_or_default().into_iter();
+        // An attribute that is younger than this library is the handler's affair.
+        let mut items = items.filter_map(|item| item_from_sdk(item).ok());
+        Ok(items.find_map(|item| strange(&item)))
+    }
+}
+
+/// What is strange about the item: neither a handler's own, nor one that this version reads. Nothing of what is in it
+/// is told.
+fn strange(item: &Item) -> Option<String> {
+    let Some(AttributeValue::S(key)) = item.get(attribute::SORT) else { return None };
+    let begins = |key_of_nothing: Key<'_>| key.starts_with(&key_of_nothing.to_string());
+    if begins(Key::State { endpoint: "" }) && placement::read_state_item("", Some(item.clone())).is_err() {
+        return Some(format!(
+            "item `{key}` is no state with a version in `{}`: its messages fail, until something writes over it",
+            attribute::VERSION
+        ));
+    }
+    let is_record = key.starts_with("outbox#");
+    if is_record && placement::read_record_item("", item).is_err() {
+        return Some(format!(
+            "item `{key}` is no outbox record of a format that this version knows: it is not finished"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloakroom::Record;
+
+    fn item(sort_key: &str, attributes: &[(&str, AttributeValue)]) -> Item {
+        let mut item = Item::default();
+        item.insert(attribute::SORT.to_owned(), AttributeValue::S(sort_key.to_owned()));
+        for (name, value) in attributes {
+            item.insert((*name).to_owned(), value.clone());
+        }
+        item
+    }
+
+    #[test]
+    fn only_keys_of_ours_with_something_else_in_them_are_strange() {
+        let version = |text: &str| (attribute::VERSION, AttributeValue::N(text.to_owned()));
+        let record = |text: String| (attribute::RECORD, AttributeValue::S(text));
+        let known = Record::default().encode();
+        let later = known.replace("\"format\":1", "\"format\":2");
+        assert_ne!(known, later);
+        for (item, is_strange) in [
+            (item("state#orders", &[version("7")]), false),
+            (item("state#orders", &[]), true),
+            (item("line#1", &[]), false),
+            (item("outbox#orders#m", &[record(known)]), false),
+            (item("outbox#orders#m", &[record(later)]), true),
+            (item("outbox#orders#m", &[]), true),
+        ] {
+            assert_eq!(strange(&item).is_some(), is_strange, "{item:?}");
+        }
+    }
+}

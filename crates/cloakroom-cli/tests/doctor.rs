@@ -1,0 +1,198 @@
+//! The operators' verbs `provision`, `doctor` and `cost`, as a terminal and as a script see them.
+
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+
+use cloakroom_local::LocalAws;
+use serde_json::Value;
+
+const SITE: &[&str] = &[
+    "--table",
+    "things",
+    "--bucket",
+    "coats",
+    "--queue-prefix",
+    "test-",
+    "--queue",
+    "orders",
+    "--queue",
+    "audit.fifo",
+];
+
+/// The command, in an environment that knows this AWS and nothing of this machine.
+fn cloakroom(aws: &LocalAws, verb: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("CLOAKROOM_")) {
+        command.env_remove(name);
+    }
+    let nowhere = concat!(env!("CARGO_TARGET_TMPDIR"), "/nowhere");
+    command.env("AWS_CONFIG_FILE", nowhere).env("AWS_SHARED_CREDENTIALS_FILE", nowhere).envs(aws.environment());
+    command.env("AWS_EC2_METADATA_DISABLED", "true").arg(verb).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Waits for a command on a thread of its own, since what it asks is served here.
+async fn output(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("it starts")
+}
+
+/// The exit code, and what was printed to standard output and to standard error.
+async fn run(aws: &LocalAws, verb: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let output = output(cloakroom(aws, verb, &[SITE, more].concat())).await;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The exit code of the doctor, and the ids and severities of what it found.
+async fn doctor(aws: &LocalAws, more: &[&str]) -> (Option<i32>, Vec<(String, String)>) {
+    let (code, told, error) = run(aws, "doctor", &[more, &["--json"]].concat()).await;
+    let findings: Value = serde_json::from_str(&told).unwrap_or_else(|problem| panic!("{problem}: {told}{error}"));
+    let findings = findings["findings"].as_array().expect("a list").iter();
+    let text = |finding: &Value, field: &str| finding[field].as_str().expect("a text").to_owned();
+    let told = findings.inspect(|finding| {
+        assert!(["on", "text", "fix"].iter().all(|field| !text(finding, field).is_empty()), "{finding}");
+    });
+    (code, told.map(|finding| (text(finding, "id"), text(finding, "severity"))).collect())
+}
+
+fn pairs(findings: &[(&str, &str)]) -> Vec<(String, String)> {
+    findings.iter().map(|(id, severity)| ((*id).to_owned(), (*severity).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn what_is_provisioned_is_healthy_but_for_what_was_not_asked_for() {
+    let aws = LocalAws::start().await.expect("started");
+    let (code, told, _) = run(&aws, "provision", &["--dry-run"]).await;
+    assert_eq!((code, told.lines().count()), (Some(0), 9), "{told}");
+    assert!(told.lines().all(|line| line.starts_with("would ")) && told.contains("would create queue `test-orders`"));
+    let missing = ["table-missing", "bucket-missing", "queue-missing", "dead-letter-queue-missing"];
+    let (code, findings) = doctor(&aws, &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(missing.iter().all(|id| findings.iter().any(|(found, _)| found == id)), "{findings:?}");
+
+    let (code, told, _) = run(&aws, "provision", &["--point-in-time-recovery", "--visibility-s", "180"]).await;
+    assert_eq!((code, told.lines().count()), (Some(0), 10), "{told}");
+    assert!(told.contains("done: turn point-in-time recovery on for table `things`"), "{told}");
+    let again = run(&aws, "provision", &["--point-in-time-recovery", "--visibility-s", "180"]).await;
+    assert_eq!((again.0, again.1.as_str()), (Some(0), "nothing to do\n"));
+
+    let notes = [("bucket-plain-http", "note"), ("fifo-slow", "note"), ("not-tried", "note")];
+    let (code, findings) = doctor(&aws, &["--lambda-timeout-s", "30"]).await;
+    assert_eq!((code, findings), (Some(1), pairs(&[&[("table-unprotected", "warning")], &notes[..]].concat())));
+    let (code, findings) = doctor(&aws, &["--lambda-timeout-s", "30", "--accept", "table-unprotected"]).await;
+    assert_eq!((code, findings), (Some(0), pairs(&[&[("table-unprotected", "note")], &notes[..]].concat())));
+}
+
+#[tokio::test]
+async fn findings_are_grouped_each_with_its_fix() {
+    let aws = LocalAws::start().await.expect("started");
+    run(&aws, "provision", &[]).await;
+    let (code, told, _) = run(&aws, "doctor", &["--lambda-timeout-s", "60", "--attempts-max", "16"]).await;
+    assert_eq!(code, Some(1), "{told}");
+    let lines: Vec<_> = told.lines().collect();
+    let subjects: Vec<_> = lines.iter().filter(|line| !line.starts_with(' ')).collect();
+    let expected = ["table `things`", "bucket `coats`", "queue `test-orders`", "queue `test-audit.fifo`", "queues"];
+    assert_eq!(subjects.len(), expected.len() + 1, "{told}");
+    assert!(subjects.iter().zip(expected).all(|(found, expected)| **found == expected), "{told}");
+    for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.ends_with(']')) {
+        assert!(line.starts_with("  ") && lines[number + 1].starts_with("    fix: "), "{told}");
+    }
+    assert!(
+        told.contains("[visibility-short]") && told.contains("--queue-prefix test-") && told.contains("[receives-low]")
+    );
+    assert!(told.ends_with("errors: 2, warnings: 4, notes: 3\n"), "{told}");
+}
+
+#[tokio::test]
+async fn another_region_than_the_buckets_is_told() {
+    let aws = LocalAws::start().await.expect("started");
+    run(&aws, "provision", &[]).await;
+    let (code, findings) = doctor(&aws, &["--region", "eu-central-1"]).await;
+    assert_eq!(code, Some(1));
+    assert!(findings.contains(&("bucket-elsewhere".to_owned(), "error".to_owned())), "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_with_2() {
+    let aws = LocalAws::start().await.expect("started");
+    for (verb, more, word) in [
+        ("doctor", &["--queue", "a b"][..], "`queues` is `a b`"),
+        ("doctor", &["--accept", "table"], "table-missing"),
+        ("doctor", &["--lambda-timeout-s", "901"], "`lambda_timeout_s` is `901`"),
+        ("provision", &["--expiry-days", "42"], "`expiry_days` is `42`"),
+    ] {
+        let (code, told, error) = run(&aws, verb, more).await;
+        assert_eq!((code, told.as_str()), (Some(2), ""), "{error}");
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+/// What `cost` says of a use on its standard input.
+fn cost(usage: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+    command.args(["cost", "-"]).args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut cost = command.spawn().expect("it starts");
+    // It may have refused before it read.
+    let _ = cost.stdin.take().expect("its input").write_all(usage.as_bytes());
+    let output = cost.wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const USAGE: &str = r#"{"messages":1000,"dynamodb":{"units":{"write":5000,"read":2000}},
+    "s3":{"put_class":1000,"get_class":1000},"sqs":{"billed_requests":500}}"#;
+
+#[test]
+fn a_use_is_priced_by_service_and_by_the_million() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("prices.json");
+    let prices = r#"{"region":"mars","dynamodb_write_unit":0.001,"dynamodb_read_unit":0.0005,"s3_put_class":0.002,
+                     "s3_get_class":0,"sqs_request":0.004}"#;
+    std::fs::write(&file, prices).expect("written");
+    let file = file.to_str().expect("a plain name");
+    let (code, told, error) = cost(USAGE, &["--prices", file, "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let bill: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(bill["price_region"], "mars");
+    assert_eq!(bill["dollars"], serde_json::json!({ "dynamodb": 6.0, "s3": 2.0, "sqs": 2.0 }));
+    assert_eq!((&bill["dollars_total"], &bill["dollars_per_million_total"]), (&10.0.into(), &10_000.0.into()));
+    let (_, told, _) = cost(USAGE, &["--prices", file]);
+    assert!(told.contains("mars") && told.ends_with("10000.00\n"), "{told}");
+
+    std::fs::write(file, prices.replace("0.004", "-0.004")).expect("written");
+    let (code, _, error) = cost(USAGE, &["--prices", file]);
+    assert!(code == Some(2) && error.contains("`sqs_request` of region \"mars\" is -0.004"), "{error}");
+}
+
+/// The demonstration and `cost` have one way to reckon.
+#[test]
+fn a_report_of_the_demonstration_costs_what_it_says() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+    let demo = command.args(["demo", "--calm", "--orders", "50", "--json"]).stdin(Stdio::null()).output();
+    let report = String::from_utf8_lossy(&demo.expect("it runs").stdout).into_owned();
+    let (code, told, error) = cost(&report, &["--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    let (report, bill): (Value, Value) =
+        (serde_json::from_str(&report).expect("a report"), serde_json::from_str(&told).expect("a bill"));
+    let told = report["per_message"]["dollars_per_million"].as_f64().expect("a price");
+    let billed = bill["dollars_per_million_total"].as_f64().expect("a price");
+    assert!((told - billed).abs() < 1e-9 && told > 1.0, "{told} is not {billed}");
+}
+
+#[test]
+fn a_use_that_cannot_be_priced_is_refused_with_2() {
+    for (usage, more, word) in [
+        (USAGE.replace("put_class", "puts"), &[][..], "`s3.puts`"),
+        (USAGE.replace("1000,\"dyn", "0,\"dyn"), &[], "no messages"),
+        ("nonsense".to_owned(), &[], "standard input is not JSON"),
+        (USAGE.to_owned(), &["--region", "mars"], "`mars` is not among them"),
+        (USAGE.to_owned(), &["--prices", "-"], "cannot be both"),
+        (USAGE.to_owned(), &["--prices", "/nowhere"], "`/nowhere` cannot be read"),
+    ] {
+        let (code, told, error) = cost(&usage, more);
+        assert_eq!((code, told.as_str()), (Some(2), ""), "{error}");
+        assert!(error.contains(word), "{error}");
+    }
+}

@@ -1,0 +1,129 @@
+//! The diagnosis: nothing on a healthy site, and each planted fault by its name, with what mends it.
+
+mod denied;
+mod planted;
+
+use std::sync::Arc;
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use cloakroom_aws::{Aws, AwsSettings, Diagnosis, DiagnosisSettings, Finding, Findings, Problem, ProvisioningSettings};
+
+use crate::embedded::Embedded;
+
+const POLICY: &str = r#"{ "Version": "2012-10-17", "Statement": [{ "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+    "Resource": "*", "Condition": { "Bool": { "aws:SecureTransport": "false" } } }] }"#;
+
+fn queues() -> Vec<String> {
+    vec!["orders".to_owned(), "audit.fifo".to_owned()]
+}
+
+fn settings() -> DiagnosisSettings {
+    DiagnosisSettings { queues: queues(), ..DiagnosisSettings::default() }
+}
+
+/// A site on which nothing is amiss.
+async fn healthy() -> Embedded {
+    let world = Embedded::empty().await;
+    let wanted =
+        ProvisioningSettings { queues: queues(), point_in_time_recovery: true, ..ProvisioningSettings::default() };
+    world.provisioning_of(wanted).apply().await.unwrap();
+    world.dynamodb.update_table().table_name("things").deletion_protection_enabled(true).send().await.unwrap();
+    world.s3.put_bucket_policy().bucket("coats").policy(POLICY).send().await.unwrap();
+    set(&world, "audit.fifo", QueueAttributeName::DeduplicationScope, "messageGroup").await;
+    set(&world, "audit.fifo", QueueAttributeName::FifoThroughputLimit, "perMessageGroupId").await;
+    world
+}
+
+async fn url(world: &Embedded, queue: &str) -> String {
+    world.sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap()
+}
+
+async fn set(world: &Embedded, queue: &str, name: QueueAttributeName, value: &str) {
+    let url = url(world, queue).await;
+    world.sqs.set_queue_attributes().queue_url(url).attributes(name, value).send().await.unwrap();
+}
+
+async fn run(aws: &Aws, settings: DiagnosisSettings) -> Vec<Finding> {
+    Diagnosis::new(aws, settings).unwrap().run().await.findings
+}
+
+/// The problems of a site, without what is always said of permissions that cannot be tried.
+async fn found(aws: &Aws, settings: DiagnosisSettings) -> Vec<Finding> {
+    let findings = run(aws, settings).await.into_iter();
+    findings.filter(|finding| finding.problem != Problem::NotTried).collect()
+}
+
+fn problems(findings: &[Finding]) -> Vec<Problem> {
+    findings.iter().map(|finding| finding.problem).collect()
+}
+
+/// Demands that this is all that is amiss, with the words in what it is about, says, or advises.
+#[track_caller]
+fn must_be(findings: &[Finding], problem: Problem, words: &[&str]) {
+    assert_eq!(problems(findings), [problem], "{findings:?}");
+    let Finding { on, text, fix, .. } = &findings[0];
+    for word in words {
+        assert!([on, text, fix].iter().any(|part| part.contains(word)), "`{word}` is missing: {findings:?}");
+    }
+}
+
+/// The same site, with another table or bucket.
+fn elsewhere(world: &Embedded, table: &str, bucket: &str) -> Aws {
+    let settings = AwsSettings::new(table, bucket);
+    Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), settings).unwrap()
+}
+
+#[tokio::test]
+async fn a_healthy_site_has_no_findings_and_stays_as_it_is() {
+    let world = healthy().await;
+    let before = world.local.usage();
+    assert_eq!(problems(&run(&world.aws, settings()).await), [Problem::NotTried]);
+    let used = world.local.usage().since(&before);
+    assert_eq!((used.sqs.messages_sent, used.sqs.messages_received), (0, 0));
+    assert!(world.dynamodb.scan().table_name("things").send().await.unwrap().items().is_empty());
+    assert!(world.s3.list_objects_v2().bucket("coats").send().await.unwrap().contents().is_empty());
+}
+
+#[tokio::test]
+async fn messages_in_a_queue_are_left_alone() {
+    let world = healthy().await;
+    let queue = url(&world, "orders").await;
+    world.sqs.send_message().queue_url(&queue).message_body("{}").send().await.unwrap();
+    assert_eq!(found(&world.aws, settings()).await, []);
+    let receive = world.sqs.receive_message().queue_url(&queue);
+    let received = receive.message_system_attribute_names("ApproximateReceiveCount".into()).send().await.unwrap();
+    let count = &received.messages()[0].attributes().unwrap()[&"ApproximateReceiveCount".into()];
+    assert_eq!(count, "1");
+}
+
+#[tokio::test]
+async fn what_provisioning_makes_has_no_errors() {
+    let world = Embedded::start(&["orders", "audit.fifo"]).await;
+    let findings = found(&world.aws, settings()).await;
+    let expected = [Problem::TableUnprotected, Problem::TableRecoveryOff, Problem::BucketPlainHttp, Problem::FifoSlow];
+    assert_eq!(problems(&findings), expected);
+    let accepted = [Problem::TableUnprotected, Problem::TableRecoveryOff].into();
+    let findings = run(&world.aws, DiagnosisSettings { accepted, ..settings() }).await;
+    assert!(Findings { findings }.is_healthy());
+}
+
+#[tokio::test]
+async fn everything_that_is_broken_is_found_at_once() {
+    let world = healthy().await;
+    world.s3.delete_bucket_lifecycle().bucket("coats").send().await.unwrap();
+    world.sqs.delete_queue().queue_url(url(&world, "orders-dead").await).send().await.unwrap();
+    let findings = found(&elsewhere(&world, "nothing", "coats"), settings()).await;
+    let expected = [Problem::TableMissing, Problem::LifecycleMissing, Problem::DeadLetterQueueMissing];
+    assert_eq!(problems(&findings), expected);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_told_from_one_that_drifts() {
+    let world = healthy().await;
+    for (ahead_s, problem) in [(90, Problem::ClockDrift), (600, Problem::ClockSkew)] {
+        let clock = Arc::new(planted::Ahead(std::time::Duration::from_secs(ahead_s)));
+        let findings = Diagnosis::new(&world.aws, settings()).unwrap().with_clock(clock).run().await.findings;
+        assert_eq!(problems(&findings), [problem, Problem::NotTried]);
+        assert!(findings[0].fix.contains("NTP") && findings[0].text.contains("ahead of"), "{findings:?}");
+    }
+}
