@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
     types::{Message, MessageAttributeValue, MessageSystemAttributeName, SendMessageBatchRequestEntry},
 };
 use aws_smithy_types::base64;
-use cloakroom::{Delivery, QueueMessage, schema::derived_id};
+use cloakroom::{Delivery, QueueMessage, fifo::is_fifo, schema::derived_id};
 
 use crate::batch::Numbered;
 
@@ -28,7 +28,7 @@ pub(crate) enum Flavour {
 
 impl Flavour {
     pub(crate) fn of(queue: &str, fair: bool) -> Self {
-        match (queue.ends_with(".fifo"), fair) {
+        match (is_fifo(queue), fair) {
             (true, _) => Self::Fifo,
             (false, true) => Self::Fair,
             (false, false) => Self::Standard,
@@ -68,6 +68,8 @@ pub(crate) fn outgoing(
         Flavour::Fair => entry.delay_seconds(seconds(delay_s)).set_message_group_id(group.map(token)),
         Flavour::Fifo => {
             let Some(group) = group else { return Err("a message without a group on a FIFO queue".to_owned()) };
+            // Nothing new comes here with a delay: it is refused before the commit. What an older version has committed is
+            // better early than never.
             if delay_s > 0 {
                 tracing::warn!(delay_s, "FIFO queues know no delay per message; it is sent at once");
             }
@@ -105,6 +107,7 @@ pub(crate) fn incoming(message: Message) -> Option<Delivery> {
     let receive_count = system(&MessageSystemAttributeName::ApproximateReceiveCount);
     let group = system(&MessageSystemAttributeName::MessageGroupId).cloned();
     Some(Delivery {
+        id: message.message_id.unwrap_or_default(),
         receive_count: receive_count.and_then(|digits| digits.parse().ok()).unwrap_or(1),
         group,
         receipt: message.receipt_handle?,

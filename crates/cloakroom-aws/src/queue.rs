@@ -1,5 +1,7 @@
 //! Queues of SQS.
 
+mod send;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -9,24 +11,20 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_sqs::{
     Client, Config,
-    types::{
-        ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
-        SendMessageBatchRequestEntry,
-    },
+    types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName},
 };
-use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use cloakroom::{Delivery, LimitError, Limits, PortError, Queue, QueueMessage, Queues};
+use aws_smithy_types::timeout::TimeoutConfig;
+use cloakroom::{Delivery, Limits, PortError, Queue, QueueMessage, Queues, fifo};
 use futures::{StreamExt as _, stream};
 
 use crate::{
     batch::{self, Answer, Numbered, Told},
     failure::Operation,
-    message::{Flavour, incoming, outgoing},
+    message::{Flavour, incoming},
     settings::{QueueSettings, SettingsError},
 };
 
 const OPEN: Operation = Operation::read("GetQueueUrl", "sqs:GetQueueUrl");
-const SEND: Operation = Operation::once("SendMessageBatch", "sqs:SendMessage");
 const RECEIVE: Operation = Operation::repeatedly("ReceiveMessage", "sqs:ReceiveMessage");
 const DELETE: Operation = Operation::repeatedly("DeleteMessageBatch", "sqs:DeleteMessage");
 const EXTEND: Operation = Operation::repeatedly("ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility");
@@ -145,51 +143,6 @@ impl SqsQueue {
         &self.url
     }
 
-    /// The entry of a message, or why it cannot be sent. Nothing is asked of SQS for that.
-    fn entry(&self, number: usize, message: QueueMessage) -> Result<Numbered<SendMessageBatchRequestEntry>, PortError> {
-        let refused = |cause| PortError::new(SEND.on(&self.target), cause).without_effect().permanent();
-        let attributes = message.attributes.len();
-        let entry = outgoing(number, message, self.flavour).map_err(|cause| refused(cause.into()))?;
-        let Limits { message_bytes_max, message_attributes_max, .. } = self.limits;
-        for (size, size_max, unit) in
-            [(entry.bytes, message_bytes_max, "bytes"), (attributes, message_attributes_max, "attributes")]
-        {
-            if size > size_max {
-                let error = LimitError { what: "the message".to_owned(), size, size_max, unit };
-                return Err(refused(Box::<dyn std::error::Error + Send + Sync>::from(error)));
-            }
-        }
-        Ok(entry)
-    }
-
-    async fn send_batch(&self, batch: Vec<Numbered<SendMessageBatchRequestEntry>>) -> Vec<Answer> {
-        let (numbers, entries) = apart(batch);
-        // SUBTLE: once. A copy that the SDK sends would not be marked as dispatched anew; its payload may be gone
-        // by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`).
-        let once = Config::builder().retry_config(RetryConfig::disabled());
-        let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let answer = request.customize().config_override(once).send().await;
-        let told = answer.map(|output| {
-            let done = output.successful.into_iter().map(|entry| entry.id).collect();
-            Told { done, failed: output.failed }
-        });
-        batch::answers(&SEND, &self.target, numbers, told.map_err(|error| SEND.failed(&self.target, error)))
-    }
-
-    /// Batches one after the other, up to the first failure.
-    async fn send_in_order(&self, batches: Vec<Vec<Numbered<SendMessageBatchRequestEntry>>>) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = Vec::new();
-        for batch in batches {
-            if answers.iter().all(|(_, answer)| answer.is_ok()) {
-                answers.extend(self.send_batch(batch).await);
-            } else {
-                let kept = || PortError::new(SEND.on(&self.target), "kept back, since a message before it failed");
-                answers.extend(batch.into_iter().map(|entry| (entry.number, Err(kept().without_effect().public()))));
-            }
-        }
-        answers
-    }
-
     async fn delete_batch(&self, batch: Vec<Numbered<String>>) -> Vec<Answer> {
         let (numbers, receipts) = apart(batch);
         let entry = |(number, receipt): (&usize, String)| {
@@ -272,20 +225,10 @@ impl Queue for SqsQueue {
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
-        let mut answers = Vec::new();
-        let mut entries = Vec::new();
-        for (number, message) in messages.into_iter().enumerate() {
-            match self.entry(number, message) {
-                Ok(entry) => entries.push(entry),
-                Err(error) => answers.push((number, Err(error))),
-            }
+        match self.flavour {
+            Flavour::Fifo => fifo::in_turn(&self.name, messages, |round| self.send_at_once(round)).await,
+            Flavour::Standard | Flavour::Fair => self.send_at_once(messages).await,
         }
-        let batches = batch::split(entries, self.limits.message_bytes_max);
-        answers.extend(match self.flavour {
-            Flavour::Fifo => self.send_in_order(batches).await,
-            Flavour::Standard | Flavour::Fair => all(batches, |batch| self.send_batch(batch)).await,
-        });
-        batch::in_order(answers)
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 
-use crate::{Claim, Envelope, Error, LimitError, Limits, Outgoing, PortError, QueueMessage, Record, endpoint::Inner};
+use crate::{
+    Claim, Envelope, Error, Limits, Outgoing, PortError, Queue, QueueMessage, Record, endpoint::Inner, fifo::is_fifo,
+};
 
 /// Sends every message of the record, each queue's in order, and what failed again.
 ///
@@ -15,31 +17,48 @@ pub(crate) async fn dispatch(endpoint: &Inner, record: &Record, again: bool) -> 
     for message in &record.messages {
         queues.entry(&message.queue).or_default().push(message);
     }
-    let sends = queues.into_iter().map(|(queue, messages)| send_all(endpoint, queue, messages, again));
+    let sends = queues.into_iter().map(async |(queue, messages)| {
+        let queue = endpoint.queue(queue).await?;
+        let write = |message: &&Outgoing, repeated| queue_message(message, again || repeated);
+        send_all(endpoint, &*queue, &messages, write).await.into_iter().collect()
+    });
     // Every queue to its end: the failure of one must not stop the others half-way.
     Ok(join_all(sends).await.into_iter().collect::<Result<(), PortError>>()?)
 }
 
-async fn send_all(endpoint: &Inner, queue: &str, messages: Vec<&Outgoing>, again: bool) -> Result<(), PortError> {
-    let queue = endpoint.queue(queue).await?;
-    let mut left = messages;
+/// Sends messages, and what failed again while that can help for any of them. Each has its own answer, of the last try; it
+/// may have happened if any try may have. `write` is told whether it is a repetition.
+pub(crate) async fn send_all<T>(
+    endpoint: &Inner,
+    queue: &dyn Queue,
+    messages: &[T],
+    write: impl Fn(&T, bool) -> QueueMessage,
+) -> Vec<Result<(), PortError>> {
+    let mut answers = vec![Ok(()); messages.len()];
+    let mut left: Vec<usize> = (0..messages.len()).collect();
     let mut tried = 0;
     loop {
-        let batch = left.iter().map(|message| queue_message(message, again || tried > 0)).collect();
+        let batch = left.iter().map(|number| write(&messages[*number], tried > 0)).collect();
         let results = queue.send(batch).await;
         let all = left.len();
-        let failed: Vec<_> = left.into_iter().zip(results).filter_map(|(m, r)| r.err().map(|e| (m, e))).collect();
-        endpoint.observer.sent(queue.name(), all - failed.len());
-        tried += 1;
-        // What can be sent is sent, even if something else never can be.
-        let is_hopeful = tried < endpoint.settings.calls_max && failed.iter().any(|(_, error)| error.may_be_repeated());
-        match failed.first() {
-            None => return Ok(()),
-            Some((_, error)) if !is_hopeful => return Err(error.clone()),
-            Some(_) => failed.iter().for_each(|(_, error)| endpoint.observer.retried(error.reason())),
+        for (number, result) in left.iter().zip(results) {
+            let answer = &mut answers[*number];
+            *answer = match (result, &*answer) {
+                (Err(error), Err(earlier)) => Err(error.after(earlier)),
+                (result, _) => result,
+            };
         }
+        left.retain(|number| answers[*number].is_err());
+        endpoint.observer.sent(queue.name(), all - left.len());
+        tried += 1;
+        // What can be sent is sent, even if something else never can be; and on a FIFO queue, what failed goes with what was
+        // kept back behind it.
+        let failures = || left.iter().filter_map(|number| answers[*number].as_ref().err());
+        if tried >= endpoint.settings.calls_max || !failures().any(PortError::may_be_repeated) {
+            return answers;
+        }
+        failures().for_each(|error| endpoint.observer.retried(error.reason()));
         endpoint.pause(tried).await;
-        left = failed.into_iter().map(|(message, _)| message).collect();
     }
 }
 
@@ -58,12 +77,35 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
 /// As long as the name of a payload store may be.
 const LONGEST_STORE_NAME: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Checks, before anything is written, that every message will fit into its queue.
-pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), LimitError> {
+/// Checks, before anything is written, that its queue will take every message.
+///
+/// # Errors
+/// What it will not take, and what to do.
+pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), String> {
     let claims = std::iter::repeat_with(|| Claim::from_random(0, LONGEST_STORE_NAME));
     record.with_claims(claims).messages.iter().try_for_each(|outgoing| {
-        limits.check_transaction(outgoing.envelope.partition.as_str(), [])?;
+        limits.check_transaction(outgoing.envelope.partition.as_str(), []).map_err(|error| error.to_string())?;
         let what = format!("message `{}` to queue `{}`", outgoing.envelope.kind, outgoing.queue);
-        limits.check_message(&what, &queue_message(outgoing, true))
+        check_delay(&what, &outgoing.queue, outgoing.delay_s)?;
+        check_size(limits, &what, &queue_message(outgoing, true))
+    })
+}
+
+/// A delay that is silently dropped is worse than one that is refused.
+pub(crate) fn check_delay(what: &str, queue: &str, delay_s: u32) -> Result<(), String> {
+    if delay_s == 0 || !is_fifo(queue) {
+        return Ok(());
+    }
+    Err(format!(
+        "{what} is to be held back for {delay_s} s, which FIFO queues cannot do for a single message: send it without a delay, \
+         or to a standard queue"
+    ))
+}
+
+/// A message's size; the error says which limit it is.
+pub(crate) fn check_size(limits: &Limits, what: &str, message: &QueueMessage) -> Result<(), String> {
+    limits.check_message(what, message).map_err(|error| match error.unit {
+        "bytes" => format!("{error} (`limits.message_bytes_max`)"),
+        _ => error.to_string(),
     })
 }

@@ -10,10 +10,11 @@ use std::{
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    Coalesced, Delivery, EndpointSettings, Error, ErrorKind, Event, Handler, Message, Observer, Outcome, PortError,
-    Ports, Queue, State, Timed,
+    Coalesced, Delivery, EndpointSettings, Error, ErrorKind, Event, Handler, Message, Observer, Outcome, Partition,
+    PortError, Ports, Queue, State, Timed,
     engine::Desk,
     handler::{AnyHandler, Typed},
+    intake::Intake,
     observer::Unobserved,
     parking::Parking,
     trace,
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) settings: EndpointSettings,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) parking: Parking,
+    pub(crate) intake: Intake,
     queues: Mutex<BTreeMap<String, Arc<dyn Queue>>>,
 }
 
@@ -102,6 +104,7 @@ impl Endpoint {
             dead_letters: format!("{name}-dead"),
             name,
             handlers: Vec::new(),
+            intake: Intake::default(),
             routes: Routes::new(),
             settings: EndpointSettings::default(),
             observer: Arc::new(Unobserved),
@@ -145,7 +148,9 @@ impl Endpoint {
 
     async fn attempt(&self, delivery: &Delivery) -> Result<Outcome, Error> {
         let inner = &*self.inner;
-        let result = match Desk::open(inner, delivery) {
+        let arrival = inner.intake.accept(&inner.ports.limits, delivery);
+        let delivery = &*arrival.delivery;
+        let result = match Desk::open(inner, &arrival) {
             Ok(desk) => desk.process().await,
             Err(reason) => inner.park(delivery, &reason).await,
         };
@@ -167,10 +172,17 @@ impl Endpoint {
     /// # Errors
     /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
     pub async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
+        let arrival = self.inner.intake.accept(&self.inner.ports.limits, delivery);
         // What cannot be read was never committed.
-        let Ok(desk) = Desk::open(&self.inner, delivery) else { return Ok(DeadLetter::Left) };
+        let Ok(desk) = Desk::open(&self.inner, &arrival) else { return Ok(DeadLetter::Left) };
         let span = trace::process(&self.inner.name, delivery);
         Ok(desk.finish().instrument(span).await?.map_or(DeadLetter::Left, DeadLetter::Finished))
+    }
+
+    /// The partition of a message, as far as it can be told: to work on one message of a partition at a time.
+    #[allow(dead_code, reason = "the worker is to ask for it")]
+    pub(crate) fn partition_of(&self, delivery: &Delivery) -> Option<Partition> {
+        self.inner.intake.partition_of(delivery)
     }
 
     fn is_last_attempt(&self, delivery: &Delivery) -> bool {
@@ -179,6 +191,22 @@ impl Endpoint {
 }
 
 impl Inner {
+    /// One that handles nothing, and so takes nothing in.
+    pub(crate) fn outgoing_only(name: String, ports: Ports, settings: EndpointSettings) -> Self {
+        Self {
+            name: name.into(),
+            handlers: BTreeMap::new(),
+            routes: Arc::default(),
+            reply_queue: "".into(),
+            ports,
+            settings,
+            observer: Arc::new(Unobserved),
+            parking: Parking::new(String::new()),
+            intake: Intake::default(),
+            queues: Mutex::default(),
+        }
+    }
+
     /// A queue that was opened before, or is now.
     pub(crate) async fn queue(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         if let Some(queue) = self.queues.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
@@ -187,8 +215,9 @@ impl Inner {
         let linger = Duration::from_millis(self.settings.linger_ms);
         let queue = self.call(|| self.ports.queues.open(name)).await?;
         let queue: Arc<dyn Queue> = Arc::new(Coalesced::new(queue, Arc::clone(&self.ports.clock), linger));
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Arc::clone(&queue));
-        Ok(queue)
+        // Of those who open it at the same time all take the first one's, so that they fill batches together.
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))
     }
 
     async fn park(&self, delivery: &Delivery, reason: &str) -> Result<Outcome, Error> {
@@ -202,6 +231,7 @@ impl Inner {
 pub struct EndpointBuilder<S> {
     name: String,
     handlers: Vec<(&'static str, Box<dyn AnyHandler>)>,
+    intake: Intake,
     routes: Routes,
     reply_queue: String,
     dead_letters: String,
@@ -220,6 +250,30 @@ impl<S: State> EndpointBuilder<S> {
     /// Handles messages of type `M`, which the compiler reads from the handler's signature.
     pub fn on<M: Message>(mut self, handler: impl for<'a> Handler<'a, S, M>) -> Self {
         self.handlers.push((M::TYPE, Box::new(Typed::<S, M, _>::new(handler))));
+        self.intake.add::<M>();
+        self
+    }
+
+    /// Takes messages that are JSON, but no envelope, and say no type, for `M`s: those of producers that know nothing of
+    /// CloudEvents. See [`intake`](crate::intake) for what makes two of them the same. Without this they are parked.
+    ///
+    /// ```
+    /// # use cloakroom::{Delivery, Endpoint, Handled, Message, Outcome, Partition, Tx, memory::Memory};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Upload { file: String }
+    /// # impl Message for Upload {
+    /// #     const TYPE: &'static str = "upload";
+    /// #     fn partition(&self) -> Partition { Partition::new(format!("file#{}", self.file)) }
+    /// # }
+    /// # async fn upload(_: &mut std::collections::BTreeMap<String, u64>, _: Upload, _: &mut Tx) -> Handled { Ok(()) }
+    /// # let memory = Memory::new();
+    /// let endpoint = Endpoint::builder("uploads").on(upload).plain::<Upload>().build(memory.ports())?;
+    /// let delivery = Delivery { id: "7c19-4d".to_owned(), body: r#"{"file":"a"}"#.to_owned(), ..Delivery::default() };
+    /// assert_eq!(memory.run(endpoint.process(&delivery))?, Outcome::Processed);
+    /// assert_eq!(memory.run(endpoint.process(&delivery))?, Outcome::Duplicate);
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub fn plain<M: Message>(mut self) -> Self {
+        self.intake.take_plain::<M>();
         self
     }
 
@@ -254,7 +308,7 @@ impl<S: State> EndpointBuilder<S> {
     ///
     /// # Errors
     /// Settings out of range, a name that is empty or has a `#` or `/` in it, two handlers for one type, no
-    /// handler at all, a type routed twice to one queue.
+    /// handler at all, none for what is taken for [`plain`](Self::plain) messages, a type routed twice to one queue.
     pub fn build(self, ports: Ports) -> Result<Endpoint, Error> {
         self.settings.validate()?;
         ports.limits.validate()?;
@@ -267,6 +321,12 @@ impl<S: State> EndpointBuilder<S> {
         }
         if handlers.is_empty() {
             return Err(Error::misconfigured(format!("endpoint `{}` has no handler: add one with `on`", self.name)));
+        }
+        if let Some(kind) = self.intake.unhandled() {
+            return Err(Error::misconfigured(format!(
+                "endpoint `{}` takes plain messages for `{kind}`, and has no handler for them: add one with `on`",
+                self.name
+            )));
         }
         for (kind, queues) in &self.routes {
             if let Some(twice) = queues.iter().find(|one| queues.iter().filter(|other| other == one).count() > 1) {
@@ -282,6 +342,7 @@ impl<S: State> EndpointBuilder<S> {
             settings: self.settings,
             observer: self.observer,
             parking: Parking::new(self.dead_letters),
+            intake: self.intake,
             queues: Mutex::default(),
         };
         Ok(Endpoint { inner: Arc::new(inner) })

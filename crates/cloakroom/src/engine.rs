@@ -15,6 +15,7 @@ use crate::{
     dispatch::dispatch,
     endpoint::Inner,
     handler::HandlerError,
+    intake::Arrival,
     protocol::{self, Do, Memory, Saw, WhenMissing},
     schema::Key,
     tx::Tx,
@@ -60,8 +61,8 @@ impl<'a> Desk<'a> {
     ///
     /// # Errors
     /// Why the message can never be processed.
-    pub(crate) fn open(endpoint: &'a Inner, delivery: &'a Delivery) -> Result<Self, String> {
-        let envelope = Envelope::decode(&delivery.body).map_err(|error| error.to_string())?;
+    pub(crate) fn open(endpoint: &'a Inner, arrival: &'a Arrival<'_>) -> Result<Self, String> {
+        let envelope = arrival.envelope.clone()?;
         let identity = envelope.identity();
         let record = Key::Record { endpoint: &endpoint.name, message: &identity }.to_string();
         let limits = &endpoint.ports.limits;
@@ -70,8 +71,8 @@ impl<'a> Desk<'a> {
             .map_err(|error| error.to_string())?;
         Ok(Self {
             endpoint,
-            delivery,
-            envelope: Arc::new(envelope),
+            delivery: &arrival.delivery,
+            envelope,
             identity,
             state: StateRead::default(),
             payload: Bytes::new(),

@@ -48,7 +48,8 @@ pub struct Envelope {
     /// The claim under which the payload is kept. Absent: the payload is inline, in `data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataref: Option<Claim>,
-    /// The payload of a message without a claim.
+    /// The payload of a message without a claim. Its numbers are what JSON readers agree on, integers of 64 bits and `f64`:
+    /// larger ones are rounded, so send them as texts. (What is sent under a claim is kept byte for byte.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
     /// The version that the sender's state had after the commit that sent this, as digits that sort as the
@@ -104,7 +105,16 @@ impl Envelope {
     /// # Errors
     /// Text that is no envelope, and versions that this library does not know.
     pub fn decode(text: &str) -> Result<Self, EnvelopeError> {
-        let envelope: Self = serde_json::from_str(text).map_err(|error| EnvelopeError(error.to_string()))?;
+        Self::checked(serde_json::from_str(text))
+    }
+
+    /// Reads an envelope from JSON that was parsed already.
+    pub(crate) fn from_json(json: Value) -> Result<Self, EnvelopeError> {
+        Self::checked(serde_json::from_value(json))
+    }
+
+    fn checked(read: serde_json::Result<Self>) -> Result<Self, EnvelopeError> {
+        let envelope = read?;
         if envelope.specversion != "1.0" {
             return Err(EnvelopeError(format!("CloudEvents version `{}` is not known; 1.0 is", envelope.specversion)));
         }
@@ -160,6 +170,12 @@ impl Envelope {
 /// Why a text is not an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvelopeError(String);
+
+impl From<serde_json::Error> for EnvelopeError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl std::fmt::Display for EnvelopeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -83,6 +83,13 @@ impl PortError {
         Self { reason: Some(reason), ..self }
     }
 
+    /// It is what a repetition of a call met that had failed with `earlier` before: what may have happened then, may have
+    /// happened now.
+    #[must_use]
+    pub(crate) fn after(self, earlier: &Self) -> Self {
+        Self { may_have_happened: self.may_have_happened || earlier.may_have_happened, ..self }
+    }
+
     /// Whether the call may have taken effect, or may yet.
     pub const fn may_have_happened(&self) -> bool {
         self.may_have_happened

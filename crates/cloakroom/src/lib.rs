@@ -6,6 +6,8 @@
 //!
 //! - [`protocol`] is the order of steps, as a table and as the one function that everything follows.
 //! - [`Endpoint`], [`Tx`] and [`Worker`] are what a service is made of.
+//! - [`Producer`] submits messages from elsewhere than handlers; [`intake`] is how those of foreign producers are taken, and
+//!   [`fifo`] what order there is on FIFO queues.
 //! - [`Ports`] are what it stands on: `cloakroom-aws` has them for AWS, [`memory`] for tests; [`conformance`] has the
 //!   laws that each has to pass.
 //! - [`docs`] tells what is promised ([guarantees](docs::guarantees)) and what of that was [proved](docs::proof), how to
@@ -25,7 +27,9 @@ mod endpoint;
 mod engine;
 mod envelope;
 mod error;
+pub mod fifo;
 mod handler;
+pub mod intake;
 mod lanes;
 mod limits;
 pub mod memory;
@@ -41,6 +45,7 @@ pub mod protocol;
 mod record;
 pub mod schema;
 mod settings;
+mod submit;
 mod trace;
 mod tx;
 mod worker;
@@ -66,5 +71,6 @@ pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError};
 pub use serde_dynamo::{AttributeValue, Item};
 pub use settings::{EndpointSettings, WorkerSettings};
+pub use submit::{Producer, Submission};
 pub use tx::Tx;
 pub use worker::Worker;

@@ -1,12 +1,36 @@
 //! Parking: a message that cannot be processed goes to the dead-letter queue, with the reason.
-//! Its payload stays where it is, so that the message can be put back.
+//! Its payload stays where it is, so that the message can be put back. A foreign message is parked as the envelope that it was
+//! turned into, if it could be.
 
-use crate::{Delivery, Error, PortError, Queue, QueueMessage, endpoint::Inner};
+use crate::{Delivery, Error, PortError, Queue, QueueMessage, endpoint::Inner, intake};
 
 /// Message attribute: why the message was parked.
 pub const REASON: &str = "cloakroom-reason";
 /// Message attribute: the endpoint that parked it.
 pub const ENDPOINT: &str = "cloakroom-endpoint";
+
+/// The message to send when a dead letter is put back: the same logical message as before, without the reason. For tools that
+/// know no endpoint.
+///
+/// SUBTLE: a plain message that SQS moved here itself came as it was, and its identity is its id on the queue. Sent anew it has
+/// another one; so it is given its old one to carry (`a_dead_letter_that_is_put_back_is_the_same_message`).
+///
+/// ```
+/// use cloakroom::{Delivery, intake, parking};
+///
+/// let dead = Delivery { id: "7c19-4d".to_owned(), body: r#"{"file":"a"}"#.to_owned(), ..Delivery::default() };
+/// assert_eq!(parking::put_back(&dead).attributes[intake::ID], "7c19-4d");
+/// ```
+pub fn put_back(delivery: &Delivery) -> QueueMessage {
+    let Delivery { id, body, attributes, group, .. } = delivery.clone();
+    let mut message = QueueMessage { body, attributes, group, ..QueueMessage::default() };
+    message.attributes.remove(REASON);
+    message.attributes.remove(ENDPOINT);
+    if !id.is_empty() && !intake::is_event(&message.body) {
+        message.attributes.entry(intake::ID.to_owned()).or_insert(id);
+    }
+    message
+}
 
 const REASON_BYTES_MAX: usize = 1024;
 
@@ -26,7 +50,8 @@ impl Parking {
         Ok(())
     }
 
-    /// Sends the message to the dead-letter queue as it came, with what fits of the reason.
+    /// Sends the message to the dead-letter queue as it was taken in, with the reason if it fits. What could not be taken in
+    /// here may have been elsewhere, by a version of the service that knows its type: so it keeps its identity, too.
     pub(crate) async fn park(&self, endpoint: &Inner, delivery: &Delivery, reason: &str) -> Result<(), Error> {
         // Not the reason: it may quote the message.
         tracing::warn!(
@@ -35,19 +60,15 @@ impl Parking {
             "message parked; its attribute `{REASON}` says why"
         );
         let queue = endpoint.queue(&self.queue).await?;
-        let plain = QueueMessage {
-            body: delivery.body.clone(),
-            attributes: delivery.attributes.clone(),
-            group: delivery.group.clone(),
-            // A message may be parked again after it was put back: each time counts.
-            deduplication: delivery.group.is_some().then(|| format!("{:032x}", endpoint.ports.random.bits())),
-            ..QueueMessage::default()
-        };
-        let mut told = plain.clone();
+        let mut told = put_back(delivery);
+        // A message may be parked again after it was put back: each time counts.
+        told.deduplication = told.group.is_some().then(|| format!("{:032x}", endpoint.ports.random.bits()));
+        let silent = told.clone();
         told.attributes.insert(REASON.to_owned(), printable(reason));
         told.attributes.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
-        let fits = endpoint.ports.limits.check_message("a parked message", &told).is_ok();
-        let message = if fits { told } else { plain };
+        let bare = QueueMessage { attributes: delivery.attributes.clone(), ..silent.clone() };
+        let fits = |message: &QueueMessage| endpoint.ports.limits.check_message("a parked message", message).is_ok();
+        let message = [told, silent].into_iter().find(fits).unwrap_or(bare);
         endpoint.call(|| send_one(&*queue, message.clone())).await?;
         Ok(())
     }

@@ -191,18 +191,22 @@ pub struct QueueMessage {
     pub body: String,
     /// At most ten, counting those that the adapter adds.
     pub attributes: BTreeMap<String, String>,
-    /// Seconds for which it is held back; 0 to 900.
+    /// Seconds for which it is held back; 0 to 900. FIFO queues cannot do that for a single message.
     pub delay_s: u32,
     /// Message group: order on FIFO queues, fairness on standard ones.
     pub group: Option<String>,
-    /// Deduplication id; FIFO queues only.
+    /// Deduplication id; FIFO queues only. Of messages with the same one, those that are sent within five minutes of the
+    /// first are not delivered.
     pub deduplication: Option<String>,
 }
 
 /// A message as it comes from a queue, leased to one receiver until its visibility timeout ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// The encoded envelope.
+    /// The queue's own id of the message: the same in every delivery of it, another one when it is sent anew. A foreign
+    /// message that brings no identity has this one; see [`intake`](crate::intake).
+    pub id: String,
+    /// The encoded envelope; or whatever a foreign producer has sent.
     pub body: String,
     /// The message's attributes.
     pub attributes: BTreeMap<String, String>,
@@ -219,6 +223,9 @@ pub struct Delivery {
 /// - Delivery is at least once, in any order, and may come late.
 /// - Every method that takes several entries answers with one result for each, in order; the failure of
 ///   one does not touch the others. Any number may be given: the adapter splits them.
+/// - A FIFO queue, whose name ends in `.fifo`, takes the messages of one group in the order in which they are given: behind
+///   one that failed, no other of its group is sent, and the error of each says so. See [`fifo`](crate::fifo).
+/// - A message keeps its id in every delivery, and when the queue itself moves it to its dead-letter queue.
 /// - `receive` waits up to `wait` for the first message and returns at most `max` (up to 10), each leased for
 ///   `visibility`; no message is not an error. It MUST NOT lose messages when it is dropped: their lease ends.
 /// - `delete` of what is gone already is a success. A receipt that the queue never gave is an error of its

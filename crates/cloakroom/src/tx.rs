@@ -16,7 +16,7 @@ use crate::{
 pub(crate) type Routes = BTreeMap<&'static str, Vec<String>>;
 
 /// The longest delay that SQS knows.
-const DELAY_S_MAX: u64 = 900;
+pub(crate) const DELAY_S_MAX: u64 = 900;
 
 /// The transaction of one attempt: messages and items that become durable with the new state, or not at all.
 ///

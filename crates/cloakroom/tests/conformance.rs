@@ -111,6 +111,7 @@ fn a_flaw_of_a_queue_is_found() {
         (QueueFlaw::ExtendsNothing, "visibility_of_nothing_gives_the_message_back"),
         (QueueFlaw::ExtendGivesBack, "visibility_holds_a_message_back"),
         (QueueFlaw::CountsNothing, "the_receive_count_grows"),
+        (QueueFlaw::NumbersDeliveries, "a_message_keeps_its_id"),
         (QueueFlaw::IgnoresDelays, "a_delayed_message_is_held_back"),
         (QueueFlaw::PollsToTheEnd, "a_long_poll_ends_when_a_message_comes"),
     ] {

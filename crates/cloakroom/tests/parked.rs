@@ -203,6 +203,26 @@ fn an_envelope_too_large_for_its_queue_is_named() {
 }
 
 #[test]
+fn a_message_that_leaves_no_room_for_a_reason_is_parked_without_one() {
+    let largest = |acts: &[Act]| {
+        let mut envelope = envelope("m", "account.play");
+        envelope.data = Some(serde_json::json!({ "acts": acts }));
+        envelope.extensions.insert("padding".to_owned(), "".into());
+        let padding = 1024 * 1024 - envelope.encode().len();
+        envelope.extensions.insert("padding".to_owned(), "x".repeat(padding).into());
+        envelope
+    };
+    let world = World::new();
+    assert_eq!(world.outcome(&world.delivery(&largest(&[Act::Add(1)]))), Outcome::Processed);
+    let rejected = World::new();
+    let delivery = rejected.delivery(&largest(&[Act::Reject]));
+    assert_eq!(delivery.body.len(), Limits::default().message_bytes_max);
+    assert_eq!(rejected.outcome(&delivery), Outcome::Parked);
+    let parked = rejected.memory.queues.get("bank-dead").messages().swap_remove(0);
+    assert_eq!((parked.body, parked.attributes.len()), (delivery.body, 0));
+}
+
+#[test]
 fn what_a_handler_must_not_do_is_told() {
     for (act, reason) in [
         (Act::Answer, "names no queue for replies"),

@@ -146,7 +146,8 @@ fn a_delivery_is_never_dropped_in_silence() {
     let deliveries = (envelopes(), attributes, counts, option::of(near::text()));
     let ends = Seen::default();
     for_all(600, deliveries, |(body, attributes, receive_count, group)| {
-        let delivery = Delivery { body, attributes, receive_count, group, receipt: "r".to_owned() };
+        let (id, receipt) = ("id".to_owned(), "r".to_owned());
+        let delivery = Delivery { id, body, attributes, receive_count, group, receipt };
         ends.note(properties::delivery(&delivery));
     });
     ends.must_have(&[None, Some(Outcome::Processed), Some(Outcome::Duplicate), Some(Outcome::Parked)]);

@@ -13,7 +13,7 @@ use crate::embedded::Embedded;
 
 const ALL_LOST: Faults = Faults { lost_responses: 1.0, ..NONE };
 
-const NONE: Faults = Faults {
+pub(crate) const NONE: Faults = Faults {
     throttled: 0.0,
     transaction_conflicts: 0.0,
     server_errors: 0.0,

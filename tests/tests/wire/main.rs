@@ -5,8 +5,10 @@ mod diagnosis;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod faults;
+mod intake;
 mod laws;
 mod missing;
+mod order;
 mod provisioning;
 mod queues;
 mod resend;

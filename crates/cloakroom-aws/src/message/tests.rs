@@ -92,11 +92,13 @@ fn sizes_count_body_and_attributes_as_sqs_does() {
 #[test]
 fn a_delivery_has_what_sqs_tells() {
     let message = Message::builder()
+        .message_id("id")
         .body("body")
         .receipt_handle("receipt")
         .attributes(MessageSystemAttributeName::ApproximateReceiveCount, "3")
         .attributes(MessageSystemAttributeName::MessageGroupId, "g");
     let expected = Delivery {
+        id: "id".to_owned(),
         body: "body".to_owned(),
         attributes: BTreeMap::new(),
         receipt: "receipt".to_owned(),

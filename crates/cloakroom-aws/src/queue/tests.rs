@@ -89,20 +89,81 @@ fn a_message_that_is_too_large_fails_alone() {
     let answers = run(queue.send(two));
     let error = answers[0].as_ref().unwrap_err();
     assert_eq!(judged(error), REFUSED);
-    assert!(error.to_string().contains("1001 bytes; at most 1000"), "{error}");
+    assert!(
+        error.to_string().contains("1001 bytes; at most 1000 are possible (`limits.message_bytes_max`)"),
+        "{error}"
+    );
     assert!(answers[1].is_ok());
     assert_eq!(script.seen().len(), 2);
 }
 
+/// The bodies of the entries of each request, but for the one that asks for the address.
+fn sent(script: &Script) -> Vec<Vec<String>> {
+    let bodies = |request: &crate::scripted::Seen| {
+        let json = request.json();
+        let entries = json["Entries"].as_array().unwrap().iter();
+        entries.map(|entry| entry["MessageBody"].as_str().unwrap().to_owned()).collect()
+    };
+    script.seen()[1..].iter().map(bodies).collect()
+}
+
 #[test]
-fn fifo_batches_stop_at_a_failure() {
-    let (queue, script) = queue("orders.fifo", vec![done(0..10), refusal(500, "InternalError")]);
-    let answers = run(queue.send(messages(30)));
+fn in_a_fifo_batch_nothing_waits_for_another() {
+    let told = json!({
+        "Successful": [{ "Id": "0", "MessageId": "m", "MD5OfMessageBody": "0" }],
+        "Failed": [{ "Id": "1", "Code": "InternalError", "SenderFault": false }],
+    });
+    let (queue, script) = queue("orders.fifo", vec![reply(200, told), done(0..1), done(0..1)]);
+    let grouped = |(number, message): (usize, QueueMessage)| {
+        let group = if number % 2 == 0 { "even" } else { "odd" };
+        QueueMessage { group: Some(group.to_owned()), ..message }
+    };
+    let answers = run(queue.send(messages(6).into_iter().enumerate().map(grouped).collect()));
+    assert_eq!(sent(&script), [vec!["0", "1"], vec!["2"], vec!["4"]]);
     let judged: Vec<_> = answers.iter().map(|answer| answer.as_ref().err().map(judged)).collect();
-    assert_eq!(judged[..10], [None; 10]);
-    assert_eq!(judged[10..20], [Some(OPEN); 10]);
-    assert_eq!(judged[20..], [Some(BUSY); 10], "kept back, so without effect");
-    assert_eq!(script.seen().len(), 3);
+    assert_eq!(judged, [None, Some(OPEN), None, Some(BUSY), None, Some(BUSY)], "kept back, so without effect");
+}
+
+#[test]
+fn one_that_makes_a_batch_fail_fails_alone() {
+    for name in ["orders", "orders.fifo"] {
+        let replies = vec![
+            refusal(400, "BatchRequestTooLong"),
+            done(0..1),
+            refusal(400, "InvalidMessageContents"),
+            reply(
+                200,
+                json!({ "Successful": [{ "Id": "2", "MessageId": "m", "MD5OfMessageBody": "0" }], "Failed": [] }),
+            ),
+        ];
+        let (queue, script) = queue(name, replies);
+        let apart = |message: QueueMessage| QueueMessage { group: Some(message.body.clone()), ..message };
+        let answers = run(queue.send(messages(3).into_iter().map(apart).collect()));
+        let judged: Vec<_> = answers.iter().map(|answer| answer.as_ref().err().map(judged)).collect();
+        assert_eq!(judged, [None, Some(REFUSED), None]);
+        assert_eq!(sent(&script), [vec!["0", "1", "2"], vec!["0"], vec!["1"], vec!["2"]]);
+    }
+}
+
+#[test]
+fn a_queue_that_takes_less_is_told_from_other_refusals() {
+    let entry = |code: &str| {
+        let failed = json!({ "Id": "0", "Code": code, "Message": "why", "SenderFault": true });
+        reply(200, json!({ "Successful": [], "Failed": [failed] }))
+    };
+    let advice = "2000 bytes; if its queue takes less, raise the queue's `MaximumMessageSize`, or set `limits.message_bytes_max`";
+    for (answer, size, advised) in [
+        (entry("InvalidParameterValue"), 2000, true),
+        (refusal(400, "BatchRequestTooLong"), 2000, true),
+        (entry("InvalidParameterValue"), 1024, false),
+        (entry("RequestThrottled"), 2000, false),
+        (refusal(400, "QueueDoesNotExist"), 2000, false),
+    ] {
+        let (queue, _) = queue("orders", vec![answer.clone()]);
+        let message = QueueMessage { body: "x".repeat(size), ..QueueMessage::default() };
+        let error = run(queue.send(vec![message])).remove(0).unwrap_err().to_string();
+        assert!(error.contains("queue `orders`") && error.contains(advice) == advised, "{answer:?}: {error}");
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub async fn queue(queue: &dyn Queue, clock: &dyn Clock, scope: &str) {
         visibility_of_nothing_gives_the_message_back,
         visibility_holds_a_message_back,
         the_receive_count_grows,
+        a_message_keeps_its_id,
         a_delayed_message_is_held_back,
         a_long_poll_ends_when_a_message_comes,
         a_receive_that_is_dropped_loses_nothing,
@@ -268,6 +269,18 @@ async fn the_receive_count_grows(s: &Subject<'_>) {
     }
     let delivery = s.receive_one("a").await;
     s.delete(&[delivery]).await;
+}
+
+/// The queue's own id is the same in every delivery of a message, and that of no other.
+async fn a_message_keeps_its_id(s: &Subject<'_>) {
+    s.send(["a", "b"].map(|body| s.message(body)).into()).await;
+    let deliveries = s.receive_each(&["a", "b"]).await;
+    let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
+    s.law.check("two messages have two ids", !ids.contains(&"") && ids[0] != ids[1], &ids);
+    s.extend(&deliveries[0], Duration::ZERO).await;
+    let again = s.receive_one("a").await;
+    s.law.same("the id at the next delivery", &again.id, &deliveries[0].id);
+    s.delete(&[again, deliveries[1].clone()]).await;
 }
 
 /// A message with a delay is received after it, and not before.

@@ -55,10 +55,14 @@ struct Held {
     leases: BTreeMap<String, (Timestamp, u64)>,
     receivers: Vec<Waker>,
     number: u64,
+    /// How many messages were ever put.
+    messages: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Waiting {
+    /// The message's number.
+    id: u64,
     message: QueueMessage,
     receive_count: u32,
 }
@@ -71,7 +75,8 @@ impl Held {
 
     fn put(&mut self, message: QueueMessage, now: Timestamp) {
         let due = now.after(Duration::from_secs(message.delay_s.into()));
-        let waiting = Waiting { message, receive_count: 0 };
+        self.messages += 1;
+        let waiting = Waiting { id: self.messages, message, receive_count: 0 };
         if due > now {
             let number = self.number();
             self.later.insert((due, number), waiting);
@@ -94,15 +99,15 @@ impl Held {
         }
     }
 
-    fn take(&mut self, now: Timestamp, visibility: Duration) -> Option<Delivery> {
+    fn take(&mut self, queue: &str, now: Timestamp, visibility: Duration) -> Option<Delivery> {
         let mut waiting = self.ready.pop_front()?;
         waiting.receive_count += 1;
         let moment = (now.after(visibility), self.number());
         let receipt = format!("receipt-{}", moment.1);
         self.leases.insert(receipt.clone(), moment);
         self.later.insert(moment, waiting.clone());
-        let Waiting { message: QueueMessage { body, attributes, group, .. }, receive_count } = waiting;
-        Some(Delivery { body, attributes, receipt, receive_count, group })
+        let Waiting { id, message: QueueMessage { body, attributes, group, .. }, receive_count } = waiting;
+        Some(Delivery { id: format!("{queue}-{id}"), body, attributes, receipt, receive_count, group })
     }
 
     fn extend(&mut self, receipt: &str, until: Timestamp) -> bool {
@@ -155,7 +160,7 @@ impl MemoryQueue {
         let now = self.clock.now();
         let mut held = self.held();
         held.ripen(now);
-        std::iter::from_fn(|| held.take(now, visibility)).take(max.min(10)).collect()
+        std::iter::from_fn(|| held.take(&self.name, now, visibility)).take(max.min(10)).collect()
     }
 
     /// Waits for a message to be put, or for the next one to be due, but not beyond `until`.

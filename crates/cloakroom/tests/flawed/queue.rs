@@ -25,6 +25,7 @@ pub(crate) enum QueueFlaw {
     ExtendsNothing,
     ExtendGivesBack,
     CountsNothing,
+    NumbersDeliveries,
     IgnoresDelays,
     PollsToTheEnd,
 }
@@ -88,6 +89,9 @@ impl Queue for FlawedQueue {
         match self.flaw {
             QueueFlaw::EmptyIsAnError if deliveries.is_empty() => return Err(error()),
             QueueFlaw::CountsNothing => deliveries.iter_mut().for_each(|delivery| delivery.receive_count = 1),
+            QueueFlaw::NumbersDeliveries => {
+                deliveries.iter_mut().for_each(|delivery| delivery.id = delivery.receipt.clone());
+            }
             QueueFlaw::DeletesOnReceive => {
                 self.queue.delete(deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()).await;
             }
