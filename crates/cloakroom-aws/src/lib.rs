@@ -1,8 +1,9 @@
 //! DynamoDB, S3 and SQS behind the ports of [`cloakroom`].
 //!
 //! [`Aws`] takes the caller's own clients of the AWS SDK and gives [`cloakroom::Ports`]; [`Provisioning`] makes the
-//! table, the bucket and the queues, and [`Diagnosis`] finds out what is wrong with them. The components can be used one by one: [`DynamoStore`], [`S3Payloads`],
-//! [`SqsQueues`] and [`TokioClock`].
+//! table, the bucket and the queues, and [`Diagnosis`] finds out what is wrong with them. The components can be used one by
+//! one: [`DynamoStore`], [`S3Payloads`], [`SqsQueues`] and [`TokioClock`]. With the feature `lambda`, the module `lambda` makes a
+//! Lambda function of an endpoint.
 //!
 //! ```no_run
 //! use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
@@ -54,6 +55,8 @@ mod clock;
 mod consumption;
 mod diagnosis;
 mod failure;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 mod look;
 mod message;
 mod payloads;

@@ -99,9 +99,10 @@ impl Builder {
         };
         let (stop, stopped) = watch::channel(false);
         let site = Site { folder, dice: Arc::new(Dice::new(self.faults)), meter: Arc::default(), stopped };
-        let servers =
-            Servers { dynamodb: site.dynamodb(dynamodb)?, s3: site.s3(s3, &self.credentials)?, sqs: site.sqs(sqs)? };
-        Ok(LocalAws { servers, stop, dice: site.dice, meter: site.meter, credentials: self.credentials })
+        let (dynamodb, s3) = (site.dynamodb(dynamodb)?, site.s3(s3, &self.credentials)?);
+        let (server, sqs) = site.sqs(sqs)?;
+        let servers = Servers { dynamodb, s3, sqs: server };
+        Ok(LocalAws { servers, sqs, stop, dice: site.dice, meter: site.meter, credentials: self.credentials })
     }
 }
 
@@ -129,13 +130,13 @@ impl Site {
         Ok(self.serve(listener, api, journal))
     }
 
-    fn sqs(&self, listener: Listener) -> Result<Server, StartError> {
+    fn sqs(&self, listener: Listener) -> Result<(Server, Sqs), StartError> {
         let (journal, entries) = self.journal("sqs.sqlite")?;
         let (dice, meter) = (Arc::clone(&self.dice), Arc::clone(&self.meter));
         let stopped = self.stopped.clone();
         let api = Sqs::open(Arc::clone(&journal), &entries, dice, meter, stopped)
             .map_err(|cause| self.unreadable("sqs.sqlite", cause))?;
-        Ok(self.serve(listener, api, journal))
+        Ok((self.serve(listener, api.clone(), journal), api))
     }
 
     fn serve<A: Api>(&self, listener: Listener, api: A, journal: Arc<Journal>) -> Server {

@@ -32,6 +32,8 @@
 //!   There are no multipart uploads and no versions; nothing expires by lifecycle rules.
 //! - **SQS** has standard and FIFO queues with all their operations except permissions, in the
 //!   JSON protocol that SDKs have used since 2023.
+//! - **Lambda** has functions that a queue triggers ([`LocalAws::function`]): the Runtime API for
+//!   processes of the caller's, and the event source that gives them batches.
 //!
 //! Everything listens on 127.0.0.1 only.
 
@@ -44,6 +46,7 @@ mod folder;
 mod http;
 mod identifier;
 mod journal;
+mod lambda;
 mod local_aws;
 mod random;
 mod s3;
@@ -53,6 +56,7 @@ mod usage;
 
 pub use builder::Builder;
 pub use faults::{Faults, InvalidFaults};
+pub use lambda::{Function, FunctionSettings, FunctionStats};
 pub use local_aws::LocalAws;
 pub use start_error::StartError;
 pub use usage::{DynamoDbUsage, FaultCounts, Requests, S3Usage, SqsUsage, Units, Usage};

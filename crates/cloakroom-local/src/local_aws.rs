@@ -8,6 +8,7 @@ use crate::builder::Builder;
 use crate::credentials::Credentials;
 use crate::faults::{Dice, Faults, InvalidFaults};
 use crate::http::Server;
+use crate::sqs::Sqs;
 use crate::start_error::StartError;
 use crate::usage::{Meter, Usage};
 
@@ -16,6 +17,8 @@ use crate::usage::{Meter, Usage};
 /// They run on the Tokio runtime that they were started on, so they also end with it.
 pub struct LocalAws {
     pub(crate) servers: Servers,
+    /// For clients in this process.
+    pub(crate) sqs: Sqs,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) dice: Arc<Dice>,
     pub(crate) meter: Arc<Meter>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::faults::InvalidFaults;
 
-/// Why [`LocalAws`](crate::LocalAws) could not start.
+/// Why [`LocalAws`](crate::LocalAws), or a function in it, could not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -38,6 +38,13 @@ pub enum StartError {
         /// What is wrong with it.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// AWS would refuse the function or its trigger.
+    Function {
+        /// Its name.
+        function: String,
+        /// Why.
+        cause: String,
+    },
     /// The faults asked for make no sense.
     Faults(InvalidFaults),
 }
@@ -66,6 +73,9 @@ impl fmt::Display for StartError {
                 "cannot read {}: {cause}; to start empty, move the whole folder away, not this file alone",
                 path.display()
             ),
+            Self::Function { function, cause } => {
+                write!(f, "cannot have a queue trigger the function {function}: {cause}")
+            }
             Self::Faults(invalid) => invalid.fmt(f),
         }
     }
@@ -77,7 +87,7 @@ impl std::error::Error for StartError {
             Self::Port { cause, .. } | Self::Folder { cause, .. } => Some(cause),
             Self::File { cause, .. } => Some(&**cause),
             Self::Faults(invalid) => Some(invalid),
-            Self::FolderInUse { .. } => None,
+            Self::FolderInUse { .. } | Self::Function { .. } => None,
         }
     }
 }

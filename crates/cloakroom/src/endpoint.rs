@@ -180,7 +180,6 @@ impl Endpoint {
     }
 
     /// The partition of a message, as far as it can be told: to work on one message of a partition at a time.
-    #[allow(dead_code, reason = "the worker is to ask for it")]
     pub(crate) fn partition_of(&self, delivery: &Delivery) -> Option<Partition> {
         self.inner.intake.partition_of(delivery)
     }

@@ -15,6 +15,7 @@
 //!   why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
 pub mod backoff;
+mod batch;
 mod calls;
 mod clock;
 mod coalesced;
@@ -51,6 +52,7 @@ mod tx;
 mod worker;
 
 pub use backoff::Backoff;
+pub use batch::Batch;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
 pub use consumption::{Consumed, Consumption, Service, Used};
@@ -59,6 +61,7 @@ pub use endpoint::{DeadLetter, Endpoint, EndpointBuilder};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{Error, ErrorKind, LimitError, PortError};
 pub use handler::{Handled, Handler, HandlerError};
+pub use lanes::NotDone;
 pub use limits::{Limits, item_bytes};
 pub use message::{Message, State};
 pub use name::{Claim, MessageId, Partition, Version};

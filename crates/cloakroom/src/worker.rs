@@ -13,22 +13,30 @@ use std::{
 
 use futures::{
     FutureExt as _, StreamExt as _,
-    future::{BoxFuture, Either, Fuse, FusedFuture as _, select},
+    future::{BoxFuture, Either, Fuse, FusedFuture as _, join, select},
     stream::FuturesUnordered,
 };
 
 use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use crate::{
-    Delivery, Endpoint, Error, ErrorKind, Outcome, Partition, PortError, Queue, Timed, WorkerSettings, lanes::Lanes,
+    Delivery, Endpoint, Error, ErrorKind, Outcome, PortError, Queue, Timed, WorkerSettings,
+    lanes::{Lanes, NotDone, Order, Place},
     trace,
 };
 
 /// What SQS returns at most from one receive.
 const RECEIVE_MAX: usize = 10;
+/// How long a shutdown tries to give messages back. Whoever cannot be told finds out when their leases end.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
 
 /// Receives messages and has them processed: up to `in_flight_max` at a time, one per partition,
 /// keeping their leases while they are worked on.
+///
+/// From a FIFO queue (its name ends with `.fifo`) it takes messages one per group, in order. When one of a group is given
+/// back, those of the group that are in hand are given back with it, untried: they come again behind it. A message
+/// that is *parked* is finished, and its group goes on. Each return counts as a receive: in a group whose first message
+/// failed `attempts_max` times, the next one has used up its attempts too, and is parked if it fails once.
 ///
 /// It needs no runtime but whatever drives the ports; a binary runs as many as it likes.
 ///
@@ -79,8 +87,9 @@ impl Worker {
         let endpoint = &*self.endpoint.inner;
         let queue = endpoint.queue(&self.queue).await?;
         endpoint.parking.open(endpoint).await?;
-        let (lanes, held, outage) = (Lanes::default(), Mutex::default(), AtomicU32::new(0));
-        let shift = Shift { worker: &self, queue, lanes, held, outage };
+        let (order, lanes) = (Order::of(&self.queue), Lanes::default());
+        let (held, outage) = (Mutex::default(), AtomicU32::new(0));
+        let shift = Shift { worker: &self, queue, order, lanes, held, outage };
         let mut at_work = FuturesUnordered::new();
         let result = shift.work(&mut at_work, shutdown).await;
         shift.drain(at_work).await;
@@ -92,6 +101,7 @@ impl Worker {
 struct Shift<'a> {
     worker: &'a Worker,
     queue: Arc<dyn Queue>,
+    order: Order,
     lanes: Lanes,
     /// Receipts of the messages in hand.
     held: Mutex<BTreeSet<String>>,
@@ -121,7 +131,7 @@ impl Shift<'_> {
                 // A receive under way is dropped: what it has leased already is received again later.
                 () = shutdown => return Ok(()),
                 deliveries = receiving => {
-                    at_work.extend(deliveries?.into_iter().map(|(delivery, span)| self.attend(delivery, span).boxed()));
+                    at_work.extend(deliveries?.into_iter().map(|(delivery, span)| self.attend(delivery, span)));
                 }
                 () = at_work.select_next_some() => {}
             }
@@ -161,11 +171,17 @@ impl Shift<'_> {
         }
     }
 
-    /// Sees one message through: waits for its partition, has it processed, keeps its lease meanwhile, and
-    /// acknowledges it or gives it back.
-    async fn attend(&self, delivery: Delivery, span: Span) {
+    /// Takes one message in hand, and in its lane the place behind those that came before.
+    fn attend(&self, delivery: Delivery, span: Span) -> BoxFuture<'_, ()> {
         self.held().insert(delivery.receipt.clone());
-        let result = match select(pin!(self.process(&span, &delivery)), pin!(self.keep_lease(&delivery))).await {
+        let place = self.order.lane(&self.worker.endpoint, &delivery).map(|lane| self.lanes.enter(lane));
+        self.see_through(delivery, span, place).boxed()
+    }
+
+    /// Sees one message through: has it processed when its turn comes, keeps its lease meanwhile, and acknowledges it or
+    /// gives it back.
+    async fn see_through(&self, delivery: Delivery, span: Span, place: Option<Place<'_>>) {
+        let result = match select(pin!(self.process(&span, &delivery, place)), pin!(self.keep_lease(&delivery))).await {
             Either::Left((result, _)) => result,
             Either::Right((never, _)) => match never {},
         };
@@ -173,12 +189,14 @@ impl Shift<'_> {
         let receipts = vec![delivery.receipt.clone()];
         let answers = match result {
             Ok(_) => self.acknowledge(receipts).instrument(debug_span!(parent: &span, "acknowledge")).await,
-            Err(error) => {
+            Err(NotDone::Failed(error)) => {
                 let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
                 let (error, receive_count) = (error.loggable(), delivery.receive_count);
                 tracing::warn!(parent: &span, error, ?pause, receive_count, "message given back");
                 self.queue.extend(receipts, pause).await
             }
+            // No pause: while the one before it is invisible, the queue keeps its group back.
+            Err(NotDone::Behind | NotDone::Stopped) => self.queue.extend(receipts, Duration::ZERO).await,
         };
         // Not acknowledged is not lost: the message comes again, and is found to be processed.
         for error in answers.into_iter().filter_map(Result::err) {
@@ -193,39 +211,63 @@ impl Shift<'_> {
         vec![self.worker.endpoint.inner.timed(Timed::Acknowledge, PortError::kind, delete).await]
     }
 
-    async fn process(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
-        let mut place = partition(delivery).map(|partition| self.lanes.enter(partition));
+    async fn process(
+        &self,
+        span: &Span,
+        delivery: &Delivery,
+        mut place: Option<Place<'_>>,
+    ) -> Result<Outcome, NotDone> {
         if let Some(place) = &mut place {
-            place.turn().await;
+            place.turn().await?;
         }
         let attempt_ms_max = self.worker.settings.attempt_ms_max;
         let processing = pin!(self.worker.endpoint.process_in(span, delivery));
-        match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
+        let result = match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
             Either::Left((result, _)) => result,
             Either::Right(((), _)) => {
                 let text = format!("the attempt took longer than {attempt_ms_max} ms (`attempt_ms_max`)");
                 Err(Error::new(ErrorKind::RetryMessage, text))
             }
+        };
+        if let Some(place) = place.filter(|_| result.is_err() && self.order.stops_at_failure()) {
+            place.stop();
         }
+        result.map_err(NotDone::Failed)
     }
 
-    fn note_outage(&self, result: &Result<Outcome, Error>) {
-        match result.as_ref().map_err(Error::kind) {
-            Err(ErrorKind::AwaitService | ErrorKind::MendConfiguration) => {
+    fn note_outage(&self, result: &Result<Outcome, NotDone>) {
+        let kind = match result {
+            Ok(_) => None,
+            Err(NotDone::Failed(error)) => Some(error.kind()),
+            // What was not tried tells nothing.
+            Err(NotDone::Behind | NotDone::Stopped) => return,
+        };
+        match kind {
+            Some(ErrorKind::AwaitService | ErrorKind::MendConfiguration) => {
                 self.outage.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(_) | Err(ErrorKind::RetryMessage) => self.outage.store(0, Ordering::Relaxed),
+            None | Some(ErrorKind::RetryMessage) => self.outage.store(0, Ordering::Relaxed),
         }
     }
 
     /// Extends the lease long before it ends, again and again.
+    ///
+    /// SUBTLE: a request that is not answered is given up when the next one is due. Waited for, it would let the lease end
+    /// (`a_lease_outlasts_extensions_that_are_not_answered`).
     async fn keep_lease(&self, delivery: &Delivery) -> Infallible {
         let visibility = self.worker.settings.visibility();
+        let interval = visibility / 3;
+        self.sleep(interval).await;
         loop {
-            self.sleep(visibility / 3).await;
-            for error in
-                self.queue.extend(vec![delivery.receipt.clone()], visibility).await.into_iter().filter_map(Result::err)
-            {
+            let extend = async {
+                let extend = self.queue.extend(vec![delivery.receipt.clone()], visibility);
+                match select(extend, pin!(self.sleep(interval))).await {
+                    Either::Left((answers, _)) => answers,
+                    Either::Right(_) => vec![Err(PortError::new("extending a lease", "no answer so far").public())],
+                }
+            };
+            let (answers, ()) = join(extend, self.sleep(interval)).await;
+            for error in answers.into_iter().filter_map(Result::err) {
                 // Somebody else may receive the message now. That is safe; only work is done twice.
                 tracing::debug!(error = error.loggable(), "lease not extended");
             }
@@ -241,7 +283,7 @@ impl Shift<'_> {
         let left: Vec<String> = std::mem::take(&mut *self.held()).into_iter().collect();
         if !left.is_empty() {
             tracing::warn!(messages = left.len(), "shutdown: messages given back unfinished");
-            self.queue.extend(left, Duration::ZERO).await;
+            select(self.queue.extend(left, Duration::ZERO), pin!(self.sleep(GIVE_BACK_MAX))).await;
         }
     }
 
@@ -256,13 +298,4 @@ impl Shift<'_> {
     async fn sleep(&self, duration: Duration) {
         self.worker.endpoint.inner.ports.clock.sleep(duration).await;
     }
-}
-
-/// The partition of a message, as far as it can be told.
-fn partition(delivery: &Delivery) -> Option<Partition> {
-    #[derive(serde::Deserialize)]
-    struct Address {
-        partitionkey: Partition,
-    }
-    serde_json::from_str(&delivery.body).ok().map(|Address { partitionkey }| partitionkey)
 }

@@ -9,23 +9,9 @@ use cloakroom::{Clock, Timestamp};
 use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
 use cloakroom_local::LocalAws;
 
-macro_rules! client {
-    ($sdk:ident, $url:expr $(, $option:ident)?) => {{
-        let config = $sdk::Config::builder()
-            .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
-            .region($sdk::config::Region::new("us-east-1"))
-            .credentials_provider($sdk::config::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .endpoint_url($url)
-            $(.$option(true))?;
-        $sdk::Client::from_conf(config.build())
-    }};
-}
+mod clients;
 
-/// A client of whatever is at `url`.
-pub(crate) fn s3(url: &str) -> aws_sdk_s3::Client {
-    client!(aws_sdk_s3, url, force_path_style)
-}
+pub(crate) use clients::{dynamodb, s3, sqs};
 
 /// The services of one test, and their clients.
 pub(crate) struct Embedded {
@@ -41,8 +27,7 @@ impl Embedded {
     pub(crate) async fn empty() -> Self {
         let local =
             LocalAws::builder().credentials("AKIDTEST", "SECRETTEST").start().await.expect("the embedded AWS starts");
-        let dynamodb = client!(aws_sdk_dynamodb, local.dynamodb_url());
-        let (s3, sqs) = (s3(&local.s3_url()), client!(aws_sdk_sqs, local.sqs_url()));
+        let (dynamodb, s3, sqs) = (dynamodb(&local.dynamodb_url()), s3(&local.s3_url()), sqs(&local.sqs_url()));
         let settings = AwsSettings::new("things", "coats");
         let aws = Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes");
         Self { local, dynamodb, s3, sqs, aws }

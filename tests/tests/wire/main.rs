@@ -5,8 +5,10 @@ mod diagnosis;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod faults;
+mod groups;
 mod intake;
 mod laws;
+mod lease;
 mod missing;
 mod order;
 mod provisioning;

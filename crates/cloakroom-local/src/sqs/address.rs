@@ -7,7 +7,7 @@ use super::error::{Error, Kind};
 use super::message::Number;
 
 /// The account that owns everything here.
-pub(super) const ACCOUNT: &str = "000000000000";
+pub(crate) const ACCOUNT: &str = "000000000000";
 
 const ARN_PREFIX: &str = "arn:aws:sqs:";
 
@@ -16,7 +16,7 @@ pub(super) fn url(host: &str, name: &str) -> String {
     format!("http://{host}/{ACCOUNT}/{name}")
 }
 
-pub(super) fn arn(name: &str) -> String {
+pub(crate) fn arn(name: &str) -> String {
     format!("{ARN_PREFIX}{}:{ACCOUNT}:{name}", crate::REGION)
 }
 

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::header;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::clock::{self, Millis};
@@ -32,6 +33,7 @@ use crate::faults::{Dice, Fault};
 use crate::http::{Api, Request, Response};
 use crate::journal::{Entries, Journal};
 use crate::usage::{Meter, count};
+pub(crate) use address::{ACCOUNT, arn};
 use error::{Error, Kind};
 use queues::Queues;
 
@@ -126,6 +128,22 @@ impl Sqs {
             ))),
         }
     }
+
+    /// Does what a client in this process asks for, in the JSON of the protocol. Errors are texts.
+    pub(crate) async fn call(&self, operation: &str, request: &Value) -> Result<Value, String> {
+        self.count_request(operation, 0);
+        let outcome = self.dispatch(operation, "127.0.0.1", request.to_string().as_bytes()).await;
+        self.journal.until_durable().await.map_err(|error| format!("the journal cannot be written: {error}"))?;
+        let answer = outcome.map_err(|error| error.message)?;
+        self.bill(answer.carried);
+        serde_json::from_str(&answer.json).map_err(|error| format!("the answer cannot be read: {error}"))
+    }
+
+    /// Bills what a request or its answer carried. The first chunk was billed when the request arrived.
+    fn bill(&self, carried: usize) {
+        let more = carried.div_ceil(BILLED_CHUNK).saturating_sub(1) as u64;
+        self.meter.record(|usage| usage.sqs.billed_requests += more);
+    }
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
@@ -148,10 +166,7 @@ impl Api for Sqs {
         let host = host.and_then(|host| host.to_str().ok());
         let operation = self.operation(&request);
         let outcome = self.dispatch(&operation, host.unwrap_or("127.0.0.1"), request.body()).await;
-        let carried = outcome.as_ref().map_or(0, |answer| answer.carried);
-        // The first chunk was billed when the request arrived.
-        let more = carried.div_ceil(BILLED_CHUNK).saturating_sub(1) as u64;
-        self.meter.record(|usage| usage.sqs.billed_requests += more);
+        self.bill(outcome.as_ref().map_or(0, |answer| answer.carried));
         match outcome {
             Ok(answer) => error::respond(answer.json),
             Err(error) => error.response(),

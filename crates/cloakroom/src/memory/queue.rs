@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
     time::Duration,
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures::future::{Either, select};
 
 use super::MemoryClock;
-use crate::{Clock, Delivery, PortError, Queue, QueueMessage, Queues, Timestamp};
+use crate::{Clock, Delivery, PortError, Queue, QueueMessage, Queues, Timestamp, fifo::is_fifo};
 
 /// Queues in memory, made when they are first opened.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ impl Queues for MemoryQueues {
     }
 }
 
-/// A standard queue in memory.
+/// A queue in memory. One whose name ends with `.fifo` gives out the messages of a group in the order in which they were
+/// sent, and none while others of the group are leased; it knows no deduplication.
 #[derive(Debug)]
 pub struct MemoryQueue {
     name: String,
@@ -57,11 +58,12 @@ struct Held {
     number: u64,
     /// How many messages were ever put.
     messages: u64,
+    is_fifo: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Waiting {
-    /// The message's number.
+    /// The message's number: how many were put up to it.
     id: u64,
     message: QueueMessage,
     receive_count: u32,
@@ -81,9 +83,15 @@ impl Held {
             let number = self.number();
             self.later.insert((due, number), waiting);
         } else {
-            self.ready.push_back(waiting);
+            self.make_ready(waiting);
         }
         self.wake();
+    }
+
+    fn make_ready(&mut self, waiting: Waiting) {
+        let at =
+            if self.is_fifo { self.ready.partition_point(|other| other.id < waiting.id) } else { self.ready.len() };
+        self.ready.insert(at, waiting);
     }
 
     fn wake(&mut self) {
@@ -95,12 +103,28 @@ impl Held {
         while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
             let (moment, waiting) = entry.remove_entry();
             self.leases.retain(|_, lease| *lease != moment);
-            self.ready.push_back(waiting);
+            self.make_ready(waiting);
         }
     }
 
-    fn take(&mut self, queue: &str, now: Timestamp, visibility: Duration) -> Option<Delivery> {
-        let mut waiting = self.ready.pop_front()?;
+    /// The groups of which nothing may be given out now.
+    fn blocked(&self) -> BTreeSet<Option<String>> {
+        if !self.is_fifo {
+            return BTreeSet::new();
+        }
+        let leased = self.leases.values().filter_map(|moment| self.later.get(moment));
+        leased.map(|waiting| waiting.message.group.clone()).collect()
+    }
+
+    fn take(
+        &mut self,
+        queue: &str,
+        now: Timestamp,
+        visibility: Duration,
+        blocked: &BTreeSet<Option<String>>,
+    ) -> Option<Delivery> {
+        let at = self.ready.iter().position(|waiting| !blocked.contains(&waiting.message.group))?;
+        let mut waiting = self.ready.remove(at)?;
         waiting.receive_count += 1;
         let moment = (now.after(visibility), self.number());
         let receipt = format!("receipt-{}", moment.1);
@@ -123,6 +147,10 @@ impl Held {
     fn delete(&mut self, receipt: &str) -> bool {
         if let Some(moment) = self.leases.remove(receipt) {
             self.later.remove(&moment);
+            if self.is_fifo {
+                // The rest of its group may be free now.
+                self.wake();
+            }
             return true;
         }
         let number = receipt.strip_prefix("receipt-").and_then(|number| number.parse::<u64>().ok());
@@ -132,7 +160,8 @@ impl Held {
 
 impl MemoryQueue {
     fn new(name: &str, clock: Arc<MemoryClock>) -> Self {
-        Self { name: name.to_owned(), clock, held: Mutex::default() }
+        let held = Held { is_fifo: is_fifo(name), ..Held::default() };
+        Self { name: name.to_owned(), clock, held: Mutex::new(held) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -160,7 +189,8 @@ impl MemoryQueue {
         let now = self.clock.now();
         let mut held = self.held();
         held.ripen(now);
-        std::iter::from_fn(|| held.take(&self.name, now, visibility)).take(max.min(10)).collect()
+        let blocked = held.blocked();
+        std::iter::from_fn(|| held.take(&self.name, now, visibility, &blocked)).take(max.min(10)).collect()
     }
 
     /// Waits for a message to be put, or for the next one to be due, but not beyond `until`.

@@ -1,0 +1,178 @@
+use std::{sync::Arc, time::Duration};
+
+use cloakroom::{
+    Clock as _, Envelope, Handled, HandlerError, Message, Partition, Tx,
+    memory::{Memory, MemoryClock},
+};
+use serde_json::{Value, json};
+
+use super::*;
+
+#[derive(Deserialize, Serialize)]
+struct Job {
+    takes_s: u64,
+    fails: bool,
+}
+
+impl Message for Job {
+    const TYPE: &'static str = "job";
+    fn partition(&self) -> Partition {
+        "not asked for".into()
+    }
+}
+
+type Jobs = std::collections::BTreeMap<String, u64>;
+
+tokio::task_local! {
+    static CLOCK: Arc<MemoryClock>;
+}
+
+async fn handle(jobs: &mut Jobs, job: Job, tx: &mut Tx) -> Handled {
+    CLOCK.with(Arc::clone).sleep(Duration::from_secs(job.takes_s)).await;
+    jobs.insert(tx.message_id().to_string(), job.takes_s);
+    if job.fails { Err(HandlerError::retry("not yet")) } else { Ok(()) }
+}
+
+fn function(memory: &Memory) -> Function {
+    Function::new(Endpoint::builder("jobs").on(handle).build(memory.ports()).unwrap())
+}
+
+/// The answer to an invocation on the clock of `memory`.
+fn run(memory: &Memory, function: &Function, records: Vec<Value>, deadline: Timestamp) -> Value {
+    let event = serde_json::from_value(json!({ "Records": records })).unwrap();
+    let response = memory.run(CLOCK.scope(memory.clock.clone(), function.handle(event, deadline)));
+    serde_json::to_value(response).unwrap()
+}
+
+/// The answer to an invocation that has a minute.
+fn answer(memory: &Memory, function: &Function, records: Vec<Value>) -> Value {
+    run(memory, function, records, memory.clock.now().after(Duration::from_secs(60)))
+}
+
+fn body(id: &str, partition: &str, takes_s: u64, fails: bool) -> String {
+    let mut envelope = Envelope::new(id.into(), "test", Job::TYPE, partition.into());
+    envelope.data = Some(json!({ "takes_s": takes_s, "fails": fails }));
+    envelope.encode()
+}
+
+/// A record as AWS shows it in its documentation.
+fn record(id: &str, body: String) -> Value {
+    json!({
+        "messageId": id,
+        "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "3",
+            "SentTimestamp": "1545082649183",
+            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "ApproximateFirstReceiveTimestamp": "1545082649185"
+        },
+        "messageAttributes": {},
+        "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:my-queue",
+        "awsRegion": "us-east-2"
+    })
+}
+
+fn failures<const N: usize>(ids: [&str; N]) -> Value {
+    json!({ "batchItemFailures": ids.map(|id| json!({ "itemIdentifier": id })).to_vec() })
+}
+
+#[test]
+fn a_record_becomes_what_the_queue_itself_would_have_given() {
+    let mut record = record("id", "text".to_owned());
+    record["attributes"]["MessageGroupId"] = "g".into();
+    record["messageAttributes"] = json!({
+        "text": { "stringValue": "grün", "stringListValues": [], "binaryListValues": [], "dataType": "String" },
+        "number": { "stringValue": "1e3", "stringListValues": [], "binaryListValues": [], "dataType": "Number" },
+        "bytes": { "binaryValue": "AP8=", "stringListValues": [], "binaryListValues": [], "dataType": "Binary.der" }
+    });
+    let (id, delivery) = super::record::delivery(serde_json::from_value(record).unwrap());
+    let attributes = [("text", "grün"), ("number", "\0Number\x001e3"), ("bytes", "\0Binary.der\0AP8=")];
+    let expected = Delivery {
+        id: "id".to_owned(),
+        body: "text".to_owned(),
+        attributes: attributes.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+        receipt: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...".to_owned(),
+        receive_count: 3,
+        group: Some("g".to_owned()),
+    };
+    assert_eq!((id.as_str(), delivery), ("id", expected));
+}
+
+#[test]
+fn what_was_not_finished_is_reported_and_nothing_else() {
+    let memory = Memory::new();
+    let function = function(&memory);
+    let records = |fails| {
+        let bodies = [body("a", "p", 0, false), body("b", "p", 0, fails), body("c", "q", 0, false), "{".to_owned()];
+        ["1", "2", "3", "4"].into_iter().zip(bodies).map(|(id, body)| record(id, body)).collect()
+    };
+    assert_eq!(answer(&memory, &function, records(true)), failures(["2"]), "what cannot be read is parked");
+    assert_eq!(memory.queues.get("jobs-dead").len(), 1);
+    assert_eq!(answer(&memory, &function, vec![]), failures([]));
+}
+
+#[test]
+fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
+    for (arn, expected) in [
+        ("arn:aws:sqs:us-east-2:123456789012:my-queue.fifo", failures(["2", "3"])),
+        ("arn:aws:sqs:us-east-2:123456789012:my-queue", failures(["2"])),
+    ] {
+        let memory = Memory::new();
+        let jobs = [("1", "g", false), ("2", "g", true), ("3", "g", false), ("4", "other", false)];
+        let records = jobs.map(|(id, group, fails)| {
+            let mut record = record(id, body(id, id, 0, fails));
+            record["eventSourceARN"] = arn.into();
+            record["attributes"]["MessageGroupId"] = group.into();
+            record
+        });
+        assert_eq!(answer(&memory, &function(&memory), records.to_vec()), expected);
+    }
+}
+
+#[test]
+fn the_answer_is_ready_before_the_deadline() {
+    let memory = Memory::new();
+    let settings = FunctionSettings { margin_ms: 3_000, ..FunctionSettings::default() };
+    let function = function(&memory).settings(settings);
+    let records = vec![record("quick", body("a", "p", 1, false)), record("slow", body("b", "q", 100, false))];
+    assert_eq!(answer(&memory, &function, records), failures(["slow"]));
+    assert_eq!(memory.clock.now(), Timestamp::from_millis(57_000));
+}
+
+#[test]
+fn an_invocation_with_less_time_than_the_margin_reports_everything() {
+    let memory = Memory::new();
+    let records = vec![record("1", body("a", "p", 0, false))];
+    assert_eq!(run(&memory, &function(&memory), records, Timestamp::from_millis(1_999)), failures(["1"]));
+}
+
+#[test]
+fn a_message_that_cannot_be_named_fails_the_batch() {
+    let memory = Memory::new();
+    let mut nameless = record("", body("a", "p", 0, true));
+    nameless.as_object_mut().unwrap().remove("messageId");
+    assert_eq!(answer(&memory, &function(&memory), vec![nameless]), failures([""]));
+}
+
+#[test]
+fn the_last_attempt_parks_as_in_a_worker() {
+    let memory = Memory::new();
+    let mut last = record("1", body("a", "p", 0, true));
+    last["attributes"]["ApproximateReceiveCount"] = "8".into();
+    assert_eq!(answer(&memory, &function(&memory), vec![last]), failures([]));
+    assert_eq!(memory.queues.get("jobs-dead").len(), 1);
+}
+
+#[test]
+fn a_setting_out_of_range_is_named() {
+    let error = FunctionSettings { margin_ms: 60_001, ..FunctionSettings::default() }.validate().unwrap_err();
+    assert_eq!(error.to_string(), "setting `margin_ms` is `60001`; it must be from 100 to 60000");
+    assert_eq!(
+        FunctionSettings { in_flight_max: 0, ..FunctionSettings::default() }.validate().unwrap_err().field(),
+        "in_flight_max"
+    );
+    FunctionSettings::default().validate().unwrap();
+}

@@ -1,0 +1,40 @@
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::FunctionSettings;
+use super::report::failures;
+
+#[test]
+fn answers_are_understood_as_lambda_does() {
+    let batch = BTreeSet::from(["a", "b"]);
+    let failed =
+        |response| failures(&response, &batch).map(|ids| ids.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    for success in [json!(null), json!({}), json!({ "batchItemFailures": null }), json!({ "batchItemFailures": [] })] {
+        assert_eq!(failed(success), Ok(Vec::new()));
+    }
+    let one = json!({ "batchItemFailures": [{ "itemIdentifier": "b" }] });
+    assert_eq!(failed(one), Ok(vec!["b".to_owned()]));
+    for failure in [
+        json!({ "batchItemFailures": [{ "itemIdentifier": "" }] }),
+        json!({ "batchItemFailures": [{ "itemIdentifier": null }] }),
+        json!({ "batchItemFailures": [{ "itemIdentifier": "c" }] }),
+        json!({ "batchItemFailures": [{ "itemIdentifier": "a" }, { "messageId": "b" }] }),
+        json!({ "batchItemFailures": "a" }),
+    ] {
+        assert!(failed(failure.clone()).is_err(), "{failure}");
+    }
+}
+
+#[test]
+fn what_aws_would_refuse_is_refused_by_name() {
+    let complaint = |queue: &str, settings: FunctionSettings| settings.validate(queue).err().unwrap_or_default();
+    let default = FunctionSettings::default;
+    assert_eq!(complaint("orders", default()), "");
+    assert!(complaint("orders", FunctionSettings { timeout_s: 901, ..default() }).contains("`timeout_s` is 901"));
+    assert!(complaint("orders", FunctionSettings { batch_size: 11, ..default() }).contains("`batch_size` is 11"));
+    assert_eq!(complaint("orders", FunctionSettings { batch_size: 11, batch_window_s: 1, ..default() }), "");
+    let window = FunctionSettings { batch_window_s: 1, ..default() };
+    assert!(complaint("orders.fifo", window).contains("`batch_window_s` is 1"));
+    assert!(complaint("orders", FunctionSettings { name: "a b".into(), ..default() }).contains("`a b`"));
+}

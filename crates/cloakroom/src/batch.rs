@@ -1,0 +1,110 @@
+//! A batch: messages that came together and are answered together, as a Lambda function gets them.
+
+use std::collections::BTreeMap;
+
+use futures::{
+    StreamExt as _,
+    stream::{self, Stream},
+};
+
+use crate::{
+    Delivery, Endpoint, Outcome, Timestamp,
+    lanes::{NotDone, Order},
+};
+
+/// Messages of one queue that are to be processed by a certain time.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The queue that they came from. A name that ends with `.fifo` is that of a FIFO queue.
+    pub queue: &'a str,
+    /// The messages, in the order in which the queue gave them.
+    pub deliveries: &'a [Delivery],
+    /// How many are processed at a time; at least one is.
+    pub in_flight_max: usize,
+    /// When work stops. What is not finished by then is dropped, wherever it is.
+    pub until: Timestamp,
+}
+
+/// What became of one message.
+type Done = Result<Outcome, NotDone>;
+
+impl Endpoint {
+    /// Processes a batch: partitions side by side, the messages of one partition in the order of the batch. Answers
+    /// with one result for each message, in order; the caller acknowledges those that are `Ok`, and no others.
+    ///
+    /// On FIFO queues messages go by group instead. After the first message of a group that is not finished the rest of the
+    /// group is not begun, and is [`NotDone::Behind`]: so the group is received again from there, in its order. A
+    /// message that is *parked* is finished, and its group goes on.
+    ///
+    /// Safe to drop at any point, as [`Endpoint::process`] is.
+    ///
+    /// ```
+    /// # use cloakroom::{Endpoint, Handled, Message, Partition, Tx};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Ping;
+    /// # impl Message for Ping {
+    /// #     const TYPE: &'static str = "ping";
+    /// #     fn partition(&self) -> Partition { "p".into() }
+    /// # }
+    /// # async fn ping(_: &mut std::collections::BTreeMap<String, u64>, _: Ping, _: &mut Tx) -> Handled { Ok(()) }
+    /// use cloakroom::{Batch, Clock as _, Delivery, Envelope, Outcome, memory::Memory};
+    /// use std::time::Duration;
+    ///
+    /// let memory = Memory::new();
+    /// let endpoint = Endpoint::builder("pings").on(ping).build(memory.ports())?;
+    /// let mut envelope = Envelope::new("m-1".into(), "test", Ping::TYPE, "p".into());
+    /// envelope.data = Some(serde_json::Value::Null);
+    /// let twice = [0; 2].map(|_| Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() });
+    ///
+    /// let until = memory.clock.now().after(Duration::from_secs(60));
+    /// let batch = Batch { queue: "pings", deliveries: &twice, in_flight_max: 10, until };
+    /// let results = memory.run(endpoint.process_batch(batch));
+    /// assert!(matches!(results[..], [Ok(Outcome::Processed), Ok(Outcome::Duplicate)]));
+    /// # Ok::<(), cloakroom::Error>(())
+    /// ```
+    pub async fn process_batch(&self, batch: Batch<'_>) -> Vec<Result<Outcome, NotDone>> {
+        let Batch { queue, deliveries, in_flight_max, until } = batch;
+        let order = Order::of(queue);
+        let clock = &self.inner.ports.clock;
+        let lanes = self.lanes(order, deliveries).into_iter().map(|lane| self.in_turn(order, deliveries, lane).boxed());
+        let mut done: BTreeMap<usize, Done> = stream::iter(lanes)
+            .flatten_unordered(in_flight_max.max(1))
+            .take_until(clock.sleep(until.since(clock.now())))
+            .collect()
+            .await;
+        (0..deliveries.len()).map(|number| done.remove(&number).unwrap_or(Err(NotDone::Stopped))).collect()
+    }
+
+    /// The results of one lane, as they come.
+    fn in_turn<'a>(
+        &'a self,
+        order: Order,
+        deliveries: &'a [Delivery],
+        lane: Vec<usize>,
+    ) -> impl Stream<Item = (usize, Done)> + Send + 'a {
+        stream::unfold((lane.into_iter(), false), move |(mut lane, is_stopped)| async move {
+            let number = lane.next()?;
+            let done = if is_stopped {
+                Err(NotDone::Behind)
+            } else {
+                self.process(&deliveries[number]).await.map_err(NotDone::Failed)
+            };
+            let is_stopped = done.is_err() && order.stops_at_failure();
+            Some(((number, done), (lane, is_stopped)))
+        })
+    }
+
+    /// The numbers of the messages by lane, both in the order of the batch.
+    fn lanes(&self, order: Order, deliveries: &[Delivery]) -> Vec<Vec<usize>> {
+        let mut lanes: Vec<Vec<usize>> = Vec::new();
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        for (number, delivery) in deliveries.iter().enumerate() {
+            let next = lanes.len();
+            let lane = order.lane(self, delivery).map_or(next, |lane| *known.entry(lane).or_insert(next));
+            if lane == next {
+                lanes.push(Vec::new());
+            }
+            lanes[lane].push(number);
+        }
+        lanes
+    }
+}

@@ -1,0 +1,29 @@
+//! The SDK's clients of an embedded AWS.
+
+macro_rules! client {
+    ($sdk:ident, $url:expr $(, $option:ident)?) => {{
+        let config = $sdk::Config::builder()
+            .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
+            .region($sdk::config::Region::new("us-east-1"))
+            .credentials_provider($sdk::config::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url($url)
+            $(.$option(true))?;
+        $sdk::Client::from_conf(config.build())
+    }};
+}
+
+/// A client of the DynamoDB at `url`.
+pub(crate) fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
+    client!(aws_sdk_dynamodb, url)
+}
+
+/// A client of the S3 at `url`, or of whatever else is there.
+pub(crate) fn s3(url: &str) -> aws_sdk_s3::Client {
+    client!(aws_sdk_s3, url, force_path_style)
+}
+
+/// A client of the SQS at `url`.
+pub(crate) fn sqs(url: &str) -> aws_sdk_sqs::Client {
+    client!(aws_sdk_sqs, url)
+}
