@@ -5,7 +5,9 @@ use std::sync::Arc;
 use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use cloakroom::{Observer, Ports, Service, SystemRandom};
 
-use crate::{AwsSettings, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock, consumption::Meter};
+use crate::{
+    AwsSettings, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock, consumption::Meter,
+};
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.
 ///
@@ -109,15 +111,25 @@ impl Aws {
     /// What an endpoint needs: store, payloads and queues, the machine's clock and its random numbers.
     /// All ports of one `Aws` share the queues that are open.
     pub fn ports(&self) -> Ports {
-        let AwsSettings { table, bucket, limits, .. } = &self.settings;
+        let AwsSettings { table, limits, .. } = &self.settings;
         Ports {
             store: Arc::new(DynamoStore::new(self.dynamodb.clone(), table).with_limits(*limits)),
-            payloads: Arc::new(S3Payloads::new(self.s3.clone(), bucket)),
+            payloads: Arc::new(self.payloads()),
             queues: Arc::clone(&self.queues) as Arc<dyn cloakroom::Queues>,
             clock: Arc::new(TokioClock),
             random: Arc::new(SystemRandom),
             limits: *limits,
         }
+    }
+
+    /// What a [sweep](cloakroom::recovery::Sweep) finds records with.
+    pub fn records(&self) -> DynamoRecords {
+        DynamoRecords::new(self.dynamodb.clone(), &self.settings.table)
+    }
+
+    /// The payloads as [`ports`](Self::ports) has them, for those who list them.
+    pub fn payloads(&self) -> S3Payloads {
+        S3Payloads::new(self.s3.clone(), &self.settings.bucket)
     }
 }
 

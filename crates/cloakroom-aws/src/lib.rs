@@ -39,6 +39,7 @@
 //! | endpoints | the bucket | `s3:ListBucket`, without which a missing payload cannot be told from a forbidden one |
 //! | endpoints | its objects | `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` |
 //! | endpoints | each queue | `sqs:GetQueueUrl`, `sqs:SendMessage`, `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` |
+//! | recovery | the table | what endpoints need, and to find records `dynamodb:Scan` (to inspect a partition `dynamodb:Query`) |
 //! | provisioning | the table | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive`; for recovery `dynamodb:DescribeContinuousBackups`, `dynamodb:UpdateContinuousBackups` |
 //! | provisioning | the bucket | `s3:CreateBucket`, `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:PutBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:PutLifecycleConfiguration` |
 //! | provisioning | each queue | `sqs:CreateQueue`, `sqs:GetQueueUrl`, `sqs:GetQueueAttributes`, `sqs:SetQueueAttributes` |
@@ -57,11 +58,13 @@ mod diagnosis;
 mod failure;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+mod listing;
 mod look;
 mod message;
 mod payloads;
 mod provisioning;
 mod queue;
+mod records;
 #[cfg(test)]
 mod scripted;
 mod settings;
@@ -72,8 +75,10 @@ pub use attributes::{UnknownType, item_from_sdk};
 pub use aws::Aws;
 pub use clock::TokioClock;
 pub use diagnosis::{Diagnosis, DiagnosisSettings, Finding, Findings, Problem, Severity, UnknownProblem};
+pub use listing::{ListedPayload, PayloadPage};
 pub use payloads::S3Payloads;
 pub use provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings, dead_letter_queue};
 pub use queue::{SqsQueue, SqsQueues};
+pub use records::DynamoRecords;
 pub use settings::{AwsSettings, QueueSettings, SettingsError};
 pub use store::DynamoStore;

@@ -32,7 +32,7 @@ const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject
 /// ```
 #[derive(Clone, Debug)]
 pub struct S3Payloads {
-    client: Client,
+    pub(crate) client: Client,
     bucket: String,
 }
 
@@ -42,7 +42,7 @@ impl S3Payloads {
         Self { client, bucket: bucket.into() }
     }
 
-    fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         target(&self.bucket)
     }
 

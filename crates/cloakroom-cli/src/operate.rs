@@ -5,8 +5,15 @@
 //! `--dry-run`, and says what it would do.
 
 mod cost;
+mod dlq;
 mod doctor;
+mod inspect;
+mod payload;
+mod pending;
 mod provision;
+mod reading;
+mod sweep;
+mod table;
 
 use std::{fmt, process::ExitCode};
 
@@ -19,6 +26,15 @@ pub(crate) enum Verb {
     Provision(provision::Options),
     Doctor(doctor::Options),
     Cost(cost::Options),
+    Inspect(inspect::Options),
+    Pending(pending::Options),
+    Sweep(sweep::Options),
+    /// Looks into dead-letter queues, finishes what was committed, and puts back what was not
+    #[command(subcommand)]
+    Dlq(dlq::Verb),
+    /// Reads payloads, and finds those that nobody refers to
+    #[command(subcommand)]
+    Payload(payload::Verb),
 }
 
 /// Carries a verb out.
@@ -27,7 +43,17 @@ pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Provision(options) => provision::run(options).await,
         Verb::Doctor(options) => doctor::run(options).await,
         Verb::Cost(options) => cost::run(&options),
+        Verb::Inspect(options) => inspect::run(options).await,
+        Verb::Pending(options) => pending::run(options).await,
+        Verb::Sweep(options) => sweep::run(options).await,
+        Verb::Dlq(verb) => dlq::run(verb).await,
+        Verb::Payload(verb) => payload::run(verb).await,
     }
+}
+
+/// The exit code of a verb that is done: is something amiss?
+fn verdict(amiss: bool) -> ExitCode {
+    ExitCode::from(u8::from(amiss))
 }
 
 /// How results are printed.

@@ -77,6 +77,13 @@ pub enum Action {
         message: u8,
         copy: u8,
     },
+    Purge {
+        message: u8,
+        copy: u8,
+    },
+    Sweep {
+        message: u8,
+    },
 }
 
 /// What a check has found.
@@ -186,6 +193,10 @@ impl Model {
             let dead = || one.dead.iter();
             actions.extend(dead().filter(|_| world.redrives > 0).map(|copy| Action::Redrive { message, copy }));
             actions.extend(dead().filter(|_| world.finishes > 0).map(|copy| Action::Finish { message, copy }));
+            // What was not committed, nobody can finish: whoever purges it wants it lost.
+            let purged = one.queued.iter().filter(|_| world.purges > 0 && one.record.is_some());
+            actions.extend(purged.map(|copy| Action::Purge { message, copy }));
+            actions.extend(one.record.filter(|_| world.sweeps > 0).map(|_| Action::Sweep { message }));
         }
     }
 
@@ -271,6 +282,15 @@ impl World {
             Action::Finish { message, copy } => {
                 self.finishes -= 1;
                 self.receive(model, message, copy, Memory::finishing(), true);
+            }
+            Action::Purge { message, copy } => {
+                self.purges -= 1;
+                let message = &mut self.messages[usize::from(message)];
+                message.queued = message.queued.without(copy);
+            }
+            Action::Sweep { message } => {
+                self.sweeps -= 1;
+                self.receive(model, message, world::NO_COPY, Memory::finishing(), true);
             }
         }
         None

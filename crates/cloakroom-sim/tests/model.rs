@@ -58,6 +58,8 @@ scenarios! {
     holds_for_a_dead_letter_with_unknown_outcomes: "dead-letter-unknown-outcomes",
     holds_for_a_message_that_is_given_up: "given-up",
     holds_when_missing_payloads_are_parked: "park-when-missing",
+    holds_for_sweeps: "sweep",
+    holds_for_sweeps_of_ids: "id-sweep",
 }
 
 /// The model must find the way to a state that violates this invariant.
@@ -108,6 +110,8 @@ wrong_orders! {
     no_second_look: NoSecondLook, "before-commit", "no residue";
     withdraw_after_unknown: WithdrawAfterUnknown, "unknown-outcomes", "no loss";
     withdraw_at_once: WithdrawAtOnce, "unknown-outcomes", "no loss";
+    sweep_without_settling: SweepWithoutSettling, "sweep", "at most once";
+    sweep_without_an_entry: SweepWithoutSettling, "id-sweep", "at most once";
 
     // Invariants that those above leave out.
     rewritten_claims: DerivedClaimsAfterCommit, "after-commit", "no resurrection";

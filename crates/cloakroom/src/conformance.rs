@@ -13,6 +13,7 @@
 //! memory.run(async {
 //!     conformance::partition_store(&*memory.store, "run-1").await;
 //!     conformance::payload_store(&*memory.payloads, "run-1").await;
+//!     conformance::records(&*memory.store, &*memory.store, "run-1").await;
 //!     conformance::queue(&*queue, &*memory.clock, "run-1").await;
 //! });
 //! ```
@@ -20,12 +21,14 @@
 mod partition_store;
 mod payload_store;
 mod queue;
+mod records;
 
 use std::fmt::{Debug, Display};
 
 pub use partition_store::partition_store;
 pub use payload_store::payload_store;
 pub use queue::queue;
+pub use records::records;
 
 use crate::PortError;
 

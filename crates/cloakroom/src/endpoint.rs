@@ -167,16 +167,12 @@ impl Endpoint {
     /// and clears it. A message without a record is left as it is, be it that it was never processed, or that it was to
     /// the end; whether to put it back is for its owner to say.
     ///
-    /// Safe while workers process the same message.
+    /// Safe while workers process the same message. [`Recovery`](crate::recovery::Recovery) does the same without the handlers.
     ///
     /// # Errors
     /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
     pub async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
-        let arrival = self.inner.intake.accept(&self.inner.ports.limits, delivery);
-        // What cannot be read was never committed.
-        let Ok(desk) = Desk::open(&self.inner, &arrival) else { return Ok(DeadLetter::Left) };
-        let span = trace::process(&self.inner.name, delivery);
-        Ok(desk.finish().instrument(span).await?.map_or(DeadLetter::Left, DeadLetter::Finished))
+        self.inner.finish(delivery).await
     }
 
     /// The partition of a message, as far as it can be told: to work on one message of a partition at a time.
@@ -190,20 +186,29 @@ impl Endpoint {
 }
 
 impl Inner {
-    /// One that handles nothing, and so takes nothing in.
-    pub(crate) fn outgoing_only(name: String, ports: Ports, settings: EndpointSettings) -> Self {
+    /// One that has a name, and can process nothing: to send what a producer submits, or to finish what an endpoint has
+    /// committed.
+    pub(crate) fn without_handlers(name: String, ports: Ports, settings: EndpointSettings) -> Self {
         Self {
-            name: name.into(),
             handlers: BTreeMap::new(),
             routes: Arc::default(),
-            reply_queue: "".into(),
+            reply_queue: name.as_str().into(),
             ports,
             settings,
             observer: Arc::new(Unobserved),
-            parking: Parking::new(String::new()),
+            parking: Parking::new(format!("{name}-dead")),
             intake: Intake::default(),
             queues: Mutex::default(),
+            name: name.into(),
         }
+    }
+
+    pub(crate) async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
+        let arrival = self.intake.accept(&self.ports.limits, delivery);
+        // What cannot be read was never committed.
+        let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
+        let span = trace::process(&self.name, delivery);
+        Ok(desk.finish().instrument(span).await?.map_or(DeadLetter::Left, DeadLetter::Finished))
     }
 
     /// A queue that was opened before, or is now.
@@ -311,7 +316,7 @@ impl<S: State> EndpointBuilder<S> {
     pub fn build(self, ports: Ports) -> Result<Endpoint, Error> {
         self.settings.validate()?;
         ports.limits.validate()?;
-        self.check_name()?;
+        check_name(&self.name)?;
         let mut handlers = BTreeMap::new();
         for (kind, handler) in self.handlers {
             if handlers.insert(kind, handler).is_some() {
@@ -346,14 +351,13 @@ impl<S: State> EndpointBuilder<S> {
         };
         Ok(Endpoint { inner: Arc::new(inner) })
     }
+}
 
-    fn check_name(&self) -> Result<(), Error> {
-        let name = &self.name;
-        if name.is_empty() || name.len() > 64 || name.contains(['#', '/']) {
-            return Err(Error::misconfigured(format!(
-                "endpoint name `{name}` must have 1 to 64 bytes, without `#` and `/`: it is part of keys"
-            )));
-        }
-        Ok(())
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > 64 || name.contains(['#', '/']) {
+        return Err(Error::misconfigured(format!(
+            "endpoint name `{name}` must have 1 to 64 bytes, without `#` and `/`: it is part of keys"
+        )));
     }
+    Ok(())
 }

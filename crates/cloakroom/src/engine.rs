@@ -3,6 +3,9 @@
 //! It decides nothing about the order of steps. What it adds is how a step is performed: retries of
 //! calls, pauses, the handler, and which of a record's claims are whose.
 
+mod recovering;
+mod settling;
+
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -11,7 +14,7 @@ use tracing::{Instrument as _, debug_span};
 
 use crate::{
     Claim, ClaimsStored, Commit, Committed, Conflict, Delivery, Envelope, Error, ErrorKind, Event, ItemWrite,
-    MessageId, Outcome, PortError, Record, RecordKey, Retry, StateRead, StateWrite, Timed, Version,
+    MessageId, Outcome, PortError, Record, RecordKey, Retry, Settles, StateRead, StateWrite, Timed, Version,
     dispatch::dispatch,
     endpoint::Inner,
     handler::HandlerError,
@@ -23,6 +26,8 @@ use crate::{
 
 /// How many payloads of one message are written at a time.
 const CHECK_INS_MAX: usize = 16;
+/// Why a message is parked of which nothing is left to be found.
+pub(crate) const PAYLOAD_MISSING: &str = "its payload is missing, and nothing tells that it was processed";
 
 /// The work on one delivery: what was read and made so far.
 pub(crate) struct Desk<'a> {
@@ -31,6 +36,8 @@ pub(crate) struct Desk<'a> {
     envelope: Arc<Envelope>,
     /// The message's identity in keys.
     identity: MessageId,
+    /// How it is settled; not known before its record is read if there is no message in hand.
+    settles: Option<Settles>,
     /// As read by this pass.
     state: StateRead,
     /// As read by this pass.
@@ -69,11 +76,25 @@ impl<'a> Desk<'a> {
         limits
             .check_transaction(envelope.partition.as_str(), [(record.as_str(), None)])
             .map_err(|error| error.to_string())?;
-        Ok(Self {
+        let entry = || Settles::Entry(endpoint.ports.payloads.name().to_owned());
+        let settles = envelope.dataref.clone().map_or_else(entry, Settles::Payload);
+        Ok(Self::cleared(endpoint, &arrival.delivery, envelope, identity, Some(settles)))
+    }
+
+    /// With nothing read yet.
+    fn cleared(
+        endpoint: &'a Inner,
+        delivery: &'a Delivery,
+        envelope: Arc<Envelope>,
+        identity: MessageId,
+        settles: Option<Settles>,
+    ) -> Self {
+        Self {
             endpoint,
-            delivery: &arrival.delivery,
+            delivery,
             envelope,
             identity,
+            settles,
             state: StateRead::default(),
             payload: Bytes::new(),
             draft: Draft {
@@ -86,7 +107,7 @@ impl<'a> Desk<'a> {
             passes: 0,
             may_be_lost: false,
             reason: String::new(),
-        })
+        }
     }
 
     /// Follows the protocol to its end.
@@ -164,6 +185,7 @@ impl<'a> Desk<'a> {
         let Some(record) = found else { return Ok(Saw::NoRecord) };
         self.resumed = true;
         self.record = record;
+        self.learn_how_to_settle()?;
         Ok(Saw::Record(self.record.claims()))
     }
 
@@ -178,7 +200,7 @@ impl<'a> Desk<'a> {
         };
         let Some(payload) = payload else {
             self.may_be_lost = self.is_first();
-            self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
+            self.reason = PAYLOAD_MISSING.to_owned();
             return Ok(Saw::PayloadMissing);
         };
         self.payload = payload;
@@ -188,18 +210,6 @@ impl<'a> Desk<'a> {
     fn inline_payload(&self) -> Bytes {
         let data = self.envelope.data.as_ref().unwrap_or(&serde_json::Value::Null);
         Bytes::from(data.to_string())
-    }
-
-    /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed; one that is
-    /// deleted there stays where it is, and its message would be processed again.
-    fn check_store(&self) -> Result<(), Error> {
-        let own = self.endpoint.ports.payloads.name();
-        match self.envelope.dataref.as_ref().map(|claim| (claim, claim.store())) {
-            Some((claim, Some(store))) if store != own => Err(Error::misconfigured(format!(
-                "payload `{claim}` is in store `{store}`, and this endpoint has `{own}`: give both sides the same store"
-            ))),
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// The loss alarm.
@@ -277,7 +287,7 @@ impl<'a> Desk<'a> {
             items: tx.items,
             token: format!("{:032x}", endpoint.ports.random.bits()),
         };
-        self.record = Record { messages: tx.outgoing, ..Record::default() };
+        self.record = Record { messages: tx.outgoing, settles: self.settles.clone(), ..Record::default() };
         crate::dispatch::check_limits(&endpoint.ports.limits, &self.record).map_err(HandlerError::reject)
     }
 
@@ -291,6 +301,8 @@ impl<'a> Desk<'a> {
     }
 
     async fn commit(&mut self, expected: Version) -> Result<Saw, Error> {
+        // Not before: a handler may take long. Not at each try: they have one token, so they must be the same.
+        self.record.committed_ms = Some(self.endpoint.ports.clock.now().as_millis());
         let Draft { state, items, token } = &self.draft;
         let commit = Commit { key: self.key(), expected, state, record: &self.record, items, token };
         let endpoint = self.endpoint;
@@ -360,15 +372,6 @@ impl<'a> Desk<'a> {
             }
             ClaimsStored::Gone => Ok(Saw::RecordGone),
         }
-    }
-
-    async fn settle(&mut self) -> Result<Saw, Error> {
-        let (endpoint, payloads) = (self.endpoint, &self.endpoint.ports.payloads);
-        match &self.envelope.dataref {
-            Some(claim) => endpoint.call(|| payloads.delete(claim)).await?,
-            None => endpoint.call(|| payloads.put_entry(&endpoint.name, &self.identity)).await?,
-        }
-        Ok(Saw::Settled)
     }
 
     async fn dispatch(&mut self) -> Result<Saw, Error> {

@@ -8,6 +8,7 @@
 //! - [`Endpoint`], [`Tx`] and [`Worker`] are what a service is made of.
 //! - [`Producer`] submits messages from elsewhere than handlers; [`intake`] is how those of foreign producers are taken, and
 //!   [`fifo`] what order there is on FIFO queues.
+//! - [`recovery`] finishes what was committed and not finished, for operators.
 //! - [`Ports`] are what it stands on: `cloakroom-aws` has them for AWS, [`memory`] for tests; [`conformance`] has the
 //!   laws that each has to pass.
 //! - [`docs`] tells what is promised ([guarantees](docs::guarantees)) and what of that was [proved](docs::proof), how to
@@ -44,6 +45,7 @@ pub mod placement;
 mod ports;
 pub mod protocol;
 mod record;
+pub mod recovery;
 pub mod schema;
 mod settings;
 mod submit;
@@ -71,7 +73,7 @@ pub use ports::{
     PayloadStore, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
 };
 pub use protocol::Outcome;
-pub use record::{Outgoing, Record, RecordError};
+pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};
 pub use settings::{EndpointSettings, WorkerSettings};
 pub use submit::{Producer, Submission};

@@ -3,6 +3,7 @@
 mod clock;
 mod payloads;
 mod queue;
+mod records;
 mod store;
 
 use std::sync::Arc;

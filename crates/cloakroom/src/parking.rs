@@ -60,9 +60,7 @@ impl Parking {
             "message parked; its attribute `{REASON}` says why"
         );
         let queue = endpoint.queue(&self.queue).await?;
-        let mut told = put_back(delivery);
-        // A message may be parked again after it was put back: each time counts.
-        told.deduplication = told.group.is_some().then(|| format!("{:032x}", endpoint.ports.random.bits()));
+        let mut told = sent_again(endpoint, delivery);
         let silent = told.clone();
         told.attributes.insert(REASON.to_owned(), printable(reason));
         told.attributes.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
@@ -72,6 +70,21 @@ impl Parking {
         endpoint.call(|| send_one(&*queue, message.clone())).await?;
         Ok(())
     }
+}
+
+/// Sends a dead letter back to a queue.
+pub(crate) async fn send_back(endpoint: &Inner, delivery: &Delivery, queue: &str) -> Result<(), Error> {
+    let queue = endpoint.queue(queue).await?;
+    let message = sent_again(endpoint, delivery);
+    endpoint.call(|| send_one(&*queue, message.clone())).await?;
+    Ok(())
+}
+
+/// A message may be parked, and put back, more than once. Each time counts to a FIFO queue, so it gets a new deduplication id.
+fn sent_again(endpoint: &Inner, delivery: &Delivery) -> QueueMessage {
+    let message = put_back(delivery);
+    let deduplication = message.group.is_some().then(|| format!("{:032x}", endpoint.ports.random.bits()));
+    QueueMessage { deduplication, ..message }
 }
 
 async fn send_one(queue: &dyn Queue, message: QueueMessage) -> Result<(), PortError> {

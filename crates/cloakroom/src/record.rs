@@ -13,8 +13,32 @@ const FORMAT: u32 = 1;
 pub struct Record {
     /// In the order in which the handler sent them.
     pub messages: Vec<Outgoing>,
+    /// How the incoming message is settled, for whoever finishes the record without it. Absent if the version
+    /// of the library that wrote the record did not tell: such a record waits for its message.
+    pub settles: Option<Settles>,
+    /// When the commit was tried, in milliseconds since 1970. Absent where `settles` is.
+    pub committed_ms: Option<u64>,
     /// What a later version added within the same format; kept as it is.
     pub extensions: Map<String, Value>,
+}
+
+/// Step 7 of the incoming message that a record belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settles {
+    /// Its payload is deleted.
+    Payload(Claim),
+    /// It has no claim: its dedupe entry is written, in the payload store of this name.
+    Entry(String),
+}
+
+impl Settles {
+    /// The name of the store in which this is done, if it is told.
+    pub(crate) fn store(&self) -> Option<&str> {
+        match self {
+            Self::Payload(claim) => claim.store(),
+            Self::Entry(store) => Some(store),
+        }
+    }
 }
 
 /// One message to one queue.
@@ -68,12 +92,19 @@ impl Record {
             Outgoing { envelope: Envelope { dataref, ..message.envelope.clone() }, body: None, ..message.clone() }
         };
         let messages = self.messages.iter().map(claim).collect();
-        Self { messages, extensions: self.extensions.clone() }
+        let Self { settles, committed_ms, extensions, .. } = self;
+        Self { messages, settles: settles.clone(), committed_ms: *committed_ms, extensions: extensions.clone() }
     }
 
     /// Writes the record.
     pub fn encode(&self) -> String {
-        let stored = Stored { format: FORMAT, messages: self.messages.clone(), extensions: self.extensions.clone() };
+        let Self { messages, settles, committed_ms, extensions } = self.clone();
+        let (settles_payload, settles_entry) = match settles {
+            Some(Settles::Payload(claim)) => (Some(claim), None),
+            Some(Settles::Entry(store)) => (None, Some(store)),
+            None => (None, None),
+        };
+        let stored = Stored { format: FORMAT, messages, settles_payload, settles_entry, committed_ms, extensions };
         serde_json::to_string(&stored).expect("strings, numbers and JSON can always be written to memory")
     }
 
@@ -89,7 +120,9 @@ impl Record {
             )));
         }
         let stored: Stored = serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
-        Ok(Self { messages: stored.messages, extensions: stored.extensions })
+        let Stored { messages, settles_payload, settles_entry, committed_ms, extensions, .. } = stored;
+        let settles = settles_payload.map(Settles::Payload).or(settles_entry.map(Settles::Entry));
+        Ok(Self { messages, settles, committed_ms, extensions })
     }
 }
 
@@ -102,6 +135,13 @@ struct Format {
 struct Stored {
     format: u32,
     messages: Vec<Outgoing>,
+    /// One of these two. A third way of a later version is an extension here: its record waits for its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settles_payload: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settles_entry: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    committed_ms: Option<u64>,
     #[serde(flatten)]
     extensions: Map<String, Value>,
 }

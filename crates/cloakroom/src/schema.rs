@@ -45,11 +45,52 @@ pub enum Key<'a> {
     },
 }
 
+impl<'a> Key<'a> {
+    /// What [`Key::State`] and [`Key::Record`] write: whose state or record an item of this sort key is. None for a
+    /// handler's own item.
+    ///
+    /// ```
+    /// use cloakroom::schema::{Key, Kept};
+    ///
+    /// assert_eq!(Key::kept("outbox#stock#m-1"), Some(Kept::Record { endpoint: "stock", message: "m-1".into() }));
+    /// assert_eq!(Key::kept("line#1"), None);
+    /// ```
+    pub fn kept(sort_key: &'a str) -> Option<Kept<'a>> {
+        if let Some(endpoint) = sort_key.strip_prefix(STATES) {
+            return Some(Kept::State { endpoint });
+        }
+        // An endpoint has no `#` in its name; a message may have one in its id.
+        let (endpoint, message) = sort_key.strip_prefix(RECORDS)?.split_once('#')?;
+        Some(Kept::Record { endpoint, message: MessageId::from(message) })
+    }
+}
+
+/// Whose item it is; see [`Key::kept`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// The state of this endpoint.
+    State {
+        /// The endpoint that owns the state.
+        endpoint: &'a str,
+    },
+    /// An outbox record of this endpoint.
+    Record {
+        /// The endpoint that processes the message.
+        endpoint: &'a str,
+        /// The incoming message.
+        message: MessageId,
+    },
+}
+
+const STATES: &str = "state#";
+/// What the sort keys of all outbox records begin with.
+pub const RECORDS: &str = "outbox#";
+
 impl std::fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::State { endpoint } => write!(f, "state#{endpoint}"),
-            Self::Record { endpoint, message } => write!(f, "outbox#{endpoint}#{message}"),
+            Self::State { endpoint } => write!(f, "{STATES}{endpoint}"),
+            Self::Record { endpoint, message } => write!(f, "{RECORDS}{endpoint}#{message}"),
             Self::Payload { claim } => write!(f, "{claim}"),
             Self::Entry { endpoint, message } => {
                 let hash = derived_id(&[endpoint, message.as_str()]).as_u128() >> 96;
@@ -60,7 +101,7 @@ impl std::fmt::Display for Key<'_> {
 }
 
 /// Beginnings of sort keys that belong to Cloakroom; a handler's own items must not use them.
-pub const RESERVED_SORT_KEYS: [&str; 2] = ["state#", "outbox#"];
+pub const RESERVED_SORT_KEYS: [&str; 2] = [STATES, RECORDS];
 
 /// Attribute names of the items in a table.
 pub mod attribute {

@@ -83,7 +83,7 @@ impl Producer {
                 format!("the source of a producer has {} bytes; 1 to {KEY_BYTES_MAX} are possible", source.len());
             return Err(Error::misconfigured(text));
         }
-        Ok(Self { inner: Arc::new(Inner::outgoing_only(source, ports, settings)) })
+        Ok(Self { inner: Arc::new(Inner::without_handlers(source, ports, settings)) })
     }
 
     /// Submits one message under an idempotency key of 1 to 256 bytes. After `Ok` the queue has it.

@@ -5,12 +5,18 @@ mod flawed;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cloakroom::{conformance, memory::Memory};
-use flawed::{FlawedPayloads, FlawedQueue, FlawedStore, PayloadFlaw, QueueFlaw, StoreFlaw};
+use flawed::{FlawedPayloads, FlawedQueue, FlawedRecords, FlawedStore, PayloadFlaw, QueueFlaw, RecordsFlaw, StoreFlaw};
 
 #[test]
 fn memory_passes_the_laws_of_partition_stores() {
     let memory = Memory::new();
     memory.run(conformance::partition_store(&*memory.store, "memory"));
+}
+
+#[test]
+fn memory_passes_the_laws_of_records() {
+    let memory = Memory::new();
+    memory.run(conformance::records(&*memory.store, &*memory.store, "memory"));
 }
 
 #[test]
@@ -70,6 +76,22 @@ fn a_flaw_of_a_partition_store_is_found() {
         let memory = Memory::new();
         let store = FlawedStore::new(&memory, flaw);
         must_break(law, &flaw, || memory.run(conformance::partition_store(&store, "flawed")));
+    }
+}
+
+#[test]
+fn a_flaw_in_finding_records_is_found() {
+    for (flaw, law) in [
+        (RecordsFlaw::LosesTheLastOfAPage, "every_record_is_found_once"),
+        (RecordsFlaw::LosesASegment, "every_record_is_found_once"),
+        (RecordsFlaw::IgnoresSegments, "every_record_is_found_once"),
+        (RecordsFlaw::BeginsAgain, "every_record_is_found_once"),
+        (RecordsFlaw::LosesMessages, "every_record_is_found_once"),
+        (RecordsFlaw::HidesRecords, "all_items_of_a_partition_are_read"),
+    ] {
+        let memory = Memory::new();
+        let records = FlawedRecords { flaw, store: memory.store.clone() };
+        must_break(law, &flaw, || memory.run(conformance::records(&records, &*memory.store, "flawed")));
     }
 }
 

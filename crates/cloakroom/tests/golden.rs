@@ -1,14 +1,23 @@
 //! What is on the wire and in tables, byte for byte: services of different versions read each other's. If a
 //! file here has to change, messages in flight change with it.
 
-use cloakroom::{Claim, Envelope, Outgoing, Record, Timestamp, Version};
+use cloakroom::{Claim, Envelope, Outgoing, Record, Settles, Timestamp, Version};
 use serde_json::json;
 
 const ENVELOPE_FULL: &str = include_str!("golden/envelope_full.json");
 const ENVELOPE_FOREIGN: &str = include_str!("golden/envelope_foreign.json");
 const RECORD_CLAIMED: &str = include_str!("golden/record_claimed.json");
 const RECORD_WITH_BODIES: &str = include_str!("golden/record_with_bodies.json");
-const FILES: [&str; 4] = [ENVELOPE_FULL, ENVELOPE_FOREIGN, RECORD_CLAIMED, RECORD_WITH_BODIES];
+const RECORD_SETTLING_PAYLOAD: &str = include_str!("golden/record_settling_payload.json");
+const RECORD_SETTLING_ENTRY: &str = include_str!("golden/record_settling_entry.json");
+const FILES: [&str; 6] = [
+    ENVELOPE_FULL,
+    ENVELOPE_FOREIGN,
+    RECORD_CLAIMED,
+    RECORD_WITH_BODIES,
+    RECORD_SETTLING_PAYLOAD,
+    RECORD_SETTLING_ENTRY,
+];
 
 fn full() -> Envelope {
     let mut envelope = Envelope::new("m-1".into(), "shop", "order.placed", "order#1 ä€😀".into());
@@ -78,6 +87,20 @@ fn a_record_with_bodies() {
     assert_eq!(Record::decode(RECORD_WITH_BODIES), Ok(with_bodies()));
 }
 
+/// What a record tells since there is a sweep. The files without it are records of before, which are read as ever.
+#[test]
+fn a_record_that_tells_how_its_message_is_settled() {
+    let claim = Claim::from_random(3, "payloads");
+    for (settles, golden) in [
+        (Settles::Payload(claim), RECORD_SETTLING_PAYLOAD),
+        (Settles::Entry("payloads".to_owned()), RECORD_SETTLING_ENTRY),
+    ] {
+        let record = Record { settles: Some(settles), committed_ms: Some(1_700_000_000_123), ..claimed() };
+        assert_eq!(record.encode() + "\n", golden);
+        assert_eq!(Record::decode(golden), Ok(record));
+    }
+}
+
 /// A message that comes with them, escaped, must not make messages that cannot be sent.
 #[test]
 fn characters_that_no_queue_takes_are_escaped() {
@@ -118,7 +141,7 @@ fn fields_of_a_later_version_survive() {
         let envelope = Envelope::decode(&later.to_string()).expect("an envelope");
         assert_eq!(again(envelope.encode()), later);
     }
-    for text in [RECORD_CLAIMED, RECORD_WITH_BODIES] {
+    for text in [RECORD_CLAIMED, RECORD_WITH_BODIES, RECORD_SETTLING_PAYLOAD, RECORD_SETTLING_ENTRY] {
         let later = with_unknown_fields(text);
         let record = Record::decode(&later.to_string()).expect("a record");
         assert_eq!(again(record.encode()), later);

@@ -1,6 +1,6 @@
 //! What is almost right: good values with something removed, replaced, nested, blown up or cut.
 
-use cloakroom::{AttributeValue, Claim, Envelope, Item, Outgoing, Record, schema::attribute};
+use cloakroom::{AttributeValue, Claim, Envelope, Item, Outgoing, Record, Settles, schema::attribute};
 use proptest::{collection, option, prelude::*, sample::Index};
 use serde_json::{Map, Value, json};
 
@@ -178,7 +178,16 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         let body = body.map(|body| body.to_string());
         Outgoing { queue, envelope, delay_s, body, group, extensions: Map::new() }
     });
-    collection::vec(outgoing, 0..4).prop_map(|messages| Record { messages, extensions: Map::new() })
+    let store = proptest::sample::select(&["memory", "memory", "elsewhere"][..]);
+    let settles = (any::<u128>(), store, any::<bool>()).prop_map(|(bits, store, by_claim)| match by_claim {
+        true => Settles::Payload(Claim::from_random(bits, store)),
+        false => Settles::Entry(store.to_owned()),
+    });
+    let told = option::of((settles, any::<u32>().prop_map(u64::from)));
+    (collection::vec(outgoing, 0..4), told).prop_map(|(messages, told)| {
+        let (settles, committed_ms) = told.unzip();
+        Record { messages, settles, committed_ms, extensions: Map::new() }
+    })
 }
 
 /// Numbers, and what is nearly one.

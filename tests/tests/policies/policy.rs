@@ -46,9 +46,7 @@ fn actions_of(operation: &str) -> &'static [&'static str] {
 pub(crate) fn operations(role: &Role) -> BTreeMap<String, &'static str> {
     let each = role.calls.iter().flat_map(|does| match does {
         Does::All(module) => called_by(module).into_iter().map(|name| (name, *module)).collect::<Vec<_>>(),
-        Does::Some(place, names) | Does::ToCome(place, names) => {
-            names.iter().map(|&name| (name.to_owned(), *place)).collect()
-        }
+        Does::Some(place, names) => names.iter().map(|&name| (name.to_owned(), *place)).collect(),
     });
     each.collect()
 }
@@ -79,7 +77,6 @@ fn does(role: &Role, operation: &str, file: &str) -> bool {
     role.calls.iter().any(|does| match does {
         Does::All(module) => is_in(file, module),
         Does::Some(module, names) => is_in(file, module) && names.contains(&operation),
-        Does::ToCome(..) => false,
     })
 }
 
@@ -96,7 +93,7 @@ fn every_call_is_that_of_a_role() {
 fn no_role_claims_what_is_not_called() {
     let stale = ROLES.iter().flat_map(|role| role.calls).flat_map(|does| match does {
         Does::All(module) if called_by(module).is_empty() => vec![format!("{module} calls nothing")],
-        Does::All(_) | Does::ToCome(..) => Vec::new(),
+        Does::All(_) => Vec::new(),
         Does::Some(module, names) => {
             let called = called_by(module);
             let stale = names.iter().filter(|name| !called.contains(**name));

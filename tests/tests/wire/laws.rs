@@ -12,6 +12,12 @@ async fn partitions_obey_the_laws() {
 }
 
 #[tokio::test]
+async fn records_obey_the_laws() {
+    let world = Embedded::start(&[]).await;
+    conformance::records(&world.aws.records(), &*world.aws.ports().store, "wire").await;
+}
+
+#[tokio::test]
 async fn payloads_obey_the_laws() {
     let world = Embedded::start(&[]).await;
     conformance::payload_store(&*world.aws.ports().payloads, "wire").await;

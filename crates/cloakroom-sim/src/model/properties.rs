@@ -7,7 +7,7 @@ use super::{
     Model,
     scenario::{Handler, Identity},
     work::How,
-    world::{Message, Worker, World},
+    world::{Message, NO_COPY, Worker, World},
 };
 
 /// The invariants of the protocol.
@@ -52,6 +52,14 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
             let is_stranded = |one: &Message| one.record.is_some() && one.queued.is_empty() && !one.dead.is_empty();
             world.messages.iter().any(is_stranded)
         }),
+        Property::sometimes("purged", |_, world: &World| {
+            world.messages.iter().any(|one| one.record.is_some() && !one.is_waiting(false))
+        }),
+        Property::sometimes("swept", |_, world: &World| {
+            let has_swept =
+                |worker: &Worker| worker.copy == NO_COPY && worker.todo == Do::Acknowledge(Outcome::Resumed);
+            world.workers.iter().any(has_swept)
+        }),
     ]
 }
 
@@ -72,9 +80,9 @@ fn at_most_once(model: &Model, world: &World) -> bool {
 
 /// I2, what must never have happened: a message that nobody will receive again, and that was not finished.
 fn no_loss(model: &Model, world: &World) -> bool {
-    model
-        .each(world)
-        .all(|(number, _, message)| message.sent.is_empty() || message.is_waiting() || is_done(model, world, number))
+    model.each(world).all(|(number, _, message)| {
+        message.sent.is_empty() || is_waiting(model, message) || is_done(model, world, number)
+    })
 }
 
 /// I2, what must always be possible: from here one undisturbed worker at a time finishes everything.
@@ -88,7 +96,7 @@ fn one_undisturbed_worker_finishes(model: &Model, world: &World) -> bool {
 fn is_finished(model: &Model, world: &World) -> bool {
     model
         .each(world)
-        .all(|(number, _, message)| !message.is_due || !message.is_waiting() && is_done(model, world, number))
+        .all(|(number, _, message)| !message.is_due || !is_waiting(model, message) && is_done(model, world, number))
         && no_residue(model, world)
         && at_most_once(model, world)
 }
@@ -114,10 +122,15 @@ fn payload_lives(model: &Model, world: &World) -> bool {
 /// I6. Of a message that nobody will receive again nothing is left.
 fn no_residue(model: &Model, world: &World) -> bool {
     model.each(world).all(|(_, _, message)| {
-        let is_at_rest = !message.sent.is_empty() && !message.is_waiting();
+        let is_at_rest = !message.sent.is_empty() && !is_waiting(model, message);
         let payload_is_left = message.sent.iter().any(|claim| message.payloads.has(claim));
         !is_at_rest || message.record.is_none() && !payload_is_left
     })
+}
+
+/// Somebody will see to it.
+const fn is_waiting(model: &Model, message: &Message) -> bool {
+    message.is_waiting(model.scenario.sweeps > 0)
 }
 
 /// It was committed, and everything that its commit demands was sent.
@@ -148,9 +161,12 @@ impl World {
                 .collect();
             for (number, copy) in &waiting {
                 let memory = Memory::new(check_in, WhenMissing::Acknowledge);
-                if !self.deliver_undisturbed(model, *number, *copy, memory) {
+                if !self.deliver_undisturbed(model, *number, *copy, memory, false) {
                     return false;
                 }
+            }
+            if model.scenario.sweeps > 0 && !self.sweep_undisturbed(model) {
+                return false;
             }
             for message in &mut self.messages {
                 message.dead.iter().for_each(|copy| message.put_back(copy));
@@ -162,9 +178,16 @@ impl World {
         false
     }
 
+    /// Finishes every record there is.
+    fn sweep_undisturbed(&mut self, model: &Model) -> bool {
+        let records = model.each(self).filter(|(_, _, one)| one.record.is_some());
+        let numbers: Vec<u8> = records.map(|(number, _, _)| number).collect();
+        numbers.into_iter().all(|number| self.deliver_undisturbed(model, number, NO_COPY, Memory::finishing(), true))
+    }
+
     /// Lets one worker work until it has nothing to do.
-    fn deliver_undisturbed(&mut self, model: &Model, message: u8, copy: u8, memory: Memory) -> bool {
-        self.receive(model, message, copy, memory, false);
+    fn deliver_undisturbed(&mut self, model: &Model, message: u8, copy: u8, memory: Memory, finishes: bool) -> bool {
+        self.receive(model, message, copy, memory, finishes);
         for _ in 0..STEPS_MAX {
             if self.workers.is_empty() {
                 return true;

@@ -68,6 +68,10 @@ pub struct Scenario {
     pub redrives: u8,
     /// How often somebody tries to finish a message from the dead-letter queue.
     pub finishes: u8,
+    /// How often a message that was committed is deleted from its queue by a hand.
+    pub purges: u8,
+    /// How often somebody finds a record, and finishes it without having its message. If at all, somebody comes again and again.
+    pub sweeps: u8,
     /// What has to come up at some time, or the scenario does not show what it is meant to.
     pub reaches: &'static [&'static str],
     /// The number of states there are: a change of it is a change of the protocol, or of the model.
@@ -102,6 +106,8 @@ const PLAIN: Scenario = Scenario {
     dead_letters: 0,
     redrives: 0,
     finishes: 0,
+    purges: 0,
+    sweeps: 0,
     reaches: &["resumed", "conflict", "duplicate", "orphan"],
     states: 0,
 };
@@ -288,6 +294,28 @@ pub const SMALL: &[Scenario] = &[
         finishes: 1,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "parked"],
         states: 417_746,
+        ..PLAIN
+    },
+    Scenario {
+        name: "sweep",
+        shows: "a committed message that is purged, and sweeps that finish its record while workers of both timings race",
+        messages: &[A, delivered(B, 0)],
+        timings: EITHER,
+        purges: 1,
+        sweeps: 2,
+        reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
+        states: 733_171,
+        ..PLAIN
+    },
+    Scenario {
+        name: "id-sweep",
+        shows: "the same for a message that carries only its id, with a commit that applies late",
+        messages: &[ID, delivered(B, 0)],
+        faults: 1,
+        purges: 1,
+        sweeps: 2,
+        reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
+        states: 157_207,
         ..PLAIN
     },
 ];

@@ -40,6 +40,12 @@ impl Timeline {
                     write!(line, "{} is moved to the dead-letter queue", name(message))
                 }
                 Action::Redrive { message, .. } => write!(line, "{} is put back", name(message)),
+                Action::Purge { message, .. } => write!(line, "{} is purged", name(message)),
+                Action::Sweep { message } => {
+                    born += 1;
+                    names.push(format!("sweep {born}"));
+                    write!(line, "sweep {born} finds the record of {}", name(message))
+                }
             };
             let workers = world.workers.len();
             if let Some(saw) = world.act(model, action) {

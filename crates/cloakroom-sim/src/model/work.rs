@@ -8,7 +8,7 @@ use cloakroom::{
 use super::{
     Model,
     scenario::{Handler, Identity, Message},
-    world::{Claims, Commit, Entity, PUT_BACK, Record, Set, Worker, World, version},
+    world::{Claims, Commit, Entity, NO_COPY, PUT_BACK, Record, Set, Worker, World, version},
     wrong_orders::{Detour, WrongOrder, next},
 };
 
@@ -152,6 +152,9 @@ impl World {
         let number = usize::from(worker.message);
         self.messages[number].is_skipped |=
             model.order == Some(WrongOrder::NoCommitWithoutEffect) && worker.detour == Detour::Early;
+        if model.order == Some(WrongOrder::SweepWithoutSettling) && worker.copy == NO_COPY {
+            return Saw::Settled;
+        }
         match model.scenario.messages[number].identity {
             Identity::Claim => self.delete(number, worker.claim),
             Identity::Id => self.messages[number].entry = true,

@@ -93,6 +93,8 @@ pub(super) struct Message {
 
 /// Copies that were put back have numbers from here.
 pub(super) const PUT_BACK: u8 = 16;
+/// The number of no copy: a sweep has none in hand.
+pub(super) const NO_COPY: u8 = 31;
 
 impl Message {
     /// The claim of a copy. What is put back is what was sent under the claim that is rightful.
@@ -112,9 +114,9 @@ impl Message {
         self.sent.union(self.queued).iter()
     }
 
-    /// Whether somebody will receive it, or put it back.
-    pub(super) const fn is_waiting(&self) -> bool {
-        !self.queued.is_empty() || !self.dead.is_empty()
+    /// Whether somebody will receive it, or put it back; or finish its record, if there are sweeps.
+    pub(super) const fn is_waiting(&self, is_swept: bool) -> bool {
+        !self.queued.is_empty() || !self.dead.is_empty() || is_swept && self.record.is_some()
     }
 }
 
@@ -126,7 +128,7 @@ pub(super) struct Worker {
     pub(super) copy: u8,
     /// Of that copy.
     pub(super) claim: u8,
-    /// Took the message from the dead-letter queue.
+    /// Took the message from the dead-letter queue, or found its record.
     pub(super) finishes: bool,
     pub(super) memory: Memory,
     pub(super) detour: Detour,
@@ -163,6 +165,8 @@ pub struct World {
     pub(super) dead_letters: u8,
     pub(super) redrives: u8,
     pub(super) finishes: u8,
+    pub(super) purges: u8,
+    pub(super) sweeps: u8,
     /// A version became smaller.
     pub(super) went_back: bool,
 }
@@ -194,6 +198,8 @@ impl World {
             dead_letters: scenario.dead_letters,
             redrives: scenario.redrives,
             finishes: scenario.finishes,
+            purges: scenario.purges,
+            sweeps: scenario.sweeps,
             went_back: false,
         }
     }

@@ -73,6 +73,8 @@ wrong_orders! {
     WithdrawAfterUnknown,
     /// The claims of a lost commit are withdrawn at once.
     WithdrawAtOnce,
+    /// A sweep, which does not have the message in hand, clears its record without settling it.
+    SweepWithoutSettling,
 }
 
 /// Where a worker is that does not go the right way.

@@ -22,14 +22,14 @@ pub struct MemoryStore {
 }
 
 /// By partition key and sort key.
-type Items = BTreeMap<(String, String), Item>;
+pub(super) type Items = BTreeMap<(String, String), Item>;
 
 impl MemoryStore {
     pub(super) const fn new(limits: Limits) -> Self {
         Self { items: Mutex::new(Items::new()), limits }
     }
 
-    fn items(&self) -> MutexGuard<'_, Items> {
+    pub(super) fn items(&self) -> MutexGuard<'_, Items> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

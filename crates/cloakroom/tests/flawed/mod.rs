@@ -2,6 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a flaw changes one thing; all else stays as it is")]
 
 mod queue;
+mod records;
 
 use std::{
     collections::BTreeSet,
@@ -18,6 +19,7 @@ use cloakroom::{
 };
 
 pub(crate) use queue::{FlawedQueue, QueueFlaw};
+pub(crate) use records::{FlawedRecords, RecordsFlaw};
 
 fn error() -> PortError {
     PortError::new("a call", "a flaw").permanent()

@@ -1,0 +1,78 @@
+//! `cloakroom dlq`: dead-letter queues.
+
+mod park;
+mod report;
+mod treat;
+
+use std::process::ExitCode;
+
+use cloakroom::recovery::{DeadLetters, Treatment};
+use cloakroom_aws::{Aws, dead_letter_queue};
+
+use super::Output;
+use crate::{account::Account, site::Failure};
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Lists what is in the dead-letter queue of a queue, and what is known of each message
+    ///
+    /// Messages are received and given back, which is seen in their receive counts; if it is interrupted, they come back after five minutes. Exit
+    /// code 1 if there are any.
+    List(Queue),
+    /// Finishes the messages that were committed, and deletes those that are done
+    ///
+    /// The rest stays: what is not processed, and what is not Cloakroom's. Exit code 1 if anything does.
+    Finish(Change),
+    /// Does what `finish` does, and puts what is not processed back into its queue
+    ///
+    /// Exit code 1 if anything stays in the dead-letter queue.
+    Redrive(Change),
+    Park(park::Options),
+}
+
+/// A queue, and where it is.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Queue {
+    /// The work queue, by the name that endpoints and routes use
+    queue: String,
+    /// The endpoint of messages that do not say who parked them [default: called as the queue is]
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// How many messages are received at most
+    #[arg(long, default_value_t = 10_000, value_name = "NUMBER")]
+    max: usize,
+    #[command(flatten)]
+    account: Account,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    queue: Queue,
+    /// Print what would become of each message, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Queue {
+    async fn dead_letters(&self) -> Result<DeadLetters, Failure> {
+        let aws: Aws = self.account.aws().await?;
+        let letters = DeadLetters::new(dead_letter_queue(&self.queue), &self.queue, aws.ports());
+        let letters = letters.messages_max(self.max);
+        Ok(match &self.endpoint {
+            Some(endpoint) => letters.endpoint(endpoint),
+            None => letters,
+        })
+    }
+}
+
+pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::List(queue) => treat::run(queue, Treatment::Look, false).await,
+        Verb::Finish(Change { queue, dry_run }) => treat::run(queue, Treatment::Finish, dry_run).await,
+        Verb::Redrive(Change { queue, dry_run }) => treat::run(queue, Treatment::Redrive, dry_run).await,
+        Verb::Park(options) => park::run(options).await,
+    }
+}

@@ -1,0 +1,130 @@
+//! What is said of the messages of a queue.
+
+use std::{collections::BTreeMap, fmt};
+
+use cloakroom::recovery::{Fate, Letter, Standing};
+use serde::Serialize;
+
+use crate::operate::table::Table;
+
+/// Messages that were treated.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    queue: String,
+    dry_run: bool,
+    /// False if there may be more in the queue.
+    pub(super) complete: bool,
+    /// How many messages came to which end.
+    counts: BTreeMap<&'static str, u64>,
+    letters: Vec<Row>,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Row {
+    /// What is known of it.
+    standing: &'static str,
+    /// What became of it.
+    fate: &'static str,
+    endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    receives: u32,
+    /// Why it was parked, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What failed, or why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+impl Row {
+    fn new(letter: &Letter) -> Self {
+        let envelope = letter.envelope.as_ref();
+        let trouble = match (&letter.fate, &letter.standing) {
+            (Fate::Failed(reason), _) | (_, Some(Standing::Unreadable(reason))) => Some(reason.clone()),
+            (Fate::Left | Fate::Finished | Fate::Deleted | Fate::PutBack | Fate::Parked, _) => None,
+        };
+        Self {
+            standing: standing(letter.standing.as_ref()),
+            fate: fate(&letter.fate),
+            endpoint: letter.endpoint.clone(),
+            r#type: envelope.map(|envelope| envelope.kind.clone()),
+            partition: envelope.map(|envelope| envelope.partition.to_string()),
+            id: envelope.map(|envelope| envelope.id.to_string()),
+            receives: letter.delivery.receive_count,
+            reason: letter.reason().map(str::to_owned),
+            trouble,
+        }
+    }
+}
+
+const fn standing(standing: Option<&Standing>) -> &'static str {
+    match standing {
+        Some(Standing::Committed) => "committed",
+        Some(Standing::Done) => "done",
+        Some(Standing::NotProcessed) => "not_processed",
+        Some(Standing::Missing) => "payload_missing",
+        Some(Standing::Unreadable(_)) => "unreadable",
+        None => "unknown",
+    }
+}
+
+const fn fate(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Left => "left",
+        Fate::Finished => "finished",
+        Fate::Deleted => "deleted",
+        Fate::PutBack => "put_back",
+        Fate::Parked => "parked",
+        Fate::Failed(_) => "failed",
+    }
+}
+
+impl Report {
+    pub(super) fn new(queue: &str, dry_run: bool) -> Self {
+        Self { queue: queue.to_owned(), dry_run, complete: false, counts: BTreeMap::new(), letters: Vec::new() }
+    }
+
+    pub(super) fn note(&mut self, letter: &Letter) {
+        let row = Row::new(letter);
+        *self.counts.entry(row.fate).or_default() += 1;
+        let place = self.letters.partition_point(|other| *other < row);
+        self.letters.insert(place, row);
+        if self.letters.len().is_multiple_of(100) {
+            eprintln!("{} messages received", self.letters.len());
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.letters.is_empty()
+    }
+
+    /// Whether something stays where it should not be.
+    pub(super) fn leaves_some(&self) -> bool {
+        self.letters.iter().any(|row| matches!(row.fate, "left" | "failed"))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |row: &Row| {
+            let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+            let why = row.trouble.as_ref().or(row.reason.as_ref());
+            let [endpoint, standing, fate] = [&row.endpoint, row.standing, row.fate].map(str::to_owned);
+            let [kind, partition, id] = [&row.r#type, &row.partition, &row.id].map(or_dash);
+            let why = why.cloned().unwrap_or_default();
+            [standing, fate, endpoint, kind, partition, id, row.receives.to_string(), why]
+        };
+        let heading = ["STANDING", "FATE", "ENDPOINT", "TYPE", "PARTITION", "ID", "RECEIVES", "REASON"];
+        write!(f, "{}", Table::new(heading, self.letters.iter().map(row)))?;
+        let counts: Vec<String> = self.counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
+        let counts = if counts.is_empty() { "no messages".to_owned() } else { counts.join(", ") };
+        let more = if self.complete { "" } else { "; there may be more, run it again" };
+        let dry = if self.dry_run { " (dry run: nothing was changed)" } else { "" };
+        write!(f, "queue `{}`: {counts}{more}{dry}", self.queue)
+    }
+}

@@ -1,0 +1,205 @@
+//! `cloakroom inspect`: a partition.
+
+use std::{collections::BTreeMap, fmt, process::ExitCode};
+
+use cloakroom::{
+    Claim, Partition, PortError, Ports, Record, Settles,
+    placement::read_state_item,
+    protocol::Claims,
+    recovery::{Found, Records as _},
+    schema::{Kept, Key},
+};
+use serde::Serialize;
+
+use super::{Output, table::Table, verdict};
+use crate::{account::Account, site::Failure};
+
+/// Shows what is in a partition: states with their versions, and records with what is still to be done for them
+///
+/// Exit code 1 if there are records, or something that cannot be read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The partition
+    partition: Partition,
+    #[command(flatten)]
+    account: Account,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    partition: String,
+    /// By endpoint.
+    states: BTreeMap<String, State>,
+    records: Vec<Row>,
+    /// How many items are the handlers' own.
+    own_items: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct State {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// It was deleted, and only its version is kept.
+    tombstone: bool,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    endpoint: String,
+    message: String,
+    /// Its messages.
+    messages: Vec<Message>,
+    /// Whether its incoming message is settled; none if that cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled: Option<bool>,
+    /// In their order.
+    still_to_do: Vec<&'static str>,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    queue: String,
+    id: String,
+    r#type: String,
+    payload: Payload,
+}
+
+/// Where a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Payload {
+    /// It has no claim yet.
+    InRecord,
+    InBucket,
+    /// Its message was processed.
+    Gone,
+    /// So nothing can be said of it.
+    InAnotherBucket,
+}
+
+impl Payload {
+    async fn of(ports: &Ports, claim: Option<&Claim>) -> Result<Self, PortError> {
+        let own = ports.payloads.name();
+        Ok(match claim {
+            None => Self::InRecord,
+            Some(claim) if claim.store().is_some_and(|store| store != own) => Self::InAnotherBucket,
+            Some(claim) if ports.payloads.read(claim).await?.is_some() => Self::InBucket,
+            Some(_) => Self::Gone,
+        })
+    }
+
+    const fn told(self) -> &'static str {
+        match self {
+            Self::InRecord => "in the record",
+            Self::InBucket => "in the bucket",
+            Self::Gone => "gone: it was processed",
+            Self::InAnotherBucket => "in another bucket",
+        }
+    }
+}
+
+pub(crate) async fn run(Options { partition, account, output }: Options) -> Result<ExitCode, Failure> {
+    let aws = account.aws().await?;
+    let items = aws.records().items_of(&partition).await.map_err(Failure::new)?;
+    let (mut states, mut records, mut own_items) = (BTreeMap::new(), Vec::new(), 0);
+    for (sort_key, item) in items {
+        if let Some(found) = Found::read(&partition, &sort_key, &item) {
+            records.push(Row::new(&aws.ports(), found).await.map_err(Failure::new)?);
+        } else if let Some(Kept::State { endpoint }) = Key::kept(&sort_key) {
+            let state = read_state_item(&format!("reading the state of `{partition}`"), Some(item));
+            states.insert(endpoint.to_owned(), State::new(state));
+        } else {
+            own_items += 1;
+        }
+    }
+    let report = Report { partition: partition.to_string(), states, records, own_items };
+    output.print(&report)?;
+    Ok(verdict(!report.records.is_empty() || report.states.values().any(|state| state.trouble.is_some())))
+}
+
+impl State {
+    fn new(read: Result<cloakroom::StateRead, PortError>) -> Self {
+        match read {
+            Ok(read) => Self { version: Some(read.version.number()), tombstone: read.state.is_none(), trouble: None },
+            Err(error) => Self { version: None, tombstone: false, trouble: Some(error.to_string()) },
+        }
+    }
+}
+
+impl Row {
+    async fn new(ports: &Ports, found: Found) -> Result<Self, PortError> {
+        let Found { endpoint, message, record, .. } = found;
+        let plain = |trouble| Self {
+            endpoint: endpoint.clone(),
+            message: message.to_string(),
+            messages: Vec::new(),
+            settled: None,
+            still_to_do: Vec::new(),
+            trouble,
+        };
+        let record = match record {
+            Ok(record) => record,
+            Err(reason) => return Ok(plain(Some(reason))),
+        };
+        let settled = match &record.settles {
+            Some(Settles::Payload(claim)) => match Payload::of(ports, Some(claim)).await? {
+                Payload::Gone => Some(true),
+                Payload::InBucket | Payload::InRecord => Some(false),
+                Payload::InAnotherBucket => None,
+            },
+            Some(Settles::Entry(store)) if store == ports.payloads.name() => {
+                Some(ports.payloads.has_entry(&endpoint, &message).await?)
+            }
+            Some(Settles::Entry(_)) | None => None,
+        };
+        let mut messages = Vec::new();
+        for outgoing in &record.messages {
+            let (queue, envelope) = (outgoing.queue.clone(), &outgoing.envelope);
+            let (id, r#type) = (envelope.id.to_string(), envelope.kind.clone());
+            messages.push(Message { queue, id, r#type, payload: Payload::of(ports, envelope.dataref.as_ref()).await? });
+        }
+        Ok(Self { messages, settled, still_to_do: still_to_do(&record, settled), ..plain(None) })
+    }
+}
+
+/// The steps from 5b on. A message is settled only after the others were sent; whether those were sent before that, nobody can tell.
+fn still_to_do(record: &Record, settled: Option<bool>) -> Vec<&'static str> {
+    if settled == Some(true) {
+        return vec!["clear"];
+    }
+    let check_in: &[_] = if record.claims() == Claims::Missing { &["check_in", "store_claims"] } else { &[] };
+    [check_in, &["dispatch", "settle", "clear"]].concat()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = |(endpoint, state): (&String, &State)| {
+            let version = state.version.map_or_else(|| "?".to_owned(), |version| version.to_string());
+            let note = if state.tombstone { "deleted" } else { state.trouble.as_deref().unwrap_or_default() };
+            [endpoint.clone(), version, note.to_owned()]
+        };
+        let record = |row: &Row| {
+            let steps = row.still_to_do.join(", ");
+            let note = row.trouble.clone().unwrap_or(steps);
+            [row.endpoint.clone(), row.message.clone(), note]
+        };
+        let message = |row: &Row, message: &Message| {
+            let Message { queue, id, r#type, payload } = message;
+            [row.message.clone(), queue.clone(), r#type.clone(), id.clone(), payload.told().to_owned()]
+        };
+        let messages = self.records.iter().flat_map(|row| row.messages.iter().map(move |one| message(row, one)));
+        write!(f, "{}", Table::new(["STATE OF", "VERSION", ""], self.states.iter().map(state)))?;
+        write!(f, "{}", Table::new(["RECORD OF", "MESSAGE", "STILL TO DO"], self.records.iter().map(record)))?;
+        write!(f, "{}", Table::new(["RECORD", "TO QUEUE", "TYPE", "ID", "PAYLOAD"], messages))?;
+        let (records, own) = (self.records.len(), self.own_items);
+        write!(f, "partition `{}`: {} states, {records} records, {own} other items", self.partition, self.states.len())
+    }
+}

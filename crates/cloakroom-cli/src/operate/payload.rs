@@ -1,0 +1,21 @@
+//! `cloakroom payload`: what is in the bucket.
+
+mod get;
+mod orphans;
+
+use std::process::ExitCode;
+
+use crate::site::Failure;
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    Get(get::Options),
+    Orphans(orphans::Options),
+}
+
+pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Get(options) => get::run(options).await,
+        Verb::Orphans(options) => orphans::run(options).await,
+    }
+}

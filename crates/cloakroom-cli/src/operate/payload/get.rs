@@ -1,0 +1,72 @@
+//! `cloakroom payload get`: the payload of a message.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    process::ExitCode,
+};
+
+use bytes::Bytes;
+use cloakroom::{Claim, Envelope, PayloadStore as _};
+
+use crate::{account::Account, site::Failure};
+
+/// Prints a payload to standard output, byte for byte
+///
+/// Exit code 1 if there is none: its message was processed, or it has expired.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    account: Account,
+    /// The claim: `dataref` of the message's envelope
+    #[arg(required_unless_present = "message")]
+    claim: Option<Claim>,
+    /// The message's envelope in place of the claim, as JSON; `-` reads it from standard input
+    #[arg(long, value_name = "ENVELOPE", conflicts_with = "claim")]
+    message: Option<String>,
+}
+
+pub(super) async fn run(Options { account, claim, message }: Options) -> Result<ExitCode, Failure> {
+    let claim = match (claim, message) {
+        (Some(claim), _) => claim,
+        (None, message) => {
+            let envelope = Envelope::decode(&text(message.unwrap_or_default())?).map_err(Failure::new)?;
+            let Some(claim) = envelope.dataref else {
+                return print(&Bytes::from(envelope.data.unwrap_or_default().to_string()));
+            };
+            claim
+        }
+    };
+    let payloads = account.aws().await?.payloads();
+    if !claim.is_well_formed() {
+        return Err(Failure::new(format!("`{claim}` is no claim: take `dataref` of an envelope")));
+    }
+    if let Some(store) = claim.store().filter(|store| *store != payloads.name()) {
+        let bucket = payloads.name();
+        return Err(Failure::new(format!(
+            "`{claim}` is in bucket `{store}`, not in `{bucket}`: give `--bucket {store}`"
+        )));
+    }
+    match payloads.read(&claim).await.map_err(Failure::new)? {
+        Some(payload) => print(&payload),
+        None => {
+            eprintln!("there is no payload `{claim}`: its message was processed, or it has expired");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn text(message: String) -> Result<String, Failure> {
+    if message != "-" {
+        return Ok(message);
+    }
+    let mut text = String::new();
+    let read = io::stdin().read_to_string(&mut text);
+    read.map_err(|error| Failure::new(format!("reading standard input failed: {error}")))?;
+    Ok(text)
+}
+
+fn print(payload: &Bytes) -> Result<ExitCode, Failure> {
+    let written = io::stdout().lock().write_all(payload);
+    written.map_err(|error| Failure::new(format!("writing to standard output failed: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,122 @@
+//! `cloakroom payload orphans`: payloads that nobody refers to.
+
+use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
+
+use cloakroom::{Clock as _, Record, Settles, Timestamp, recovery::SweepStep};
+use cloakroom_aws::{Aws, ListedPayload, TokioClock};
+use serde::Serialize;
+
+use crate::{
+    account::Account,
+    operate::{
+        Output,
+        reading::{Pace, age},
+        table::Table,
+    },
+    site::Failure,
+};
+
+/// Lists payloads that nobody refers to
+///
+/// What attempts leave behind that died before they could commit, or did not win. They do no harm and expire; nothing is deleted here. A payload counts
+/// if it is older than any message can be (14 days in a queue, and 14 in its dead-letter queue) and no record refers to it; what lies on queues
+/// cannot be asked. Lists the whole bucket, and reads the whole table.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    account: Account,
+    /// Only payloads that were checked in that long ago
+    #[arg(long, value_name = "DURATION", default_value = "29d")]
+    older_than: humantime::Duration,
+    #[command(flatten)]
+    pace: Pace,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    payloads: u64,
+    bytes: u64,
+    /// Of all objects in the bucket.
+    objects_listed: u64,
+    /// Records that cannot be read; what they refer to is taken for an orphan.
+    unreadable_records: u64,
+    orphans: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    claim: String,
+    bytes: u64,
+    age_s: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |row: &Row| [row.claim.clone(), row.bytes.to_string(), age(row.age_s)];
+        write!(f, "{}", Table::new(["CLAIM", "BYTES", "AGE"], self.orphans.iter().map(row)))?;
+        write!(f, "{} orphans of {} bytes, among {} objects", self.payloads, self.bytes, self.objects_listed)?;
+        if self.unreadable_records > 0 {
+            let count = self.unreadable_records;
+            write!(f, "\n{count} records cannot be read; what they refer to is listed as well")?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn run(Options { account, older_than, pace, output }: Options) -> Result<ExitCode, Failure> {
+    let aws = account.aws().await?;
+    let now = TokioClock.now();
+    // The payloads first: what is checked in and committed later is too young anyway.
+    let (mut old, objects_listed) = list(&aws, now, *older_than).await?;
+    let sweep = pace.look(&aws)?;
+    let mut unreadable_records = 0;
+    let tell = |step: SweepStep<'_>| match step {
+        SweepStep::Record(found, _) => match &found.record {
+            Ok(record) => claims(record).for_each(|claim| drop(old.remove(claim))),
+            Err(_) => unreadable_records += 1,
+        },
+        SweepStep::Page { .. } => {}
+    };
+    sweep.run(None, tell).await?;
+    let row = |ListedPayload { claim, bytes, checked_in }: ListedPayload| Row {
+        claim: claim.to_string(),
+        bytes,
+        age_s: now.since(checked_in).as_secs(),
+    };
+    let orphans: Vec<Row> = old.into_values().map(row).collect();
+    let bytes = orphans.iter().map(|orphan| orphan.bytes).sum();
+    output.print(&Report { payloads: orphans.len() as u64, bytes, objects_listed, unreadable_records, orphans })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The payloads that are old enough, by claim; and how many objects there are.
+async fn list(
+    aws: &Aws,
+    now: Timestamp,
+    older_than: Duration,
+) -> Result<(BTreeMap<String, ListedPayload>, u64), Failure> {
+    let (mut old, mut objects, mut after) = (BTreeMap::new(), 0, None);
+    loop {
+        let page = aws.payloads().list(after).await.map_err(Failure::new)?;
+        objects += page.objects;
+        let is_old = |payload: &ListedPayload| now.since(payload.checked_in) >= older_than;
+        old.extend(page.payloads.into_iter().filter(is_old).map(|payload| (payload.claim.to_string(), payload)));
+        eprintln!("{objects} objects listed, {} old payloads", old.len());
+        after = page.next;
+        if after.is_none() {
+            return Ok((old, objects));
+        }
+    }
+}
+
+/// The claims that a record refers to.
+fn claims(record: &Record) -> impl Iterator<Item = &str> {
+    let incoming = match &record.settles {
+        Some(Settles::Payload(claim)) => Some(claim),
+        Some(Settles::Entry(_)) | None => None,
+    };
+    let outgoing = record.messages.iter().filter_map(|message| message.envelope.dataref.as_ref());
+    incoming.into_iter().chain(outgoing).map(cloakroom::Claim::as_str)
+}

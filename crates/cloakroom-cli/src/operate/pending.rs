@@ -1,0 +1,59 @@
+//! `cloakroom pending`: records that wait.
+
+use std::{fmt, process::ExitCode};
+
+use cloakroom::recovery::{SweepStep, Swept};
+use serde::Serialize;
+
+use super::{
+    Output,
+    reading::{Reading, Row, Rows},
+    verdict,
+};
+use crate::{account::Account, site::Failure};
+
+/// Lists records that wait to be finished
+///
+/// At rest there are none. One that is old has lost its message: `sweep` finishes it. Reads the whole table, at a read unit for each 4 KB.
+/// Exit code 1 if there are any.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    account: Account,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    records: Rows,
+    items_read: u64,
+    read_units: f64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, items_read, read_units } = self;
+        write!(f, "{records}{} records wait, among {items_read} items ({read_units} read units)", records.len())
+    }
+}
+
+pub(crate) async fn run(Options { account, reading, output }: Options) -> Result<ExitCode, Failure> {
+    let sweep = reading.sweep(&account.aws().await?, true)?;
+    let mut report = Report::default();
+    let tell = |step: SweepStep<'_>| match step {
+        SweepStep::Record(found, Swept::Left(reason)) => report.records.push(Row::new(found, Some(reason.clone()))),
+        SweepStep::Record(found, Swept::Due) => report.records.push(Row::new(found, None)),
+        SweepStep::Record(_, Swept::Young | Swept::OfAnother | Swept::Finished | Swept::Overtaken) => {}
+        SweepStep::Page { items, units, .. } => {
+            report.items_read += items;
+            report.read_units += units;
+            eprintln!("{} items read, {} records", report.items_read, report.records.len());
+        }
+    };
+    sweep.run(None, tell).await?;
+    output.print(&report)?;
+    Ok(verdict(report.records.len() > 0))
+}

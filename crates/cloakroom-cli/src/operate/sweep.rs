@@ -1,0 +1,92 @@
+//! `cloakroom sweep`: finishes records whose message does not come any more.
+
+use std::{fmt, process::ExitCode};
+
+use cloakroom::recovery::{SweepCursor, SweepStep, Swept};
+use serde::Serialize;
+
+use super::{
+    Output,
+    reading::{Reading, Row, Rows},
+    verdict,
+};
+use crate::{account::Account, site::Failure};
+
+/// Finishes records whose message does not come any more
+///
+/// Sends what they hold, settles their messages, and clears them: safe while workers run, and as often as you like. Reads the whole table, at a
+/// read unit for each 4 KB. Exit code 1 if records are left that it could not finish, or, in a dry run, if there are any.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    account: Account,
+    #[command(flatten)]
+    reading: Reading,
+    /// Go on where another sweep was broken off: the last cursor that it printed
+    #[arg(long, value_name = "CURSOR")]
+    resume: Option<SweepCursor>,
+    /// Print what would be finished, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    dry_run: bool,
+    finished: u64,
+    /// Finished by somebody else in the meantime.
+    overtaken: u64,
+    /// Too young, or of another endpoint.
+    skipped: u64,
+    /// What a dry run would finish.
+    due: Rows,
+    /// What could not be finished.
+    left: Rows,
+    items_read: u64,
+    read_units: f64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { finished, overtaken, skipped, due, left, items_read, read_units, .. } = self;
+        write!(f, "{due}{left}{finished} records finished, ")?;
+        if self.dry_run {
+            write!(f, "{} would be, ", due.len())?;
+        }
+        let left = left.len();
+        write!(f, "{left} left, {skipped} skipped, {overtaken} finished by somebody else, ")?;
+        write!(f, "among {items_read} items ({read_units} read units)")
+    }
+}
+
+impl Report {
+    fn note(&mut self, step: SweepStep<'_>) {
+        match step {
+            SweepStep::Record(_, Swept::Finished) => self.finished += 1,
+            SweepStep::Record(_, Swept::Overtaken) => self.overtaken += 1,
+            SweepStep::Record(_, Swept::Young | Swept::OfAnother) => self.skipped += 1,
+            SweepStep::Record(found, Swept::Due) => self.due.push(Row::new(found, None)),
+            SweepStep::Record(found, Swept::Left(reason)) => self.left.push(Row::new(found, Some(reason.clone()))),
+            SweepStep::Page { cursor, items, units } => {
+                self.items_read += items;
+                self.read_units += units;
+                let Self { items_read, finished, .. } = self;
+                eprintln!("{items_read} items read, {finished} records finished");
+                if !cursor.is_at_end() {
+                    eprintln!("to go on from here: --resume {cursor}");
+                }
+            }
+        }
+    }
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
+    let Options { account, reading, resume, dry_run, output } = options;
+    let sweep = reading.sweep(&account.aws().await?, dry_run)?;
+    let mut report = Report { dry_run, ..Report::default() };
+    sweep.run(resume, |step| report.note(step)).await?;
+    output.print(&report)?;
+    Ok(verdict(report.due.len() + report.left.len() > 0))
+}

@@ -1,0 +1,52 @@
+//! Tables for people.
+
+use std::fmt;
+
+/// Rows under a heading, in columns as wide as what is in them.
+#[derive(Debug)]
+pub(super) struct Table<const N: usize> {
+    heading: [&'static str; N],
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    pub(super) fn new(heading: [&'static str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
+        Self { heading, rows: rows.into_iter().map(|row| row.map(|text| printable(&text))).collect() }
+    }
+}
+
+/// What others have written must not command the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+impl<const N: usize> fmt::Display for Table<N> {
+    /// Nothing at all if there is no row. Ends with a new line otherwise.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let heading = self.heading.map(str::to_owned);
+        let lines = || std::iter::once(&heading).chain(&self.rows);
+        let widths: [usize; N] =
+            std::array::from_fn(|column| lines().map(|row| row[column].chars().count()).max().unwrap_or(0));
+        for row in lines() {
+            let cells = std::iter::zip(row, widths).map(|(text, width)| format!("{text:<width$}"));
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_have_to_be_and_hold_no_commands() {
+        let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
+        let table = Table::new(["A", "LONG"], [row("ää", "x"), row("\u{1b}[2J", "y")]);
+        assert_eq!(table.to_string(), "A     LONG\nää    x\n\u{fffd}[2J  y\n");
+        assert_eq!(Table::new(["A"], []).to_string(), "");
+    }
+}

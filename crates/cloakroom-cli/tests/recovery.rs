@@ -1,0 +1,162 @@
+//! A stranded outbox, really stranded on embedded AWS, and the verbs that find and finish it.
+
+mod stranded;
+
+use serde_json::{Value, json};
+use stranded::{Stranded, run};
+
+/// What `pending` finds, whatever its age.
+async fn pending(site: &Stranded) -> (i32, Value) {
+    run(site, &["pending", "--older-than", "0s"]).await
+}
+
+/// The acceptance: two are stranded, one dead and one purged; each is found, finished and counted once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranded_outbox_is_found_and_finished_and_the_books_balance() {
+    let site = Stranded::start().await;
+    site.strand("dead").await;
+    site.bury("dead").await;
+    site.strand("purged").await;
+    site.purge().await;
+
+    let (code, found) = pending(&site).await;
+    assert_eq!((code, found["records"].as_array().map(Vec::len)), (1, Some(2)), "{found}");
+    assert_eq!(found["records"][0]["queues"], json!({ "receivers": 1 }));
+    assert!(found["read_units"].as_f64() > Some(0.0), "{found}");
+    let (code, young) = run(&site, &["pending"]).await;
+    assert_eq!((code, &young["records"]), (0, &json!([])), "workers are likely to have them in hand");
+
+    let (code, seen) = run(&site, &["inspect", "sender#dead"]).await;
+    assert_eq!((code, &seen["states"]["senders"]["version"]), (1, &json!(1)), "{seen}");
+    assert_eq!(seen["records"][0]["still_to_do"], json!(["dispatch", "settle", "clear"]), "{seen}");
+    assert_eq!(seen["records"][0]["messages"][0]["payload"], json!("in_bucket"), "{seen}");
+
+    let (code, listed) = run(&site, &["dlq", "list", "senders"]).await;
+    assert_eq!((code, &listed["letters"][0]["standing"]), (1, &json!("committed")), "{listed}");
+    let (_, dry) = run(&site, &["dlq", "finish", "senders", "--dry-run"]).await;
+    assert_eq!(dry["counts"], json!({ "finished": 1 }), "{dry}");
+    let (code, finished) = run(&site, &["dlq", "finish", "senders"]).await;
+    assert_eq!((code, &finished["counts"]), (0, &json!({ "finished": 1 })), "{finished}");
+    assert_eq!(run(&site, &["dlq", "list", "senders"]).await.0, 0, "nothing is left there");
+
+    let sweep = ["sweep", "--older-than", "0s", "--endpoint", "senders"];
+    let (code, dry) = run(&site, &[&sweep[..], &["--dry-run"]].concat()).await;
+    assert_eq!((code, &dry["finished"], dry["due"].as_array().map(Vec::len)), (1, &json!(0), Some(1)), "{dry}");
+    let (code, swept) = run(&site, &sweep).await;
+    assert_eq!((code, &swept["finished"]), (0, &json!(1)), "{swept}");
+
+    assert_eq!(pending(&site).await.0, 0);
+    assert_eq!(run(&site, &["inspect", "sender#dead"]).await.0, 0);
+    site.must_balance(&["dead", "purged"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_processed_is_put_back_and_what_is_foreign_stays() {
+    let site = Stranded::start().await;
+    site.send("fresh").await;
+    site.bury("fresh").await;
+    site.strand("dead").await;
+    site.bury("dead").await;
+    site.lay("senders-dead", "not ours").await;
+
+    let (_, dry) = run(&site, &["dlq", "redrive", "senders", "--dry-run"]).await;
+    assert_eq!(dry["counts"], json!({ "finished": 1, "left": 1, "put_back": 1 }), "{dry}");
+    let (code, redriven) = run(&site, &["dlq", "redrive", "senders"]).await;
+    assert_eq!((code, &redriven["counts"]), (1, &dry["counts"]), "{redriven}");
+    let (_, left) = run(&site, &["dlq", "list", "senders"]).await;
+    assert_eq!(left["letters"].as_array().map(Vec::len), Some(1), "{left}");
+    assert_eq!(left["letters"][0]["standing"], json!("unreadable"), "{left}");
+    site.must_balance(&["fresh", "dead"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_culprit_is_parked_and_its_payload_can_be_read() {
+    let site = Stranded::start().await;
+    let claim = site.send("culprit").await;
+    site.send("neighbour").await;
+    let park = ["dlq", "park", "senders", "--id", "culprit", "--reason", "it kills its workers"];
+    let (code, dry) = run(&site, &[&park[..], &["--dry-run"]].concat()).await;
+    assert_eq!((code, &dry["counts"]), (0, &json!({ "parked": 1 })), "{dry}");
+    let (code, parked) = run(&site, &park).await;
+    assert_eq!((code, &parked["counts"]), (0, &json!({ "parked": 1 })), "{parked}");
+    let (_, listed) = run(&site, &["dlq", "list", "senders"]).await;
+    let letter = &listed["letters"][0];
+    assert_eq!((&letter["id"], &letter["reason"]), (&json!("culprit"), &json!("it kills its workers")), "{listed}");
+    assert_eq!(run(&site, &park).await.0, 1, "there is none any more");
+
+    let payload = stranded::output(&site, &["payload", "get", &claim]).await;
+    assert_eq!(String::from_utf8_lossy(&payload.stdout), r#"{"name":"culprit"}"#);
+    let missing = stranded::output(&site, &["payload", "get", &claim.replace(&claim[..8], "00000000")]).await;
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    let elsewhere = stranded::output(&site, &["payload", "get", "00.elsewhere"]).await;
+    assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("--bucket elsewhere"), "{elsewhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_that_nobody_refers_to_are_listed_and_stay() {
+    let site = Stranded::start().await;
+    site.strand("dead").await;
+    let orphan = site.check_in("orphan").await;
+    let orphans = ["payload", "orphans", "--older-than", "0s"];
+    for _ in 0..2 {
+        let (code, found) = run(&site, &orphans).await;
+        assert_eq!((code, &found["payloads"]), (0, &json!(1)), "records refer to the others: {found}");
+        assert_eq!(found["orphans"][0]["claim"], json!(orphan), "{found}");
+    }
+    let (_, young) = run(&site, &orphans[..2]).await;
+    assert_eq!((&young["payloads"], &young["objects_listed"]), (&json!(0), &json!(3)), "{young}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_an_error_that_says_what_to_do() {
+    let site = Stranded::start().await;
+    for (arguments, part) in [
+        (&["dlq", "list", "nowhere"][..], "queue `nowhere-dead` does not exist"),
+        (&["pending", "--table", "nowhere"], "table `nowhere` does not exist"),
+        (&["sweep", "--resume", "7"], "no cursor"),
+        (&["sweep", "--segments", "0"], "`segments` is 0"),
+        (&["dlq", "park", "senders"], "--id"),
+        (&["payload", "get", "a/b"], "is no claim"),
+    ] {
+        let output = stranded::output(&site, arguments).await;
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(part), "`{text}` does not say `{part}`");
+    }
+}
+
+/// People get a table.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_json_there_is_a_table() {
+    let site = Stranded::start().await;
+    site.strand("dead").await;
+    for (arguments, part) in [
+        (&["pending", "--older-than", "0s"][..], "senders   sender#dead  dead"),
+        (&["inspect", "sender#dead"], "dispatch, settle, clear"),
+        (&["dlq", "list", "senders"], "queue `senders`: no messages"),
+    ] {
+        let output = stranded::output(&site, arguments).await;
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(part), "`{text}` does not say `{part}`");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_goes_on_from_the_cursor_that_it_printed() {
+    let site = Stranded::start().await;
+    site.strand("dead").await;
+    let sweep = ["sweep", "--older-than", "0s", "--dry-run"];
+    let output = stranded::output(&site, &sweep).await;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let cursors: Vec<&str> = text.lines().filter_map(|line| line.split_once("--resume ")).map(|(_, c)| c).collect();
+    assert_eq!(cursors.len(), 3, "one for each segment but the last: {text}");
+    let (mut due, mut units) = (Vec::new(), Vec::new());
+    for cursor in cursors {
+        let (_, rest) = run(&site, &[&sweep[..], &["--resume", cursor]].concat()).await;
+        due.push(rest["due"].as_array().map_or(0, Vec::len));
+        units.push(rest["read_units"].as_f64().unwrap_or(0.0));
+    }
+    assert!(due.is_sorted_by(|more, less| more >= less), "{due:?}");
+    assert!(units.is_sorted_by(|more, less| more > less), "less and less is left to be read: {units:?}");
+}

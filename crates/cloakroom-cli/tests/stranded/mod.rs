@@ -1,0 +1,256 @@
+//! Embedded AWS with two endpoints, senders and receivers, and ways to strand what a sender has committed.
+
+use std::{collections::BTreeMap, process::Output, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Handled, Message, Partition, PortError, Ports, Queue,
+    QueueMessage, Queues, Tx, Version,
+};
+use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
+use cloakroom_local::LocalAws;
+use serde_json::Value;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ask {
+    name: String,
+}
+
+impl Message for Ask {
+    const TYPE: &'static str = "ask";
+    fn partition(&self) -> Partition {
+        Partition::new(format!("sender#{}", self.name))
+    }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Tell {
+    name: String,
+}
+
+impl Message for Tell {
+    const TYPE: &'static str = "tell";
+    fn partition(&self) -> Partition {
+        Partition::new(format!("receiver#{}", self.name))
+    }
+}
+
+type Counted = BTreeMap<String, u64>;
+
+async fn ask(state: &mut Counted, Ask { name }: Ask, tx: &mut Tx) -> Handled {
+    *state.entry("asked".to_owned()).or_default() += 1;
+    tx.send(Tell { name });
+    Ok(())
+}
+
+async fn tell(state: &mut Counted, _: Tell, _: &mut Tx) -> Handled {
+    *state.entry("told".to_owned()).or_default() += 1;
+    Ok(())
+}
+
+/// Queues that take nothing: whoever sends to them may as well have died.
+#[derive(Debug)]
+struct Deaf(Arc<dyn Queues>);
+
+#[derive(Debug)]
+struct DeafQueue(Arc<dyn Queue>);
+
+#[async_trait]
+impl Queues for Deaf {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        Ok(Arc::new(DeafQueue(self.0.open(name).await?)))
+    }
+}
+
+#[async_trait]
+impl Queue for DeafQueue {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
+        let refused = |_| Err(PortError::new("send", "the worker is dead").without_effect().permanent());
+        messages.into_iter().map(refused).collect()
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
+        self.0.receive(max, wait, visibility).await
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        self.0.delete(receipts).await
+    }
+
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
+        self.0.extend(receipts, visibility).await
+    }
+}
+
+/// How often a message is received before SQS moves it.
+const RECEIVES_MAX: u32 = 10;
+
+pub(crate) struct Stranded {
+    local: LocalAws,
+    ports: Ports,
+}
+
+impl Stranded {
+    pub(crate) async fn start() -> Self {
+        let local = LocalAws::start().await.expect("the embedded AWS starts");
+        let aws = aws(&local);
+        let queues = vec!["senders".to_owned(), "receivers".to_owned()];
+        let settings = ProvisioningSettings { queues, receives_max: RECEIVES_MAX, ..ProvisioningSettings::default() };
+        let provisioning = Provisioning::new(&aws, settings).expect("good settings");
+        provisioning.apply().await.expect("everything is made");
+        Self { ports: aws.ports(), local }
+    }
+
+    fn senders(&self, ports: Ports) -> Endpoint {
+        let settings = EndpointSettings { linger_ms: 0, ..EndpointSettings::default() };
+        let endpoint = Endpoint::builder("senders").on(ask).route::<Tell>("receivers").settings(settings);
+        endpoint.build(ports).expect("a good endpoint")
+    }
+
+    pub(crate) async fn check_in(&self, name: &str) -> String {
+        let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.name());
+        let payload = serde_json::to_vec(&Ask { name: name.to_owned() }).expect("JSON");
+        self.ports.payloads.check_in(&claim, Bytes::from(payload)).await.expect("it is checked in");
+        claim.to_string()
+    }
+
+    /// Puts a message into the queue of senders; its claim.
+    pub(crate) async fn send(&self, name: &str) -> String {
+        let claim = self.check_in(name).await;
+        let partition = Ask { name: name.to_owned() }.partition();
+        let mut envelope = Envelope::new(name.into(), "test", Ask::TYPE, partition);
+        envelope.dataref = Some(Claim::new(claim.clone()));
+        self.lay("senders", &envelope.encode()).await;
+        claim
+    }
+
+    pub(crate) async fn lay(&self, queue: &str, body: &str) {
+        let queue = self.ports.queues.open(queue).await.expect("the queue exists");
+        let sent = queue.send(vec![QueueMessage { body: body.to_owned(), ..QueueMessage::default() }]).await;
+        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    }
+
+    /// Sends a message, and lets a worker commit it and die before it sends anything. It stays in the queue.
+    pub(crate) async fn strand(&self, name: &str) {
+        self.send(name).await;
+        let deaf = Arc::new(Deaf(Arc::clone(&self.ports.queues)));
+        let endpoint = self.senders(Ports { queues: deaf, ..self.ports.clone() });
+        let delivery = self.receive("senders", name).await;
+        endpoint.process(&delivery).await.expect_err("it dies after the commit");
+        self.give_back("senders", &delivery).await;
+    }
+
+    /// Receives this very message; others are given back.
+    async fn receive(&self, queue: &str, name: &str) -> Delivery {
+        let port = self.ports.queues.open(queue).await.expect("the queue exists");
+        for delivery in port.receive(10, Duration::from_secs(1), Duration::from_secs(60)).await.expect("it is read") {
+            if Envelope::decode(&delivery.body).is_ok_and(|envelope| envelope.id.as_str() == name) {
+                return delivery;
+            }
+            self.give_back(queue, &delivery).await;
+        }
+        panic!("`{name}` is not in `{queue}`")
+    }
+
+    async fn give_back(&self, queue: &str, delivery: &Delivery) {
+        let queue = self.ports.queues.open(queue).await.expect("the queue exists");
+        queue.extend(vec![delivery.receipt.clone()], Duration::ZERO).await;
+    }
+
+    /// Receives the message, the only one in the queue of senders, until SQS moves it to the dead-letter queue.
+    pub(crate) async fn bury(&self, name: &str) {
+        let queue = self.ports.queues.open("senders").await.expect("the queue exists");
+        for _ in 0..=RECEIVES_MAX {
+            let deliveries = queue.receive(1, Duration::ZERO, Duration::from_secs(60)).await.expect("it is read");
+            let Some(delivery) = deliveries.first() else { return };
+            assert!(delivery.body.contains(name), "another message is in its way");
+            self.give_back("senders", delivery).await;
+        }
+        panic!("`{name}` is not moved")
+    }
+
+    /// Deletes everything in the queue of senders, as an operator might.
+    pub(crate) async fn purge(&self) {
+        let queue = self.ports.queues.open("senders").await.expect("the queue exists");
+        loop {
+            let deliveries = queue.receive(10, Duration::ZERO, Duration::from_secs(60)).await.expect("it is read");
+            if deliveries.is_empty() {
+                return;
+            }
+            queue.delete(deliveries.into_iter().map(|delivery| delivery.receipt).collect()).await;
+        }
+    }
+
+    /// Lets both endpoints work until their queues are empty; then each message must have counted once, at the sender and at the
+    /// receiver, and no record and no payload is left.
+    pub(crate) async fn must_balance(&self, names: &[&str]) {
+        let receivers = Endpoint::builder("receivers").on(tell).build(self.ports.clone()).expect("a good endpoint");
+        for (queue, endpoint) in [("senders", self.senders(self.ports.clone())), ("receivers", receivers)] {
+            let queue = self.ports.queues.open(queue).await.expect("the queue exists");
+            loop {
+                let deliveries = queue.receive(10, Duration::ZERO, Duration::from_secs(60)).await.expect("it is read");
+                if deliveries.is_empty() {
+                    break;
+                }
+                for delivery in deliveries {
+                    endpoint.process(&delivery).await.expect("nothing fails");
+                    queue.delete(vec![delivery.receipt]).await;
+                }
+            }
+        }
+        for name in names {
+            let name = (*name).to_owned();
+            self.must_count(Ask { name: name.clone() }.partition(), "senders", "asked").await;
+            self.must_count(Tell { name }.partition(), "receivers", "told").await;
+        }
+        let payloads = aws(&self.local).payloads().list(None).await.expect("the bucket is listed");
+        assert_eq!(payloads.objects, 0, "no payload is left: {payloads:?}");
+    }
+
+    async fn must_count(&self, partition: Partition, endpoint: &str, what: &str) {
+        let read = self.ports.store.read_state(&partition, endpoint).await.expect("it is read");
+        let state: Counted = read.state.map(|item| serde_dynamo::from_item(item).expect("numbers")).unwrap_or_default();
+        assert_eq!((read.version, state.get(what)), (Version::new(1), Some(&1)), "`{partition}` at {endpoint}");
+    }
+}
+
+fn aws(local: &LocalAws) -> Aws {
+    let environment: BTreeMap<&str, String> = local.environment().into_iter().collect();
+    macro_rules! client {
+        ($sdk:ident, $service:literal $(, $option:ident)?) => {{
+            let credentials = (&environment["AWS_ACCESS_KEY_ID"], &environment["AWS_SECRET_ACCESS_KEY"]);
+            let config = $sdk::Config::builder()
+                .behavior_version($sdk::config::BehaviorVersion::v2026_01_12())
+                .region($sdk::config::Region::new(environment["AWS_REGION"].clone()))
+                .credentials_provider($sdk::config::Credentials::new(credentials.0, credentials.1, None, None, "test"))
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .endpoint_url(&environment[concat!("AWS_ENDPOINT_URL_", $service)])
+                $(.$option(true))?;
+            $sdk::Client::from_conf(config.build())
+        }};
+    }
+    let s3 = client!(aws_sdk_s3, "S3", force_path_style);
+    let (dynamodb, sqs) = (client!(aws_sdk_dynamodb, "DYNAMODB"), client!(aws_sdk_sqs, "SQS"));
+    Aws::new(dynamodb, s3, sqs, AwsSettings::new("things", "coats")).expect("settings that AWS takes")
+}
+
+/// Runs the command on the same account, without the variables of the machine.
+pub(crate) async fn output(site: &Stranded, arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+    command.args(arguments).env_clear().envs(site.local.environment()).env("CLOAKROOM_TABLE", "things");
+    command.env("CLOAKROOM_BUCKET", "coats").stdin(std::process::Stdio::null());
+    command.output().await.expect("it starts")
+}
+
+/// Exit code and report.
+pub(crate) async fn run(site: &Stranded, arguments: &[&str]) -> (i32, Value) {
+    let output = output(site, &[arguments, &["--json"]].concat()).await;
+    let report =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"));
+    (output.status.code().unwrap_or(-1), report)
+}

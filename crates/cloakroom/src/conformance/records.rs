@@ -1,0 +1,133 @@
+//! Laws of [`Records`].
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{Law, ODD, laws};
+use crate::{
+    AttributeValue, Claim, Commit, Committed, Condition, Item, ItemAction, ItemWrite, Partition, PartitionStore,
+    Record, RecordKey, Settles, StateWrite, Version,
+    placement::record_sort_key,
+    recovery::{Records, Segment},
+    schema::{Key, derived_id},
+};
+
+/// Runs all laws of [`Records`], over a store whose records it is to find. It reads everything that is there.
+///
+/// # Panics
+/// With the name of the first law that is broken, and what was seen.
+pub async fn records(records: &dyn Records, store: &dyn PartitionStore, scope: &str) {
+    let subject = |law| Subject { law, records, store };
+    laws!(scope, subject;
+        every_record_is_found_once,
+        a_cleared_record_is_not_found,
+        all_items_of_a_partition_are_read,
+    );
+}
+
+struct Subject<'a> {
+    law: Law<'a>,
+    records: &'a dyn Records,
+    store: &'a dyn PartitionStore,
+}
+
+/// Partition, endpoint and message of a record.
+type Address = (String, String, String);
+
+impl Subject<'_> {
+    fn partition(&self, what: &str) -> Partition {
+        Partition::new(self.law.key(what))
+    }
+
+    fn record(&self, what: &str) -> Record {
+        let claim = Claim::from_random(derived_id(&[&self.law.key(what)]).as_u128(), "laws");
+        Record { settles: Some(Settles::Payload(claim)), committed_ms: Some(7), ..Record::default() }
+    }
+
+    /// Commits a message that leaves its record, the state and an item.
+    async fn commit(&self, partition: &Partition, endpoint: &str, message: &str) -> (Address, Record) {
+        let (id, record) = (message.into(), self.record(message));
+        let state = StateWrite::Put(text_item());
+        let items = [ItemWrite {
+            sort_key: format!("item of {endpoint}"),
+            action: ItemAction::Put(text_item()),
+            condition: Condition::Any,
+        }];
+        let token = derived_id(&[partition.as_str(), endpoint, message]).to_string();
+        let committed = self.store.commit(Commit {
+            key: RecordKey { partition, endpoint, message: &id },
+            expected: Version::ABSENT,
+            state: &state,
+            record: &record,
+            items: &items,
+            token: &token,
+        });
+        let committed = self.law.ok("a commit", committed.await);
+        self.law.same("a commit", &committed, &Committed::Applied);
+        ((partition.to_string(), endpoint.to_owned(), message.to_owned()), record)
+    }
+
+    /// The records that this law has written, read in that many segments.
+    async fn found(&self, of: u32) -> BTreeMap<Address, Record> {
+        let mut all = BTreeMap::new();
+        for number in 0..of {
+            let (mut after, mut seen): (Option<String>, _) = (None, BTreeSet::new());
+            loop {
+                let page = self.records.page(Segment { number, of }, after.as_deref()).await;
+                let page = self.law.ok("a page", page);
+                for found in page.records {
+                    if !found.partition.as_str().starts_with(&self.law.key("")) {
+                        continue;
+                    }
+                    let address = (found.partition.to_string(), found.endpoint, found.message.to_string());
+                    let record = found.record.unwrap_or_else(|error| self.law.broken(error));
+                    let twice = all.insert(address, record);
+                    self.law.check("a record is found twice", twice.is_none(), &twice);
+                }
+                let Some(next) = page.next else { break };
+                self.law.check("a page comes twice", seen.insert(next.clone()), &next);
+                after = Some(next);
+            }
+        }
+        all
+    }
+}
+
+fn text_item() -> Item {
+    Item::from(HashMap::from([("text".to_owned(), AttributeValue::S("any".to_owned()))]))
+}
+
+async fn every_record_is_found_once(subject: &Subject<'_>) {
+    let mut written = BTreeMap::new();
+    for (number, odd) in ODD.iter().enumerate() {
+        let partition = subject.partition(odd);
+        // Two endpoints in a partition.
+        written.extend([subject.commit(&partition, "orders", odd).await]);
+        written.extend([subject.commit(&partition, "stock", &format!("m#{number}")).await]);
+    }
+    for segments in [1, 4] {
+        let found = subject.found(segments).await;
+        subject.law.same(&format!("in {segments} segments"), &found, &written);
+    }
+}
+
+async fn a_cleared_record_is_not_found(subject: &Subject<'_>) {
+    let partition = subject.partition("p");
+    let (kept, cleared) =
+        (subject.commit(&partition, "orders", "1").await, subject.commit(&partition, "stock", "2").await);
+    let key = RecordKey { partition: &partition, endpoint: "stock", message: &"2".into() };
+    subject.law.ok("a clear", subject.store.clear(key).await);
+    let found = subject.found(2).await;
+    subject.law.same(&format!("after {:?} was cleared", cleared.0), &found, &BTreeMap::from([kept]));
+}
+
+async fn all_items_of_a_partition_are_read(subject: &Subject<'_>) {
+    let (partition, neighbour) = (subject.partition("p"), subject.partition("p2"));
+    subject.commit(&partition, "orders", "1").await;
+    subject.commit(&neighbour, "stock", "2").await;
+    let items = subject.law.ok("items", subject.records.items_of(&partition).await);
+    let key = RecordKey { partition: &partition, endpoint: "orders", message: &"1".into() };
+    let must = ["item of orders".to_owned(), record_sort_key(key), Key::State { endpoint: "orders" }.to_string()];
+    subject.law.same("their sort keys", &items.keys().cloned().collect(), &BTreeSet::from(must));
+    let nothing = subject.law.ok("items", subject.records.items_of(&subject.partition("none")).await);
+    subject.law.same("items of a partition that was never written", &nothing, &BTreeMap::new());
+}

@@ -1,0 +1,59 @@
+//! Step 7: how the incoming message is settled, and settling it.
+
+use super::{Desk, Error};
+use crate::{Settles, protocol::Saw};
+
+impl Desk<'_> {
+    /// Whether the message in hand, if there is one, is settled in the store that this endpoint has.
+    pub(super) fn check_store(&self) -> Result<(), Error> {
+        self.settles.as_ref().map_or(Ok(()), |settles| self.check_store_of(settles))
+    }
+
+    /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed; one that is
+    /// deleted there stays where it is, and its message would be processed again. So it is with entries.
+    fn check_store_of(&self, settles: &Settles) -> Result<(), Error> {
+        let own = self.endpoint.ports.payloads.name();
+        let Some(store) = settles.store().filter(|store| *store != own) else { return Ok(()) };
+        let what = match settles {
+            Settles::Payload(claim) => format!("payload `{claim}`"),
+            Settles::Entry(_) => format!("the dedupe entry of `{}`", self.identity),
+        };
+        Err(Error::misconfigured(format!(
+            "{what} is in store `{store}`, and this endpoint has `{own}`: give both sides the same store"
+        )))
+    }
+
+    /// Reads in the record how its message is settled. If there is no message in hand, nothing else tells it.
+    ///
+    /// SUBTLE: a record that does not tell must stay. Were it cleared without settling, its message would be processed once more if
+    /// it came late (`a_record_that_does_not_tell_how_its_message_is_settled_is_left`).
+    pub(super) fn learn_how_to_settle(&mut self) -> Result<(), Error> {
+        let told = self.record.settles.clone().filter(|settles| match settles {
+            Settles::Payload(claim) => claim.is_well_formed(),
+            Settles::Entry(_) => true,
+        });
+        if let Some(told) = told {
+            self.check_store_of(&told)?;
+            self.settles.get_or_insert(told);
+        }
+        if self.settles.is_none() { Err(self.cannot_be_settled()) } else { Ok(()) }
+    }
+
+    pub(super) fn cannot_be_settled(&self) -> Error {
+        Error::misconfigured(format!(
+            "the record of `{}` in partition `{}` does not tell how its message is settled: deliver the message again",
+            self.identity, self.envelope.partition
+        ))
+        .in_logs("a record does not tell how its message is settled")
+    }
+
+    pub(super) async fn settle(&mut self) -> Result<Saw, Error> {
+        let (endpoint, payloads) = (self.endpoint, &self.endpoint.ports.payloads);
+        match &self.settles {
+            Some(Settles::Payload(claim)) => endpoint.call(|| payloads.delete(claim)).await?,
+            Some(Settles::Entry(_)) => endpoint.call(|| payloads.put_entry(&endpoint.name, &self.identity)).await?,
+            None => return Err(self.cannot_be_settled()),
+        }
+        Ok(Saw::Settled)
+    }
+}

@@ -1,0 +1,39 @@
+use std::{collections::BTreeMap, ops::Bound};
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::{
+    Item, Partition, PortError,
+    recovery::{Found, RecordPage, Records, Segment},
+    schema::derived_id,
+};
+
+/// Few, so that tests come to see several pages.
+const PAGE_ITEMS_MAX: usize = 10;
+
+/// A page ends after ten items, of which each costs a unit.
+#[async_trait]
+impl Records for MemoryStore {
+    async fn page(&self, segment: Segment, after: Option<&str>) -> Result<RecordPage, PortError> {
+        let wrong = |error| PortError::new("reading a page of records", error).without_effect().permanent();
+        let after: Option<(String, String)> = after.map(serde_json::from_str).transpose().map_err(wrong)?;
+        let is_in_segment =
+            |pk: &str| derived_id(&[pk]).as_u128() % u128::from(segment.of) == u128::from(segment.number);
+        let items = self.items();
+        let rest = items.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        let rest: Vec<_> = rest.filter(|((pk, _), _)| is_in_segment(pk)).take(PAGE_ITEMS_MAX + 1).collect();
+        let read = &rest[..rest.len().min(PAGE_ITEMS_MAX)];
+        let next = read.last().filter(|_| rest.len() > read.len());
+        Ok(RecordPage {
+            records: read.iter().filter_map(|((pk, sk), item)| Found::read(&pk.as_str().into(), sk, item)).collect(),
+            next: next.map(|(key, _)| serde_json::to_string(key)).transpose().map_err(wrong)?,
+            items: read.len() as u64,
+            units: f64::from(u32::try_from(read.len()).unwrap_or(u32::MAX)),
+        })
+    }
+
+    async fn items_of(&self, partition: &Partition) -> Result<BTreeMap<String, Item>, PortError> {
+        Ok(self.partition(partition))
+    }
+}

@@ -1,0 +1,187 @@
+//! Recovery: finishes what was committed and not finished, and runs no handler.
+//!
+//! Whatever is committed has a record, and a message in a queue behind it, whose next delivery finishes it. Two things come in
+//! between: the message ends in the dead-letter queue, or it is purged or expires.
+//!
+//! - [`DeadLetters`] goes through a dead-letter queue: it tells which messages were committed, finishes those, and puts back the rest.
+//! - [`Sweep`] goes through the table and finishes records whose message does not come any more.
+//!
+//! Both follow the [protocol](crate::protocol) as a worker does that resumes, and are safe beside workers and beside each other.
+
+mod dead_letters;
+mod pace;
+mod records;
+mod sweep;
+mod walk;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+pub use dead_letters::{DeadLetters, Fate, Letter, Treatment};
+pub use records::{Found, RecordPage, Records, Segment};
+pub use sweep::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept};
+
+use crate::{
+    DeadLetter, Delivery, EndpointSettings, Error, MessageId, Outcome, Partition, Ports, RecordKey,
+    endpoint::{Inner, check_name},
+    engine::{Desk, PAYLOAD_MISSING},
+    parking::{self, Parking, REASON},
+    protocol::Do,
+};
+
+/// Finishes the messages of one endpoint, of which it needs to know no more than the name. It is cheap to clone.
+///
+/// ```
+/// use cloakroom::{Delivery, Envelope, memory::Memory, recovery::{Recovery, Standing}};
+///
+/// let memory = Memory::new();
+/// let recovery = Recovery::new("counters", memory.ports())?;
+/// let mut envelope = Envelope::new("m-1".into(), "test", "counter.add", "counter#a".into());
+/// envelope.data = Some(serde_json::json!({ "counter": "a", "amount": 5 }));
+/// let delivery = Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
+///
+/// assert_eq!(memory.run(recovery.look(&delivery))?, Standing::NotProcessed);
+/// # Ok::<(), cloakroom::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Recovery {
+    inner: Arc<Inner>,
+}
+
+/// What is known of a message that lies somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is committed, and its record waits to be finished.
+    Committed,
+    /// It was processed to the end: a duplicate.
+    Done,
+    /// Nothing of it is committed.
+    NotProcessed,
+    /// It was parked because its payload was missing, and still is: it was processed, or somebody has removed the payload.
+    Missing,
+    /// It can never be processed, for this reason. It may be somebody else's.
+    Unreadable(String),
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery").field("endpoint", &self.inner.name).finish_non_exhaustive()
+    }
+}
+
+impl Recovery {
+    /// For the endpoint of this name, over its ports.
+    ///
+    /// # Errors
+    /// A name that no endpoint can have; limits out of range.
+    pub fn new(endpoint: impl Into<String>, ports: Ports) -> Result<Self, Error> {
+        let endpoint = endpoint.into();
+        check_name(&endpoint)?;
+        ports.limits.validate()?;
+        let inner = Inner::without_handlers(endpoint, ports, EndpointSettings::default());
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The endpoint's name.
+    pub fn endpoint(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Looks what has become of a message, and touches nothing.
+    ///
+    /// # Errors
+    /// What could not be read; a payload that is in another store than that of the ports.
+    pub async fn look(&self, delivery: &Delivery) -> Result<Standing, Error> {
+        let arrival = self.inner.intake.accept(&self.inner.ports.limits, delivery);
+        let desk = match Desk::open(&self.inner, &arrival) {
+            Ok(desk) => desk,
+            Err(reason) => return Ok(Standing::Unreadable(reason)),
+        };
+        Ok(match desk.look().await? {
+            Do::Dispatch | Do::CheckIn => Standing::Committed,
+            // A worker would drop it, and an alarm would be lost that somebody wanted.
+            Do::Acknowledge(_) if was_missing(delivery) => Standing::Missing,
+            Do::Acknowledge(_) => Standing::Done,
+            Do::Handle
+            | Do::ReadState
+            | Do::ReadRecord
+            | Do::ReadPayload
+            | Do::Withdraw
+            | Do::Park
+            | Do::Commit(_)
+            | Do::StoreClaims
+            | Do::Settle
+            | Do::Clear
+            | Do::Leave => Standing::NotProcessed,
+        })
+    }
+
+    /// Finishes a message if it is committed: see [`Endpoint::finish`](crate::Endpoint::finish).
+    ///
+    /// # Errors
+    /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
+    pub async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
+        self.inner.finish(delivery).await
+    }
+
+    /// Finishes the record of a message that is not in hand, and may not exist any more. False if there is no record: somebody
+    /// else has finished it, or nothing was committed.
+    ///
+    /// # Errors
+    /// The record was not finished, and stays. That is so for good if it does not tell how its message is settled
+    /// ([`Record::settles`](crate::Record::settles)).
+    pub async fn finish_record(&self, partition: &Partition, message: &MessageId) -> Result<bool, Error> {
+        let key = RecordKey { partition, endpoint: &self.inner.name, message };
+        let nobody = Delivery::default();
+        let outcome = Desk::without_message(&self.inner, &nobody, key).finish().await?;
+        Ok(outcome == Some(Outcome::Resumed))
+    }
+
+    /// Sends a message to a queue as it was before it was parked. Whoever took it from another queue deletes it there
+    /// afterwards; if that fails there are two, which does no harm.
+    ///
+    /// # Errors
+    /// It may or may not have been sent.
+    pub async fn put_back(&self, delivery: &Delivery, queue: &str) -> Result<(), Error> {
+        parking::send_back(&self.inner, delivery, queue).await
+    }
+
+    /// Sends a message to a dead-letter queue with a reason, as the endpoint itself does when it parks one. Whoever took
+    /// it from another queue deletes it there afterwards.
+    ///
+    /// # Errors
+    /// It may or may not have been sent.
+    pub async fn park(&self, delivery: &Delivery, dead_letters: &str, reason: &str) -> Result<(), Error> {
+        Parking::new(dead_letters.to_owned()).park(&self.inner, delivery, reason).await
+    }
+}
+
+fn was_missing(delivery: &Delivery) -> bool {
+    delivery.attributes.get(REASON).is_some_and(|reason| reason.starts_with(PAYLOAD_MISSING))
+}
+
+/// A [`Recovery`] for each endpoint that turns up.
+#[derive(Debug)]
+struct Recoveries {
+    ports: Ports,
+    known: Mutex<BTreeMap<String, Recovery>>,
+}
+
+impl Recoveries {
+    const fn new(ports: Ports) -> Self {
+        Self { ports, known: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn of(&self, endpoint: &str) -> Result<Recovery, Error> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recovery) = known.get(endpoint) {
+            return Ok(recovery.clone());
+        }
+        let recovery = Recovery::new(endpoint, self.ports.clone())?;
+        known.insert(endpoint.to_owned(), recovery.clone());
+        Ok(recovery)
+    }
+}

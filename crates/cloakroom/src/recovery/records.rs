@@ -1,0 +1,75 @@
+//! The port of operators: it finds records wherever they are. Apart from `PartitionStore`, so that whoever only processes
+//! messages needs neither the code nor the permission to read everything.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{
+    Item, MessageId, Partition, PortError, Record, Timestamp, placement,
+    schema::{Kept, Key},
+};
+
+/// A part of all partitions, so that several can be read at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its number, from 0.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+/// An outbox record, and where it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The partition it lives in.
+    pub partition: Partition,
+    /// The endpoint that processes its message.
+    pub endpoint: String,
+    /// The incoming message.
+    pub message: MessageId,
+    /// The record; or why it cannot be read.
+    pub record: Result<Record, String>,
+}
+
+impl Found {
+    /// Reads an item of a partition; none if it is not a record.
+    pub fn read(partition: &Partition, sort_key: &str, item: &Item) -> Option<Self> {
+        let Some(Kept::Record { endpoint, message }) = Key::kept(sort_key) else { return None };
+        let record = placement::read_record_item("reading the record", item).map_err(|error| error.to_string());
+        Some(Self { partition: partition.clone(), endpoint: endpoint.to_owned(), message, record })
+    }
+
+    /// How long ago its commit was tried; none if the record does not tell.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        let committed_ms = self.record.as_ref().ok()?.committed_ms?;
+        Some(now.since(Timestamp::from_millis(committed_ms)))
+    }
+}
+
+/// What one request has found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecordPage {
+    /// The records among the items that were read.
+    pub records: Vec<Found>,
+    /// Where the segment goes on; none at its end.
+    pub next: Option<String>,
+    /// How many items were read.
+    pub items: u64,
+    /// What that has cost, in read units.
+    pub units: f64,
+}
+
+/// Finds records.
+///
+/// - The pages of all segments together MUST have every record that was there when the first of them was read, and was not cleared
+///   before the last.
+/// - `next` MUST remain good for hours, also in another process.
+#[async_trait]
+pub trait Records: Send + Sync + fmt::Debug {
+    /// Reads one page of a segment, from its beginning or from the `next` of the page before.
+    async fn page(&self, segment: Segment, after: Option<&str>) -> Result<RecordPage, PortError>;
+
+    /// All items of a partition, by sort key.
+    async fn items_of(&self, partition: &Partition) -> Result<BTreeMap<String, Item>, PortError>;
+}

@@ -1,0 +1,64 @@
+//! Going through a queue: every message is received once, and what stays is given back.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+
+use super::Recovery;
+use crate::{Delivery, Error, Queue};
+
+/// Messages of one receive.
+const RECEIVE_MAX: usize = 10;
+/// How long a receive waits before the queue counts as empty.
+const WAIT: Duration = Duration::from_secs(1);
+/// For how long nobody else sees a message, at most. What takes longer would see messages once more, so a walk ends after half of it.
+const LEASE: Duration = Duration::from_secs(300);
+
+/// A walk through a queue.
+pub(super) struct Walk<'a> {
+    pub(super) recovery: &'a Recovery,
+    pub(super) queue: Arc<dyn Queue>,
+    /// How many messages are received at most.
+    pub(super) messages_max: usize,
+}
+
+impl Walk<'_> {
+    /// Treats every message, ten at a time, and tells what came of each. True is for messages that stay.
+    /// False if there may be more: the limit was reached, or the lease was about to end.
+    pub(super) async fn each<T, F>(&self, treat: impl Fn(Delivery) -> F, mut tell: impl FnMut(T)) -> Result<bool, Error>
+    where
+        F: Future<Output = (T, bool)>,
+    {
+        let inner = &self.recovery.inner;
+        let began = inner.ports.clock.now();
+        let mut kept = Vec::new();
+        let mut received = 0;
+        let result = loop {
+            let max = RECEIVE_MAX.min(self.messages_max - received);
+            if max == 0 || inner.ports.clock.now().since(began) >= LEASE / 2 {
+                break Ok(false);
+            }
+            let deliveries = match inner.call(|| self.queue.receive(max, WAIT, LEASE)).await {
+                Ok(deliveries) if deliveries.is_empty() => break Ok(true),
+                Ok(deliveries) => deliveries,
+                Err(error) => break Err(error.into()),
+            };
+            received += deliveries.len();
+            let receipts: Vec<String> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+            let treated = join_all(deliveries.into_iter().map(&treat)).await;
+            for ((told, stays), receipt) in std::iter::zip(treated, receipts) {
+                kept.extend(stays.then_some(receipt));
+                tell(told);
+            }
+        };
+        // What cannot be given back comes back when its lease ends.
+        self.queue.extend(kept, Duration::ZERO).await;
+        result
+    }
+
+    /// Deletes a message that was treated.
+    pub(super) async fn delete(&self, delivery: &Delivery) -> Result<(), Error> {
+        let deleted = self.queue.delete(vec![delivery.receipt.clone()]).await;
+        Ok(deleted.into_iter().collect::<Result<(), _>>()?)
+    }
+}
