@@ -23,6 +23,10 @@ async fn a_stranded_outbox_is_found_and_finished_and_the_books_balance() {
     assert_eq!((code, found["records"].as_array().map(Vec::len)), (1, Some(2)), "{found}");
     assert_eq!(found["records"][0]["queues"], json!({ "receivers": 1 }));
     assert!(found["read_units"].as_f64() > Some(0.0), "{found}");
+    let (code, findings) = run(&site, &["doctor", "--queue", "senders", "--records-older-than", "0s"]).await;
+    let stranded =
+        findings["findings"].as_array().and_then(|all| all.iter().find(|one| one["id"] == "records-stranded"));
+    assert!(code == 1 && stranded.is_some_and(|one| one["fix"].to_string().contains("cloakroom sweep")), "{findings}");
     let (code, young) = run(&site, &["pending"]).await;
     assert_eq!((code, &young["records"]), (0, &json!([])), "workers are likely to have them in hand");
 

@@ -12,7 +12,7 @@
 //! - [`Ports`] are what it stands on: `cloakroom-aws` has them for AWS, [`memory`] for tests; [`conformance`] has the
 //!   laws that each has to pass.
 //! - [`docs`] tells what is promised ([guarantees](docs::guarantees)) and what of that was [proved](docs::proof), how to
-//!   [test your own handler](docs::testing), how to run it ([operations](docs::operations)), what it [costs](docs::costs), and
+//!   [test your own handler](docs::testing), how to run it ([operations](docs::operations)) and [what to look at](docs::metrics), what it [costs](docs::costs), and
 //!   why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
 pub mod backoff;

@@ -16,6 +16,11 @@ pub(crate) async fn partitions_obey_the_laws(site: Arc<Site>) {
     conformance::partition_store(&*aws.ports().store, "containers").await;
 }
 
+pub(crate) async fn records_obey_the_laws(site: Arc<Site>) {
+    let aws = site.provisioned("records", &[]).await;
+    conformance::records(&aws.records(), &*aws.ports().store, "containers").await;
+}
+
 pub(crate) async fn payloads_obey_the_laws(site: Arc<Site>) {
     let aws = site.provisioned("payloads", &[]).await;
     conformance::payload_store(&*aws.ports().payloads, "containers").await;

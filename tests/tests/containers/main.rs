@@ -65,14 +65,15 @@ fn trials(stage: &Arc<Stage>, runtime: &Handle) -> Vec<Trial> {
         };
     }
     let mut trials = trials! {
-        laws: partitions_obey_the_laws, payloads_obey_the_laws;
+        laws: partitions_obey_the_laws, records_obey_the_laws, payloads_obey_the_laws;
         missing: a_missing_table_is_named, a_missing_bucket_is_neither_a_missing_payload_nor_a_missing_entry,
             a_missing_queue_is_named;
         provisioning: everything_is_made_once, two_at_once_do_not_disturb_each_other, a_changed_setting_is_applied;
         queues: a_fifo_queue_keeps_order_and_drops_copies, attributes_of_other_producers_survive_parking,
             large_messages_are_taken, only_fair_queues_carry_the_group, queues_with_a_prefix_are_others;
         recovery: a_committed_message_is_finished_from_the_dead_letter_queue,
-            a_message_that_was_never_committed_is_left;
+            a_message_that_was_never_committed_is_left, a_dead_letter_queue_is_finished_and_redriven,
+            what_a_purged_message_has_committed_is_swept;
         workflow: orders_survive_crashes_and_copies;
     };
     trials.extend(if stage.backend().name() == "ministack" {

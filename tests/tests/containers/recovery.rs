@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloakroom::{Counters, DeadLetter, Delivery, Endpoint, Outcome, Ports, Queue};
+use cloakroom::{
+    Counters, DeadLetter, Delivery, Endpoint, Outcome, Ports, Queue,
+    recovery::{DeadLetters, Fate, Sweep, SweepSettings, SweepStep, Swept, Treatment},
+};
 use cloakroom_aws::{Aws, Provisioning, ProvisioningSettings, dead_letter_queue};
 
 use crate::{
@@ -46,19 +49,16 @@ async fn send_order(aws: &Aws) -> Endpoint {
     orders(aws.ports(), &Arc::new(Counters::default()))
 }
 
-pub(crate) async fn a_committed_message_is_finished_from_the_dead_letter_queue(site: Arc<Site>) {
-    let aws = impatient(&site, "finish").await;
-    let endpoint = send_order(&aws).await;
+/// A worker that commits, and then cannot send.
+async fn commit_only(aws: &Aws, delivery: &Delivery) {
     let queues = Arc::new(OneCutOff { queues: aws.ports().queues, cut_off: "stock" });
     let cut_off = orders(Ports { queues, ..aws.ports() }, &Arc::new(Counters::default()));
-    let (dead, delivery) = until_dead(&aws, async |delivery| {
-        cut_off.process(delivery).await.expect_err("it commits, and cannot send");
-    })
-    .await;
-    assert_eq!(site.records(&aws).await, 1, "it was committed");
-    assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Finished(Outcome::Resumed));
-    dead.delete(vec![delivery.receipt]).await.remove(0).unwrap();
-    assert_eq!(site.records(&aws).await, 0, "nothing is left behind");
+    cut_off.process(delivery).await.expect_err("it commits, and cannot send");
+}
+
+/// What was stranded is sent, once, and can be processed, once.
+async fn is_sent_and_processed_once(site: &Site, aws: &Aws) {
+    assert_eq!(site.records(aws).await, 0, "nothing is left behind");
     let sent = aws.ports().queues.open("stock").await.unwrap();
     let sent = sent.receive(10, Duration::from_secs(10), LEASE).await.unwrap();
     assert_eq!(sent.len(), 1, "what it sends is sent");
@@ -67,10 +67,58 @@ pub(crate) async fn a_committed_message_is_finished_from_the_dead_letter_queue(s
     assert_eq!(stock.process(&sent[0]).await.unwrap(), Outcome::Duplicate);
 }
 
+pub(crate) async fn a_committed_message_is_finished_from_the_dead_letter_queue(site: Arc<Site>) {
+    let aws = impatient(&site, "finish").await;
+    let endpoint = send_order(&aws).await;
+    let (dead, delivery) = until_dead(&aws, async |delivery| commit_only(&aws, delivery).await).await;
+    assert_eq!(site.records(&aws).await, 1, "it was committed");
+    assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Finished(Outcome::Resumed));
+    dead.delete(vec![delivery.receipt]).await.remove(0).unwrap();
+    is_sent_and_processed_once(&site, &aws).await;
+}
+
 pub(crate) async fn a_message_that_was_never_committed_is_left(site: Arc<Site>) {
     let aws = impatient(&site, "left").await;
     let endpoint = send_order(&aws).await;
     let (_, delivery) = until_dead(&aws, async |_| ()).await;
     assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Left);
     assert_eq!(site.items(&aws).await, 0, "finishing changes nothing");
+}
+
+pub(crate) async fn a_dead_letter_queue_is_finished_and_redriven(site: Arc<Site>) {
+    let aws = impatient(&site, "letters").await;
+    send_order(&aws).await;
+    let (dead, committed) = until_dead(&aws, async |delivery| commit_only(&aws, delivery).await).await;
+    dead.send(vec![placing(8)]).await.remove(0).unwrap();
+    dead.extend(vec![committed.receipt], Duration::ZERO).await.remove(0).unwrap();
+
+    let letters = DeadLetters::new(dead_letter_queue("orders"), "orders", aws.ports());
+    let mut fates = Vec::new();
+    assert!(letters.treat(Treatment::Redrive, |letter| fates.push(letter.fate.clone())).await.unwrap());
+    fates.sort_by_key(|fate| format!("{fate:?}"));
+    assert_eq!(fates, [Fate::Finished, Fate::PutBack]);
+    is_sent_and_processed_once(&site, &aws).await;
+    let orders = aws.ports().queues.open("orders").await.unwrap();
+    assert_eq!(orders.receive(10, Duration::from_secs(10), LEASE).await.unwrap().len(), 1, "the other one is back");
+}
+
+pub(crate) async fn what_a_purged_message_has_committed_is_swept(site: Arc<Site>) {
+    let aws = impatient(&site, "sweep").await;
+    send_order(&aws).await;
+    let queue = aws.ports().queues.open("orders").await.unwrap();
+    let delivery = queue.receive(1, Duration::from_secs(10), LEASE).await.unwrap().remove(0);
+    commit_only(&aws, &delivery).await;
+    queue.delete(vec![delivery.receipt]).await.remove(0).unwrap();
+
+    let settings = SweepSettings { older_than_ms: 0, ..SweepSettings::default() };
+    let sweep = Sweep::new(Arc::new(aws.records()), aws.ports(), settings).unwrap();
+    let mut swept = Vec::new();
+    let tell = |step: SweepStep<'_>| {
+        if let SweepStep::Record(_, became) = step {
+            swept.push(became.clone());
+        }
+    };
+    assert!(sweep.run(None, tell).await.unwrap().is_at_end());
+    assert_eq!(swept, [Swept::Finished]);
+    is_sent_and_processed_once(&site, &aws).await;
 }

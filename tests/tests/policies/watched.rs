@@ -76,6 +76,14 @@ fn every_alarm_names_its_runbook_and_can_be_heard() {
 }
 
 #[test]
+fn every_runbook_is_written() {
+    let operations = text("crates/cloakroom/src/docs/OPERATIONS.md");
+    for book in RUNBOOKS {
+        assert!(operations.contains(&format!("\n# Runbook: {book}\n")), "OPERATIONS has no runbook for {book}");
+    }
+}
+
+#[test]
 fn the_dashboard_is_json_and_shows_every_count() {
     let body = plain(&read("watch.yaml").properties("Dashboard")["DashboardBody"]);
     let body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));

@@ -99,6 +99,8 @@ problems! {
     Warning TableRecoveryOff "table-recovery-off"
     /// The table can be deleted by one call.
     Warning TableUnprotected "table-unprotected"
+    /// Records wait that nobody works on: what was committed with them was never sent. Only who reads the whole table finds them.
+    Error RecordsStranded "records-stranded"
     /// The table has a fixed capacity.
     Note TableProvisioned "table-provisioned"
 

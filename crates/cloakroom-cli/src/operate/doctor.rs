@@ -1,8 +1,9 @@
 //! `cloakroom doctor`: what is wrong with an account, and how to mend it.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
-use cloakroom_aws::{Diagnosis, DiagnosisSettings, Problem};
+use cloakroom::recovery::{Sweep, SweepSettings, SweepStep, Swept};
+use cloakroom_aws::{Aws, Diagnosis, DiagnosisSettings, Finding, Problem};
 
 use super::Output;
 use crate::{account::Account, site::Failure};
@@ -30,16 +31,47 @@ pub(crate) struct Options {
     /// Tell this only as a note, since it is wanted: the id of a finding, such as `table-recovery-off`
     #[arg(long = "accept", value_name = "ID")]
     accepted: Vec<Problem>,
+    /// Look for outbox records that are older than this, such as `15m`; reads the whole table, at a read unit for each 4 KB
+    #[arg(long, value_name = "DURATION")]
+    records_older_than: Option<humantime::Duration>,
     #[command(flatten)]
     output: Output,
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let Options { account, queues, attempts_max, attempt_s_max, lambda_timeout_s, accepted, output } = options;
+    let Options {
+        account,
+        queues,
+        attempts_max,
+        attempt_s_max,
+        lambda_timeout_s,
+        accepted,
+        records_older_than,
+        output,
+    } = options;
     let accepted = accepted.into_iter().collect();
     let settings = DiagnosisSettings { queues, attempts_max, attempt_s_max, lambda_timeout_s, accepted };
-    let diagnosis = Diagnosis::new(&account.aws().await?, settings).map_err(Failure::new)?;
-    let findings = diagnosis.run().await;
+    let aws = account.aws().await?;
+    let mut findings = Diagnosis::new(&aws, settings).map_err(Failure::new)?.run().await;
+    if let Some(age) = records_older_than {
+        findings.findings.extend(stranded(&aws, age).await?);
+    }
     output.print(&findings)?;
     Ok(ExitCode::from(u8::from(!findings.is_healthy())))
+}
+
+/// The finding that there are records older than that.
+async fn stranded(aws: &Aws, age: humantime::Duration) -> Result<Option<Finding>, Failure> {
+    let older_than_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let settings = SweepSettings { older_than_ms, dry_run: true, ..SweepSettings::default() };
+    let sweep = Sweep::new(Arc::new(aws.records()), aws.ports(), settings)?;
+    let mut waiting = 0_u64;
+    let count =
+        |step: SweepStep<'_>| waiting += u64::from(matches!(step, SweepStep::Record(_, Swept::Due | Swept::Left(_))));
+    sweep.run(None, count).await?;
+    let text = format!("{waiting} records are older than {age}: what was committed with them was not sent");
+    let fix = "`cloakroom pending` lists them; `cloakroom dlq finish QUEUE` finishes those whose message is a dead letter, and \
+               `cloakroom sweep` the others";
+    let table = format!("table `{}`", aws.settings().table);
+    Ok((waiting > 0).then(|| Finding::new(Problem::RecordsStranded, table, text, fix)))
 }
