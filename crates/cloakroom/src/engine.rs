@@ -26,8 +26,6 @@ use crate::{
 
 /// How many payloads of one message are written at a time.
 const CHECK_INS_MAX: usize = 16;
-/// Why a message is parked of which nothing is left to be found.
-pub(crate) const PAYLOAD_MISSING: &str = "its payload is missing, and nothing tells that it was processed";
 
 /// The work on one delivery: what was read and made so far.
 pub(crate) struct Desk<'a> {
@@ -200,7 +198,7 @@ impl<'a> Desk<'a> {
         };
         let Some(payload) = payload else {
             self.may_be_lost = self.is_first();
-            self.reason = PAYLOAD_MISSING.to_owned();
+            self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
             return Ok(Saw::PayloadMissing);
         };
         self.payload = payload;

@@ -2,7 +2,7 @@
 //! Its payload stays where it is, so that the message can be put back. A foreign message is parked as the envelope that it was
 //! turned into, if it could be.
 
-use crate::{Delivery, Error, PortError, Queue, QueueMessage, endpoint::Inner, intake};
+use crate::{Delivery, Envelope, Error, PortError, Queue, QueueMessage, endpoint::Inner, intake};
 
 /// Message attribute: why the message was parked.
 pub const REASON: &str = "cloakroom-reason";
@@ -21,7 +21,20 @@ pub const ENDPOINT: &str = "cloakroom-endpoint";
 /// let dead = Delivery { id: "7c19-4d".to_owned(), body: r#"{"file":"a"}"#.to_owned(), ..Delivery::default() };
 /// assert_eq!(parking::put_back(&dead).attributes[intake::ID], "7c19-4d");
 /// ```
+///
+/// A message with a claim is marked as dispatched anew: it may have a twin by now, whose payload is missing by rights.
 pub fn put_back(delivery: &Delivery) -> QueueMessage {
+    let mut message = without_reason(delivery);
+    if let Ok(envelope) = Envelope::decode(&message.body)
+        && envelope.dataref.is_some()
+    {
+        message.body = Envelope { redispatch: true, ..envelope }.encode();
+    }
+    message
+}
+
+/// The same logical message, as it was before it was parked.
+fn without_reason(delivery: &Delivery) -> QueueMessage {
     let Delivery { id, body, attributes, group, .. } = delivery.clone();
     let mut message = QueueMessage { body, attributes, group, ..QueueMessage::default() };
     message.attributes.remove(REASON);
@@ -37,11 +50,18 @@ const REASON_BYTES_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Parking {
     queue: String,
+    /// Whether it says which endpoint has parked a message.
+    signs: bool,
 }
 
 impl Parking {
     pub(crate) const fn new(queue: String) -> Self {
-        Self { queue }
+        Self { queue, signs: true }
+    }
+
+    /// That of an operator, who may not know which endpoint it is.
+    pub(crate) const fn of_operator(queue: String, signs: bool) -> Self {
+        Self { queue, signs }
     }
 
     /// Opens the dead-letter queue, so that a missing one is noticed before it is needed.
@@ -60,10 +80,12 @@ impl Parking {
             "message parked; its attribute `{REASON}` says why"
         );
         let queue = endpoint.queue(&self.queue).await?;
-        let mut told = sent_again(endpoint, delivery);
+        let mut told = sent_again(endpoint, without_reason(delivery));
         let silent = told.clone();
         told.attributes.insert(REASON.to_owned(), printable(reason));
-        told.attributes.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
+        if self.signs {
+            told.attributes.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
+        }
         let bare = QueueMessage { attributes: delivery.attributes.clone(), ..silent.clone() };
         let fits = |message: &QueueMessage| endpoint.ports.limits.check_message("a parked message", message).is_ok();
         let message = [told, silent].into_iter().find(fits).unwrap_or(bare);
@@ -75,14 +97,13 @@ impl Parking {
 /// Sends a dead letter back to a queue.
 pub(crate) async fn send_back(endpoint: &Inner, delivery: &Delivery, queue: &str) -> Result<(), Error> {
     let queue = endpoint.queue(queue).await?;
-    let message = sent_again(endpoint, delivery);
+    let message = sent_again(endpoint, put_back(delivery));
     endpoint.call(|| send_one(&*queue, message.clone())).await?;
     Ok(())
 }
 
 /// A message may be parked, and put back, more than once. Each time counts to a FIFO queue, so it gets a new deduplication id.
-fn sent_again(endpoint: &Inner, delivery: &Delivery) -> QueueMessage {
-    let message = put_back(delivery);
+fn sent_again(endpoint: &Inner, message: QueueMessage) -> QueueMessage {
     let deduplication = message.group.is_some().then(|| format!("{:032x}", endpoint.ports.random.bits()));
     QueueMessage { deduplication, ..message }
 }

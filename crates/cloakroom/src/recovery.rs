@@ -27,8 +27,9 @@ pub use sweep::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept};
 use crate::{
     DeadLetter, Delivery, EndpointSettings, Error, MessageId, Outcome, Partition, Ports, RecordKey,
     endpoint::{Inner, check_name},
-    engine::{Desk, PAYLOAD_MISSING},
-    parking::{self, Parking, REASON},
+    engine::Desk,
+    intake::Arrival,
+    parking::{self, REASON},
     protocol::Do,
 };
 
@@ -60,7 +61,7 @@ pub enum Standing {
     Done,
     /// Nothing of it is committed.
     NotProcessed,
-    /// It was parked because its payload was missing, and still is: it was processed, or somebody has removed the payload.
+    /// It was parked, and its payload is missing: it was processed since, or somebody has removed the payload.
     Missing,
     /// It can never be processed, for this reason. It may be somebody else's.
     Unreadable(String),
@@ -102,8 +103,9 @@ impl Recovery {
         };
         Ok(match desk.look().await? {
             Do::Dispatch | Do::CheckIn => Standing::Committed,
-            // A worker would drop it, and an alarm would be lost that somebody wanted.
-            Do::Acknowledge(_) if was_missing(delivery) => Standing::Missing,
+            // SUBTLE: a worker would drop it. But it was parked with its payload, or for the lack of it; so somebody has processed it
+            // since, or has removed the payload (`a_parked_letter_whose_payload_was_removed_is_left`).
+            Do::Acknowledge(_) if is_parked_with_claim(delivery, &arrival) => Standing::Missing,
             Do::Acknowledge(_) => Standing::Done,
             Do::Handle
             | Do::ReadState
@@ -148,19 +150,11 @@ impl Recovery {
     pub async fn put_back(&self, delivery: &Delivery, queue: &str) -> Result<(), Error> {
         parking::send_back(&self.inner, delivery, queue).await
     }
-
-    /// Sends a message to a dead-letter queue with a reason, as the endpoint itself does when it parks one. Whoever took
-    /// it from another queue deletes it there afterwards.
-    ///
-    /// # Errors
-    /// It may or may not have been sent.
-    pub async fn park(&self, delivery: &Delivery, dead_letters: &str, reason: &str) -> Result<(), Error> {
-        Parking::new(dead_letters.to_owned()).park(&self.inner, delivery, reason).await
-    }
 }
 
-fn was_missing(delivery: &Delivery) -> bool {
-    delivery.attributes.get(REASON).is_some_and(|reason| reason.starts_with(PAYLOAD_MISSING))
+fn is_parked_with_claim(delivery: &Delivery, arrival: &Arrival<'_>) -> bool {
+    let has_claim = arrival.envelope.as_ref().is_ok_and(|envelope| envelope.dataref.is_some());
+    has_claim && delivery.attributes.contains_key(REASON)
 }
 
 /// A [`Recovery`] for each endpoint that turns up.

@@ -16,8 +16,8 @@ use crate::{account::Account, site::Failure};
 pub(crate) enum Verb {
     /// Lists what is in the dead-letter queue of a queue, and what is known of each message
     ///
-    /// Messages are received and given back, which is seen in their receive counts; if it is interrupted, they come back after five minutes. Exit
-    /// code 1 if there are any.
+    /// Messages are received and given back, which is seen in their receive counts; if it is interrupted, they come back after five minutes.
+    /// What somebody else holds at the moment is not seen. Exit code 1 if there are any.
     List(Queue),
     /// Finishes the messages that were committed, and deletes those that are done
     ///
@@ -35,7 +35,7 @@ pub(crate) enum Verb {
 pub(crate) struct Queue {
     /// The work queue, by the name that endpoints and routes use
     queue: String,
-    /// The endpoint of messages that do not say who parked them [default: called as the queue is]
+    /// The endpoint that takes messages from the queue [default: one that is called as the queue is]
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
     /// How many messages are received at most
@@ -51,6 +51,9 @@ pub(crate) struct Queue {
 pub(crate) struct Change {
     #[command(flatten)]
     queue: Queue,
+    /// Delete parked messages whose payload is missing, too: when it is known that they were processed
+    #[arg(long)]
+    drop_missing: bool,
     /// Print what would become of each message, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -70,9 +73,9 @@ impl Queue {
 
 pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::List(queue) => treat::run(queue, Treatment::Look, false).await,
-        Verb::Finish(Change { queue, dry_run }) => treat::run(queue, Treatment::Finish, dry_run).await,
-        Verb::Redrive(Change { queue, dry_run }) => treat::run(queue, Treatment::Redrive, dry_run).await,
+        Verb::List(queue) => treat::run(Change { queue, drop_missing: false, dry_run: false }, Treatment::Look).await,
+        Verb::Finish(change) => treat::run(change, Treatment::Finish).await,
+        Verb::Redrive(change) => treat::run(change, Treatment::Redrive).await,
         Verb::Park(options) => park::run(options).await,
     }
 }

@@ -32,8 +32,16 @@ pub(super) struct Reading {
     /// Only records whose commit is that long ago; workers are likely to have younger ones in hand
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     older_than: humantime::Duration,
+    /// Leave records that are older than this if they send payloads, which may have expired
+    #[arg(long, value_name = "DURATION", default_value = "28d")]
+    payload_ttl: humantime::Duration,
     #[command(flatten)]
     pace: Pace,
+}
+
+/// Milliseconds of a duration.
+fn millis(duration: humantime::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Pace {
@@ -53,7 +61,8 @@ impl Reading {
     pub(super) fn sweep(self, aws: &Aws, dry_run: bool) -> Result<Sweep, Failure> {
         let settings = SweepSettings {
             endpoints: self.endpoints.into_iter().collect(),
-            older_than_ms: u64::try_from(self.older_than.as_millis()).unwrap_or(u64::MAX),
+            older_than_ms: millis(self.older_than),
+            payload_ttl_ms: millis(self.payload_ttl),
             dry_run,
             ..self.pace.settings()
         };

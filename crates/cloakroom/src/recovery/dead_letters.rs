@@ -1,9 +1,14 @@
 //! Dead-letter queues: what is in them, finishing what was committed, putting back what was not.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
 use super::{Recoveries, Recovery, Standing, walk::Walk};
 use crate::{
-    DeadLetter, Delivery, Envelope, Error, Ports,
-    parking::{ENDPOINT, REASON},
+    DeadLetter, Delivery, Envelope, Error, Ports, intake,
+    parking::{ENDPOINT, Parking, REASON},
     settings::within,
 };
 
@@ -45,7 +50,7 @@ pub enum Fate {
     PutBack,
     /// It is in the dead-letter queue.
     Parked,
-    /// It stays, because something failed.
+    /// It stays, for this reason.
     Failed(String),
 }
 
@@ -74,8 +79,8 @@ impl Letter {
 /// Goes through the dead-letter queue of a queue.
 ///
 /// Each message is received, and what stays is given back at the end. That is seen in its receive count, on which nothing
-/// depends in a dead-letter queue. Until then nobody else sees it; if the process is killed, for up to five minutes. Of a FIFO queue only
-/// the first ten messages of each group are seen, unless they are deleted.
+/// depends in a dead-letter queue. Until then nobody else sees it; if the process is killed, for up to five minutes. So what somebody else
+/// holds is not seen. Of a FIFO queue only the first ten messages of each group are seen, unless they are deleted.
 ///
 /// ```
 /// use cloakroom::{memory::Memory, recovery::{DeadLetters, Treatment}};
@@ -90,30 +95,47 @@ impl Letter {
 pub struct DeadLetters {
     dead: String,
     work: String,
-    endpoint: String,
+    endpoint: Option<String>,
     messages_max: usize,
+    drops_missing: bool,
     dry_run: bool,
     recoveries: Recoveries,
+}
+
+/// What has happened on one way through a queue.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Messages that were put back. Their worker may park them again at once.
+    put_back: BTreeSet<(String, String)>,
+    /// Groups of which a message could not be treated.
+    stopped: BTreeSet<String>,
 }
 
 impl DeadLetters {
     /// The queue `dead`, which takes dead letters of the queue `work`.
     pub fn new(dead: impl Into<String>, work: impl Into<String>, ports: Ports) -> Self {
-        let work = work.into();
         Self {
             dead: dead.into(),
-            endpoint: work.strip_suffix(".fifo").unwrap_or(&work).to_owned(),
-            work,
+            work: work.into(),
+            endpoint: None,
             messages_max: 10_000,
+            drops_missing: false,
             dry_run: false,
             recoveries: Recoveries::new(ports),
         }
     }
 
-    /// The endpoint of messages that do not say who parked them. Default: one that is called as the queue is.
+    /// The endpoint that takes messages from the work queue. If it is not said, one that is called as the queue is, is taken for
+    /// it, and messages that carry only an id and do not say who parked them are not deleted: another endpoint may have processed them.
     #[must_use]
     pub fn endpoint(self, name: impl Into<String>) -> Self {
-        Self { endpoint: name.into(), ..self }
+        Self { endpoint: Some(name.into()), ..self }
+    }
+
+    /// Delete parked messages whose payload is [missing](Standing::Missing), too. Default: no.
+    #[must_use]
+    pub fn drops_missing(self, drops_missing: bool) -> Self {
+        Self { drops_missing, ..self }
     }
 
     /// How many messages are received at most; 1 to 100 000. Default: 10 000.
@@ -134,9 +156,10 @@ impl DeadLetters {
     /// The queue does not exist or could not be read. What could not be done to a single message is its [`Fate`], and does
     /// not stop the rest.
     pub async fn treat(&self, treatment: Treatment, mut tell: impl FnMut(&Letter)) -> Result<bool, Error> {
-        let own = self.recoveries.of(&self.endpoint)?;
+        let own = self.recoveries.of(self.own_endpoint())?;
         let walk = &self.walk(&own, &self.dead).await?;
-        walk.each(|delivery| self.treat_one(walk, treatment, delivery), |letter| tell(&letter)).await
+        let progress = &Mutex::default();
+        walk.each(|delivery| self.treat_one(walk, progress, treatment, delivery), |letter| tell(&letter)).await
     }
 
     /// Moves messages from the work queue to the dead-letter queue, with a reason: such as one that makes its workers crash before
@@ -151,7 +174,7 @@ impl DeadLetters {
         reason: &str,
         mut tell: impl FnMut(&Letter),
     ) -> Result<bool, Error> {
-        let own = &self.recoveries.of(&self.endpoint)?;
+        let own = &self.recoveries.of(self.own_endpoint())?;
         let walk = &self.walk(own, &self.work).await?;
         let is_culprit = &is_culprit;
         let park = async |delivery: Delivery| {
@@ -161,7 +184,7 @@ impl DeadLetters {
                 Some(_) | None => Ok(Fate::Left),
             };
             let fate = fate.unwrap_or_else(|error| Fate::Failed(error.to_string()));
-            let letter = Letter { delivery, envelope, endpoint: self.endpoint.clone(), standing: None, fate };
+            let letter = Letter { delivery, envelope, endpoint: self.own_endpoint().to_owned(), standing: None, fate };
             self.stays(letter)
         };
         walk.each(park, |letter| tell(&letter)).await
@@ -178,17 +201,83 @@ impl DeadLetters {
         (letter, stays)
     }
 
-    async fn treat_one(&self, walk: &Walk<'_>, treatment: Treatment, delivery: Delivery) -> (Letter, bool) {
+    fn own_endpoint(&self) -> &str {
+        let guess = || self.work.strip_suffix(".fifo").unwrap_or(&self.work);
+        self.endpoint.as_deref().unwrap_or_else(guess)
+    }
+
+    async fn treat_one(
+        &self,
+        walk: &Walk<'_>,
+        progress: &Mutex<Progress>,
+        treatment: Treatment,
+        delivery: Delivery,
+    ) -> (Letter, bool) {
         let envelope = Envelope::decode(&delivery.body).ok();
-        let endpoint = delivery.attributes.get(ENDPOINT).unwrap_or(&self.endpoint).clone();
-        let mut standing = None;
-        let fate = async {
-            let recovery = self.recoveries.of(&endpoint)?;
-            let standing = standing.insert(recovery.look(&delivery).await?);
-            self.apply(walk, &recovery, &delivery, treatment.plan(standing)).await
+        let endpoint = delivery.attributes.get(ENDPOINT).map_or(self.own_endpoint(), String::as_str).to_owned();
+        let mut letter = Letter { delivery, envelope, endpoint, standing: None, fate: Fate::Left };
+        let group = letter.delivery.group.clone().filter(|_| walk.is_fifo());
+        let is_stopped = group.as_ref().is_some_and(|group| lock(progress).stopped.contains(group));
+        if !is_stopped {
+            let fate = self.fate(walk, progress, treatment, &mut letter).await;
+            letter.fate = fate.unwrap_or_else(|error| Fate::Failed(error.to_string()));
+        }
+        if let (Fate::Failed(_), Some(group)) = (&letter.fate, group) {
+            lock(progress).stopped.insert(group);
+        }
+        self.stays(letter)
+    }
+
+    /// Looks a message up, and treats it.
+    async fn fate(
+        &self,
+        walk: &Walk<'_>,
+        progress: &Mutex<Progress>,
+        treatment: Treatment,
+        letter: &mut Letter,
+    ) -> Result<Fate, Error> {
+        let recovery = self.recoveries.of(&letter.endpoint)?;
+        let standing = letter.standing.insert(recovery.look(&letter.delivery).await?).clone();
+        let plan = self.plan(treatment, &standing, letter);
+        if plan != Fate::PutBack {
+            return self.apply(walk, &recovery, &letter.delivery, plan).await;
+        }
+        // SUBTLE: its worker may park it while this goes on. Put back again and again, it would be processed in circles
+        // (`a_redrive_beside_a_live_worker_ends`).
+        if !lock(progress).put_back.insert((letter.endpoint.clone(), identity(letter))) {
+            return Ok(Fate::Left);
+        }
+        self.apply(walk, &recovery, &letter.delivery, plan).await
+    }
+
+    /// What is to become of a message, unless that could be wrong for another endpoint.
+    fn plan(&self, treatment: Treatment, standing: &Standing, letter: &Letter) -> Fate {
+        let signature = letter.delivery.attributes.get(ENDPOINT);
+        let is_own = letter.endpoint == self.own_endpoint();
+        let has_claim = letter.envelope.as_ref().is_some_and(|envelope| envelope.dataref.is_some());
+        let plan = match (treatment, standing) {
+            (Treatment::Finish | Treatment::Redrive, Standing::Missing) if self.drops_missing => Fate::Deleted,
+            // A newer version of the endpoint may be able to read it, and it keeps its identity.
+            (Treatment::Redrive, Standing::Unreadable(_)) if signature.is_some() && is_own => Fate::PutBack,
+            _ => treatment.plan(standing),
         };
-        let fate = fate.await.unwrap_or_else(|error| Fate::Failed(error.to_string()));
-        self.stays(Letter { delivery, envelope, endpoint, standing, fate })
+        match plan {
+            // SUBTLE: another endpoint that has a handler for it would process it, and delete its payload
+            // (`a_letter_of_another_endpoint_is_not_put_into_this_queue`).
+            Fate::PutBack if !is_own => Fate::Failed(format!(
+                "`{}` has parked it, whose queue this may not be: name that queue, or say `--endpoint {}`",
+                letter.endpoint, letter.endpoint
+            )),
+            // SUBTLE: what carries only an id may be known to several endpoints, and this one is a guess
+            // (`a_guessed_endpoint_deletes_nothing`).
+            Fate::Deleted | Fate::Finished if !has_claim && signature.is_none() && self.endpoint.is_none() => {
+                let guess = self.own_endpoint();
+                Fate::Failed(format!(
+                    "endpoint `{guess}` has processed it; if it is the one that was to, say `--endpoint {guess}`"
+                ))
+            }
+            plan => plan,
+        }
     }
 
     async fn apply(
@@ -198,7 +287,7 @@ impl DeadLetters {
         delivery: &Delivery,
         fate: Fate,
     ) -> Result<Fate, Error> {
-        if self.dry_run || fate == Fate::Left {
+        if self.dry_run || matches!(fate, Fate::Left | Fate::Failed(_)) {
             return Ok(fate);
         }
         // Whoever finds no record any more was overtaken; the next time it is done.
@@ -223,9 +312,21 @@ impl DeadLetters {
         reason: &str,
     ) -> Result<Fate, Error> {
         if !self.dry_run {
-            own.park(delivery, &self.dead, reason).await?;
+            // A guess is not written down: it would be believed.
+            Parking::of_operator(self.dead.clone(), self.endpoint.is_some()).park(&own.inner, delivery, reason).await?;
             walk.delete(delivery).await?;
         }
         Ok(Fate::Parked)
     }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What stays the same when a message is put back and parked again.
+fn identity(letter: &Letter) -> String {
+    let Delivery { id, attributes, .. } = &letter.delivery;
+    let own = || attributes.get(intake::ID).unwrap_or(id).clone();
+    letter.envelope.as_ref().map_or_else(own, |envelope| envelope.identity().to_string())
 }

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
-use crate::{Error, Observer, Ports, Unobserved, settings::within};
+use crate::{Error, Observer, Ports, Record, Unobserved, settings::within};
 
 /// How a sweep is done.
 ///
@@ -23,6 +23,9 @@ pub struct SweepSettings {
     /// Younger records are left to the workers, which are likely to have them in hand. To finish those, too, does no harm, but
     /// their messages may be sent twice, and may look lost to a receiver that is faster than their worker.
     pub older_than_ms: u64,
+    /// For how long payloads are certain to live. Older records that would send claims are left: of a message whose payload has expired
+    /// its receiver would think that it was processed. It must be less than the lifecycle of the bucket by what a message can live.
+    pub payload_ttl_ms: u64,
     /// In how many parts the table is read at a time. A [cursor](SweepCursor) has its own.
     pub segments: u32,
     /// How many read units the reading takes in a second, on average.
@@ -38,6 +41,7 @@ impl Default for SweepSettings {
         Self {
             endpoints: BTreeSet::new(),
             older_than_ms: 15 * 60 * 1000,
+            payload_ttl_ms: 28 * 24 * 60 * 60 * 1000,
             segments: 4,
             units_per_second_max: 100,
             finishing_max: 16,
@@ -242,7 +246,8 @@ impl Sweep {
     }
 
     async fn sweep(&self, found: &Found) -> Swept {
-        let SweepSettings { endpoints, older_than_ms, dry_run, .. } = &self.settings;
+        let SweepSettings { endpoints, older_than_ms, payload_ttl_ms, dry_run, .. } = &self.settings;
+        let payload_ttl = Duration::from_millis(*payload_ttl_ms);
         if !endpoints.is_empty() && !endpoints.contains(&found.endpoint) {
             return Swept::OfAnother;
         }
@@ -255,6 +260,13 @@ impl Sweep {
             Ok(record) if record.settles.is_none() => {
                 return Swept::Left(
                     "it does not tell how its message is settled: deliver the message again".to_owned(),
+                );
+            }
+            // SUBTLE: sent late, they would be lost without a word (`what_may_have_expired_is_not_sent`).
+            Ok(record) if age.is_some_and(|age| age > payload_ttl) && sends_claims(record) => {
+                return Swept::Left(
+                    "the payloads of what it sends may have expired (`payload_ttl_ms`): see whether they are there, with `inspect`"
+                        .to_owned(),
                 );
             }
             Ok(_) if *dry_run => return Swept::Due,
@@ -270,4 +282,8 @@ impl Sweep {
     async fn finish(&self, found: &Found) -> Result<bool, Error> {
         self.recoveries.of(&found.endpoint)?.finish_record(&found.partition, &found.message).await
     }
+}
+
+fn sends_claims(record: &Record) -> bool {
+    record.messages.iter().any(|message| message.envelope.dataref.is_some())
 }

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 
 use super::Recovery;
-use crate::{Delivery, Error, Queue};
+use crate::{Delivery, Error, Queue, fifo::is_fifo};
 
 /// Messages of one receive.
 const RECEIVE_MAX: usize = 10;
@@ -45,7 +45,7 @@ impl Walk<'_> {
             };
             received += deliveries.len();
             let receipts: Vec<String> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
-            let treated = join_all(deliveries.into_iter().map(&treat)).await;
+            let treated = self.all(deliveries.into_iter().map(&treat)).await;
             for ((told, stays), receipt) in std::iter::zip(treated, receipts) {
                 kept.extend(stays.then_some(receipt));
                 tell(told);
@@ -54,6 +54,16 @@ impl Walk<'_> {
         // What cannot be given back comes back when its lease ends.
         self.queue.extend(kept, Duration::ZERO).await;
         result
+    }
+
+    /// Ten at once; those of a FIFO queue one after the other, in their order.
+    async fn all<F: Future>(&self, treatments: impl Iterator<Item = F>) -> Vec<F::Output> {
+        let at_once = if self.is_fifo() { 1 } else { RECEIVE_MAX };
+        stream::iter(treatments).buffered(at_once).collect().await
+    }
+
+    pub(super) fn is_fifo(&self) -> bool {
+        is_fifo(self.queue.name())
     }
 
     /// Deletes a message that was treated.

@@ -13,7 +13,8 @@ use crate::{operate::verdict, site::Failure};
 /// Moves messages from a work queue to its dead-letter queue, with a reason
 ///
 /// Such as one that makes workers crash before they can park it. All messages of the queue are received and the others given back, which counts
-/// as a receive: SQS and endpoints allow a message only so many. What a worker holds at the moment is not seen. Exit code 1 if none was found, or
+/// as a receive, hides them from their workers for up to two and a half minutes, and turns their loss alarm off: SQS and endpoints allow a message only so
+/// many receives. What a worker holds at the moment is not seen. Exit code 1 if none was found, or
 /// one could not be moved.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("culprit").required(true).multiple(true).args(["ids", "types"])))]

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use cloakroom::recovery::Treatment;
 
-use super::{Queue, report::Report};
+use super::{Change, report::Report};
 use crate::{operate::verdict, site::Failure};
 
-pub(super) async fn run(queue: Queue, treatment: Treatment, dry_run: bool) -> Result<ExitCode, Failure> {
-    let letters = queue.dead_letters().await?.dry_run(dry_run);
+pub(super) async fn run(change: Change, treatment: Treatment) -> Result<ExitCode, Failure> {
+    let Change { queue, drop_missing, dry_run } = change;
+    let letters = queue.dead_letters().await?.drops_missing(drop_missing).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
     let complete = letters.treat(treatment, |letter| report.note(letter)).await?;
     report.complete = complete;
