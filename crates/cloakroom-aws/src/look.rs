@@ -32,6 +32,24 @@ pub(crate) const GET: Operation = Operation::read("GetQueueAttributes", "sqs:Get
 /// The attributes of a queue, as texts.
 pub(crate) type QueueAttributes = HashMap<QueueAttributeName, String>;
 
+impl Aws {
+    /// How many messages a queue holds, by the name that endpoints and routes use: visible, delayed, and in somebody's hands. SQS
+    /// counts roughly, and some seconds late.
+    ///
+    /// # Errors
+    /// The queue does not exist, or could not be asked.
+    pub async fn depth(&self, queue: &str) -> Result<u64, PortError> {
+        let name = self.settings.queues.full_name(queue);
+        let target = queue::target(&name);
+        let absent = || PortError::new(GET.on(&target), "it does not exist").without_effect().permanent().public();
+        let attributes = self.queue_attributes(&name).await?.ok_or_else(absent)?;
+        let count = |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        Ok(count(QueueAttributeName::ApproximateNumberOfMessages)
+            + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed)
+            + count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
+    }
+}
+
 /// Looks at what the settings name. What is not there is `None`.
 impl Aws {
     pub(crate) async fn table(&self) -> Result<Option<TableDescription>, PortError> {

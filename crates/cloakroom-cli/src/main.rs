@@ -69,8 +69,9 @@ async fn main() -> ExitCode {
         Command::Sim(options) => sim::run(&options),
         Command::Operate(verb) => operate::run(verb).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "cloakroom", &mut std::io::stdout().lock());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cloakroom", &mut script);
+            operate::write(&script).map(|()| ExitCode::SUCCESS)
         }
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {

@@ -15,7 +15,11 @@ mod reading;
 mod sweep;
 mod table;
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use serde::Serialize;
 
@@ -56,6 +60,27 @@ fn verdict(amiss: bool) -> ExitCode {
     ExitCode::from(u8::from(amiss))
 }
 
+/// Writes to standard output. Whoever reads may have read enough: that is no failure.
+pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("writing to standard output failed: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Works until it is done, or somebody interrupts it.
+async fn interruptible<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    tokio::select! {
+        result = work => result.map_err(Into::into),
+        result = tokio::signal::ctrl_c() => {
+            result.map_err(|error| Failure::new(format!("waiting for ctrl-c failed: {error}")))?;
+            Err(Failure::new("interrupted: what is printed is done; messages that were in hand come back within five minutes"))
+        }
+    }
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Output {
@@ -67,11 +92,7 @@ pub(crate) struct Output {
 impl Output {
     /// Prints a result to standard output: one line of JSON, or what it displays as.
     pub(crate) fn print(self, result: &(impl Serialize + fmt::Display)) -> Result<(), Failure> {
-        if self.json {
-            println!("{}", serde_json::to_string(result).map_err(Failure::new)?);
-        } else {
-            println!("{result}");
-        }
-        Ok(())
+        let text = if self.json { serde_json::to_string(result).map_err(Failure::new)? } else { result.to_string() };
+        write(format!("{text}\n").as_bytes())
     }
 }

@@ -121,6 +121,9 @@ async fn what_cannot_be_done_is_an_error_that_says_what_to_do() {
         (&["sweep", "--resume", "7"], "no cursor"),
         (&["sweep", "--segments", "0"], "`segments` is 0"),
         (&["dlq", "park", "senders"], "--id"),
+        (&["dlq", "list", "senders-dead"], "name the queue that it belongs to, `senders`"),
+        (&["provision", "--queue", "senders-dead", "--dry-run"], "not a dead-letter queue"),
+        (&["payload", "get", "00"], "no whole claim"),
         (&["payload", "get", "a/b"], "is no claim"),
     ] {
         let output = stranded::output(&site, arguments).await;
@@ -128,6 +131,19 @@ async fn what_cannot_be_done_is_an_error_that_says_what_to_do() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.contains(part), "`{text}` does not say `{part}`");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_holds_is_not_said_to_be_absent() {
+    let site = Stranded::start().await;
+    site.strand("dead").await;
+    site.bury("dead").await;
+    let held = site.hold("senders-dead").await;
+    let (code, listed) = run(&site, &["dlq", "list", "senders"]).await;
+    assert_eq!((code, &listed["complete"], &listed["unseen"]), (1, &json!(false), &json!(1)), "{listed}");
+    site.give_back("senders-dead", &held).await;
+    let (_, listed) = run(&site, &["dlq", "list", "senders"]).await;
+    assert_eq!((&listed["complete"], &listed["standings"]), (&json!(true), &json!({ "committed": 1 })), "{listed}");
 }
 
 /// People get a table.

@@ -111,6 +111,8 @@ impl LocalAws {
             ("AWS_ENDPOINT_URL_S3", self.s3_url()),
             ("AWS_ENDPOINT_URL_SQS", self.sqs_url()),
             ("AWS_REGION", crate::REGION.to_owned()),
+            // The one that boto3 and the command of AWS read.
+            ("AWS_DEFAULT_REGION", crate::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", self.credentials.access_key_id.clone()),
             ("AWS_SECRET_ACCESS_KEY", self.credentials.secret_access_key.clone()),
         ]

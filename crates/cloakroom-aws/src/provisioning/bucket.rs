@@ -1,8 +1,9 @@
 //! The bucket.
 
 use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint, CreateBucketConfiguration,
-    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, PublicAccessBlockConfiguration,
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
+    CreateBucketConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    PublicAccessBlockConfiguration,
 };
 use cloakroom::PortError;
 
@@ -59,7 +60,9 @@ impl Provisioning {
 
     /// A bucket that is, or was, versioned keeps something of every payload that is deleted.
     async fn check_versioning(&self) -> Result<(), PortError> {
-        let Some(status) = self.aws.versioning().await? else { return Ok(()) };
+        // Where it is suspended nothing new is kept; what that leaves behind is for a diagnosis to tell.
+        let enabled = |status: &BucketVersioningStatus| *status != BucketVersioningStatus::Suspended;
+        let Some(status) = self.aws.versioning().await?.filter(enabled) else { return Ok(()) };
         let cause =
             format!("versioning is {status}, so that deleted payloads leave markers behind; use another bucket");
         Err(self.bucket_error(&GET_VERSIONING, cause))

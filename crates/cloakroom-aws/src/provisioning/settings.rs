@@ -106,9 +106,12 @@ pub(crate) fn validate_names(queues: &[String], naming: &QueueSettings) -> Resul
                           most 80 characters";
             return Err(SettingsError::new("queues", queue, demand));
         }
-        if !names.insert(queue.clone()) || !names.insert(dead_letter_queue(queue)) {
-            let demand = "listed once, and not be the dead-letter queue of another";
+        if plain.ends_with("-dead") {
+            let demand = "a queue that endpoints take messages from, not a dead-letter queue: each queue has its own";
             return Err(SettingsError::new("queues", queue, demand));
+        }
+        if !names.insert(queue) {
+            return Err(SettingsError::new("queues", queue, "listed once"));
         }
     }
     Ok(())

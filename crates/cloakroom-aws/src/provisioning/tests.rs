@@ -32,6 +32,8 @@ fn queues_that_cannot_be_are_named() {
         &["a", "a"],
         &["a", "a-dead"],
         &["a-dead", "a"],
+        &["a-dead"],
+        &["a-dead.fifo"],
         &[&*format!("{longest}x")],
     ] {
         assert_eq!(field_at_fault(&of_queues(queues)), "queues", "{queues:?}");
@@ -125,15 +127,24 @@ fn a_bucket_of_somebody_else_is_not_taken_for_a_missing_one() {
 }
 
 #[test]
-fn a_versioned_bucket_is_refused() {
-    for status in ["Enabled", "Suspended"] {
+fn a_versioned_bucket_is_refused_and_one_that_was_versioned_is_not() {
+    let changes = |status: &str| {
         let versioning = format!("<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>");
-        let bucket = Script::new([reply(200, ""), reply(200, versioning)]);
+        let not_there = || s3_refusal(404, "NoSuchPublicAccessBlockConfiguration");
+        let bucket = Script::new([
+            reply(200, ""),
+            reply(200, versioning),
+            not_there(),
+            s3_refusal(404, "NoSuchLifecycleConfiguration"),
+            reply(200, "<ListBucketResult/>"),
+        ]);
         let provisioning = provisioning(&[Script::new([]), bucket, Script::new([])], ProvisioningSettings::default());
-        let error = run(provisioning.bucket_changes()).unwrap_err();
-        assert!(!error.may_be_repeated(), "{error}");
-        assert!(error.to_string().contains(&format!("versioning is {status}")), "{error}");
-    }
+        run(provisioning.bucket_changes())
+    };
+    let error = changes("Enabled").unwrap_err();
+    assert!(!error.may_be_repeated(), "{error}");
+    assert!(error.to_string().contains("versioning is Enabled"), "{error}");
+    assert_eq!(changes("Suspended").unwrap().len(), 2, "its queues can be made");
 }
 
 #[test]

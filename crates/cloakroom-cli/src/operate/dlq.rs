@@ -60,14 +60,22 @@ pub(crate) struct Change {
 }
 
 impl Queue {
-    async fn dead_letters(&self) -> Result<DeadLetters, Failure> {
-        let aws: Aws = self.account.aws().await?;
+    async fn aws(&self) -> Result<Aws, Failure> {
+        let name = self.queue.strip_suffix(".fifo").unwrap_or(&self.queue);
+        if let Some(work) = name.strip_suffix("-dead") {
+            let text = format!("`{}` is a dead-letter queue: name the queue that it belongs to, `{work}`", self.queue);
+            return Err(Failure::new(text));
+        }
+        self.account.aws().await
+    }
+
+    fn dead_letters(&self, aws: &Aws) -> DeadLetters {
         let letters = DeadLetters::new(dead_letter_queue(&self.queue), &self.queue, aws.ports());
         let letters = letters.messages_max(self.max);
-        Ok(match &self.endpoint {
+        match &self.endpoint {
             Some(endpoint) => letters.endpoint(endpoint),
             None => letters,
-        })
+        }
     }
 }
 

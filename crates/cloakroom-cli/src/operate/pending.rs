@@ -29,14 +29,17 @@ pub(crate) struct Options {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     records: Rows,
+    /// How many there are that are too young to be listed.
+    younger: u64,
     items_read: u64,
     read_units: f64,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { records, items_read, read_units } = self;
-        write!(f, "{records}{} records wait, among {items_read} items ({read_units} read units)", records.len())
+        let Self { records, younger, items_read, read_units } = self;
+        write!(f, "{records}{} records wait, and {younger} younger ones, ", records.len())?;
+        write!(f, "among {items_read} items ({read_units} read units)")
     }
 }
 
@@ -46,7 +49,8 @@ pub(crate) async fn run(Options { account, reading, output }: Options) -> Result
     let tell = |step: SweepStep<'_>| match step {
         SweepStep::Record(found, Swept::Left(reason)) => report.records.push(Row::new(found, Some(reason.clone()))),
         SweepStep::Record(found, Swept::Due) => report.records.push(Row::new(found, None)),
-        SweepStep::Record(_, Swept::Young | Swept::OfAnother | Swept::Finished | Swept::Overtaken) => {}
+        SweepStep::Record(_, Swept::Young) => report.younger += 1,
+        SweepStep::Record(_, Swept::OfAnother | Swept::Finished | Swept::Overtaken) => {}
         SweepStep::Page { items, units, .. } => {
             report.items_read += items;
             report.read_units += units;

@@ -6,7 +6,7 @@ use cloakroom::recovery::{SweepCursor, SweepStep, Swept};
 use serde::Serialize;
 
 use super::{
-    Output,
+    Output, interruptible,
     reading::{Reading, Row, Rows},
     verdict,
 };
@@ -75,7 +75,8 @@ impl Report {
                 let Self { items_read, finished, .. } = self;
                 eprintln!("{items_read} items read, {finished} records finished");
                 if !cursor.is_at_end() {
-                    eprintln!("to go on from here: --resume {cursor}");
+                    let what = if self.dry_run { "to go on from here, with --dry-run" } else { "to go on from here" };
+                    eprintln!("{what}: --resume {cursor}");
                 }
             }
         }
@@ -86,7 +87,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let Options { account, reading, resume, dry_run, output } = options;
     let sweep = reading.sweep(&account.aws().await?, dry_run)?;
     let mut report = Report { dry_run, ..Report::default() };
-    sweep.run(resume, |step| report.note(step)).await?;
+    let swept = interruptible(sweep.run(resume, |step| report.note(step))).await;
+    // Also of a sweep that failed half-way it is told what is done.
     output.print(&report)?;
+    swept?;
     Ok(verdict(report.due.len() + report.left.len() > 0))
 }

@@ -157,7 +157,14 @@ impl Stranded {
         panic!("`{name}` is not in `{queue}`")
     }
 
-    async fn give_back(&self, queue: &str, delivery: &Delivery) {
+    /// Receives a message as another operator does.
+    pub(crate) async fn hold(&self, queue: &str) -> Delivery {
+        let queue = self.ports.queues.open(queue).await.expect("the queue exists");
+        let held = queue.receive(1, Duration::from_secs(1), Duration::from_secs(300)).await.expect("it is read");
+        held.into_iter().next().expect("there is a message")
+    }
+
+    pub(crate) async fn give_back(&self, queue: &str, delivery: &Delivery) {
         let queue = self.ports.queues.open(queue).await.expect("the queue exists");
         queue.extend(vec![delivery.receipt.clone()], Duration::ZERO).await;
     }

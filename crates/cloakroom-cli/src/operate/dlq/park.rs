@@ -8,7 +8,10 @@ use cloakroom::{
 };
 
 use super::{Queue, report::Report};
-use crate::{operate::verdict, site::Failure};
+use crate::{
+    operate::{interruptible, verdict},
+    site::Failure,
+};
 
 /// Moves messages from a work queue to its dead-letter queue, with a reason
 ///
@@ -38,16 +41,19 @@ pub(crate) struct Options {
 pub(super) async fn run(Options { queue, ids, types, reason, dry_run }: Options) -> Result<ExitCode, Failure> {
     let is_culprit =
         |envelope: &Envelope| ids.iter().any(|id| id == envelope.id.as_str()) || types.contains(&envelope.kind);
-    let letters = queue.dead_letters().await?.dry_run(dry_run);
+    let letters = queue.dead_letters(&queue.aws().await?).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
-    // Nothing is to be said of the others.
+    // Nothing is to be said of the others, but how many there are.
     let tell = |letter: &Letter| {
-        if letter.fate != Fate::Left {
+        if letter.fate == Fate::Left {
+            report.others += 1;
+        } else {
             report.note(letter);
         }
     };
-    let complete = letters.park(is_culprit, &reason, tell).await?;
-    report.complete = complete;
+    let parked = interruptible(letters.park(is_culprit, &reason, tell)).await;
+    report.complete = matches!(parked, Ok(true));
     queue.output.print(&report)?;
+    parked?;
     Ok(verdict(report.leaves_some() || report.is_empty()))
 }

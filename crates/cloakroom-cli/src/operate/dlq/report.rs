@@ -16,6 +16,12 @@ pub(super) struct Report {
     pub(super) complete: bool,
     /// How many messages came to which end.
     counts: BTreeMap<&'static str, u64>,
+    /// How many messages are known to be what.
+    standings: BTreeMap<&'static str, u64>,
+    /// How many more there are, roughly: in somebody's hands, or behind others of their group.
+    unseen: u64,
+    /// How many were received, and are of no concern.
+    pub(super) others: u64,
     letters: Vec<Row>,
 }
 
@@ -32,6 +38,8 @@ struct Row {
     partition: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    /// The queue's own id of it.
+    queue_id: String,
     receives: u32,
     /// Why it was parked, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +63,7 @@ impl Row {
             r#type: envelope.map(|envelope| envelope.kind.clone()),
             partition: envelope.map(|envelope| envelope.partition.to_string()),
             id: envelope.map(|envelope| envelope.id.to_string()),
+            queue_id: letter.delivery.id.clone(),
             receives: letter.delivery.receive_count,
             reason: letter.reason().map(str::to_owned),
             trouble,
@@ -86,12 +95,15 @@ const fn fate(fate: &Fate) -> &'static str {
 
 impl Report {
     pub(super) fn new(queue: &str, dry_run: bool) -> Self {
-        Self { queue: queue.to_owned(), dry_run, complete: false, counts: BTreeMap::new(), letters: Vec::new() }
+        let (counts, standings) = (BTreeMap::new(), BTreeMap::new());
+        let queue = queue.to_owned();
+        Self { queue, dry_run, complete: false, counts, standings, unseen: 0, others: 0, letters: Vec::new() }
     }
 
     pub(super) fn note(&mut self, letter: &Letter) {
         let row = Row::new(letter);
         *self.counts.entry(row.fate).or_default() += 1;
+        *self.standings.entry(row.standing).or_default() += 1;
         let place = self.letters.partition_point(|other| *other < row);
         self.letters.insert(place, row);
         if self.letters.len().is_multiple_of(100) {
@@ -101,6 +113,14 @@ impl Report {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.letters.is_empty()
+    }
+
+    /// Compares what stays with how many messages the queue has, which may be hidden from whoever looks.
+    pub(super) fn compare(&mut self, depth: u64) {
+        let gone = |row: &&Row| !self.dry_run && !matches!(row.fate, "left" | "failed");
+        let gone = self.letters.iter().filter(gone).count();
+        self.unseen = depth.saturating_sub((self.letters.len() - gone) as u64);
+        self.complete = self.unseen == 0;
     }
 
     /// Whether something stays where it should not be.
@@ -116,15 +136,29 @@ impl fmt::Display for Report {
             let why = row.trouble.as_ref().or(row.reason.as_ref());
             let [endpoint, standing, fate] = [&row.endpoint, row.standing, row.fate].map(str::to_owned);
             let [kind, partition, id] = [&row.r#type, &row.partition, &row.id].map(or_dash);
+            let id = if row.id.is_none() { format!("({})", row.queue_id) } else { id };
             let why = why.cloned().unwrap_or_default();
             [standing, fate, endpoint, kind, partition, id, row.receives.to_string(), why]
         };
         let heading = ["STANDING", "FATE", "ENDPOINT", "TYPE", "PARTITION", "ID", "RECEIVES", "REASON"];
         write!(f, "{}", Table::new(heading, self.letters.iter().map(row)))?;
-        let counts: Vec<String> = self.counts.iter().map(|(fate, count)| format!("{count} {fate}")).collect();
-        let counts = if counts.is_empty() { "no messages".to_owned() } else { counts.join(", ") };
-        let more = if self.complete { "" } else { "; there may be more, run it again" };
-        let dry = if self.dry_run { " (dry run: nothing was changed)" } else { "" };
-        write!(f, "queue `{}`: {counts}{more}{dry}", self.queue)
+        let told = |counts: &BTreeMap<&str, u64>| {
+            counts.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+        };
+        let counts = match (self.letters.is_empty(), self.others) {
+            (false, _) => format!("{} ({})", told(&self.counts), told(&self.standings)),
+            (true, 0) => "no messages".to_owned(),
+            (true, others) => format!("none of {others} messages is meant"),
+        };
+        write!(f, "queue `{}`: {counts}", self.queue)?;
+        match (self.complete, self.unseen) {
+            (true, _) => {}
+            (false, 0) => write!(f, "; there may be more, run it again")?,
+            (false, unseen) => write!(
+                f,
+                "; about {unseen} more are in somebody's hands, for up to five minutes, or behind others of their group"
+            )?,
+        }
+        if self.dry_run { write!(f, " (dry run: nothing but receive counts was changed)") } else { Ok(()) }
     }
 }

@@ -3,16 +3,26 @@
 use std::process::ExitCode;
 
 use cloakroom::recovery::Treatment;
+use cloakroom_aws::dead_letter_queue;
 
 use super::{Change, report::Report};
-use crate::{operate::verdict, site::Failure};
+use crate::{
+    operate::{interruptible, verdict},
+    site::Failure,
+};
 
 pub(super) async fn run(change: Change, treatment: Treatment) -> Result<ExitCode, Failure> {
     let Change { queue, drop_missing, dry_run } = change;
-    let letters = queue.dead_letters().await?.drops_missing(drop_missing).dry_run(dry_run);
+    let aws = queue.aws().await?;
+    let letters = queue.dead_letters(&aws).drops_missing(drop_missing).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
-    let complete = letters.treat(treatment, |letter| report.note(letter)).await?;
-    report.complete = complete;
+    let treated = interruptible(letters.treat(treatment, |letter| report.note(letter))).await;
+    // Also of a way that ended half-way it is told what is done.
+    report.complete = matches!(treated, Ok(true));
+    if report.complete {
+        report.compare(aws.depth(&dead_letter_queue(&queue.queue)).await.map_err(Failure::new)?);
+    }
     queue.output.print(&report)?;
+    treated?;
     Ok(verdict(report.leaves_some() || !report.complete))
 }

@@ -1,7 +1,7 @@
 //! `cloakroom payload get`: the payload of a message.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     process::ExitCode,
 };
 
@@ -40,11 +40,14 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
     if !claim.is_well_formed() {
         return Err(Failure::new(format!("`{claim}` is no claim: take `dataref` of an envelope")));
     }
-    if let Some(store) = claim.store().filter(|store| *store != payloads.name()) {
-        let bucket = payloads.name();
-        return Err(Failure::new(format!(
-            "`{claim}` is in bucket `{store}`, not in `{bucket}`: give `--bucket {store}`"
-        )));
+    let bucket = payloads.name();
+    match claim.store() {
+        Some(store) if store == bucket => {}
+        Some(store) => {
+            let text = format!("`{claim}` is in bucket `{store}`, not in `{bucket}`: give `--bucket {store}`");
+            return Err(Failure::new(text));
+        }
+        None => return Err(Failure::new(format!("`{claim}` is no whole claim: it ends in a dot and the bucket"))),
     }
     match payloads.read(&claim).await.map_err(Failure::new)? {
         Some(payload) => print(&payload),
@@ -66,7 +69,5 @@ fn text(message: String) -> Result<String, Failure> {
 }
 
 fn print(payload: &Bytes) -> Result<ExitCode, Failure> {
-    let written = io::stdout().lock().write_all(payload);
-    written.map_err(|error| Failure::new(format!("writing to standard output failed: {error}")))?;
-    Ok(ExitCode::SUCCESS)
+    crate::operate::write(payload).map(|()| ExitCode::SUCCESS)
 }
