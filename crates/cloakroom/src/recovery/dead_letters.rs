@@ -261,23 +261,24 @@ impl DeadLetters {
             (Treatment::Redrive, Standing::Unreadable(_)) if signature.is_some() && is_own => Fate::PutBack,
             _ => treatment.plan(standing),
         };
-        match plan {
-            // SUBTLE: another endpoint that has a handler for it would process it, and delete its payload
-            // (`a_letter_of_another_endpoint_is_not_put_into_this_queue`).
-            Fate::PutBack if !is_own => Fate::Failed(format!(
-                "`{}` has parked it, whose queue this may not be: name that queue, or say `--endpoint {}`",
-                letter.endpoint, letter.endpoint
-            )),
-            // SUBTLE: what carries only an id may be known to several endpoints, and this one is a guess
-            // (`a_guessed_endpoint_deletes_nothing`).
-            Fate::Deleted | Fate::Finished if !has_claim && signature.is_none() && self.endpoint.is_none() => {
-                let guess = self.own_endpoint();
-                Fate::Failed(format!(
-                    "endpoint `{guess}` has processed it; if it is the one that was to, say `--endpoint {guess}`"
-                ))
-            }
-            plan => plan,
+        // SUBTLE: another endpoint that has a handler for it would process it, and delete its payload
+        // (`a_letter_of_another_endpoint_is_not_put_into_this_queue`).
+        if plan == Fate::PutBack && !is_own {
+            let other = &letter.endpoint;
+            return Fate::Failed(format!(
+                "`{other}` has parked it, whose queue this may not be: name that queue, or say `--endpoint {other}`"
+            ));
         }
+        // SUBTLE: what carries only an id may be known to several endpoints, and this one is a guess
+        // (`a_guessed_endpoint_deletes_nothing`).
+        let is_guess = !has_claim && signature.is_none() && self.endpoint.is_none();
+        if is_guess && matches!(plan, Fate::Deleted | Fate::Finished) {
+            let guess = self.own_endpoint();
+            return Fate::Failed(format!(
+                "endpoint `{guess}` has processed it; if it is the one that was to, say `--endpoint {guess}`"
+            ));
+        }
+        plan
     }
 
     async fn apply(
