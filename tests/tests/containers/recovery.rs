@@ -92,7 +92,7 @@ pub(crate) async fn a_dead_letter_queue_is_finished_and_redriven(site: Arc<Site>
     dead.send(vec![placing(8)]).await.remove(0).unwrap();
     dead.extend(vec![committed.receipt], Duration::ZERO).await.remove(0).unwrap();
 
-    let letters = DeadLetters::new(dead_letter_queue("orders"), "orders", aws.ports());
+    let letters = DeadLetters::new(dead_letter_queue("orders"), "orders", aws.ports()).endpoint("orders");
     let mut fates = Vec::new();
     assert!(letters.treat(Treatment::Redrive, |letter| fates.push(letter.fate.clone())).await.unwrap());
     fates.sort_by_key(|fate| format!("{fate:?}"));

@@ -275,7 +275,7 @@ impl DeadLetters {
         if is_guess && matches!(plan, Fate::Deleted | Fate::Finished) {
             let guess = self.own_endpoint();
             return Fate::Failed(format!(
-                "endpoint `{guess}` has processed it; if it is the one that was to, say `--endpoint {guess}`"
+                "endpoint `{guess}` has committed it; if it is the one that was to, say `--endpoint {guess}`"
             ));
         }
         plan
