@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use cloakroom::recovery::{Sweep, SweepSettings, SweepStep, Swept};
 use cloakroom_aws::{Aws, Diagnosis, DiagnosisSettings, Finding, Problem};
 
-use super::Output;
+use super::{Output, reading::millis};
 use crate::{account::Account, site::Failure};
 
 /// Looks the table, the bucket and the queues over, and says what is amiss and how to mend it
@@ -62,8 +62,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
 
 /// The finding that there are records older than that.
 async fn stranded(aws: &Aws, age: humantime::Duration) -> Result<Option<Finding>, Failure> {
-    let older_than_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    let settings = SweepSettings { older_than_ms, dry_run: true, ..SweepSettings::default() };
+    let settings = SweepSettings { older_than_ms: millis(age), dry_run: true, ..SweepSettings::default() };
     let sweep = Sweep::new(Arc::new(aws.records()), aws.ports(), settings)?;
     let mut waiting = 0_u64;
     let count =

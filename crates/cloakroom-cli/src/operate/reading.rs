@@ -40,7 +40,7 @@ pub(super) struct Reading {
 }
 
 /// Milliseconds of a duration.
-fn millis(duration: humantime::Duration) -> u64 {
+pub(super) fn millis(duration: humantime::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -17,12 +17,13 @@ pub(super) async fn run(change: Change, treatment: Treatment) -> Result<ExitCode
     let letters = queue.dead_letters(&aws).drops_missing(drop_missing).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
     let treated = interruptible(letters.treat(treatment, |letter| report.note(letter))).await;
-    // Also of a way that ended half-way it is told what is done.
-    report.complete = matches!(treated, Ok(true));
-    if report.complete {
-        report.compare(aws.depth(&dead_letter_queue(&queue.queue)).await.map_err(Failure::new)?);
+    let depth = aws.depth(&dead_letter_queue(&queue.queue)).await;
+    // Whatever failed, it is told what is done.
+    if let (Ok(true), Ok(depth)) = (&treated, &depth) {
+        report.compare(*depth);
     }
     queue.output.print(&report)?;
     treated?;
+    depth.map_err(Failure::new)?;
     Ok(verdict(report.leaves_some() || !report.complete))
 }
