@@ -11,13 +11,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloakroom-local", &[]),
     ("cloakroom-sim", &["cloakroom"]),
     ("cloakroom-shop", &["cloakroom", "cloakroom-aws"]),
-    ("cloakroom-cli", &["cloakroom", "cloakroom-aws", "cloakroom-local", "cloakroom-shop", "cloakroom-sim"]),
+    ("cloakroom-bench", &["cloakroom", "cloakroom-aws", "cloakroom-local"]),
+    ("cloakroom-cli", &["cloakroom", "cloakroom-aws", "cloakroom-bench", "cloakroom-local", "cloakroom-shop", "cloakroom-sim"]),
 ];
 
 /// Beginnings of names of dependencies that have one home only.
 const HOMES: &[(&str, &[&str])] = &[
-    ("aws-", &["cloakroom-aws", "cloakroom-cli", "cloakroom-shop"]),
-    ("tokio", &["cloakroom-aws", "cloakroom-local", "cloakroom-cli", "cloakroom-shop"]),
+    ("aws-", &["cloakroom-aws", "cloakroom-bench", "cloakroom-cli", "cloakroom-shop"]),
+    ("tokio", &["cloakroom-aws", "cloakroom-bench", "cloakroom-local", "cloakroom-cli", "cloakroom-shop"]),
     ("dynoxide", &["cloakroom-local"]),
     ("s3s", &["cloakroom-local"]),
     ("stateright", &["cloakroom-sim"]),
