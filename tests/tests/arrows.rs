@@ -12,7 +12,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloakroom-sim", &["cloakroom"]),
     ("cloakroom-shop", &["cloakroom", "cloakroom-aws"]),
     ("cloakroom-bench", &["cloakroom", "cloakroom-aws", "cloakroom-local"]),
-    ("cloakroom-cli", &["cloakroom", "cloakroom-aws", "cloakroom-bench", "cloakroom-local", "cloakroom-shop", "cloakroom-sim"]),
+    (
+        "cloakroom-cli",
+        &["cloakroom", "cloakroom-aws", "cloakroom-bench", "cloakroom-local", "cloakroom-shop", "cloakroom-sim"],
+    ),
 ];
 
 /// Beginnings of names of dependencies that have one home only.

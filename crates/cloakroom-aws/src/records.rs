@@ -73,9 +73,9 @@ impl Records for DynamoRecords {
             .segment(number(segment.number))
             .total_segments(number(segment.of))
             .set_exclusive_start_key(after.map(|(partition, sort_key)| transaction::key(&partition, &sort_key)))
-            .filter_expression("begins_with(sk, :record)")
+            .filter_expression("begins_with(sk, :record) OR attribute_exists(cloakroom_records)")
             .expression_attribute_values(":record", AttributeValue::S(RECORDS.to_owned()))
-            .projection_expression("pk, sk, cloakroom_record")
+            .projection_expression("pk, sk, cloakroom_record, cloakroom_records")
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let output = scan.send().await.map_err(|error| SCAN.failed(&target(&self.table), error))?;
         let mut records = Vec::new();

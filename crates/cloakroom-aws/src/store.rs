@@ -10,9 +10,10 @@ use aws_sdk_dynamodb::{
 };
 use aws_smithy_types::retry::RetryConfig;
 use cloakroom::{
-    ClaimsStored, Commit, Committed, Item, Limits, Partition, PartitionStore, PortError, Record, RecordKey, StateRead,
+    ClaimsStored, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
+    RecordKey, StateRead, Timestamp,
     placement::{self, Write},
-    protocol::Claims,
+    protocol::{Claims, Consistency},
     schema::{Key, attribute},
 };
 
@@ -25,13 +26,16 @@ use crate::{
 const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
 const COMMIT: Operation =
     Operation::once("TransactWriteItems", "dynamodb:PutItem, dynamodb:DeleteItem and dynamodb:ConditionCheckItem");
+const COMMIT_ALONE: Operation = Operation::once("PutItem", "dynamodb:PutItem");
 const STORE_CLAIMS: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
+const RETAIN: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
 const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteItem");
 
 /// State and outbox records in one DynamoDB table with the string keys `pk` and `sk`.
 ///
-/// - Reads are strongly consistent reads of one item. A query or a batch is no snapshot.
-/// - A commit is one `TransactWriteItems` (2 write units for each begun KB of each item) that is sent **once**:
+/// - Reads are reads of one item, strongly consistent where that is asked for. A query or a batch is no snapshot.
+/// - A commit is one `TransactWriteItems` (2 write units for each begun KB of each item), or, if its records are embedded in the state and
+///   its handlers write no items of their own, one `PutItem` (1 write unit for each begun KB). It is sent **once**:
 ///   whether and how to repeat it is for the engine to decide, which reads the record first if the outcome is
 ///   open. The retries that the client is configured for apply to all other calls.
 /// - Limits are checked before the call: [`Committed::TooLarge`].
@@ -64,8 +68,14 @@ impl DynamoStore {
         target(&self.table)
     }
 
-    async fn get(&self, partition: &Partition, sort_key: &str) -> Result<Option<Item>, PortError> {
-        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+    async fn get(
+        &self,
+        partition: &Partition,
+        sort_key: &str,
+        consistency: Consistency,
+    ) -> Result<Option<Item>, PortError> {
+        let is_strong = consistency == Consistency::Strong;
+        let get = self.client.get_item().table_name(&self.table).consistent_read(is_strong);
         let get = get.set_key(Some(transaction::key(partition, sort_key)));
         let output = get.send().await.map_err(|error| GET.failed(&self.target(), error))?;
         output.item.map(|item| self.read(&GET, item)).transpose()
@@ -74,6 +84,44 @@ impl DynamoStore {
     fn read(&self, operation: &Operation, item: HashMap<String, AttributeValue>) -> Result<Item, PortError> {
         let unreadable = |error| PortError::new(operation.on(&self.target()), error).without_effect().permanent();
         item_from_sdk(item).map_err(unreadable)
+    }
+
+    /// Writes several items, all or nothing. How it failed, if it did.
+    async fn transact(
+        &self,
+        partition: &Partition,
+        writes: &[Write],
+        token: &str,
+    ) -> Result<Option<Committed>, PortError> {
+        let items = writes.iter().map(|write| transaction::item(&self.table, partition, write)).collect();
+        let request = self.client.transact_write_items().set_transact_items(Some(items));
+        let request = request.client_request_token(token).customize().config_override(once());
+        match request.send().await {
+            Ok(_) => Ok(None),
+            Err(error) => self.commit_failed(writes, error).map(Some),
+        }
+    }
+
+    /// Writes the state alone, with the records that are embedded in it: half the units of a transaction. How it failed, if it did.
+    async fn put(&self, partition: &Partition, write: &Write, item: &Item) -> Result<Option<Committed>, PortError> {
+        let put = transaction::put(&self.table, partition, write, item);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(put.item))
+            .set_condition_expression(put.condition_expression)
+            .set_expression_attribute_values(put.expression_attribute_values);
+        let error = match put.customize().config_override(once()).send().await {
+            Ok(_) => return Ok(None),
+            Err(error) => error,
+        };
+        if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) {
+            return Ok(Some(Committed::Conflict(Conflict::Overtaken)));
+        }
+        let is_invalid = code(&error) == Some("ValidationException");
+        let error = COMMIT_ALONE.failed(&self.target(), error);
+        if is_invalid { Ok(Some(Committed::Refused(error.to_string()))) } else { Err(error) }
     }
 
     /// What it means that the transaction of `writes` failed.
@@ -127,38 +175,44 @@ impl DynamoStore {
     }
 }
 
+/// SUBTLE: a commit is sent once. Were the SDK to repeat it, a throttled repetition would hide a first request that
+/// is done, or will be, and "without effect" would be a lie (`a_commit_is_sent_once`). The token, which a put has not even,
+/// guards the repetitions of the engine, which come only after "without effect".
+fn once() -> aws_sdk_dynamodb::config::Builder {
+    aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled())
+}
+
 pub(crate) fn target(table: &str) -> String {
     format!("table `{table}`")
 }
 
 #[async_trait]
 impl PartitionStore for DynamoStore {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
-        let item = self.get(partition, &Key::State { endpoint }.to_string()).await?;
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        let item = self.get(partition, &Key::State { endpoint }.to_string(), consistency).await?;
         placement::read_state_item(&GET.on(&self.target()), item)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
-        let item = self.get(key.partition, &placement::record_sort_key(key)).await?;
+        let item = self.get(key.partition, &placement::record_sort_key(key), Consistency::Strong).await?;
         item.map(|item| placement::read_record_item(&GET.on(&self.target()), &item)).transpose()
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let (partition, writes) = (commit.key.partition, transaction::writes(&commit));
-        if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
+        let (placement, writes) = transaction::writes(&commit);
+        if let Err(error) = self.limits.check_transaction(commit.partition.as_str(), placement::sizes(&writes)) {
             return Ok(Committed::TooLarge(error));
         }
-        let items = writes.iter().map(|write| transaction::item(&self.table, partition, write)).collect();
-        let request = self.client.transact_write_items().set_transact_items(Some(items));
-        // SUBTLE: sent once. Were the SDK to repeat it, a throttled repetition would hide a first request that
-        // is done, or will be, and "without effect" would be a lie (`a_commit_is_sent_once`). The token
-        // guards the repetitions of the engine, which come only after "without effect".
-        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
-        let request = request.client_request_token(commit.token).customize().config_override(once);
-        match request.send().await {
-            Ok(_) => Ok(Committed::Applied),
-            Err(error) => self.commit_failed(&writes, error),
-        }
+        let failed = match &writes[..] {
+            [Write { action: ItemAction::Put(item), .. }] => self.put(commit.partition, &writes[0], item).await?,
+            _ => self.transact(commit.partition, &writes, commit.token).await?,
+        };
+        Ok(failed.unwrap_or(Committed::Applied(placement)))
     }
 
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
@@ -175,6 +229,20 @@ impl PartitionStore for DynamoStore {
         match put.send().await {
             Ok(_) => Ok(ClaimsStored::Stored),
             Err(error) => self.claims_failed(error),
+        }
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        let mut item = to_sdk(&placement::retained_item(record, expires));
+        item.extend(transaction::key(key.partition, &placement::record_sort_key(key)));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        match put.condition_expression("attribute_exists(pk)").send().await {
+            Ok(_) => Ok(()),
+            // It has been kept, and has expired.
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(())
+            }
+            Err(error) => Err(RETAIN.failed(&self.target(), error)),
         }
     }
 

@@ -4,49 +4,54 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem};
 use cloakroom::{
-    Commit, Condition, Conflict, ItemAction, Partition, Retry, Version,
+    Commit, Condition, Conflict, Item, ItemAction, Partition, Placement, Retry, Version,
     placement::{self, Write, WriteCondition},
     schema::attribute,
 };
 
 use crate::attributes::to_sdk;
 
-/// The writes of a commit: the state, the record, then the handler's items.
-pub(crate) fn writes(commit: &Commit<'_>) -> Vec<Write> {
-    let mut writes = placement::beside(commit);
+/// The writes of a commit: the state, the records that go beside it, then the handlers' items.
+pub(crate) fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
+    let (placement, mut writes) = placement::writes(commit);
     // DynamoDB refuses a check without a condition. It would demand nothing, so it is left out.
     writes.retain(|write| write.action != ItemAction::Check || write.condition != WriteCondition::Item(Condition::Any));
-    writes
+    (placement, writes)
 }
 
-/// One write as DynamoDB takes it.
+/// One write of a transaction as DynamoDB takes it.
 pub(crate) fn item(table: &str, partition: &Partition, write: &Write) -> TransactWriteItem {
     let Expression { text, values } = Expression::of(write.condition);
     let key = key(partition, &write.sort_key);
-    let complete = "table, key or item, and condition are set";
     let item = TransactWriteItem::builder();
     match &write.action {
-        ItemAction::Put(attributes) => {
-            // The keys go in last: an item cannot name another place than its own.
-            let mut whole = to_sdk(attributes);
-            whole.extend(key);
-            let put = Put::builder().table_name(table).set_item(Some(whole));
-            let put = put.set_condition_expression(text.map(str::to_owned)).set_expression_attribute_values(values);
-            item.put(put.build().expect(complete))
-        }
+        ItemAction::Put(attributes) => item.put(put(table, partition, write, attributes)),
         ItemAction::Delete => {
             let delete = Delete::builder().table_name(table).set_key(Some(key));
             let delete = delete.set_condition_expression(text.map(str::to_owned));
-            item.delete(delete.set_expression_attribute_values(values).build().expect(complete))
+            item.delete(delete.set_expression_attribute_values(values).build().expect(COMPLETE))
         }
         ItemAction::Check => {
             let check = ConditionCheck::builder().table_name(table).set_key(Some(key));
             let check = check.condition_expression(text.unwrap_or(EXISTS));
-            item.condition_check(check.set_expression_attribute_values(values).build().expect(complete))
+            item.condition_check(check.set_expression_attribute_values(values).build().expect(COMPLETE))
         }
     }
     .build()
 }
+
+/// A write that puts these attributes.
+pub(crate) fn put(table: &str, partition: &Partition, write: &Write, attributes: &Item) -> Put {
+    let Expression { text, values } = Expression::of(write.condition);
+    // The keys go in last: an item cannot name another place than its own.
+    let mut whole = to_sdk(attributes);
+    whole.extend(key(partition, &write.sort_key));
+    let put = Put::builder().table_name(table).set_item(Some(whole));
+    let put = put.set_condition_expression(text.map(str::to_owned)).set_expression_attribute_values(values);
+    put.build().expect(COMPLETE)
+}
+
+const COMPLETE: &str = "table, key or item, and condition are set";
 
 /// The key of an item.
 pub(crate) fn key(partition: &Partition, sort_key: &str) -> HashMap<String, AttributeValue> {

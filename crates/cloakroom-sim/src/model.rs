@@ -27,7 +27,7 @@ mod wrong_orders;
 
 use std::collections::BTreeSet;
 
-use cloakroom::protocol::{CheckIn, Do, Memory, Saw, WhenMissing};
+use cloakroom::protocol::{CheckIn, Consistency, Do, Memory, Saw, WhenMissing};
 use stateright::{Checker as _, HasDiscoveries, Property};
 
 pub use scenario::{Handler, Identity, LARGE, Message, SMALL, Scenario};
@@ -209,7 +209,7 @@ impl Model {
             {
                 &[How::Well, How::Failing]
             }
-            (Do::ReadState, _) if world.stale_reads > 0 => &[How::Well, How::Stale],
+            (Do::ReadState(_), _) if world.stale_reads > 0 => &[How::Well, How::Stale],
             (Do::ReadRecord, Some(WrongOrder::StaleRecord)) => &[How::Well, How::Stale],
             (Do::ReadPayload, Some(WrongOrder::StalePayload)) => &[How::Well, How::Stale],
             _ => &[How::Well],
@@ -261,7 +261,7 @@ impl World {
             }
             Action::Work { worker, how } => {
                 self.faults -= u8::from(matches!(how, How::Late | How::Hidden));
-                if how == How::Stale && self.workers[worker].todo == Do::ReadState {
+                if how == How::Stale && matches!(self.workers[worker].todo, Do::ReadState(_)) {
                     self.stale_reads -= 1;
                 }
                 return self.work(model, worker, how);
@@ -299,7 +299,7 @@ impl World {
     /// Gives a message to a new worker.
     fn receive(&mut self, model: &Model, message: u8, copy: u8, memory: Memory, finishes: bool) {
         let claim = self.messages[usize::from(message)].claim(copy);
-        let todo = Do::ReadState;
+        let todo = Do::ReadState(Consistency::Any);
         let (detour, view, sends, claims, dispatched) = Default::default();
         let mut worker =
             Worker { message, copy, claim, finishes, memory, detour, todo, view, sends, claims, dispatched };

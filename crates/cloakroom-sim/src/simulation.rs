@@ -31,7 +31,7 @@ mod world;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use cloakroom::{Clock as _, PartitionStore as _, Ports, Timestamp, memory::Memory};
+use cloakroom::{Clock as _, PartitionStore as _, Ports, Timestamp, memory::Memory, protocol::Consistency};
 use futures::FutureExt as _;
 
 pub use history::{Final, Rest};
@@ -181,7 +181,7 @@ impl<'a> Simulation<'a> {
             let Deed::Committed { endpoint, partition, .. } = deed else { continue };
             let address = (endpoint.clone(), partition.clone());
             if !rest.states.contains_key(&address)
-                && let Some(Ok(read)) = store.read_state(partition, endpoint).now_or_never()
+                && let Some(Ok(read)) = store.read_state(partition, endpoint, Consistency::Strong).now_or_never()
             {
                 rest.states.insert(address, read);
             }

@@ -5,8 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, Delivery, ItemWrite, MessageId, Partition, PartitionStore, PayloadStore,
-    PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, StateWrite, Version,
+    Claim, ClaimsStored, Commit, Committed, Delivery, Embedded, ItemWrite, MessageId, Partition, PartitionStore,
+    PayloadStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, StateWrite, Timestamp,
+    Version, protocol::Consistency,
 };
 
 /// What is called.
@@ -17,6 +18,7 @@ pub enum Operation {
     ReadRecord,
     Commit,
     StoreClaims,
+    Retain,
     Clear,
     CheckIn,
     ReadPayload,
@@ -37,6 +39,7 @@ impl Operation {
             Self::ReadState | Self::ReadRecord | Self::ReadPayload | Self::HasEntry | Self::OpenQueue => true,
             Self::Commit
             | Self::StoreClaims
+            | Self::Retain
             | Self::Clear
             | Self::CheckIn
             | Self::DeletePayload
@@ -125,38 +128,63 @@ impl fmt::Display for Address {
 
 /// A commit that owns itself.
 struct OwnedCommit {
-    address: Address,
+    partition: Partition,
+    endpoint: String,
     expected: Version,
     state: StateWrite,
-    record: Record,
+    records: Vec<(MessageId, Record)>,
+    kept: Embedded,
+    embedded_bytes_max: usize,
     items: Vec<ItemWrite>,
     token: String,
 }
 
 impl OwnedCommit {
     fn of(commit: Commit<'_>) -> Self {
+        let own = |(message, record): &(&MessageId, &Record)| ((*message).clone(), (*record).clone());
         Self {
-            address: Address::of(commit.key),
+            partition: commit.partition.clone(),
+            endpoint: commit.endpoint.to_owned(),
             expected: commit.expected,
             state: commit.state.clone(),
-            record: commit.record.clone(),
+            records: commit.records.iter().map(own).collect(),
+            kept: commit.kept.clone(),
+            embedded_bytes_max: commit.embedded_bytes_max,
             items: commit.items.to_vec(),
             token: commit.token.to_owned(),
         }
     }
 
-    fn commit(&self) -> Commit<'_> {
-        let Self { address, expected, state, record, items, token } = self;
-        Commit { key: address.key(), expected: *expected, state, record, items, token }
+    async fn commit(&self, store: &dyn PartitionStore) -> Result<Committed, PortError> {
+        let Self { partition, endpoint, state, kept, items, token, .. } = self;
+        let records: Vec<_> = self.records.iter().map(|(message, record)| (message, record)).collect();
+        let (expected, embedded_bytes_max) = (self.expected, self.embedded_bytes_max);
+        let records = &records;
+        let commit = Commit { partition, endpoint, expected, state, records, kept, embedded_bytes_max, items, token };
+        store.commit(commit).await
+    }
+}
+
+impl fmt::Display for OwnedCommit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<_> = self.records.iter().map(|(message, _)| message.as_str()).collect();
+        let Self { partition, endpoint, expected, .. } = self;
+        write!(f, "{} of {partition} at {endpoint} on version {}", messages.join(" and "), expected.number())
     }
 }
 
 #[async_trait]
 impl<W: Wire> PartitionStore for Wired<W> {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
         let (store, partition, endpoint) = (self.ports.store.clone(), partition.clone(), endpoint.to_owned());
         let subject = format!("{partition} at {endpoint}");
-        self.carry(Operation::ReadState, subject, async move { store.read_state(&partition, &endpoint).await }).await
+        let read = async move { store.read_state(&partition, &endpoint, consistency).await };
+        self.carry(Operation::ReadState, subject, read).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -167,8 +195,8 @@ impl<W: Wire> PartitionStore for Wired<W> {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let (store, commit) = (self.ports.store.clone(), OwnedCommit::of(commit));
-        let subject = format!("{} on version {}", commit.address, commit.expected.number());
-        self.carry(Operation::Commit, subject, async move { store.commit(commit.commit()).await }).await
+        let subject = commit.to_string();
+        self.carry(Operation::Commit, subject, async move { commit.commit(&*store).await }).await
     }
 
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
@@ -176,6 +204,13 @@ impl<W: Wire> PartitionStore for Wired<W> {
         let subject = address.to_string();
         let effect = async move { store.store_claims(address.key(), &record).await };
         self.carry(Operation::StoreClaims, subject, effect).await
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        let (store, address, record) = (self.ports.store.clone(), Address::of(key), record.clone());
+        let subject = address.to_string();
+        let effect = async move { store.retain(address.key(), &record, expires).await };
+        self.carry(Operation::Retain, subject, effect).await
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {

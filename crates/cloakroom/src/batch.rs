@@ -1,6 +1,6 @@
 //! A batch: messages that came together and are answered together, as a Lambda function gets them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use futures::{
     StreamExt as _,
@@ -10,6 +10,7 @@ use futures::{
 use crate::{
     Delivery, Endpoint, Outcome, Timestamp,
     lanes::{NotDone, Order},
+    trace,
 };
 
 /// Messages of one queue that are to be processed by a certain time.
@@ -81,16 +82,32 @@ impl Endpoint {
         deliveries: &'a [Delivery],
         lane: Vec<usize>,
     ) -> impl Stream<Item = (usize, Done)> + Send + 'a {
-        stream::unfold((lane.into_iter(), false), move |(mut lane, is_stopped)| async move {
-            let number = lane.next()?;
+        let is_ordered = order.stops_at_failure();
+        let folds = stream::unfold((VecDeque::from(lane), false), move |(mut lane, is_stopped)| async move {
+            let fold = self.next_fold(order, deliveries, &mut lane)?;
             let done = if is_stopped {
-                Err(NotDone::Behind)
+                fold.iter().map(|_| Err(NotDone::Behind)).collect()
             } else {
-                self.process(&deliveries[number]).await.map_err(NotDone::Failed)
+                let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
+                let together: Vec<_> = fold.iter().map(|n| &deliveries[*n]).zip(&spans).collect();
+                self.process_fold(&together, is_ordered).await
             };
-            let is_stopped = done.is_err() && order.stops_at_failure();
-            Some(((number, done), (lane, is_stopped)))
-        })
+            let is_stopped = is_stopped || is_ordered && done.iter().any(Result::is_err);
+            Some((stream::iter(fold.into_iter().zip(done)), (lane, is_stopped)))
+        });
+        folds.flatten()
+    }
+
+    /// The numbers of the next messages of a lane that may be committed together.
+    fn next_fold(&self, order: Order, deliveries: &[Delivery], lane: &mut VecDeque<usize>) -> Option<Vec<usize>> {
+        let first = lane.pop_front()?;
+        let mut fold = vec![first];
+        while fold.len() < self.inner.settings.fold_max
+            && lane.front().is_some_and(|next| order.may_fold(self, &deliveries[first], &deliveries[*next]))
+        {
+            fold.extend(lane.pop_front());
+        }
+        Some(fold)
     }
 
     /// The numbers of the messages by lane, both in the order of the batch.

@@ -5,25 +5,41 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 
 use crate::{
-    Claim, Envelope, Error, Limits, Outgoing, PortError, Queue, QueueMessage, Record, endpoint::Inner, fifo::is_fifo,
+    Claim, Envelope, Limits, Outgoing, PortError, Queue, QueueMessage, Record, endpoint::Inner, fifo::is_fifo,
 };
 
-/// Sends every message of the record, each queue's in order, and what failed again.
+/// Sends every message of these records, each queue's in order, and what failed again. Each record has its own answer.
 ///
-/// A message is marked as dispatched anew when an earlier send of it may have succeeded: its payload may be
+/// A message is marked as dispatched anew, as its record says, or when an earlier send of it may have succeeded: its payload may be
 /// gone by rights.
-pub(crate) async fn dispatch(endpoint: &Inner, record: &Record, again: bool) -> Result<(), Error> {
-    let mut queues: BTreeMap<&str, Vec<&Outgoing>> = BTreeMap::new();
-    for message in &record.messages {
-        queues.entry(&message.queue).or_default().push(message);
+pub(crate) async fn dispatch(endpoint: &Inner, records: &[(&Record, bool)]) -> Vec<Result<(), PortError>> {
+    let mut queues: BTreeMap<&str, Vec<(usize, &Outgoing)>> = BTreeMap::new();
+    for (number, (record, _)) in records.iter().enumerate() {
+        for message in &record.messages {
+            queues.entry(&message.queue).or_default().push((number, message));
+        }
     }
     let sends = queues.into_iter().map(async |(queue, messages)| {
-        let queue = endpoint.queue(queue).await?;
-        let write = |message: &&Outgoing, repeated| queue_message(message, again || repeated);
-        send_all(endpoint, &*queue, &messages, write).await.into_iter().collect()
+        let answers = match endpoint.queue(queue).await {
+            Ok(queue) => {
+                let write = |(number, message): &(usize, &Outgoing), repeated| {
+                    queue_message(message, records[*number].1 || repeated)
+                };
+                send_all(endpoint, &*queue, &messages, write).await
+            }
+            Err(error) => vec![Err(error); messages.len()],
+        };
+        messages.into_iter().map(|(number, _)| number).zip(answers).collect::<Vec<_>>()
     });
     // Every queue to its end: the failure of one must not stop the others half-way.
-    Ok(join_all(sends).await.into_iter().collect::<Result<(), PortError>>()?)
+    let mut answers = vec![Ok(()); records.len()];
+    for (number, answer) in join_all(sends).await.into_iter().flatten() {
+        let whole = &mut answers[number];
+        if whole.is_ok() {
+            *whole = answer;
+        }
+    }
+    answers
 }
 
 /// Sends messages, and what failed again while that can help for any of them. Each has its own answer, of the last try; it

@@ -10,9 +10,9 @@ use std::{
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    Coalesced, Delivery, EndpointSettings, Error, ErrorKind, Event, Handler, Message, Observer, Outcome, Partition,
-    PortError, Ports, Queue, State, Timed,
-    engine::Desk,
+    Coalesced, Delivery, EndpointSettings, Error, ErrorKind, Event, Handler, Message, NotDone, Observer, Outcome,
+    Partition, PortError, Ports, Queue, State, Timed,
+    engine::{Desk, Done, Fold, Settled},
     handler::{AnyHandler, Typed},
     intake::Intake,
     observer::Unobserved,
@@ -81,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) parking: Parking,
     pub(crate) intake: Intake,
+    pub(crate) settled: Settled,
     queues: Mutex<BTreeMap<String, Arc<dyn Queue>>>,
 }
 
@@ -130,37 +131,50 @@ impl Endpoint {
     }
 
     /// Processes a delivery in a span that its receiver goes on with.
-    pub(crate) async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
-        let inner = &*self.inner;
-        let attempt = inner.timed(Timed::Process, Error::kind, self.attempt(delivery));
-        let result = attempt.instrument(span.clone()).await;
-        let event = match result {
-            Ok(Outcome::Processed) => Event::Processed,
-            Ok(Outcome::Resumed) => Event::Resumed,
-            Ok(Outcome::Duplicate) => Event::Duplicate,
-            Ok(Outcome::Parked) => Event::Parked,
-            Err(_) => Event::GivenBack,
-        };
-        trace::ended(span, event, result.as_ref().err());
-        inner.observer.observe(event);
-        result
+    async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
+        let done = self.process_fold(&[(delivery, span)], false).await.pop();
+        done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
+            NotDone::Failed(error) => error,
+            NotDone::Behind | NotDone::Stopped => Error::new(ErrorKind::RetryMessage, undone.to_string()),
+        })
     }
 
-    async fn attempt(&self, delivery: &Delivery) -> Result<Outcome, Error> {
+    /// Processes deliveries of one partition, in this order: what can be is committed together. Each has its own answer. If they are
+    /// ordered, none is begun behind one that was not finished.
+    pub(crate) async fn process_fold(
+        &self,
+        deliveries: &[(&Delivery, &Span)],
+        is_ordered: bool,
+    ) -> Vec<Result<Outcome, NotDone>> {
         let inner = &*self.inner;
-        let arrival = inner.intake.accept(&inner.ports.limits, delivery);
-        let delivery = &*arrival.delivery;
-        let result = match Desk::open(inner, &arrival) {
-            Ok(desk) => desk.process().await,
-            Err(reason) => inner.park(delivery, &reason).await,
+        let began = inner.ports.clock.monotonic();
+        let mut answers: Vec<_> = deliveries.iter().map(|_| Err(NotDone::Stopped)).collect();
+        let mut tell = |number: usize, done: Done| {
+            // Only who finishes leaves a message; it then stays where parked messages are.
+            let done = done.map(|outcome| outcome.unwrap_or(Outcome::Parked));
+            inner.note(deliveries[number].1, began, &done);
+            answers[number] = done;
         };
-        match result {
-            Err(error) if error.kind() == ErrorKind::RetryMessage && self.is_last_attempt(delivery) => {
-                let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
-                inner.park(delivery, &reason).await
+        let limits = &inner.ports.limits;
+        let arrivals: Vec<_> = deliveries.iter().map(|(delivery, _)| inner.intake.accept(limits, delivery)).collect();
+        let mut desks = Vec::with_capacity(arrivals.len());
+        let mut is_stopped = false;
+        for (number, arrival) in arrivals.iter().enumerate() {
+            let span = deliveries[number].1;
+            match Desk::open(inner, arrival) {
+                _ if is_stopped => tell(number, Err(NotDone::Behind)),
+                Ok(desk) => desks.push(desk.numbered(number, span.clone())),
+                Err(reason) => {
+                    let parked = inner.park(&arrival.delivery, &reason).instrument(span.clone()).await;
+                    is_stopped = is_ordered && parked.is_err();
+                    tell(number, parked.map(Some).map_err(NotDone::Failed));
+                }
             }
-            other => other,
         }
+        if let Some(fold) = Fold::new(desks, is_ordered) {
+            fold.process(tell).await;
+        }
+        answers
     }
 
     /// Finishes a message from a dead-letter queue that was committed before it got there: sends what its record holds,
@@ -179,10 +193,6 @@ impl Endpoint {
     pub(crate) fn partition_of(&self, delivery: &Delivery) -> Option<Partition> {
         self.inner.intake.partition_of(delivery)
     }
-
-    fn is_last_attempt(&self, delivery: &Delivery) -> bool {
-        delivery.receive_count >= self.inner.settings.attempts_max
-    }
 }
 
 impl Inner {
@@ -198,6 +208,7 @@ impl Inner {
             observer: Arc::new(Unobserved),
             parking: Parking::new(format!("{name}-dead")),
             intake: Intake::default(),
+            settled: Settled::default(),
             queues: Mutex::default(),
             name: name.into(),
         }
@@ -208,7 +219,12 @@ impl Inner {
         // What cannot be read was never committed.
         let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
         let span = trace::process(&self.name, delivery);
-        Ok(desk.finish().instrument(span).await?.map_or(DeadLetter::Left, DeadLetter::Finished))
+        Ok(desk
+            .numbered(0, span.clone())
+            .finish()
+            .instrument(span)
+            .await?
+            .map_or(DeadLetter::Left, DeadLetter::Finished))
     }
 
     /// A queue that was opened before, or is now.
@@ -224,7 +240,27 @@ impl Inner {
         Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))
     }
 
-    async fn park(&self, delivery: &Delivery, reason: &str) -> Result<Outcome, Error> {
+    pub(crate) fn is_last_attempt(&self, delivery: &Delivery) -> bool {
+        delivery.receive_count >= self.settings.attempts_max
+    }
+
+    /// Tells what became of a message that was begun.
+    fn note(&self, span: &Span, began: Duration, done: &Result<Outcome, NotDone>) {
+        let (event, error) = match done {
+            Ok(Outcome::Processed) => (Event::Processed, None),
+            Ok(Outcome::Resumed) => (Event::Resumed, None),
+            Ok(Outcome::Duplicate) => (Event::Duplicate, None),
+            Ok(Outcome::Parked) => (Event::Parked, None),
+            Err(NotDone::Failed(error)) => (Event::GivenBack, Some(error)),
+            Err(NotDone::Behind | NotDone::Stopped) => return,
+        };
+        let duration = self.ports.clock.monotonic().saturating_sub(began);
+        self.observer.took(Timed::Process, duration, error.map(Error::kind));
+        trace::ended(span, event, error);
+        self.observer.observe(event);
+    }
+
+    pub(crate) async fn park(&self, delivery: &Delivery, reason: &str) -> Result<Outcome, Error> {
         self.parking.park(self, delivery, reason).await?;
         Ok(Outcome::Parked)
     }
@@ -347,6 +383,7 @@ impl<S: State> EndpointBuilder<S> {
             observer: self.observer,
             parking: Parking::new(self.dead_letters),
             intake: self.intake,
+            settled: Settled::default(),
             queues: Mutex::default(),
         };
         Ok(Endpoint { inner: Arc::new(inner) })

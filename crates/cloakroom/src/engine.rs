@@ -1,64 +1,221 @@
-//! The engine: performs over the ports what the [protocol] says, for one message from start to end.
+//! The engine: performs over the ports what the [protocol] says, for messages of one partition, mostly one, from start to end.
 //!
 //! It decides nothing about the order of steps. What it adds is how a step is performed: retries of
 //! calls, pauses, the handler, and which of a record's claims are whose.
 
+mod committing;
+mod handling;
+mod reading;
 mod recovering;
+mod settled;
 mod settling;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use tracing::{Instrument as _, debug_span};
+use futures::future::join_all;
+use tracing::{Instrument as _, Span, debug_span};
 
 use crate::{
-    Claim, ClaimsStored, Commit, Committed, Conflict, Delivery, Envelope, Error, ErrorKind, Event, ItemWrite,
-    MessageId, Outcome, PortError, Record, RecordKey, Retry, Settles, StateRead, StateWrite, Timed, Version,
+    Delivery, Embedded, Envelope, Error, ErrorKind, Event, Item, ItemWrite, MessageId, NotDone, Outcome, Partition,
+    Placement, PortError, Record, RecordKey, Settles, StateWrite, Timed, Version,
     dispatch::dispatch,
     endpoint::Inner,
-    handler::HandlerError,
     intake::Arrival,
     protocol::{self, Do, Memory, Saw, WhenMissing},
     schema::Key,
-    tx::Tx,
 };
 
-/// How many payloads of one message are written at a time.
-const CHECK_INS_MAX: usize = 16;
+pub(crate) use settled::Settled;
+
+/// What became of a message; none if it was left where it is.
+pub(crate) type Done = Result<Option<Outcome>, NotDone>;
+
+/// Messages of one partition that are committed together: see [`protocol::next_of_fold`].
+pub(crate) struct Fold<'a> {
+    endpoint: &'a Inner,
+    partition: Partition,
+    /// As read by this pass.
+    version: Version,
+    /// As read by this pass.
+    state: Option<Item>,
+    /// As read by this pass, without those that may be dropped.
+    embedded: Embedded,
+    /// What the handlers have made of the state so far, and how many of them.
+    draft: Option<StateWrite>,
+    accepted: usize,
+    desks: Vec<Desk<'a>>,
+    /// Their turn comes when the others have come to their end.
+    aside: VecDeque<Desk<'a>>,
+    /// The first failure stops those behind it.
+    is_ordered: bool,
+    /// They were refused together: from here on one goes after the other.
+    is_narrow: bool,
+    /// Commits that were lost or stayed unknown so far.
+    passes: u32,
+}
 
 /// The work on one delivery: what was read and made so far.
 pub(crate) struct Desk<'a> {
     endpoint: &'a Inner,
     delivery: &'a Delivery,
+    /// Its place among the deliveries.
+    number: usize,
+    span: Span,
     envelope: Arc<Envelope>,
     /// The message's identity in keys.
     identity: MessageId,
     /// How it is settled; not known before its record is read if there is no message in hand.
     settles: Option<Settles>,
-    /// As read by this pass.
-    state: StateRead,
+    memory: Memory,
+    action: Do,
+    /// What has put an end to it.
+    error: Option<Error>,
     /// As read by this pass.
     payload: Bytes,
-    /// What this pass wants to commit, but for the record.
-    draft: Draft,
+    /// What the handler wants to write beside the state.
+    items: Vec<ItemWrite>,
     /// The record of this pass's attempt; or the one that was found.
     record: Record,
+    /// Where that lies.
+    placement: Placement,
     /// An earlier attempt committed, and the record is its.
     resumed: bool,
-    /// Commits that were lost or stayed unknown so far.
-    passes: u32,
     /// The payload is missing, and was so at the first receive of a first dispatch.
     may_be_lost: bool,
     /// Why the message is to be parked.
     reason: String,
 }
 
-/// What a handler made of the state.
-struct Draft {
-    state: StateWrite,
-    items: Vec<ItemWrite>,
-    token: String,
+impl<'a> Fold<'a> {
+    /// Puts messages of one partition together. If they are ordered, none is begun behind one that was not finished.
+    pub(crate) fn new(desks: Vec<Desk<'a>>, is_ordered: bool) -> Option<Self> {
+        let Desk { endpoint, envelope, .. } = desks.first()?;
+        Some(Self {
+            endpoint,
+            partition: envelope.partition.clone(),
+            version: Version::ABSENT,
+            state: None,
+            embedded: Embedded::default(),
+            draft: None,
+            accepted: 0,
+            desks: Vec::new(),
+            aside: desks.into(),
+            is_ordered,
+            is_narrow: false,
+            passes: 0,
+        })
+    }
+
+    /// Follows the protocol to its end for all of them. Each is told what became of it, by its number.
+    pub(crate) async fn process(mut self, mut tell: impl FnMut(usize, Done)) {
+        let mut is_stopped = false;
+        while self.take_up() {
+            if is_stopped {
+                self.desks.drain(..).for_each(|desk| tell(desk.number, Err(NotDone::Behind)));
+                continue;
+            }
+            self.follow().await;
+            for desk in std::mem::take(&mut self.desks) {
+                let (number, done) = (desk.number, desk.conclude().await);
+                is_stopped |= self.is_ordered && done.is_err();
+                tell(number, done.map_err(NotDone::Failed));
+            }
+        }
+    }
+
+    /// Takes up those whose turn it is.
+    ///
+    /// SUBTLE: a copy of a message waits until the first one is finished. Both would find neither record nor reason not to commit
+    /// (`copies_of_a_message_are_not_folded`).
+    fn take_up(&mut self) -> bool {
+        let mut taken = BTreeSet::new();
+        let turn = if self.is_narrow { 1 } else { self.aside.len() };
+        for _ in 0..turn {
+            let Some(desk) = self.aside.pop_front() else { break };
+            if turn == 1 || taken.insert(desk.identity.clone()) {
+                self.desks.push(desk);
+            } else {
+                self.aside.push_back(desk);
+            }
+        }
+        !self.desks.is_empty()
+    }
+
+    async fn follow(&mut self) {
+        while let Some(step) = protocol::next_of_fold(self.desks.iter().filter_map(Desk::wants)) {
+            tracing::trace!(?step);
+            match step {
+                Do::ReadState(consistency) => self.read_state(consistency).await,
+                Do::ReadPayload => self.read_payloads().await,
+                Do::Handle => self.handle().await,
+                Do::Commit(expected) => self.commit(expected).await,
+                Do::Dispatch => self.dispatch().await,
+                Do::ReadRecord
+                | Do::Withdraw
+                | Do::Park
+                | Do::CheckIn
+                | Do::StoreClaims
+                | Do::Settle
+                | Do::Clear
+                | Do::Acknowledge(_)
+                | Do::Leave => self.each(step).await,
+            }
+        }
+    }
+
+    /// Lets each that wants it take a step of its own.
+    async fn each(&mut self, step: Do) {
+        let pass = Pass { embedded: &self.embedded, is_first: self.passes == 0 };
+        let mut at_work = self.desks.iter_mut().filter(|desk| desk.wants() == Some(step));
+        let first = at_work.next();
+        let others: Vec<_> = at_work.map(|desk| desk.step(pass)).collect();
+        match first {
+            Some(desk) if others.is_empty() => desk.step(pass).await,
+            Some(desk) => {
+                futures::future::join(desk.step(pass), join_all(others)).await;
+            }
+            None => {}
+        }
+    }
+
+    /// Tells each that wants this step what was seen, in their order.
+    fn tell(&mut self, step: Do, answers: impl IntoIterator<Item = Result<Saw, Error>>) {
+        let wanting = self.desks.iter_mut().filter(|desk| desk.wants() == Some(step));
+        wanting.zip(answers).for_each(|(desk, saw)| desk.saw(saw));
+    }
+
+    fn wanting(&self, step: Do) -> impl Iterator<Item = &Desk<'a>> {
+        self.desks.iter().filter(move |desk| desk.wants() == Some(step))
+    }
+
+    /// The span under which is done what is done for all that want this step: that of the first.
+    fn span(&self, step: Do) -> Span {
+        self.wanting(step).next().map_or_else(Span::none, |desk| desk.span.clone())
+    }
+
+    /// Sends what they have to send together: so the messages to a queue stay in the order in which they were handled.
+    async fn dispatch(&mut self) {
+        let records: Vec<_> = self.wanting(Do::Dispatch).map(|desk| (&desk.record, desk.resumed)).collect();
+        let messages = records.iter().map(|(record, _)| record.messages.len()).sum::<usize>();
+        let process = self.span(Do::Dispatch);
+        let span = debug_span!(parent: &process, "dispatch", messages);
+        let sending = async {
+            let answers = dispatch(self.endpoint, &records).await;
+            if answers.iter().all(Result::is_ok) { Ok(answers) } else { Err(answers) }
+        };
+        let kind = |answers: &Vec<Result<(), PortError>>| {
+            let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+            failed.map_or(ErrorKind::RetryMessage, PortError::kind)
+        };
+        let (Ok(answers) | Err(answers)) =
+            self.endpoint.timed(Timed::Dispatch, kind, sending).instrument(span).instrument(process).await;
+        let saw = |answer: Result<(), PortError>| answer.map(|()| Saw::Dispatched).map_err(Error::from);
+        self.tell(Do::Dispatch, answers.into_iter().map(saw));
+    }
 }
 
 impl<'a> Desk<'a> {
@@ -74,9 +231,11 @@ impl<'a> Desk<'a> {
         limits
             .check_transaction(envelope.partition.as_str(), [(record.as_str(), None)])
             .map_err(|error| error.to_string())?;
-        let entry = || Settles::Entry(endpoint.ports.payloads.name().to_owned());
-        let settles = envelope.dataref.clone().map_or_else(entry, Settles::Payload);
-        Ok(Self::cleared(endpoint, &arrival.delivery, envelope, identity, Some(settles)))
+        let settles = match &envelope.dataref {
+            Some(claim) => Settles::Payload(claim.clone()),
+            None => endpoint.settings.dedupe.settles(endpoint.ports.payloads.name()),
+        };
+        Ok(Self::cleared(endpoint, &arrival.delivery, envelope, identity, Some(settles)).begun())
     }
 
     /// With nothing read yet.
@@ -87,73 +246,94 @@ impl<'a> Desk<'a> {
         identity: MessageId,
         settles: Option<Settles>,
     ) -> Self {
+        let (memory, action) = protocol::next(Memory::finishing(), Saw::Delivery);
         Self {
             endpoint,
             delivery,
+            number: 0,
+            span: Span::current(),
             envelope,
             identity,
             settles,
-            state: StateRead::default(),
+            memory,
+            action,
+            error: None,
             payload: Bytes::new(),
-            draft: Draft {
-                state: StateWrite::Put(serde_dynamo::Item::default()),
-                items: Vec::new(),
-                token: String::new(),
-            },
+            items: Vec::new(),
             record: Record::default(),
+            placement: Placement::default(),
             resumed: false,
-            passes: 0,
             may_be_lost: false,
             reason: String::new(),
         }
     }
 
-    /// Follows the protocol to its end.
-    pub(crate) async fn process(self) -> Result<Outcome, Error> {
+    /// From the beginning, to process it.
+    fn begun(self) -> Self {
         let settings = &self.endpoint.settings;
         // A payload that is missing although nobody can have collected it.
         let when_missing = if self.is_first() { settings.when_missing } else { WhenMissing::Acknowledge };
-        let memory = Memory::new(settings.check_in, when_missing);
-        // Only who finishes leaves a message; it then stays where parked messages are.
-        Ok(self.follow(memory).await?.unwrap_or(Outcome::Parked))
+        let (memory, action) = protocol::next(Memory::new(settings.check_in, when_missing), Saw::Delivery);
+        let error = self.check_store().err();
+        Self { memory, action, error, ..self }
+    }
+
+    /// From the beginning, to finish what was committed, and to commit nothing.
+    fn finishing(self) -> Self {
+        let (memory, action) = protocol::next(Memory::finishing(), Saw::Delivery);
+        let error = self.check_store().err();
+        Self { memory, action, error, ..self }
+    }
+
+    /// As one of several, with its place among them and its span.
+    pub(crate) fn numbered(self, number: usize, span: Span) -> Self {
+        Self { number, span, ..self }
     }
 
     /// Finishes what was committed, and commits nothing; none if nothing is known to be committed.
     pub(crate) async fn finish(self) -> Result<Option<Outcome>, Error> {
-        self.follow(Memory::finishing()).await
+        let Some(mut fold) = Fold::new(vec![self.finishing()], false) else { return Ok(None) };
+        fold.take_up();
+        fold.follow().await;
+        fold.desks.pop().map_or(Ok(None), Desk::end)
+    }
+}
+
+impl Desk<'_> {
+    /// The step that it wants to be taken; none at its end.
+    fn wants(&self) -> Option<Do> {
+        let has_ended = self.error.is_some() || matches!(self.action, Do::Acknowledge(_) | Do::Leave);
+        (!has_ended).then_some(self.action)
     }
 
-    async fn follow(mut self, memory: Memory) -> Result<Option<Outcome>, Error> {
-        self.check_store()?;
-        let (mut memory, mut action) = protocol::next(memory, Saw::Delivery);
-        loop {
-            tracing::trace!(?action);
-            let saw = match action {
-                Do::ReadState => self.read_state().instrument(debug_span!("read_state")).await?,
-                Do::ReadRecord => self.read_record().instrument(debug_span!("read_record")).await?,
-                Do::ReadPayload => self.read_payload().instrument(debug_span!("read_payload")).await?,
-                Do::Withdraw => self.withdraw().instrument(debug_span!("withdraw")).await,
-                Do::Handle => self.handle().instrument(debug_span!("handle")).await?,
-                Do::Park => self.park().instrument(debug_span!("park")).await?,
-                Do::CheckIn => self.check_in().instrument(debug_span!("check_in")).await?,
-                Do::Commit(version) => {
-                    let span = debug_span!("commit", version = version.next().number());
-                    self.commit(version).instrument(span).await?
+    fn saw(&mut self, saw: Result<Saw, Error>) {
+        match saw {
+            Ok(saw) => (self.memory, self.action) = protocol::next(self.memory, saw),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// Takes a step of its own.
+    async fn step(&mut self, pass: Pass<'_>) {
+        let span = self.span.clone();
+        let step = async {
+            Some(match self.action {
+                Do::ReadRecord => self.read_record(pass).instrument(debug_span!("read_record")).await,
+                Do::ReadPayload => self.read_payload(pass).instrument(debug_span!("read_payload")).await,
+                Do::Withdraw => Ok(self.withdraw().instrument(debug_span!("withdraw")).await),
+                Do::Park => self.park().instrument(debug_span!("park")).await,
+                Do::CheckIn => self.check_in().instrument(debug_span!("check_in")).await,
+                Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await,
+                Do::Settle => self.settle().instrument(debug_span!("settle")).await,
+                Do::Clear => self.clear().instrument(debug_span!("clear")).await,
+                // These are taken together, or are no steps.
+                Do::ReadState(_) | Do::Handle | Do::Commit(_) | Do::Dispatch | Do::Acknowledge(_) | Do::Leave => {
+                    return None;
                 }
-                Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await?,
-                Do::Dispatch => {
-                    let span = debug_span!("dispatch", messages = self.record.messages.len());
-                    self.dispatch().instrument(span).await?
-                }
-                Do::Settle => self.settle().instrument(debug_span!("settle")).await?,
-                Do::Clear => self.clear().instrument(debug_span!("clear")).await?,
-                Do::Acknowledge(outcome) => {
-                    self.alarm(outcome);
-                    return Ok(Some(outcome));
-                }
-                Do::Leave => return Ok(None),
-            };
-            (memory, action) = protocol::next(memory, saw);
+            })
+        };
+        if let Some(saw) = step.instrument(span).await {
+            self.saw(saw);
         }
     }
 
@@ -164,231 +344,47 @@ impl<'a> Desk<'a> {
     /// Whether nobody can have collected the payload before, as far as can be told: it must be there. (A dedupe entry, on
     /// the other hand, proves that its message was processed; nobody else writes it.)
     fn is_first(&self) -> bool {
-        let is_first_receive = self.delivery.receive_count == 1 && !self.envelope.redispatch;
-        is_first_receive && self.passes == 0 && self.envelope.dataref.is_some()
+        self.delivery.receive_count == 1 && !self.envelope.redispatch && self.envelope.dataref.is_some()
     }
 
-    async fn read_state(&mut self) -> Result<Saw, Error> {
-        if self.passes > 0 {
-            self.endpoint.pause(self.passes).await;
+    async fn park(&self) -> Result<Saw, Error> {
+        self.endpoint.parking.park(self.endpoint, self.delivery, &self.reason).await?;
+        Ok(Saw::Parked)
+    }
+
+    /// How it ended. One that failed too often is parked.
+    async fn conclude(self) -> Result<Option<Outcome>, Error> {
+        let (endpoint, delivery) = (self.endpoint, self.delivery);
+        match self.end() {
+            Err(error) if error.kind() == ErrorKind::RetryMessage && endpoint.is_last_attempt(delivery) => {
+                let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
+                endpoint.park(delivery, &reason).await.map(Some)
+            }
+            end => end,
         }
-        let endpoint = self.endpoint;
-        let read = || endpoint.ports.store.read_state(&self.envelope.partition, &endpoint.name);
-        self.state = endpoint.call(read).await?;
-        Ok(Saw::State(self.state.version))
     }
 
-    async fn read_record(&mut self) -> Result<Saw, Error> {
-        let found = self.endpoint.call(|| self.endpoint.ports.store.read_record(self.key())).await?;
-        let Some(record) = found else { return Ok(Saw::NoRecord) };
-        self.resumed = true;
-        self.record = record;
-        self.learn_how_to_settle()?;
-        Ok(Saw::Record(self.record.claims()))
-    }
-
-    async fn read_payload(&mut self) -> Result<Saw, Error> {
-        let (endpoint, payloads) = (self.endpoint, &self.endpoint.ports.payloads);
-        let payload = match &self.envelope.dataref {
-            Some(claim) => endpoint.call(|| payloads.read(claim)).await?,
-            None => match endpoint.call(|| payloads.has_entry(&endpoint.name, &self.identity)).await? {
-                true => None,
-                false => Some(self.inline_payload()),
-            },
-        };
-        let Some(payload) = payload else {
-            self.may_be_lost = self.is_first();
-            self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
-            return Ok(Saw::PayloadMissing);
-        };
-        self.payload = payload;
-        Ok(Saw::Payload)
-    }
-
-    fn inline_payload(&self) -> Bytes {
-        let data = self.envelope.data.as_ref().unwrap_or(&serde_json::Value::Null);
-        Bytes::from(data.to_string())
+    fn end(self) -> Result<Option<Outcome>, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let Do::Acknowledge(outcome) = self.action else { return Ok(None) };
+        self.alarm(outcome);
+        Ok(Some(outcome))
     }
 
     /// The loss alarm.
     fn alarm(&self, outcome: Outcome) {
         if self.may_be_lost && matches!(outcome, Outcome::Duplicate | Outcome::Parked) {
-            tracing::warn!("payload missing at the first receive: a duplicate, or a payload that was removed");
+            tracing::warn!(parent: &self.span, "payload missing at the first receive: a duplicate, or a payload that was removed");
             self.endpoint.observer.observe(Event::PayloadMissing);
         }
     }
-
-    /// Deletes the payloads of an attempt that is known not to have committed. What cannot be deleted expires.
-    async fn withdraw(&mut self) -> Saw {
-        let payloads = &self.endpoint.ports.payloads;
-        let claims = self.record.messages.iter().filter_map(|message| message.envelope.dataref.as_ref());
-        futures::future::join_all(claims.map(|claim| payloads.delete(claim))).await;
-        Saw::Withdrawn
-    }
-
-    async fn handle(&mut self) -> Result<Saw, Error> {
-        self.endpoint.observer.observe(Event::Handled);
-        let endpoint = self.endpoint;
-        match endpoint.timed(Timed::Handle, |_| ErrorKind::RetryMessage, self.run_handler()).await {
-            Ok(()) => {
-                self.open_queues().await?;
-                Ok(Saw::Accepted)
-            }
-            Err(HandlerError { reason, is_rejection: true }) => {
-                self.reason = reason;
-                Ok(Saw::Rejected)
-            }
-            Err(HandlerError { reason, is_rejection: false }) => {
-                Err(Error::new(ErrorKind::RetryMessage, reason).in_logs("the handler failed"))
-            }
-        }
-    }
-
-    /// Opens the queues that the messages go to: one that does not exist must be found before the commit, not after it.
-    async fn open_queues(&self) -> Result<(), Error> {
-        for message in &self.record.messages {
-            self.endpoint.queue(&message.queue).await.map_err(|error| match error.may_be_repeated() {
-                true => Error::from(error),
-                false => Error::new(ErrorKind::RetryMessage, error.to_string()).in_logs(error.loggable()),
-            })?;
-        }
-        Ok(())
-    }
-
-    async fn run_handler(&mut self) -> Result<(), HandlerError> {
-        let endpoint = self.endpoint;
-        let kind = self.envelope.kind.as_str();
-        let handler = endpoint.handlers.get(kind).ok_or_else(|| {
-            let handled = endpoint.handlers.keys();
-            let name = &endpoint.name;
-            HandlerError::reject(format!("endpoint `{name}` has no handler for `{kind}`; it handles {handled:?}"))
-        })?;
-        let now = endpoint.ports.clock.now();
-        let mut tx = Tx::new(
-            Arc::clone(&endpoint.name),
-            Arc::clone(&endpoint.routes),
-            Arc::clone(&endpoint.reply_queue),
-            Arc::clone(&self.envelope),
-            self.state.version,
-            now,
-        );
-        let running = AssertUnwindSafe(handler.call(self.state.state.clone(), &self.payload, &mut tx));
-        let state = running.catch_unwind().await.map_err(|panic| {
-            HandlerError::retry(format!("the handler of `{kind}` panicked: {}", panic_text(&*panic)))
-        })??;
-        if let Some(failure) = tx.failure.take() {
-            return Err(failure);
-        }
-        let expires = now.after(Duration::from_millis(endpoint.settings.tombstone_ttl_ms));
-        self.draft = Draft {
-            state: if tx.deletes_state { StateWrite::Tombstone { expires } } else { StateWrite::Put(state) },
-            items: tx.items,
-            token: format!("{:032x}", endpoint.ports.random.bits()),
-        };
-        self.record = Record { messages: tx.outgoing, settles: self.settles.clone(), ..Record::default() };
-        crate::dispatch::check_limits(&endpoint.ports.limits, &self.record).map_err(HandlerError::reject)
-    }
-
-    async fn check_in(&mut self) -> Result<Saw, Error> {
-        let endpoint = self.endpoint;
-        let bodies = self.record.unclaimed().map(|body| Bytes::copy_from_slice(body.as_bytes()));
-        let claims: Vec<_> = bodies.map(|body| endpoint.check_in(body)).collect();
-        let claims: Vec<Claim> = stream::iter(claims).buffered(CHECK_INS_MAX).try_collect().await?;
-        self.record = self.record.with_claims(claims);
-        Ok(Saw::CheckedIn)
-    }
-
-    async fn commit(&mut self, expected: Version) -> Result<Saw, Error> {
-        // Not before: a handler may take long. Not at each try: they have one token, so they must be the same.
-        self.record.committed_ms = Some(self.endpoint.ports.clock.now().as_millis());
-        let Draft { state, items, token } = &self.draft;
-        let commit = Commit { key: self.key(), expected, state, record: &self.record, items, token };
-        let endpoint = self.endpoint;
-        let committing = endpoint.call_until_unknown(|| endpoint.ports.store.commit(commit));
-        match endpoint.timed(Timed::Commit, PortError::kind, committing).await {
-            Ok(Committed::Applied) => Ok(Saw::Committed(self.record.claims())),
-            Ok(Committed::TooLarge(error)) => {
-                self.reason = error.to_string();
-                Ok(Saw::Rejected)
-            }
-            Ok(Committed::Refused(reason)) => {
-                self.reason = reason;
-                Ok(Saw::Rejected)
-            }
-            Ok(Committed::Conflict(conflict)) => {
-                tracing::debug!("commit lost");
-                endpoint.observer.observe(Event::Conflict);
-                self.another_pass(&conflict, Retry::Conflict)?;
-                Ok(match conflict {
-                    Conflict::Overtaken => Saw::Lost,
-                    // SUBTLE: the version stands, so a repetition of this commit by the store's client could still
-                    // apply once the item changes. Its claims must stay, as after an unknown outcome.
-                    Conflict::Item(_) => Saw::Unknown,
-                })
-            }
-            Err(error) if error.may_have_happened() => {
-                tracing::debug!(error = error.loggable(), "commit unknown");
-                endpoint.observer.observe(Event::UnknownCommit);
-                self.another_pass(&Conflict::Overtaken, Retry::UnknownOutcome)?;
-                Ok(Saw::Unknown)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Counts a pass that did not commit.
-    fn another_pass(&mut self, conflict: &Conflict, reason: Retry) -> Result<(), Error> {
-        self.passes += 1;
-        if self.passes < self.endpoint.settings.passes_max {
-            self.endpoint.observer.retried(reason);
-            return Ok(());
-        }
-        let partition = &self.envelope.partition;
-        Err(match conflict {
-            Conflict::Overtaken => Error::new(
-                ErrorKind::AwaitService,
-                format!("partition `{partition}` is too busy: {} commits in a row did not apply", self.passes),
-            )
-            .in_logs("the partition is too busy"),
-            Conflict::Item(item) => Error::new(
-                ErrorKind::RetryMessage,
-                format!("item `{item}` of partition `{partition}` is not as the handler demands"),
-            )
-            .in_logs("an item is not as the handler demands"),
-        })
-    }
-
-    async fn store_claims(&mut self) -> Result<Saw, Error> {
-        let stored = self.endpoint.call(|| self.endpoint.ports.store.store_claims(self.key(), &self.record)).await?;
-        match stored {
-            ClaimsStored::Stored => Ok(Saw::ClaimsStored),
-            ClaimsStored::AlreadyThere(record) => {
-                self.record = record;
-                // Whoever stored them may have sent them, too.
-                self.resumed = true;
-                Ok(Saw::ClaimsStored)
-            }
-            ClaimsStored::Gone => Ok(Saw::RecordGone),
-        }
-    }
-
-    async fn dispatch(&mut self) -> Result<Saw, Error> {
-        self.endpoint.timed(Timed::Dispatch, Error::kind, dispatch(self.endpoint, &self.record, self.resumed)).await?;
-        Ok(Saw::Dispatched)
-    }
-
-    async fn clear(&mut self) -> Result<Saw, Error> {
-        self.endpoint.call(|| self.endpoint.ports.store.clear(self.key())).await?;
-        Ok(Saw::Cleared)
-    }
-
-    async fn park(&mut self) -> Result<Saw, Error> {
-        self.endpoint.parking.park(self.endpoint, self.delivery, &self.reason).await?;
-        Ok(Saw::Parked)
-    }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+/// What the messages of a fold share in a pass.
+#[derive(Clone, Copy)]
+struct Pass<'p> {
+    embedded: &'p Embedded,
+    is_first: bool,
 }

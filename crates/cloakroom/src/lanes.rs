@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::channel::oneshot;
+use tracing::Span;
 
-use crate::{Delivery, Endpoint, Error, fifo::is_fifo};
+use crate::{Delivery, Endpoint, Error, Outcome, fifo::is_fifo};
 
 /// Which messages of a queue share a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,14 @@ impl Order {
     /// Whether a message that was not finished stops its lane.
     pub(crate) const fn stops_at_failure(self) -> bool {
         matches!(self, Self::ByGroup)
+    }
+
+    /// Whether two messages of one lane may be committed together. A group may have messages of several partitions.
+    pub(crate) fn may_fold(self, endpoint: &Endpoint, one: &Delivery, other: &Delivery) -> bool {
+        match self {
+            Self::ByPartition => true,
+            Self::ByGroup => endpoint.partition_of(one) == endpoint.partition_of(other),
+        }
     }
 }
 
@@ -71,22 +80,38 @@ impl std::error::Error for NotDone {
 
 /// Who waits in which lane. Lanes that nobody uses take no space.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes(Mutex<BTreeMap<String, VecDeque<oneshot::Sender<Call>>>>);
+pub(crate) struct Lanes(Mutex<BTreeMap<String, VecDeque<Waiting>>>);
+
+/// A message that waits for its turn, or to be taken along by the one whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) span: Span,
+    call: oneshot::Sender<Turn>,
+}
+
+impl Waiting {
+    /// Tells what became of it. Whoever was dropped while waiting needs no answer.
+    pub(crate) fn tell(self, done: Result<Outcome, NotDone>) {
+        let _ = self.call.send(Turn::Over(done));
+    }
+}
 
 /// What those who wait are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    YourTurn,
-    Stopped,
+#[derive(Debug)]
+pub(crate) enum Turn {
+    Yours,
+    /// Somebody else has seen to it, or has stopped the lane.
+    Over(Result<Outcome, NotDone>),
 }
 
 impl Lanes {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<oneshot::Sender<Call>>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Waiting>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place in a lane. It is kept until the place is dropped.
-    pub(crate) fn enter(&self, lane: String) -> Place<'_> {
+    pub(crate) fn enter(&self, lane: String, delivery: &Arc<Delivery>, span: &Span) -> Place<'_> {
         let mut lanes = self.lock();
         let standing = match lanes.get_mut(&lane) {
             None => {
@@ -95,7 +120,7 @@ impl Lanes {
             }
             Some(waiting) => {
                 let (call, called) = oneshot::channel();
-                waiting.push_back(call);
+                waiting.push_back(Waiting { delivery: Arc::clone(delivery), span: span.clone(), call });
                 Standing::Waiting(called)
             }
         };
@@ -111,35 +136,44 @@ pub(crate) struct Place<'a> {
 }
 
 enum Standing {
-    Waiting(oneshot::Receiver<Call>),
+    Waiting(oneshot::Receiver<Turn>),
     AtHead,
-    Stopped,
+    Gone,
 }
 
 impl Place<'_> {
     /// Waits for those who came before.
-    ///
-    /// # Errors
-    /// One of them has stopped the lane.
-    pub(crate) async fn turn(&mut self) -> Result<(), NotDone> {
-        if let Standing::Waiting(called) = &mut self.standing {
-            // The sender is dropped only with the lanes themselves.
-            self.standing = match called.await {
-                Ok(Call::YourTurn) => Standing::AtHead,
-                Ok(Call::Stopped) | Err(oneshot::Canceled) => Standing::Stopped,
+    pub(crate) async fn turn(&mut self) -> Turn {
+        let Standing::Waiting(called) = &mut self.standing else {
+            return if matches!(self.standing, Standing::AtHead) {
+                Turn::Yours
+            } else {
+                Turn::Over(Err(NotDone::Behind))
             };
+        };
+        // The sender is dropped only with whoever had taken this one along, or with the lanes themselves.
+        let turn = called.await.unwrap_or(Turn::Over(Err(NotDone::Stopped)));
+        self.standing = if matches!(turn, Turn::Yours) { Standing::AtHead } else { Standing::Gone };
+        turn
+    }
+
+    /// Takes along those next behind this place, which is at the head: up to so many, and no further than to the first that may not
+    /// come. They are to be told what became of them.
+    pub(crate) fn take_along(&self, max: usize, may_come: impl Fn(&Delivery) -> bool) -> Vec<Waiting> {
+        let mut taken = Vec::new();
+        let mut lanes = self.lanes.lock();
+        let Some(waiting) = lanes.get_mut(&self.lane) else { return taken };
+        while taken.len() < max && waiting.front().is_some_and(|next| may_come(&next.delivery)) {
+            taken.extend(waiting.pop_front().filter(|next| !next.call.is_canceled()));
         }
-        if matches!(self.standing, Standing::Stopped) { Err(NotDone::Behind) } else { Ok(()) }
+        taken
     }
 
     /// Sends away all who wait behind this place, which is at the head. Whoever comes later is not concerned: a queue
     /// gives out nothing of a group before all of it that is in hand has come back.
     pub(crate) fn stop(self) {
         if let Some(waiting) = self.lanes.lock().get_mut(&self.lane) {
-            for call in waiting.drain(..) {
-                // Whoever was dropped while waiting needs no answer.
-                let _ = call.send(Call::Stopped);
-            }
+            waiting.drain(..).for_each(|next| next.tell(Err(NotDone::Behind)));
         }
     }
 }
@@ -151,8 +185,8 @@ impl Drop for Place<'_> {
         // (`who_is_dropped_holds_nobody_up`, `who_is_sent_away_leaves_a_later_lane_alone`).
         let is_at_head = match &mut self.standing {
             Standing::AtHead => true,
-            Standing::Stopped => false,
-            Standing::Waiting(called) => called.try_recv() == Ok(Some(Call::YourTurn)),
+            Standing::Gone => false,
+            Standing::Waiting(called) => matches!(called.try_recv(), Ok(Some(Turn::Yours))),
         };
         if !is_at_head {
             return;
@@ -161,7 +195,7 @@ impl Drop for Place<'_> {
         let Some(waiting) = lanes.get_mut(&self.lane) else { return };
         while let Some(next) = waiting.pop_front() {
             // Whoever was dropped while waiting is passed over.
-            if next.send(Call::YourTurn).is_ok() {
+            if next.call.send(Turn::Yours).is_ok() {
                 return;
             }
         }
@@ -177,18 +211,22 @@ mod tests {
     use crate::{Handled, Message, Partition, Tx, memory::Memory};
 
     fn is_called(place: &mut Place<'_>) -> bool {
-        matches!(place.turn().now_or_never(), Some(Ok(())))
+        matches!(place.turn().now_or_never(), Some(Turn::Yours))
     }
 
     fn is_sent_away(place: &mut Place<'_>) -> bool {
-        matches!(place.turn().now_or_never(), Some(Err(NotDone::Behind)))
+        matches!(place.turn().now_or_never(), Some(Turn::Over(Err(NotDone::Behind))))
+    }
+
+    fn enter<'l>(lanes: &'l Lanes, lane: &str) -> Place<'l> {
+        lanes.enter(lane.to_owned(), &Arc::default(), &Span::none())
     }
 
     #[test]
     fn a_lane_is_taken_in_order_of_arrival() {
         let lanes = Lanes::default();
-        let [mut first, mut second, mut third] = [0; 3].map(|_| lanes.enter("a".into()));
-        let mut other = lanes.enter("b".into());
+        let [mut first, mut second, mut third] = [0; 3].map(|_| enter(&lanes, "a"));
+        let mut other = enter(&lanes, "b");
         assert!(is_called(&mut first));
         assert!(is_called(&mut other), "another lane does not wait");
         assert!(!is_called(&mut second));
@@ -200,7 +238,7 @@ mod tests {
     #[test]
     fn who_is_dropped_holds_nobody_up() {
         let lanes = Lanes::default();
-        let [first, second, third, mut fourth] = [0; 4].map(|_| lanes.enter("a".into()));
+        let [first, second, third, mut fourth] = [0; 4].map(|_| enter(&lanes, "a"));
         drop(third);
         drop(first);
         // Called, but dropped before it noticed.
@@ -213,8 +251,8 @@ mod tests {
     #[test]
     fn a_stop_sends_away_who_waits_and_nobody_else() {
         let lanes = Lanes::default();
-        let [first, mut second, mut third] = [0; 3].map(|_| lanes.enter("a".into()));
-        let [other, mut behind_other] = [0; 2].map(|_| lanes.enter("b".into()));
+        let [first, mut second, mut third] = [0; 3].map(|_| enter(&lanes, "a"));
+        let [other, mut behind_other] = [0; 2].map(|_| enter(&lanes, "b"));
         first.stop();
         assert!(is_sent_away(&mut second) && is_sent_away(&mut third));
         assert!(is_sent_away(&mut second), "and it stays so");
@@ -225,13 +263,39 @@ mod tests {
     }
 
     #[test]
+    fn who_is_taken_along_is_told_by_who_took_it() {
+        let lanes = Lanes::default();
+        let [first, mut second, third, mut fourth, mut fifth] = [0; 5].map(|_| enter(&lanes, "a"));
+        drop(third);
+        let taken = first.take_along(2, |_| true);
+        assert_eq!(taken.len(), 2, "the second and the fourth");
+        drop(first);
+        assert!(is_called(&mut fifth));
+        assert!(second.turn().now_or_never().is_none());
+        for waiting in taken {
+            waiting.tell(Ok(Outcome::Processed));
+        }
+        for place in [&mut second, &mut fourth] {
+            assert!(matches!(place.turn().now_or_never(), Some(Turn::Over(Ok(Outcome::Processed)))));
+        }
+        assert!(fifth.take_along(9, |_| true).is_empty());
+        let mut sixth = enter(&lanes, "a");
+        assert!(fifth.take_along(9, |_| false).is_empty(), "one that may not come");
+        drop(fifth.take_along(9, |_| true));
+        assert!(
+            matches!(sixth.turn().now_or_never(), Some(Turn::Over(Err(NotDone::Stopped)))),
+            "dropped with who took it"
+        );
+    }
+
+    #[test]
     fn who_is_sent_away_leaves_a_later_lane_alone() {
         let lanes = Lanes::default();
-        let [first, noticed, unnoticed] = [0; 3].map(|_| lanes.enter("a".into()));
+        let [first, noticed, unnoticed] = [0; 3].map(|_| enter(&lanes, "a"));
         first.stop();
         let mut noticed = noticed;
         assert!(is_sent_away(&mut noticed));
-        let [mut head, mut next] = [0; 2].map(|_| lanes.enter("a".into()));
+        let [mut head, mut next] = [0; 2].map(|_| enter(&lanes, "a"));
         drop((noticed, unnoticed));
         assert!(is_called(&mut head));
         assert!(!is_called(&mut next), "two at a time in one lane");

@@ -69,13 +69,13 @@ pub use message::{Message, State};
 pub use name::{Claim, MessageId, Partition, Version};
 pub use observer::{Event, Observer, Retry, Timed, Unobserved};
 pub use ports::{
-    ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, ItemAction, ItemWrite, PartitionStore,
-    PayloadStore, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
+    ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
+    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
 };
 pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};
-pub use settings::{EndpointSettings, WorkerSettings};
+pub use settings::{Dedupe, EndpointSettings, WorkerSettings};
 pub use submit::{Producer, Submission};
 pub use tx::Tx;
 pub use worker::Worker;

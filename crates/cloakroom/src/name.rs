@@ -100,10 +100,16 @@ impl Version {
         self.0
     }
 
-    /// The version that a commit on this one makes.
+    /// The version that a commit of one message on this one makes.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        self.after(1)
+    }
+
+    /// The version that a commit of so many messages on this one makes: it counts them.
+    #[must_use]
+    pub const fn after(self, messages: usize) -> Self {
+        Self(self.0 + messages as u64)
     }
 }
 

@@ -1,13 +1,18 @@
-//! How a commit becomes items: the outbox record **beside** the state, as an item of its own.
+//! How a commit becomes items: the outbox records **embedded** in the state's item, or **beside** it, as items of their own.
+
+mod packed;
+
+use std::collections::{BTreeMap, HashMap};
 
 use serde_dynamo::{AttributeValue, Item};
 
 use crate::{
-    Commit, Condition, Conflict, ItemAction, ItemWrite, PortError, Record, RecordKey, StateRead, StateWrite, Version,
+    Commit, Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Placement, PortError, Record, RecordKey,
+    StateRead, StateWrite, Timestamp, item_bytes,
     schema::{Key, attribute},
 };
 
-/// One item of the transaction.
+/// One item that a commit writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     /// Its sort key.
@@ -23,36 +28,56 @@ pub struct Write {
 pub enum WriteCondition {
     /// That of a handler's own item.
     Item(Condition),
-    /// The state is at this version, or absent if this is [`Version::ABSENT`].
-    VersionIs(Version),
+    /// The state is at this version, or absent if this is [`Version::ABSENT`](crate::Version::ABSENT).
+    VersionIs(crate::Version),
 }
 
-/// The transaction of a commit: the state, the record, then the handler's items in their order.
+/// What a commit writes: the state, the records that go beside it, then the handlers' items in their order; and where the
+/// records go. One write alone is a plain put; several are a transaction.
 ///
 /// "No record yet" is a second belt: whoever commits moves the version, too.
-pub fn beside(commit: &Commit<'_>) -> Vec<Write> {
-    let Commit { key, expected, state, record, items, .. } = commit;
-    let state = Write {
-        sort_key: Key::State { endpoint: key.endpoint }.to_string(),
-        action: ItemAction::Put(state_item(expected.next(), state)),
-        condition: WriteCondition::VersionIs(*expected),
-    };
-    let record = Write {
-        sort_key: record_sort_key(*key),
-        action: ItemAction::Put(record_item(record)),
-        condition: WriteCondition::Item(Condition::Absent),
-    };
-    let own = items.iter().cloned().map(|ItemWrite { sort_key, action, condition }| Write {
+pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
+    let own = commit.items.iter().cloned().map(|ItemWrite { sort_key, action, condition }| Write {
         sort_key,
         action,
         condition: WriteCondition::Item(condition),
     });
-    [state, record].into_iter().chain(own).collect()
+    if let Some(state) = embedded(commit) {
+        return (Placement::Embedded, std::iter::once(state).chain(own).collect());
+    }
+    let kept = Embedded { is_complete: false, ..commit.kept.clone() };
+    let state = state_write(commit, state_item(commit, &kept));
+    let records = commit.records.iter().map(|(message, record)| Write {
+        sort_key: Key::Record { endpoint: commit.endpoint, message }.to_string(),
+        action: ItemAction::Put(record_item(record)),
+        condition: WriteCondition::Item(Condition::Absent),
+    });
+    (Placement::Beside, std::iter::once(state).chain(records).chain(own).collect())
+}
+
+/// The state with the records in it, if it does not become too large by them.
+fn embedded(commit: &Commit<'_>) -> Option<Write> {
+    if commit.embedded_bytes_max == 0 {
+        return None;
+    }
+    let mut embedded = commit.kept.clone();
+    embedded.records.extend(commit.records.iter().map(|(message, record)| ((*message).clone(), record.encode())));
+    let write = state_write(commit, state_item(commit, &embedded));
+    let ItemAction::Put(item) = &write.action else { return None };
+    (key_bytes(commit) + item_bytes(item) <= commit.embedded_bytes_max).then_some(write)
+}
+
+fn state_write(commit: &Commit<'_>, item: Item) -> Write {
+    Write {
+        sort_key: Key::State { endpoint: commit.endpoint }.to_string(),
+        action: ItemAction::Put(item),
+        condition: WriteCondition::VersionIs(commit.expected),
+    }
 }
 
 /// Which conflict it is that the condition of write `number` failed.
 pub fn conflict(number: usize, writes: &[Write]) -> Conflict {
-    match writes.get(number).filter(|_| number >= 2) {
+    match writes.get(number).filter(|write| Key::kept(&write.sort_key).is_none()) {
         Some(write) => Conflict::Item(write.sort_key.clone()),
         None => Conflict::Overtaken,
     }
@@ -71,49 +96,77 @@ pub fn record_sort_key(key: RecordKey<'_>) -> String {
     Key::Record { endpoint: key.endpoint, message: key.message }.to_string()
 }
 
-fn state_item(version: Version, state: &StateWrite) -> Item {
-    let mut item = match state {
+fn state_item(commit: &Commit<'_>, embedded: &Embedded) -> Item {
+    let mut item = match commit.state {
         StateWrite::Put(item) => item.clone(),
-        StateWrite::Tombstone { expires } => Item::from(std::collections::HashMap::from([
+        StateWrite::Tombstone { expires } => Item::from(HashMap::from([
             (attribute::DELETED.to_owned(), AttributeValue::Bool(true)),
-            (attribute::EXPIRES.to_owned(), AttributeValue::N(expires.as_secs().to_string())),
+            (attribute::EXPIRES.to_owned(), seconds(*expires)),
         ])),
     };
+    let version = commit.expected.after(commit.records.len());
     item.insert(attribute::VERSION.to_owned(), AttributeValue::N(version.number().to_string()));
+    if embedded.is_complete {
+        item.insert(attribute::COMPLETE.to_owned(), AttributeValue::Bool(true));
+    }
+    if !embedded.records.is_empty() {
+        let records = packed::records(&embedded.records, key_bytes(commit) + item_bytes(&item));
+        item.insert(attribute::RECORDS.to_owned(), records);
+    }
     item
+}
+
+/// What the keys of the state's item add to its size.
+fn key_bytes(commit: &Commit<'_>) -> usize {
+    let sort_key = Key::State { endpoint: commit.endpoint }.to_string();
+    attribute::PARTITION.len() + commit.partition.as_str().len() + attribute::SORT.len() + sort_key.len()
+}
+
+fn seconds(timestamp: Timestamp) -> AttributeValue {
+    AttributeValue::N(timestamp.as_secs().to_string())
 }
 
 /// The item of a record, without its keys.
 pub fn record_item(record: &Record) -> Item {
     let claimed = record.claims() == crate::protocol::Claims::Stored;
-    Item::from(std::collections::HashMap::from([
+    Item::from(HashMap::from([
         (attribute::RECORD.to_owned(), AttributeValue::S(record.encode())),
         (attribute::CLAIMED.to_owned(), AttributeValue::Bool(claimed)),
     ]))
 }
 
+/// The item of a record that is kept as the proof that its message was processed, without its keys.
+pub fn retained_item(record: &Record, expires: Timestamp) -> Item {
+    let mut item = record_item(record);
+    item.insert(attribute::EXPIRES.to_owned(), seconds(expires));
+    item
+}
+
 /// Reads a state item, with or without its keys.
 ///
 /// # Errors
-/// An item without a version: something else has written under the state's key.
+/// An item without a version: something else has written under the state's key. Embedded records that cannot be told apart.
 pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, PortError> {
     let Some(mut item) = item else { return Ok(StateRead::default()) };
     let version = match item.remove(attribute::VERSION) {
-        // The largest number has no successor.
-        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX),
+        // The largest numbers have no successors.
+        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX / 2),
         _ => None,
     };
-    let version = version.map(Version::new).ok_or_else(|| {
-        let cause = format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION);
-        PortError::new(what, cause).without_effect().permanent().public()
+    let permanent = |cause: String| PortError::new(what, cause).without_effect().permanent().public();
+    let version = version.map(crate::Version::new).ok_or_else(|| {
+        permanent(format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION))
     })?;
+    let records = read_embedded_records(what, &item)?;
+    let is_complete = item.get(attribute::COMPLETE) == Some(&AttributeValue::Bool(true));
+    let embedded = Embedded { records, is_complete };
     if item.contains_key(attribute::DELETED) {
-        return Ok(StateRead { version, state: None });
+        return Ok(StateRead { version, state: None, embedded });
     }
     for name in attribute::RESERVED {
         item.remove(name);
     }
-    Ok(StateRead { version, state: Some(item) })
+    Ok(StateRead { version, state: Some(item), embedded })
 }
 
 /// Reads a record item.
@@ -127,3 +180,29 @@ pub fn read_record_item(what: &str, item: &Item) -> Result<Record, PortError> {
         _ => Err(permanent(format!("the item has no text in `{}`", attribute::RECORD))),
     }
 }
+
+/// Reads the records that are embedded in a state item, as texts.
+///
+/// # Errors
+/// What is there cannot be told apart.
+pub fn read_embedded_records(what: &str, item: &Item) -> Result<BTreeMap<MessageId, String>, PortError> {
+    let Some(records) = item.get(attribute::RECORDS) else { return Ok(BTreeMap::new()) };
+    packed::read(records).map_err(|problem| {
+        let cause = format!("`{}` of the item cannot be read: {problem}", attribute::RECORDS);
+        PortError::new(what, cause).without_effect().permanent().public()
+    })
+}
+
+/// Reads an embedded record.
+///
+/// # Errors
+/// One of a format that is not known.
+pub(crate) fn read_embedded(key: RecordKey<'_>, text: &str) -> Result<Record, PortError> {
+    Record::decode(text).map_err(|error| {
+        let what = format!("reading the embedded record of `{}` in partition `{}`", key.message, key.partition);
+        PortError::new(what, error).without_effect().permanent()
+    })
+}
+
+/// Records as texts, by message.
+type Records = BTreeMap<MessageId, String>;

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_dynamo::Item;
 
-use crate::{Claim, Clock, LimitError, Limits, MessageId, Partition, PortError, Random, Record, Timestamp, Version};
+use crate::{
+    Claim, Clock, LimitError, Limits, MessageId, Partition, PortError, Random, Record, Timestamp, Version,
+    protocol::Consistency,
+};
 
 /// The address of a record: the partition it lives in, and the message it belongs to, as seen by one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,37 @@ pub struct StateRead {
     pub version: Version,
     /// The state; `None` if there never was any, or if it was deleted.
     pub state: Option<Item>,
+    /// The records in its item.
+    pub embedded: Embedded,
+}
+
+/// The records that are embedded in the item of a state. A later commit carries them on, as they are, or drops them when they are
+/// settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embedded {
+    /// Each [as text](Record::encode), by its incoming message.
+    pub records: BTreeMap<MessageId, String>,
+    /// No other record of the endpoint is in the partition: every commit so far has embedded its record. So it is where nothing
+    /// was ever committed.
+    pub is_complete: bool,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self { records: BTreeMap::new(), is_complete: true }
+    }
+}
+
+/// Where an outbox record lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// In an item of its own, beside the state: a transaction of two items, and a deletion. It is gone when its message is finished.
+    #[default]
+    Beside,
+    /// In the state's item: a commit is one conditional put, and nothing is to be cleared. The record is dropped by a later commit,
+    /// so at rest an entity keeps those of its last one.
+    Embedded,
 }
 
 /// What a commit makes of the state.
@@ -78,25 +112,40 @@ pub struct ItemWrite {
 /// Everything that one attempt wants to become durable, all or nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Commit<'a> {
-    /// The record's address; the state is that of the same endpoint in the same partition.
-    pub key: RecordKey<'a>,
+    /// The partition.
+    pub partition: &'a Partition,
+    /// The endpoint whose state, and whose records, these are.
+    pub endpoint: &'a str,
     /// The version that the attempt has read.
     pub expected: Version,
     /// The state to be.
     pub state: &'a StateWrite,
-    /// The outgoing messages.
-    pub record: &'a Record,
-    /// The handler's further items.
+    /// The outgoing messages of each incoming one, in the order in which they were handled; of one, or of a fold.
+    pub records: &'a [(&'a MessageId, &'a Record)],
+    /// The records of others that the state's item goes on to hold, and what was read about them.
+    pub kept: &'a Embedded,
+    /// Bytes of the state's item up to which the records are embedded in it. If it would be larger, and if this is 0, they are put
+    /// beside it.
+    pub embedded_bytes_max: usize,
+    /// The handlers' further items.
     pub items: &'a [ItemWrite],
     /// The same in every repetition of this very commit, and in nothing else; up to 36 characters.
     pub token: &'a str,
 }
 
+impl<'a> Commit<'a> {
+    /// The addresses that its records have if they lie beside the state.
+    pub fn keys(&self) -> impl Iterator<Item = RecordKey<'a>> {
+        let Self { partition, endpoint, .. } = *self;
+        self.records.iter().map(move |(message, _)| RecordKey { partition, endpoint, message })
+    }
+}
+
 /// How a commit ended. That a condition failed is an answer, not an error.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Committed {
-    /// It is durable.
-    Applied,
+    /// It is durable, and this is where its records lie.
+    Applied(Placement),
     /// A condition failed, and nothing was written now. An own earlier try may have been.
     Conflict(Conflict),
     /// It is over a limit of the store, which was not asked; the error names the item.
@@ -127,21 +176,27 @@ pub enum ClaimsStored {
 
 /// Partitions: the unit of atomicity. Where in a partition the record lives is the store's own affair.
 ///
-/// - `read_state` SHOULD be, and `read_record` MUST be strongly consistent: a read that begins after
-///   a commit was answered sees it.
-/// - `commit` MUST write all or nothing, and only if the state's version is `expected` **and** the
-///   message has no record. It MUST make the version `expected + 1`, whatever the state becomes.
+/// - `read_record`, and `read_state` if that is asked for, MUST be strongly consistent: a read that begins after
+///   a commit was answered sees it. What `read_state` answers MUST be of one moment.
+/// - `commit` MUST write all or nothing, and only if the state's version is `expected` **and** no message of it
+///   has a record. It MUST add the number of its records to the version, whatever the state becomes, and keep the embedded records
+///   that it is given. Records that it puts beside the state MUST make the embedded ones incomplete.
 /// - A commit that is repeated with the same token, while its first answer was lost, MAY be answered
 ///   with `Conflict`.
-/// - `store_claims` MUST write only if the record exists and has no claims.
+/// - `store_claims` MUST write only if the record exists, beside the state, and has no claims.
 /// - `clear` of a record that is not there is a success.
 /// - Every error that is not known to mean "nothing happened" MUST say that it may have happened.
 #[async_trait]
 pub trait PartitionStore: Send + Sync + fmt::Debug {
-    /// Step 1: version and state.
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError>;
+    /// Step 1: version and state, and the records that are embedded in it.
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError>;
 
-    /// Step 2: the record.
+    /// Step 2: the record beside the state.
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError>;
 
     /// Step 5.
@@ -150,7 +205,11 @@ pub trait PartitionStore: Send + Sync + fmt::Debug {
     /// Step 5b: puts claims in the place of the record's bodies.
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError>;
 
-    /// Step 8: deletes the record.
+    /// Step 7 for a message whose record is its dedupe entry: replaces the record beside the state by this one, which may be removed
+    /// after `expires`. If there is none any more, nothing is to be done.
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError>;
+
+    /// Step 8: deletes the record beside the state.
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError>;
 }
 

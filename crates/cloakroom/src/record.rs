@@ -18,6 +18,8 @@ pub struct Record {
     pub settles: Option<Settles>,
     /// When the commit was tried, in milliseconds since 1970. Absent where `settles` is.
     pub committed_ms: Option<u64>,
+    /// Its messages were sent. It is kept as the proof that the incoming one was processed.
+    pub is_retained: bool,
     /// What a later version added within the same format; kept as it is.
     pub extensions: Map<String, Value>,
 }
@@ -29,6 +31,8 @@ pub enum Settles {
     Payload(Claim),
     /// It has no claim: its dedupe entry is written, in the payload store of this name.
     Entry(String),
+    /// It has no claim: its record is kept as the entry, for so many milliseconds.
+    Retained(u64),
 }
 
 impl Settles {
@@ -37,6 +41,7 @@ impl Settles {
         match self {
             Self::Payload(claim) => claim.store(),
             Self::Entry(store) => Some(store),
+            Self::Retained(_) => None,
         }
     }
 }
@@ -92,19 +97,28 @@ impl Record {
             Outgoing { envelope: Envelope { dataref, ..message.envelope.clone() }, body: None, ..message.clone() }
         };
         let messages = self.messages.iter().map(claim).collect();
-        let Self { settles, committed_ms, extensions, .. } = self;
-        Self { messages, settles: settles.clone(), committed_ms: *committed_ms, extensions: extensions.clone() }
+        Self { messages, settles: self.settles.clone(), extensions: self.extensions.clone(), ..*self }
     }
 
     /// Writes the record.
     pub fn encode(&self) -> String {
-        let Self { messages, settles, committed_ms, extensions } = self.clone();
-        let (settles_payload, settles_entry) = match settles {
-            Some(Settles::Payload(claim)) => (Some(claim), None),
-            Some(Settles::Entry(store)) => (None, Some(store)),
-            None => (None, None),
+        let Self { messages, settles, committed_ms, is_retained, extensions } = self.clone();
+        let (settles_payload, settles_entry, settles_retained) = match settles {
+            Some(Settles::Payload(claim)) => (Some(claim), None, None),
+            Some(Settles::Entry(store)) => (None, Some(store), None),
+            Some(Settles::Retained(ttl_ms)) => (None, None, Some(ttl_ms)),
+            None => (None, None, None),
         };
-        let stored = Stored { format: FORMAT, messages, settles_payload, settles_entry, committed_ms, extensions };
+        let stored = Stored {
+            format: FORMAT,
+            messages,
+            settles_payload,
+            settles_entry,
+            settles_retained,
+            committed_ms,
+            is_retained,
+            extensions,
+        };
         serde_json::to_string(&stored).expect("strings, numbers and JSON can always be written to memory")
     }
 
@@ -120,9 +134,11 @@ impl Record {
             )));
         }
         let stored: Stored = serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
-        let Stored { messages, settles_payload, settles_entry, committed_ms, extensions, .. } = stored;
+        let Stored { messages, settles_payload, settles_entry, settles_retained, .. } = stored;
         let settles = settles_payload.map(Settles::Payload).or(settles_entry.map(Settles::Entry));
-        Ok(Self { messages, settles, committed_ms, extensions })
+        let settles = settles.or(settles_retained.map(Settles::Retained));
+        let Stored { committed_ms, is_retained, extensions, .. } = stored;
+        Ok(Self { messages, settles, committed_ms, is_retained, extensions })
     }
 }
 
@@ -135,13 +151,17 @@ struct Format {
 struct Stored {
     format: u32,
     messages: Vec<Outgoing>,
-    /// One of these two. A third way of a later version is an extension here: its record waits for its message.
+    /// One of these. A way of a later version is an extension here: its record waits for its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settles_payload: Option<Claim>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settles_entry: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    settles_retained: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     committed_ms: Option<u64>,
+    #[serde(default, rename = "retained", skip_serializing_if = "std::ops::Not::not")]
+    is_retained: bool,
     #[serde(flatten)]
     extensions: Map<String, Value>,
 }

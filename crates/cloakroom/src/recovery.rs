@@ -108,7 +108,7 @@ impl Recovery {
             Do::Acknowledge(_) if is_parked_with_claim(delivery, &arrival) => Standing::Missing,
             Do::Acknowledge(_) => Standing::Done,
             Do::Handle
-            | Do::ReadState
+            | Do::ReadState(_)
             | Do::ReadRecord
             | Do::ReadPayload
             | Do::Withdraw
@@ -140,6 +140,11 @@ impl Recovery {
         let nobody = Delivery::default();
         let outcome = Desk::without_message(&self.inner, &nobody, key).finish().await?;
         Ok(outcome == Some(Outcome::Resumed))
+    }
+
+    /// Whether the message of this embedded record is settled.
+    pub(crate) async fn is_settled(&self, message: &MessageId, record: &crate::Record) -> Result<bool, Error> {
+        Ok(self.inner.is_settled(message, record).await?)
     }
 
     /// Sends a message to a queue as it was before it was parked. Whoever took it from another queue deletes it there

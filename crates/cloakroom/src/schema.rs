@@ -119,8 +119,13 @@ pub mod attribute {
     pub const RECORD: &str = "cloakroom_record";
     /// Whether the record's messages have their claims.
     pub const CLAIMED: &str = "cloakroom_claimed";
+    /// The records that are embedded in a state item: a map of texts by message id, or the same packed
+    /// ([`placement`](crate::placement)).
+    pub const RECORDS: &str = "cloakroom_records";
+    /// Set on a state item as long as no record of its endpoint was put beside it.
+    pub const COMPLETE: &str = "cloakroom_complete";
     /// Names that a state or an item of a handler must not use for its own attributes.
-    pub const RESERVED: [&str; 7] = [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED];
+    pub const RESERVED: [&str; 9] = [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE];
 }
 
 /// An id that is a function of `parts`, and of nothing else.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Error,
-    protocol::{CheckIn, WhenMissing},
+    Backoff, Error, Placement, Settles,
+    protocol::{CheckIn, Consistency, WhenMissing},
 };
 
 /// How an endpoint processes a message.
@@ -21,6 +21,18 @@ use crate::{
 pub struct EndpointSettings {
     /// When outgoing payloads are checked in.
     pub check_in: CheckIn,
+    /// Where the records of this endpoint's commits lie. It may be changed at any time, also for some workers before others: what lies
+    /// in the other place is found.
+    pub placement: Placement,
+    /// Up to how many bytes the state's item may grow by embedded records. Those of a commit by which it would grow larger lie beside it.
+    pub embedded_bytes_max: usize,
+    /// How many messages of one partition are committed together, if so many wait in one worker, or are in one batch. With 1 each has a commit
+    /// of its own.
+    pub fold_max: usize,
+    /// How the state is read, to begin with. `any` takes half the read units; if the answer was late, the commit is lost, and tried again.
+    pub state_reads: Consistency,
+    /// What tells that a message was processed that has no claim.
+    pub dedupe: Dedupe,
     /// What to do when a payload is missing at the first receive of a first dispatch.
     pub when_missing: WhenMissing,
     /// How many times in a row a commit may be lost, or stay unknown, before the message goes back to its queue.
@@ -42,6 +54,11 @@ impl Default for EndpointSettings {
     fn default() -> Self {
         Self {
             check_in: CheckIn::default(),
+            placement: Placement::default(),
+            embedded_bytes_max: 32 * 1024,
+            fold_max: 32,
+            state_reads: Consistency::Strong,
+            dedupe: Dedupe::default(),
             when_missing: WhenMissing::default(),
             passes_max: 16,
             calls_max: 4,
@@ -53,10 +70,52 @@ impl Default for EndpointSettings {
     }
 }
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// With a state, and an item of its own for each, they fill half a transaction.
+const FOLD_MAX: u64 = 48;
+
+/// What tells that a message without a claim was processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dedupe {
+    /// An entry in the payload store, for as long as that keeps entries.
+    #[default]
+    Entry,
+    /// Its outbox record, which stays in the table without its messages, for `ttl_ms` milliseconds. It costs nothing to read, and space. Entries
+    /// are not looked for: an endpoint that had them should change only when they have expired, or nothing is delivered twice.
+    #[serde(rename_all = "snake_case")]
+    Retained {
+        /// For how long; at least for as long as a message can live in queue and dead-letter queue together.
+        ttl_ms: u64,
+    },
+}
+
+impl Dedupe {
+    /// How a message without a claim is settled.
+    pub(crate) fn settles(self, store: &str) -> Settles {
+        match self {
+            Self::Entry => Settles::Entry(store.to_owned()),
+            Self::Retained { ttl_ms } => Settles::Retained(ttl_ms),
+        }
+    }
+}
 
 impl EndpointSettings {
+    /// Up to how many bytes records are embedded; none are with 0.
+    pub(crate) const fn embedded_bytes_max(&self) -> usize {
+        match self.placement {
+            Placement::Beside => 0,
+            Placement::Embedded => self.embedded_bytes_max,
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        within("embedded_bytes_max", self.embedded_bytes_max as u64, 1_024, 256 * 1024)?;
+        within("fold_max", self.fold_max as u64, 1, FOLD_MAX)?;
+        if let Dedupe::Retained { ttl_ms } = self.dedupe {
+            within("dedupe.retained.ttl_ms", ttl_ms, HOUR_MS, 3_650 * DAY_MS)?;
+        }
         within("passes_max", self.passes_max.into(), 1, 1_000)?;
         within("calls_max", self.calls_max.into(), 1, 100)?;
         within("attempts_max", self.attempts_max.into(), 1, 1_000)?;

@@ -21,7 +21,7 @@ use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use crate::{
     Delivery, Endpoint, Error, ErrorKind, Outcome, PortError, Queue, Timed, WorkerSettings,
-    lanes::{Lanes, NotDone, Order, Place},
+    lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
     trace,
 };
 
@@ -174,13 +174,15 @@ impl Shift<'_> {
     /// Takes one message in hand, and in its lane the place behind those that came before.
     fn attend(&self, delivery: Delivery, span: Span) -> BoxFuture<'_, ()> {
         self.held().insert(delivery.receipt.clone());
-        let place = self.order.lane(&self.worker.endpoint, &delivery).map(|lane| self.lanes.enter(lane));
+        let delivery = Arc::new(delivery);
+        let lane = self.order.lane(&self.worker.endpoint, &delivery);
+        let place = lane.map(|lane| self.lanes.enter(lane, &delivery, &span));
         self.see_through(delivery, span, place).boxed()
     }
 
     /// Sees one message through: has it processed when its turn comes, keeps its lease meanwhile, and acknowledges it or
     /// gives it back.
-    async fn see_through(&self, delivery: Delivery, span: Span, place: Option<Place<'_>>) {
+    async fn see_through(&self, delivery: Arc<Delivery>, span: Span, place: Option<Place<'_>>) {
         let result = match select(pin!(self.process(&span, &delivery, place)), pin!(self.keep_lease(&delivery))).await {
             Either::Left((result, _)) => result,
             Either::Right((never, _)) => match never {},
@@ -211,28 +213,46 @@ impl Shift<'_> {
         vec![self.worker.endpoint.inner.timed(Timed::Acknowledge, PortError::kind, delete).await]
     }
 
+    /// Processes a message when its turn comes, and with it those that wait behind it for the same partition; or learns what became of it
+    /// from the one that took it along.
     async fn process(
         &self,
         span: &Span,
         delivery: &Delivery,
         mut place: Option<Place<'_>>,
     ) -> Result<Outcome, NotDone> {
-        if let Some(place) = &mut place {
-            place.turn().await?;
-        }
-        let attempt_ms_max = self.worker.settings.attempt_ms_max;
-        let processing = pin!(self.worker.endpoint.process_in(span, delivery));
-        let result = match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
-            Either::Left((result, _)) => result,
-            Either::Right(((), _)) => {
-                let text = format!("the attempt took longer than {attempt_ms_max} ms (`attempt_ms_max`)");
-                Err(Error::new(ErrorKind::RetryMessage, text))
-            }
+        let endpoint = &self.worker.endpoint;
+        let along = match &mut place {
+            None => Vec::new(),
+            Some(place) => match place.turn().await {
+                Turn::Over(done) => return done,
+                Turn::Yours => place.take_along(endpoint.inner.settings.fold_max - 1, |next| {
+                    self.order.may_fold(endpoint, delivery, next)
+                }),
+            },
         };
-        if let Some(place) = place.filter(|_| result.is_err() && self.order.stops_at_failure()) {
+        let answers = self.attempt(delivery, span, &along).await;
+        if let Some(place) = place.filter(|_| self.order.stops_at_failure() && answers.iter().any(Result::is_err)) {
             place.stop();
         }
-        result.map_err(NotDone::Failed)
+        let mut answers = answers.into_iter();
+        let own = answers.next().unwrap_or(Err(NotDone::Stopped));
+        along.into_iter().zip(answers).for_each(|(one, done)| one.tell(done));
+        own
+    }
+
+    /// One attempt at a message and those that came along, with an answer for each.
+    async fn attempt(&self, delivery: &Delivery, span: &Span, along: &[Waiting]) -> Vec<Result<Outcome, NotDone>> {
+        let along = along.iter().map(|one| (&*one.delivery, &one.span));
+        let fold: Vec<_> = std::iter::once((delivery, span)).chain(along).collect();
+        let WorkerSettings { attempt_ms_max, .. } = self.worker.settings;
+        let processing = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure()));
+        match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
+            Either::Left((answers, _)) => answers,
+            Either::Right(((), _)) => {
+                fold.iter().map(|_| Err(NotDone::Failed(took_too_long(attempt_ms_max)))).collect()
+            }
+        }
     }
 
     fn note_outage(&self, result: &Result<Outcome, NotDone>) {
@@ -298,4 +318,9 @@ impl Shift<'_> {
     async fn sleep(&self, duration: Duration) {
         self.worker.endpoint.inner.ports.clock.sleep(duration).await;
     }
+}
+
+fn took_too_long(attempt_ms_max: u64) -> Error {
+    let text = format!("the attempt took longer than {attempt_ms_max} ms (`attempt_ms_max`)");
+    Error::new(ErrorKind::RetryMessage, text)
 }

@@ -5,7 +5,7 @@ mod explored;
 
 use cloakroom::{
     Version,
-    protocol::{CheckIn, Claims, Do, Memory, Outcome, Saw, WhenMissing, next},
+    protocol::{CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing, next, next_of_fold},
 };
 
 use CheckIn::{AfterCommit, BeforeCommit};
@@ -14,11 +14,15 @@ use Outcome::{Duplicate, Parked, Processed, Resumed};
 const V3: Version = Version::new(3);
 const V4: Version = Version::new(4);
 
-/// Follows a path from the delivery on: each pair is what must be done, and what is seen then.
+const READ_STATE: Do = Do::ReadState(Consistency::Any);
+
+/// Follows a path from the delivery on: each pair is what must be done, and what is seen then. After
+/// the first time the state is read with strong consistency.
 fn follow(check_in: CheckIn, when_missing: WhenMissing, path: &[(Do, Saw)], last: Do) {
     let (mut memory, mut action) = next(Memory::new(check_in, when_missing), Saw::Delivery);
     for (number, (must, saw)) in path.iter().enumerate() {
-        assert_eq!(action, *must, "step {number} of {path:?}");
+        let must = if *must == READ_STATE && number > 0 { Do::ReadState(Consistency::Strong) } else { *must };
+        assert_eq!(action, must, "step {number} of {path:?}");
         (memory, action) = next(memory, *saw);
     }
     assert_eq!(action, last, "after {path:?}");
@@ -31,7 +35,7 @@ fn path(check_in: CheckIn, steps: &[&[(Do, Saw)]], last: Do) {
 
 /// Steps 1 to 3 of a message that was never committed.
 const fn fresh(version: Version) -> [(Do, Saw); 3] {
-    [(Do::ReadState, Saw::State(version)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::Payload)]
+    [(READ_STATE, Saw::State(version)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::Payload)]
 }
 
 /// Steps 4 to 5 with check-in before the commit.
@@ -79,7 +83,7 @@ fn after_commit_a_record_that_is_gone_was_finished_by_somebody_else() {
 #[test]
 fn resumed_with_claims() {
     for check_in in [BeforeCommit, AfterCommit] {
-        let found = [(Do::ReadState, Saw::State(V3)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
+        let found = [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
         path(check_in, &[&found, &FINISH], Do::Acknowledge(Resumed));
     }
 }
@@ -88,13 +92,13 @@ fn resumed_with_claims() {
 fn resumed_without_claims() {
     // Also by a worker that has been set to the other timing in between.
     for check_in in [BeforeCommit, AfterCommit] {
-        let found = [(Do::ReadState, Saw::State(V3)), (Do::ReadRecord, Saw::Record(Claims::Missing))];
+        let found = [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::Record(Claims::Missing))];
         path(check_in, &[&found, &STORE, &FINISH], Do::Acknowledge(Resumed));
     }
 }
 
 const MISSING: [(Do, Saw); 3] =
-    [(Do::ReadState, Saw::State(V3)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::PayloadMissing)];
+    [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::PayloadMissing)];
 
 #[test]
 fn a_duplicate_looks_for_the_record_twice() {
@@ -159,7 +163,7 @@ fn claims_are_withdrawn_once_for_every_commit_that_was_lost() {
 
 #[test]
 fn lost_then_the_record_shows_that_it_was_won() {
-    let found = [(Do::ReadState, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
+    let found = [(READ_STATE, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
     path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Lost), &found, &FINISH], Do::Acknowledge(Resumed));
 }
 
@@ -177,7 +181,7 @@ fn unknown_withdraws_nothing() {
 
 #[test]
 fn unknown_then_the_record_shows_that_it_was_won() {
-    let found = [(Do::ReadState, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
+    let found = [(READ_STATE, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
     path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Unknown), &found, &FINISH], Do::Acknowledge(Resumed));
 }
 
@@ -199,4 +203,51 @@ fn after_commit_too_a_lost_commit_reads_everything_again() {
     path(AfterCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW], Do::Handle);
     let unknown = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Unknown)];
     path(AfterCommit, &[&fresh(V3), &unknown, &fresh(V4)], Do::Handle);
+}
+
+const EMBEDDED: [(Do, Saw); 2] = [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::Embedded)];
+
+#[test]
+fn an_embedded_record_is_resumed_if_the_payload_is_there() {
+    for check_in in [BeforeCommit, AfterCommit] {
+        path(check_in, &[&EMBEDDED, &[(Do::ReadPayload, Saw::Payload)], &FINISH], Do::Acknowledge(Resumed));
+    }
+}
+
+#[test]
+fn an_embedded_record_without_its_payload_is_settled() {
+    path(BeforeCommit, &[&EMBEDDED, &[(Do::ReadPayload, Saw::PayloadMissing)]], Do::Acknowledge(Duplicate));
+    // Even where a missing payload parks: the record tells that it was processed.
+    let steps = [&EMBEDDED[..], &[(Do::ReadPayload, Saw::PayloadMissing)]].concat();
+    follow(BeforeCommit, WhenMissing::Park, &steps, Do::Acknowledge(Duplicate));
+    path(BeforeCommit, &[&MISSING, &[(Do::ReadRecord, Saw::Embedded)]], Do::Acknowledge(Duplicate));
+}
+
+#[test]
+fn a_retained_record_is_the_proof_of_a_duplicate() {
+    let retained = [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::Retained)];
+    path(BeforeCommit, &[&retained], Do::Acknowledge(Duplicate));
+}
+
+#[test]
+fn a_fold_goes_at_the_pace_of_its_slowest() {
+    let order = [
+        READ_STATE,
+        Do::ReadState(Consistency::Strong),
+        Do::ReadRecord,
+        Do::ReadPayload,
+        Do::Withdraw,
+        Do::Handle,
+        Do::Park,
+        Do::CheckIn,
+        Do::Commit(V3),
+        Do::StoreClaims,
+        Do::Dispatch,
+        Do::Settle,
+        Do::Clear,
+    ];
+    for (number, step) in order.iter().enumerate() {
+        assert_eq!(next_of_fold(order[number..].iter().rev().copied()), Some(*step));
+    }
+    assert_eq!(next_of_fold([Do::Acknowledge(Processed), Do::Leave]), None);
 }

@@ -13,8 +13,8 @@ use std::{
 use async_trait::async_trait;
 use cloakroom::{
     ClaimsStored, Clock, Commit, Committed, Counters, Delivery, Endpoint, Envelope, Handled, HandlerError, Message,
-    Partition, PartitionStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, Tx, Worker,
-    WorkerSettings, memory::Memory, parking,
+    Partition, PartitionStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, Timestamp,
+    Tx, Worker, WorkerSettings, memory::Memory, parking, protocol::Consistency,
 };
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -301,9 +301,14 @@ impl Out {
 
 #[async_trait]
 impl PartitionStore for Out {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
         self.fail()?;
-        self.1.read_state(partition, endpoint).await
+        self.1.read_state(partition, endpoint, consistency).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -316,6 +321,10 @@ impl PartitionStore for Out {
 
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
         self.1.store_claims(key, record).await
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        self.1.retain(key, record, expires).await
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {

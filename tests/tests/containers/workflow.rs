@@ -190,7 +190,8 @@ async fn states<S: State>(aws: &Aws, endpoint: &str, partitions: impl Iterator<I
     let store = aws.ports().store;
     let mut states = Vec::new();
     for partition in partitions {
-        let state = store.read_state(&partition, endpoint).await.unwrap().state;
+        let state =
+            store.read_state(&partition, endpoint, cloakroom::protocol::Consistency::Strong).await.unwrap().state;
         states.push(state.map(|item| serde_dynamo::from_item(item).unwrap()).unwrap_or_default());
     }
     states

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloakroom::{
-    Backoff, Claim, Clock as _, Commit, Counters, DeadLetter, Delivery, Endpoint, EndpointSettings, Envelope, Error,
-    Handled, Item, ItemAction, Limits, Message, Outcome, Partition, Queue as _, QueueMessage, Record, RecordKey,
-    StateRead, StateWrite, Timestamp, Tx, Worker, WorkerSettings,
+    Backoff, Claim, Clock as _, Commit, Counters, DeadLetter, Delivery, Embedded, Endpoint, EndpointSettings, Envelope,
+    Error, Handled, Item, ItemAction, Limits, Message, Outcome, Partition, Placement, Queue as _, QueueMessage, Record,
+    RecordKey, StateRead, StateWrite, Timestamp, Tx, Worker, WorkerSettings,
     memory::Memory,
     placement,
     protocol::Claims,
@@ -41,24 +41,41 @@ pub(crate) fn record(text: &str) -> bool {
 
 /// A state that can be read is the same after a commit that leaves it, one version on, and shows nothing of Cloakroom's.
 pub(crate) fn state_item(item: Item) {
-    let Ok(StateRead { version, state }) = placement::read_state_item("reading", Some(item)) else { return };
+    let Ok(StateRead { version, state, embedded }) = placement::read_state_item("reading", Some(item)) else { return };
     if let Some(state) = &state {
         assert!(attribute::RESERVED.iter().all(|name| !state.contains_key(*name)), "{state:?}");
     }
     // Nothing reads what is written on the last version but one: the largest number has no successor.
-    if version.number() >= u64::MAX - 1 {
+    if version.number() >= u64::MAX / 2 - 1 {
         return;
     }
     let tombstone = StateWrite::Tombstone { expires: Timestamp::from_millis(1) };
     let write = state.clone().map_or(tombstone, StateWrite::Put);
     let (partition, message, record) = ("p".into(), "m".into(), Record::default());
-    let key = RecordKey { partition: &partition, endpoint: "ledger", message: &message };
-    let commit = Commit { key, expected: version, state: &write, record: &record, items: &[], token: "t" };
-    let ItemAction::Put(written) = placement::beside(&commit).swap_remove(0).action else {
-        panic!("a state is put");
-    };
-    let again = placement::read_state_item("reading", Some(written));
-    assert_eq!(again.ok(), Some(StateRead { version: version.next(), state }));
+    for embedded_bytes_max in [0, usize::MAX] {
+        let commit = Commit {
+            partition: &partition,
+            endpoint: "ledger",
+            expected: version,
+            state: &write,
+            records: &[(&message, &record)],
+            kept: &embedded,
+            embedded_bytes_max,
+            items: &[],
+            token: "t",
+        };
+        let (placement, mut writes) = placement::writes(&commit);
+        let ItemAction::Put(written) = writes.swap_remove(0).action else { panic!("a state is put") };
+        let again = placement::read_state_item("reading", Some(written)).expect("what was written can be read");
+        assert_eq!((again.version, &again.state), (version.next(), &state));
+        // Every embedded record is carried on, and the new one lies where it is said to.
+        let mut records = embedded.records.clone();
+        if placement == Placement::Embedded {
+            records.insert(message.clone(), record.encode());
+        }
+        let is_complete = embedded.is_complete && placement == Placement::Embedded;
+        assert_eq!(again.embedded, Embedded { records, is_complete });
+    }
 }
 
 /// Settings that can be read say the same when they were written again; those that are accepted are fit for work.

@@ -10,7 +10,12 @@ fn must_name(error: &PortError, what: &str, name: &str) {
 }
 
 pub(crate) async fn a_missing_table_is_named(aws: &Aws) {
-    let error = aws.ports().store.read_state(&"p".into(), "orders").await.unwrap_err();
+    let error = aws
+        .ports()
+        .store
+        .read_state(&"p".into(), "orders", cloakroom::protocol::Consistency::Strong)
+        .await
+        .unwrap_err();
     must_name(&error, "table", &aws.settings().table);
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Commit, Committed, Conflict, Item, MessageId, Partition, PartitionStore, PortError, QueueMessage, Record,
-    RecordKey, StateWrite, Version,
+    Claim, Commit, Committed, Conflict, Item, MessageId, Partition, PartitionStore, Placement, PortError, QueueMessage,
+    Record, RecordKey, StateWrite, Version, protocol::Consistency,
 };
 use cloakroom_local::Faults;
 
@@ -25,14 +25,23 @@ pub(crate) const NONE: Faults = Faults {
 };
 
 async fn commit(store: &dyn PartitionStore, token: &str) -> Result<Committed, PortError> {
-    let (partition, message) = (Partition::from("p"), MessageId::from("m"));
-    let key = RecordKey { partition: &partition, endpoint: "orders", message: &message };
     let (state, record) = (StateWrite::Put(Item::default()), Record::default());
-    store.commit(Commit { key, expected: Version::ABSENT, state: &state, record: &record, items: &[], token }).await
+    let commit = Commit {
+        partition: &"p".into(),
+        endpoint: "orders",
+        expected: Version::ABSENT,
+        state: &state,
+        records: &[(&"m".into(), &record)],
+        kept: &cloakroom::Embedded::default(),
+        embedded_bytes_max: 0,
+        items: &[],
+        token,
+    };
+    store.commit(commit).await
 }
 
 async fn version(store: &dyn PartitionStore) -> u64 {
-    store.read_state(&"p".into(), "orders").await.unwrap().version.number()
+    store.read_state(&"p".into(), "orders", Consistency::Strong).await.unwrap().version.number()
 }
 
 #[tokio::test]
@@ -64,7 +73,11 @@ async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
     assert_eq!(world.local.usage().since(&before).dynamodb.requests["TransactWriteItems"], 1);
     world.local.set_faults(NONE).unwrap();
     assert_eq!(version(&*store).await, 1);
-    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied, "the token is remembered");
+    assert_eq!(
+        commit(&*store, "token").await.unwrap(),
+        Committed::Applied(Placement::Beside),
+        "the token is remembered"
+    );
     assert_eq!(commit(&*store, "other").await.unwrap(), Committed::Conflict(Conflict::Overtaken));
     assert_eq!(version(&*store).await, 1);
 }
@@ -79,7 +92,7 @@ async fn a_transaction_conflict_is_no_lost_condition() {
     assert!(error.to_string().contains("TransactionConflict"), "{error}");
     world.local.set_faults(NONE).unwrap();
     assert_eq!(version(&*store).await, 0);
-    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied);
+    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied(Placement::Beside));
 }
 
 #[tokio::test]

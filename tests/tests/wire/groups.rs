@@ -71,7 +71,15 @@ async fn a_group_stays_in_order_when_one_of_its_messages_is_given_back() {
     for worker in workers {
         worker.await.unwrap().unwrap();
     }
-    let state = world.aws.ports().store.read_state(&"p".into(), "steps").await.unwrap().state.unwrap();
+    let state = world
+        .aws
+        .ports()
+        .store
+        .read_state(&"p".into(), "steps", cloakroom::protocol::Consistency::Strong)
+        .await
+        .unwrap()
+        .state
+        .unwrap();
     assert_eq!(serde_dynamo::from_item::<_, Steps>(state).unwrap().done, [0, 1, 2, 3, 4, 5]);
     assert_eq!(
         world.local.usage().since(&before).sqs.messages_received,

@@ -1,4 +1,7 @@
-use cloakroom::{Claim, Clock as _, Commit, Counters, Item, QueueMessage, Record, RecordKey, StateWrite, Version};
+use cloakroom::{
+    Claim, Clock as _, Commit, Counters, Embedded, Item, QueueMessage, Record, StateWrite, Version,
+    protocol::Consistency,
+};
 use serde_json::json;
 
 use super::*;
@@ -26,17 +29,25 @@ fn units(used: Used) -> (u64, f64, f64) {
 fn dynamodb_is_asked_what_it_charges() {
     let replies = vec![reply(200, json!({ "ConsumedCapacity": charged(1.5) }))];
     let (aws, counters, script) = observed(replies);
-    run(aws.ports().store.read_state(&"order#1".into(), "orders")).unwrap();
+    run(aws.ports().store.read_state(&"order#1".into(), "orders", Consistency::Strong)).unwrap();
     assert_eq!(script.seen()[0].json()["ReturnConsumedCapacity"], "TOTAL");
     assert_eq!(units(counters.consumption().of(Service::DynamoDb, "GetItem")), (1, 1.5, 0.0));
     assert!(counters.consumption().of(Service::DynamoDb, "GetItem").bytes > 50);
 }
 
 fn commit(aws: &Aws) {
-    let key = RecordKey { partition: &"order#1".into(), endpoint: "orders", message: &"m".into() };
-    let (state, record, expected) = (StateWrite::Put(Item::default()), Record::default(), Version::ABSENT);
-    let _ =
-        run(aws.ports().store.commit(Commit { key, expected, state: &state, record: &record, items: &[], token: "t" }));
+    let (state, record) = (StateWrite::Put(Item::default()), Record::default());
+    let _ = run(aws.ports().store.commit(Commit {
+        partition: &"order#1".into(),
+        endpoint: "orders",
+        expected: Version::ABSENT,
+        state: &state,
+        records: &[(&"m".into(), &record)],
+        kept: &Embedded::default(),
+        embedded_bytes_max: 0,
+        items: &[],
+        token: "t",
+    }));
 }
 
 #[test]
@@ -59,7 +70,7 @@ fn a_commit_is_charged_also_when_it_is_lost() {
 #[test]
 fn repetitions_of_the_client_are_counted() {
     let (aws, counters, _) = observed(vec![refusal(400, "ThrottlingException"), Reply::Broken, reply(200, "{}")]);
-    run(aws.ports().store.read_state(&"order#1".into(), "orders")).unwrap();
+    run(aws.ports().store.read_state(&"order#1".into(), "orders", Consistency::Strong)).unwrap();
     assert_eq!(counters.consumption().of(Service::DynamoDb, "GetItem").requests, 3);
 }
 

@@ -1,4 +1,7 @@
-use cloakroom::{Condition, Conflict, ItemAction, ItemWrite, MessageId, Outgoing, StateWrite, Version};
+use cloakroom::{
+    Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Outgoing, Placement, StateWrite, Version,
+    protocol::Consistency,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -24,15 +27,33 @@ impl Place {
     }
 }
 
-fn commit(store: &DynamoStore, expected: u64, items: &[ItemWrite]) -> Result<Committed, PortError> {
+fn commit_embedding(
+    store: &DynamoStore,
+    expected: u64,
+    items: &[ItemWrite],
+    embedded_bytes_max: usize,
+) -> Result<Committed, PortError> {
     let (place, record) = (Place::new(), Record::default());
     let state = StateWrite::Put(Item::from(HashMap::from([(
         "total".to_owned(),
         cloakroom::AttributeValue::N("7".to_owned()),
     )])));
-    let key = place.key();
-    let expected = Version::new(expected);
-    run(store.commit(Commit { key, expected, state: &state, record: &record, items, token: "token-1" }))
+    let RecordKey { partition, endpoint, message } = place.key();
+    run(store.commit(Commit {
+        partition,
+        endpoint,
+        expected: Version::new(expected),
+        state: &state,
+        records: &[(message, &record)],
+        kept: &Embedded::default(),
+        embedded_bytes_max,
+        items,
+        token: "token-1",
+    }))
+}
+
+fn commit(store: &DynamoStore, expected: u64, items: &[ItemWrite]) -> Result<Committed, PortError> {
+    commit_embedding(store, expected, items, 0)
 }
 
 fn cancelled(codes: &[&str]) -> Reply {
@@ -45,7 +66,7 @@ fn cancelled(codes: &[&str]) -> Reply {
 fn reads_are_consistent_reads_of_one_item() {
     let (store, script) = store(vec![reply(200, "{}"), reply(200, "{}")]);
     let place = Place::new();
-    assert_eq!(run(store.read_state(&place.partition, "orders")).unwrap(), StateRead::default());
+    assert_eq!(run(store.read_state(&place.partition, "orders", Consistency::Strong)).unwrap(), StateRead::default());
     assert_eq!(run(store.read_record(place.key())).unwrap(), None);
     let key = |sort_key: &str| json!({ "pk": { "S": "order#1" }, "sk": { "S": sort_key } });
     for (seen, sort_key) in script.seen().iter().zip(["state#orders", "outbox#orders#m"]) {
@@ -64,7 +85,7 @@ fn a_commit_is_one_transaction_on_its_conditions() {
         item("c", ItemAction::Check, Condition::Absent),
         item("d", ItemAction::Check, Condition::Any),
     ];
-    assert_eq!(commit(&store, 4, &items).unwrap(), Committed::Applied);
+    assert_eq!(commit(&store, 4, &items).unwrap(), Committed::Applied(Placement::Beside));
     let key = |sort_key: &str| json!({ "pk": { "S": "order#1" }, "sk": { "S": sort_key } });
     let seen = script.seen();
     let [seen] = &*seen else { panic!("{} requests", seen.len()) };
@@ -215,7 +236,40 @@ fn a_clear_is_repeated_and_then_open() {
 #[test]
 fn a_missing_table_is_named() {
     let (store, _) = store(vec![refusal(400, "ResourceNotFoundException")]);
-    let error = run(store.read_state(&"p".into(), "orders")).unwrap_err();
+    let error = run(store.read_state(&"p".into(), "orders", Consistency::Strong)).unwrap_err();
     assert_eq!(judged(&error), REFUSED);
     assert!(error.to_string().contains("table `orders` does not exist here"), "{error}");
+}
+
+#[test]
+fn a_commit_with_an_embedded_record_is_one_put_on_the_version() {
+    let (store, script) = store(vec![reply(200, "{}")]);
+    assert_eq!(commit_embedding(&store, 4, &[], 4_096).unwrap(), Committed::Applied(Placement::Embedded));
+    let seen = script.seen();
+    let [seen] = &*seen else { panic!("{} requests", seen.len()) };
+    assert_eq!(seen.header("x-amz-target"), Some("DynamoDB_20120810.PutItem"));
+    let sent = seen.json();
+    assert_eq!(sent["ConditionExpression"], "cloakroom_version = :version");
+    assert_eq!(sent["ExpressionAttributeValues"], json!({ ":version": { "N": "4" } }));
+    assert_eq!(sent["Item"]["cloakroom_version"], json!({ "N": "5" }));
+    assert!(sent["Item"]["cloakroom_records"]["M"]["m"]["S"].is_string());
+}
+
+#[test]
+fn a_put_is_read_as_a_transaction_is() {
+    let answer = |status, kind: &str| {
+        let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+        let (store, script) = store(vec![reply(status, json!({ "__type": kind, "message": "why" })), reply(200, "{}")]);
+        let answer = commit_embedding(&store, 4, &[], 4_096);
+        assert_eq!(script.seen().len(), 1, "{kind}: it is sent once");
+        answer
+    };
+    let lost = answer(400, "ConditionalCheckFailedException").unwrap();
+    assert_eq!(lost, Committed::Conflict(Conflict::Overtaken));
+    assert!(matches!(answer(400, "ValidationException"), Ok(Committed::Refused(_))));
+    for kind in ["TransactionConflictException", "ThrottlingException", "ProvisionedThroughputExceededException"] {
+        let error = answer(400, kind).unwrap_err();
+        assert!(error.may_be_repeated() && !error.may_have_happened(), "{kind}: {error}");
+    }
+    assert!(answer(500, "InternalServerError").unwrap_err().may_have_happened());
 }

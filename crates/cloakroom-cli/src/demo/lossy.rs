@@ -79,6 +79,7 @@ const fn service(operation: Operation) -> &'static str {
         | Operation::ReadRecord
         | Operation::Commit
         | Operation::StoreClaims
+        | Operation::Retain
         | Operation::Clear => "DynamoDB",
         Operation::CheckIn
         | Operation::ReadPayload

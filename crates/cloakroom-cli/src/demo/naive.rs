@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
     Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
-    Record, RecordKey, StateRead,
+    Record, RecordKey, StateRead, Timestamp, protocol::Consistency,
 };
 
 /// Ports without any of the protections: whatever is asked for a proof of processing knows nothing.
@@ -28,8 +28,13 @@ struct NaiveStore(Arc<dyn PartitionStore>);
 
 #[async_trait]
 impl PartitionStore for NaiveStore {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
-        self.0.read_state(partition, endpoint).await
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        self.0.read_state(partition, endpoint, consistency).await
     }
 
     async fn read_record(&self, _: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -39,12 +44,18 @@ impl PartitionStore for NaiveStore {
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let committed = self.0.commit(commit).await?;
         // Also after a conflict: it may be with a record that a crash has left.
-        self.0.clear(commit.key).await?;
+        for key in commit.keys() {
+            self.0.clear(key).await?;
+        }
         Ok(committed)
     }
 
     async fn store_claims(&self, _: RecordKey<'_>, _: &Record) -> Result<ClaimsStored, PortError> {
         Ok(ClaimsStored::Stored)
+    }
+
+    async fn retain(&self, _: RecordKey<'_>, _: &Record, _: Timestamp) -> Result<(), PortError> {
+        Ok(())
     }
 
     async fn clear(&self, _: RecordKey<'_>) -> Result<(), PortError> {

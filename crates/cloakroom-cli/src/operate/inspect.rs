@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, process::ExitCode};
 
 use cloakroom::{
-    Claim, Partition, PortError, Ports, Record, Settles,
+    Claim, Partition, Placement, PortError, Ports, Record, Settles,
     placement::read_state_item,
     protocol::Claims,
     recovery::{Found, Records as _},
@@ -111,18 +111,22 @@ pub(crate) async fn run(Options { partition, account, output }: Options) -> Resu
     let items = aws.records().items_of(&partition).await.map_err(Failure::new)?;
     let (mut states, mut records, mut own_items) = (BTreeMap::new(), Vec::new(), 0);
     for (sort_key, item) in items {
-        if let Some(found) = Found::read(&partition, &sort_key, &item) {
+        for found in Found::read(&partition, &sort_key, &item) {
             records.push(Row::new(&aws.ports(), found).await.map_err(Failure::new)?);
-        } else if let Some(Kept::State { endpoint }) = Key::kept(&sort_key) {
-            let state = read_state_item(&format!("reading the state of `{partition}`"), Some(item));
-            states.insert(endpoint.to_owned(), State::new(state));
-        } else {
-            own_items += 1;
+        }
+        match Key::kept(&sort_key) {
+            Some(Kept::State { endpoint }) => {
+                let state = read_state_item(&format!("reading the state of `{partition}`"), Some(item));
+                states.insert(endpoint.to_owned(), State::new(state));
+            }
+            Some(Kept::Record { .. }) => {}
+            None => own_items += 1,
         }
     }
     let report = Report { partition: partition.to_string(), states, records, own_items };
     output.print(&report)?;
-    Ok(verdict(!report.records.is_empty() || report.states.values().any(|state| state.trouble.is_some())))
+    let is_open = |row: &Row| row.trouble.is_some() || !row.still_to_do.is_empty();
+    Ok(verdict(report.records.iter().any(is_open) || report.states.values().any(|state| state.trouble.is_some())))
 }
 
 impl State {
@@ -136,7 +140,7 @@ impl State {
 
 impl Row {
     async fn new(ports: &Ports, found: Found) -> Result<Self, PortError> {
-        let Found { endpoint, message, record, .. } = found;
+        let Found { endpoint, message, record, placement, .. } = found;
         let plain = |trouble| Self {
             endpoint: endpoint.clone(),
             message: message.to_string(),
@@ -158,6 +162,7 @@ impl Row {
             Some(Settles::Entry(store)) if store == ports.payloads.name() => {
                 Some(ports.payloads.has_entry(&endpoint, &message).await?)
             }
+            Some(Settles::Retained(_)) => Some(record.is_retained),
             Some(Settles::Entry(_)) | None => None,
         };
         let mut messages = Vec::new();
@@ -166,17 +171,19 @@ impl Row {
             let (id, r#type) = (envelope.id.to_string(), envelope.kind.clone());
             messages.push(Message { queue, id, r#type, payload: Payload::of(ports, envelope.dataref.as_ref()).await? });
         }
-        Ok(Self { messages, settled, still_to_do: still_to_do(&record, settled), ..plain(None) })
+        Ok(Self { messages, settled, still_to_do: still_to_do(&record, settled, placement), ..plain(None) })
     }
 }
 
 /// The steps from 5b on. A message is settled only after the others were sent; whether those were sent before that, nobody can tell.
-fn still_to_do(record: &Record, settled: Option<bool>) -> Vec<&'static str> {
+fn still_to_do(record: &Record, settled: Option<bool>, placement: Placement) -> Vec<&'static str> {
+    // One that is embedded is dropped by a later commit; one that is retained expires.
+    let clear: &[_] = if placement == Placement::Embedded || record.is_retained { &[] } else { &["clear"] };
     if settled == Some(true) {
-        return vec!["clear"];
+        return clear.to_vec();
     }
     let check_in: &[_] = if record.claims() == Claims::Missing { &["check_in", "store_claims"] } else { &[] };
-    [check_in, &["dispatch", "settle", "clear"]].concat()
+    [check_in, &["dispatch", "settle"], clear].concat()
 }
 
 impl fmt::Display for Report {

@@ -50,7 +50,7 @@ pub(crate) async fn run(Options { account, reading, output }: Options) -> Result
         SweepStep::Record(found, Swept::Left(reason)) => report.records.push(Row::new(found, Some(reason.clone()))),
         SweepStep::Record(found, Swept::Due) => report.records.push(Row::new(found, None)),
         SweepStep::Record(_, Swept::Young) => report.younger += 1,
-        SweepStep::Record(_, Swept::OfAnother | Swept::Finished | Swept::Overtaken) => {}
+        SweepStep::Record(_, Swept::OfAnother | Swept::Settled | Swept::Finished | Swept::Overtaken) => {}
         SweepStep::Page { items, units, .. } => {
             report.items_read += items;
             report.read_units += units;

@@ -66,7 +66,7 @@ impl Report {
         match step {
             SweepStep::Record(_, Swept::Finished) => self.finished += 1,
             SweepStep::Record(_, Swept::Overtaken) => self.overtaken += 1,
-            SweepStep::Record(_, Swept::Young | Swept::OfAnother) => self.skipped += 1,
+            SweepStep::Record(_, Swept::Young | Swept::OfAnother | Swept::Settled) => self.skipped += 1,
             SweepStep::Record(found, Swept::Due) => self.due.push(Row::new(found, None)),
             SweepStep::Record(found, Swept::Left(reason)) => self.left.push(Row::new(found, Some(reason.clone()))),
             SweepStep::Page { cursor, items, units } => {

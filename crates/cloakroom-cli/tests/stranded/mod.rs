@@ -220,7 +220,12 @@ impl Stranded {
     }
 
     async fn must_count(&self, partition: Partition, endpoint: &str, what: &str) {
-        let read = self.ports.store.read_state(&partition, endpoint).await.expect("it is read");
+        let read = self
+            .ports
+            .store
+            .read_state(&partition, endpoint, cloakroom::protocol::Consistency::Strong)
+            .await
+            .expect("it is read");
         let state: Counted = read.state.map(|item| serde_dynamo::from_item(item).expect("numbers")).unwrap_or_default();
         assert_eq!((read.version, state.get(what)), (Version::new(1), Some(&1)), "`{partition}` at {endpoint}");
     }

@@ -57,7 +57,7 @@ fn entry<S: DeserializeOwned>(partition: &str, item: HashMap<String, AttributeVa
     };
     let item = cloakroom_aws::item_from_sdk(item).map_err(|error| unreadable(&error))?;
     let read = cloakroom::placement::read_state_item("reading the state", Some(item));
-    let StateRead { version, state } = read.map_err(|error| unreadable(&error))?;
+    let StateRead { version, state, .. } = read.map_err(|error| unreadable(&error))?;
     let state = serde_dynamo::from_item(state.unwrap_or_default()).map_err(|error| unreadable(&error))?;
     Ok(Entry { state, version: version.number() })
 }

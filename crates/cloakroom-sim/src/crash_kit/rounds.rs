@@ -44,6 +44,7 @@ fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
         | Operation::Send
         | Operation::DeletePayload
         | Operation::PutEntry
+        | Operation::Retain
         | Operation::Clear => &[1, usize::MAX],
         Operation::ReadState
         | Operation::ReadRecord

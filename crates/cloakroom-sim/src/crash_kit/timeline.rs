@@ -47,6 +47,7 @@ fn doing(call: &Call) -> String {
         Operation::ReadRecord => "looks for the outbox record".to_owned(),
         Operation::Commit => "commits state and messages".to_owned(),
         Operation::StoreClaims => "stores the claims".to_owned(),
+        Operation::Retain => "marks the outbox record as retained".to_owned(),
         Operation::Clear => "clears the outbox record".to_owned(),
         Operation::CheckIn => "checks an outgoing payload in".to_owned(),
         Operation::ReadPayload => "reads the payload".to_owned(),
@@ -89,6 +90,7 @@ fn answered(operation: Operation, answer: &str) -> String {
         Operation::Send if answer.contains("Err") => answer.to_owned(),
         Operation::OpenQueue
         | Operation::Send
+        | Operation::Retain
         | Operation::Clear
         | Operation::CheckIn
         | Operation::DeletePayload

@@ -56,7 +56,7 @@ impl World {
         let number = usize::from(worker.message);
         let spec = &model.scenario.messages[number];
         Some(match worker.todo {
-            Do::ReadState => {
+            Do::ReadState(_) => {
                 let entities = &self.entities;
                 let entity = if how == How::Stale { Entity::default() } else { entities[usize::from(spec.entity)] };
                 worker.view = entity.applied;
@@ -252,7 +252,7 @@ pub(super) fn proceed(model: &Model, worker: &mut Worker, saw: Saw, how: How) {
             }
             Do::CheckIn if !worker.sends => Saw::CheckedIn,
             Do::Dispatch if !worker.sends => Saw::Dispatched,
-            Do::ReadState
+            Do::ReadState(_)
             | Do::ReadRecord
             | Do::ReadPayload
             | Do::Withdraw

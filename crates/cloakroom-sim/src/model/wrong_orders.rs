@@ -5,7 +5,7 @@
 
 use cloakroom::{
     Version,
-    protocol::{self, Do, Memory, Outcome, Saw},
+    protocol::{self, Consistency, Do, Memory, Outcome, Saw},
 };
 
 macro_rules! wrong_orders {
@@ -112,14 +112,20 @@ const fn on((memory, todo): (Memory, Do), detour: Detour) -> Next {
 fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> {
     let duplicate = Do::Acknowledge(Outcome::Duplicate);
     Some(match (order, detour, saw) {
-        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::Payload) => (m, Detour::Done, Do::ReadState),
-        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => (m, Detour::Missing, Do::ReadState),
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::Payload) => {
+            (m, Detour::Done, Do::ReadState(Consistency::Any))
+        }
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => {
+            (m, Detour::Missing, Do::ReadState(Consistency::Any))
+        }
         (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::Payload) => {
-            (m, Detour::None, Do::ReadState)
+            (m, Detour::None, Do::ReadState(Consistency::Any))
         }
         (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::PayloadMissing)
         | (WrongOrder::NoSecondLook, Detour::None, Saw::PayloadMissing) => (m, Detour::None, duplicate),
-        (WrongOrder::RecordBeforeState, Detour::Early, Saw::NoRecord) => (m, Detour::Done, Do::ReadState),
+        (WrongOrder::RecordBeforeState, Detour::Early, Saw::NoRecord) => {
+            (m, Detour::Done, Do::ReadState(Consistency::Any))
+        }
         (WrongOrder::RecordNotRead, _, Saw::PayloadMissing) => on(protocol::next(m, saw), Detour::Missing),
         (WrongOrder::ClearBeforeSettle, Detour::None, Saw::Dispatched) => (m, Detour::Early, Do::Clear),
         (WrongOrder::ClearBeforeSettle, Detour::Early, Saw::Cleared) => (m, Detour::Done, Do::Settle),
@@ -148,7 +154,7 @@ fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> 
 /// What would be done, and what is done instead.
 fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
     match (order, detour, todo) {
-        (WrongOrder::PayloadBeforeState | WrongOrder::PayloadFirst | WrongOrder::EntryFirst, _, Do::ReadState) => {
+        (WrongOrder::PayloadBeforeState | WrongOrder::PayloadFirst | WrongOrder::EntryFirst, _, Do::ReadState(_)) => {
             (m, Detour::Early, Do::ReadPayload)
         }
         (WrongOrder::PayloadBeforeState, Detour::Done, Do::ReadPayload) => {
@@ -157,7 +163,7 @@ fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
         (WrongOrder::PayloadBeforeState, Detour::Missing, Do::ReadPayload) => {
             on(protocol::next(m, Saw::PayloadMissing), Detour::None)
         }
-        (WrongOrder::RecordBeforeState, _, Do::ReadState) => (m, Detour::Early, Do::ReadRecord),
+        (WrongOrder::RecordBeforeState, _, Do::ReadState(_)) => (m, Detour::Early, Do::ReadRecord),
         (WrongOrder::RecordBeforeState, Detour::Done, Do::ReadRecord)
         | (WrongOrder::RecordNotRead, Detour::None, Do::ReadRecord) => {
             on(protocol::next(m, Saw::NoRecord), Detour::None)

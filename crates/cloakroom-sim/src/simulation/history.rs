@@ -119,7 +119,7 @@ impl Rest {
     /// A state that is not of this type.
     pub fn states<S: DeserializeOwned>(&self, endpoint: &str) -> Result<BTreeMap<Partition, Final<S>>, String> {
         let own = self.states.iter().filter(|((owner, _), _)| owner == endpoint);
-        own.map(|((_, partition), StateRead { version, state })| {
+        own.map(|((_, partition), StateRead { version, state, .. })| {
             let state = state.clone().map(serde_dynamo::from_item).transpose();
             let state = state.map_err(|error| format!("the state of `{partition}` cannot be read: {error}"))?;
             Ok((partition.clone(), Final { version: version.number(), state }))

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
     Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
-    Queue, Queues, Record, RecordKey, StateRead, Version,
+    Queue, Queues, Record, RecordKey, StateRead, Timestamp, Version, protocol::Consistency,
 };
 
 use super::{
@@ -34,31 +34,37 @@ struct Recorded {
 }
 
 impl Recorded {
-    async fn version(&self, key: RecordKey<'_>) -> Result<Version, PortError> {
-        Ok(self.world.memory.store.read_state(key.partition, key.endpoint).await?.version)
+    async fn version(&self, commit: Commit<'_>) -> Result<Version, PortError> {
+        let store = &self.world.memory.store;
+        Ok(store.read_state(commit.partition, commit.endpoint, Consistency::Strong).await?.version)
     }
 
     /// One try of a commit, written down if it applies.
     async fn try_commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let RecordKey { partition, endpoint, message } = commit.key;
-        let before = self.version(commit.key).await?;
+        let Commit { partition, endpoint, .. } = commit;
+        let before = self.version(commit).await?;
         let result = self.world.memory.store.commit(commit).await?;
-        if result == Committed::Applied {
-            let after = self.version(commit.key).await?;
-            self.world.tell(|| {
-                let sends = trace::outgoing(&commit.record.messages);
-                format!(
-                    "    {partition} at {endpoint}: {message} makes version {after} of {before}, to be sent:{sends}"
-                )
-            });
-            self.world.record(Deed::Committed {
-                endpoint: endpoint.to_owned(),
-                partition: partition.clone(),
-                message: message.clone(),
-                before,
-                after,
-                outgoing: Sent::of(commit.record),
-            });
+        if matches!(result, Committed::Applied(_)) {
+            let after = self.version(commit).await?;
+            for (number, (message, record)) in commit.records.iter().enumerate() {
+                // Each has a version of its own; the last one's is what the store has now.
+                let is_last = number + 1 == commit.records.len();
+                let (before, after) = (before.after(number), if is_last { after } else { before.after(number + 1) });
+                self.world.tell(|| {
+                    let sends = trace::outgoing(&record.messages);
+                    format!(
+                        "    {partition} at {endpoint}: {message} makes version {after} of {before}, to be sent:{sends}"
+                    )
+                });
+                self.world.record(Deed::Committed {
+                    endpoint: endpoint.to_owned(),
+                    partition: partition.clone(),
+                    message: (*message).clone(),
+                    before,
+                    after,
+                    outgoing: Sent::of(record),
+                });
+            }
         }
         Ok(result)
     }
@@ -66,8 +72,13 @@ impl Recorded {
 
 #[async_trait]
 impl PartitionStore for Recorded {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
-        self.world.memory.store.read_state(partition, endpoint).await
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        self.world.memory.store.read_state(partition, endpoint, consistency).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -78,10 +89,10 @@ impl PartitionStore for Recorded {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let result = self.try_commit(commit).await?;
-        if result != Committed::Applied || !self.world.weather.is_stormy() {
+        if !matches!(result, Committed::Applied(_)) || !self.world.weather.is_stormy() {
             return Ok(result);
         }
-        let RecordKey { endpoint, message, .. } = commit.key;
+        let (endpoint, message) = (commit.endpoint, commit.records.first().map_or("", |(message, _)| message.as_str()));
         let mut decision = self.world.weather.decide(&format!("{endpoint} {message} commit"));
         if self.world.weather.strike(&mut decision, &[Fault::CommitRepeated]).is_none() {
             return Ok(result);
@@ -98,6 +109,10 @@ impl PartitionStore for Recorded {
             self.world.record(Deed::ClaimsStored(Sent::of(record)));
         }
         Ok(stored)
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        self.world.memory.store.retain(key, record, expires).await
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {

@@ -47,6 +47,7 @@ pub(crate) fn call(call: &Call) -> String {
         | Operation::ReadRecord
         | Operation::Commit
         | Operation::StoreClaims
+        | Operation::Retain
         | Operation::Clear
         | Operation::HasEntry
         | Operation::PutEntry
@@ -87,8 +88,12 @@ pub(crate) fn answer<T: Any>(result: &Result<T, PortError>) -> String {
         Ok(value) => value,
         Err(error) => return error.to_string(),
     };
-    if let Some(StateRead { version, state }) = value.downcast_ref() {
-        return format!("version {version}{}", if state.is_some() { "" } else { ", no state" });
+    if let Some(StateRead { version, state, embedded }) = value.downcast_ref() {
+        let state = if state.is_some() { "" } else { ", no state" };
+        let records: Vec<_> = embedded.records.keys().map(ToString::to_string).collect();
+        let records =
+            if records.is_empty() { String::new() } else { format!(", with records of {}", records.join(" and ")) };
+        return format!("version {version}{state}{records}");
     }
     if let Some(found) = value.downcast_ref::<Option<Record>>() {
         return found.as_ref().map_or_else(|| "none".to_owned(), record);

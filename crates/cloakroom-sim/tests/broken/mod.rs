@@ -13,6 +13,7 @@ use cloakroom::{
     PayloadStore, PortError, Ports, Record, RecordKey, StateRead, StateWrite, Timestamp,
     memory::Memory,
     placement::{record_item, record_sort_key},
+    protocol::Consistency,
     schema::{Key, attribute},
 };
 
@@ -105,8 +106,13 @@ impl Broken {
 
 #[async_trait]
 impl PartitionStore for Broken {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
-        self.ports.store.read_state(partition, endpoint).await
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        self.ports.store.read_state(partition, endpoint, consistency).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -117,10 +123,10 @@ impl PartitionStore for Broken {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let RecordKey { partition, endpoint, .. } = commit.key;
+        let Commit { partition, endpoint, .. } = commit;
         let mut expected = commit.expected;
         if self.flaw == Flaw::NoVersionCondition {
-            expected = self.memory.store.read_state(partition, endpoint).await?.version;
+            expected = self.memory.store.read_state(partition, endpoint, Consistency::Strong).await?.version;
         }
         let result = self.ports.store.commit(Commit { expected, ..commit }).await?;
         if self.flaw == Flaw::NoTombstone && matches!(commit.state, StateWrite::Tombstone { .. }) {
@@ -132,7 +138,9 @@ impl PartitionStore for Broken {
             let item = Item::from(std::collections::HashMap::from(nothing));
             self.memory.store.put_item(partition, &Key::State { endpoint }.to_string(), item);
         }
-        self.note_record(commit.key).await?;
+        for key in commit.keys() {
+            self.note_record(key).await?;
+        }
         Ok(result)
     }
 
@@ -144,6 +152,11 @@ impl PartitionStore for Broken {
             return Ok(ClaimsStored::Stored);
         }
         Ok(stored)
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        self.ports.store.retain(key, record, expires).await?;
+        self.note_record(key).await
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cloakroom::{
-    Commit, Endpoint, EndpointBuilder, HandlerError, Item, Message as _, PartitionStore, Ports, Record, RecordKey,
-    StateWrite, Tx, Version,
+    Commit, Embedded, Endpoint, EndpointBuilder, HandlerError, Item, Message as _, PartitionStore, Ports, Record,
+    StateWrite, Tx, Version, protocol::Consistency,
 };
 use cloakroom_sim::{CrashKit, crash_kit::FindingKind};
 
@@ -16,8 +16,18 @@ use super::{
 
 async fn write(store: &dyn PartitionStore) -> Result<(), HandlerError> {
     let (state, record) = (StateWrite::Put(Item::default()), &Record::default());
-    let key = RecordKey { partition: &"shelf#1".into(), endpoint: "shelves", message: &"x".into() };
-    store.commit(Commit { key, expected: Version::ABSENT, state: &state, record, items: &[], token: "x" }).await?;
+    let commit = Commit {
+        partition: &"shelf#1".into(),
+        endpoint: "shelves",
+        expected: Version::ABSENT,
+        state: &state,
+        records: &[(&"x".into(), record)],
+        kept: &Embedded::default(),
+        embedded_bytes_max: 0,
+        items: &[],
+        token: "x",
+    };
+    store.commit(commit).await?;
     Ok(())
 }
 
@@ -63,7 +73,7 @@ fn a_look_at_another_partition_is_found() {
         let handler = move |_: &mut Book, _: Note, _: &mut Tx| {
             let store = Arc::clone(&store);
             async move {
-                store.read_state(&"shelf#1".into(), "shelves").await?;
+                store.read_state(&"shelf#1".into(), "shelves", Consistency::Strong).await?;
                 Ok(())
             }
         };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use cloakroom::{
     ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PortError, Ports, Record, RecordKey,
-    StateRead, memory::Memory,
+    StateRead, Timestamp, memory::Memory, protocol::Consistency,
 };
 
 /// What is wrong with the store.
@@ -38,8 +38,13 @@ struct Flawed {
 
 #[async_trait]
 impl PartitionStore for Flawed {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
-        self.memory.store.read_state(partition, endpoint).await
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        self.memory.store.read_state(partition, endpoint, consistency).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -50,15 +55,16 @@ impl PartitionStore for Flawed {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let RecordKey { partition, endpoint, message } = commit.key;
-        let is_other = self.last.lock().expect("nobody panics with it").as_ref() != Some(message);
+        let Commit { partition, endpoint, .. } = commit;
+        let last = commit.records.last().map(|(message, _)| (*message).clone());
+        let is_other = *self.last.lock().expect("nobody panics with it") != last;
         let mut expected = commit.expected;
         if self.flaw == Flaw::NoVersion || self.flaw == Flaw::OthersOverwritten && is_other {
-            expected = self.memory.store.read_state(partition, endpoint).await?.version;
+            expected = self.memory.store.read_state(partition, endpoint, Consistency::Strong).await?.version;
         }
         let committed = self.memory.store.commit(Commit { expected, ..commit }).await?;
-        if committed == Committed::Applied {
-            *self.last.lock().expect("nobody panics with it") = Some(message.clone());
+        if matches!(committed, Committed::Applied(_)) {
+            *self.last.lock().expect("nobody panics with it") = last;
         }
         Ok(committed)
     }
@@ -69,6 +75,10 @@ impl PartitionStore for Flawed {
             (Flaw::ClaimsReplaced, ClaimsStored::AlreadyThere(_)) => Ok(ClaimsStored::Stored),
             (_, stored) => Ok(stored),
         }
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        self.memory.store.retain(key, record, expires).await
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {

@@ -13,8 +13,9 @@ use futures::future::join_all;
 
 use super::{Law, laws};
 use crate::{
-    AttributeValue, Claim, Commit, Committed, Conflict, Envelope, Item, ItemWrite, MessageId, Outgoing, Partition,
-    PartitionStore, Record, RecordKey, StateRead, StateWrite, Timestamp, Version, schema::derived_id,
+    AttributeValue, Claim, Commit, Committed, Conflict, Embedded, Envelope, Item, ItemWrite, MessageId, Outgoing,
+    Partition, PartitionStore, Placement, Record, RecordKey, StateRead, StateWrite, Timestamp, Version,
+    protocol::Consistency, schema::derived_id,
 };
 use claims::*;
 use items::*;
@@ -76,6 +77,8 @@ struct Attempt {
     expected: Version,
     state: StateWrite,
     record: Record,
+    kept: Embedded,
+    embedded_bytes_max: usize,
     items: Vec<ItemWrite>,
     token: String,
 }
@@ -115,6 +118,8 @@ impl Subject<'_> {
             expected: Version::ABSENT,
             state: StateWrite::Put(text_item(&format!("{message} {number}"))),
             record: record.with_claims(self.claims(&number)),
+            kept: Embedded::default(),
+            embedded_bytes_max: 0,
             items: Vec::new(),
             token: derived_id(&[message.as_str(), &number]).to_string(),
             message,
@@ -143,8 +148,18 @@ impl Subject<'_> {
     /// Commits; again while the store is certain that nothing happened.
     async fn commit(&self, attempt: &Attempt) -> Committed {
         const TRIES_MAX: u32 = 100;
-        let Attempt { expected, state, record, items, token, .. } = attempt;
-        let commit = Commit { key: attempt.key(), expected: *expected, state, record, items, token };
+        let Attempt { partition, endpoint, message, expected, state, record, kept, items, token, .. } = attempt;
+        let commit = Commit {
+            partition,
+            endpoint,
+            expected: *expected,
+            state,
+            records: &[(message, record)],
+            kept,
+            embedded_bytes_max: attempt.embedded_bytes_max,
+            items,
+            token,
+        };
         let mut tried = 1;
         loop {
             match self.store.commit(commit).await {
@@ -155,18 +170,21 @@ impl Subject<'_> {
     }
 
     async fn must_apply(&self, attempt: &Attempt) {
-        self.law.same("the commit", &self.commit(attempt).await, &Committed::Applied);
+        self.law.same("the commit", &self.commit(attempt).await, &Committed::Applied(Placement::Beside));
     }
 
     async fn must_be_overtaken(&self, attempt: &Attempt) {
         self.law.same("the commit", &self.commit(attempt).await, &Committed::Conflict(Conflict::Overtaken));
     }
 
+    async fn read_state(&self, Attempt { partition, endpoint, .. }: &Attempt) -> StateRead {
+        self.law.ok("reading the state", self.store.read_state(partition, endpoint, Consistency::Strong).await)
+    }
+
     /// Demands a version and a state of the attempt's endpoint and partition.
     async fn must_be_at(&self, attempt: &Attempt, version: u64, state: Option<&Item>) {
-        let read = self.store.read_state(&attempt.partition, &attempt.endpoint).await;
-        let seen = self.law.ok("reading the state", read);
-        self.law.same("the state", &seen, &StateRead { version: Version::new(version), state: state.cloned() });
+        let seen = self.read_state(attempt).await;
+        self.law.same("the state", &(seen.version, seen.state.as_ref()), &(Version::new(version), state));
     }
 
     /// Demands a record, or none, for the attempt's message.
@@ -260,7 +278,7 @@ async fn a_repeated_commit_is_not_applied_twice(s: &Subject<'_>) {
     s.must_apply(&attempt).await;
     for cleared in [false, true] {
         let again = s.commit(&attempt).await;
-        let may_be = matches!(again, Committed::Applied | Committed::Conflict(Conflict::Overtaken));
+        let may_be = matches!(again, Committed::Applied(_) | Committed::Conflict(Conflict::Overtaken));
         s.law.check("the repeated commit", may_be, &again);
         s.must_be_at(&attempt, 1, attempt.state()).await;
         s.must_have(&attempt, Some(&attempt.record).filter(|_| !cleared)).await;
@@ -272,7 +290,7 @@ async fn a_repeated_commit_is_not_applied_twice(s: &Subject<'_>) {
 
 async fn one_of(s: &Subject<'_>, attempts: &[Attempt]) {
     let answers = join_all(attempts.iter().map(|attempt| s.commit(attempt))).await;
-    let applied: Vec<_> = (0..attempts.len()).filter(|n| answers[*n] == Committed::Applied).collect();
+    let applied: Vec<_> = (0..attempts.len()).filter(|n| matches!(answers[*n], Committed::Applied(_))).collect();
     s.law.same("the number of commits applied", &applied.len(), &1);
     let winner = &attempts[applied[0]];
     s.must_be_at(winner, 1, winner.state()).await;

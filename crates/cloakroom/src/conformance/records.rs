@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Law, ODD, laws};
 use crate::{
-    AttributeValue, Claim, Commit, Committed, Condition, Item, ItemAction, ItemWrite, Partition, PartitionStore,
-    Record, RecordKey, Settles, StateWrite, Version,
+    AttributeValue, Claim, Commit, Committed, Condition, Embedded, Item, ItemAction, ItemWrite, Partition,
+    PartitionStore, Placement, Record, RecordKey, Settles, StateWrite, Version,
     placement::record_sort_key,
     recovery::{Records, Segment},
     schema::{Key, derived_id},
@@ -53,16 +53,20 @@ impl Subject<'_> {
             condition: Condition::Any,
         }];
         let token = derived_id(&[partition.as_str(), endpoint, message]).to_string();
-        let committed = self.store.commit(Commit {
-            key: RecordKey { partition, endpoint, message: &id },
+        let (records, kept) = ([(&id, &record)], Embedded::default());
+        let commit = Commit {
+            partition,
+            endpoint,
             expected: Version::ABSENT,
             state: &state,
-            record: &record,
+            records: &records,
+            kept: &kept,
+            embedded_bytes_max: 0,
             items: &items,
             token: &token,
-        });
-        let committed = self.law.ok("a commit", committed.await);
-        self.law.same("a commit", &committed, &Committed::Applied);
+        };
+        let committed = self.law.ok("a commit", self.store.commit(commit).await);
+        self.law.same("a commit", &committed, &Committed::Applied(Placement::Beside));
         ((partition.to_string(), endpoint.to_owned(), message.to_owned()), record)
     }
 

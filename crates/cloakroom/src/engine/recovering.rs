@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Envelope, Error, Inner, RecordKey};
+use super::{Desk, Envelope, Error, Fold, Inner, RecordKey};
 use crate::{
     Delivery,
     protocol::{self, CheckIn, Do, Memory, Saw, WhenMissing},
@@ -17,21 +17,20 @@ impl<'a> Desk<'a> {
     }
 
     /// Reads what a worker would read before it does something, and answers with what that would be.
-    pub(crate) async fn look(mut self) -> Result<Do, Error> {
-        self.check_store()?;
-        let received = Memory::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge);
-        let (mut memory, mut action) = protocol::next(received, Saw::Delivery);
-        loop {
-            let saw = if action == Do::ReadState {
-                self.read_state().await?
-            } else if action == Do::ReadRecord {
-                self.read_record().await?
-            } else if action == Do::ReadPayload {
-                self.read_payload().await?
-            } else {
-                return Ok(action);
-            };
-            (memory, action) = protocol::next(memory, saw);
+    pub(crate) async fn look(self) -> Result<Do, Error> {
+        // Nobody is told that the payload is missing: nothing is done about it.
+        let looking = Memory::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge);
+        let (memory, action) = protocol::next(looking, Saw::Delivery);
+        let Some(mut fold) = Fold::new(vec![Self { memory, action, ..self }], false) else { return Ok(Do::Leave) };
+        fold.take_up();
+        while let Some(step @ (Do::ReadState(_) | Do::ReadRecord | Do::ReadPayload)) =
+            fold.desks.first().and_then(Desk::wants)
+        {
+            match step {
+                Do::ReadState(consistency) => fold.read_state(consistency).await,
+                _ => fold.each(step).await,
+            }
         }
+        fold.desks.pop().map_or(Ok(Do::Leave), |desk| desk.error.map_or(Ok(desk.action), Err))
     }
 }

@@ -1,7 +1,9 @@
 //! Step 7: how the incoming message is settled, and settling it.
 
+use std::time::Duration;
+
 use super::{Desk, Error};
-use crate::{Settles, protocol::Saw};
+use crate::{Placement, Record, Settles, protocol::Saw};
 
 impl Desk<'_> {
     /// Whether the message in hand, if there is one, is settled in the store that this endpoint has.
@@ -16,7 +18,7 @@ impl Desk<'_> {
         let Some(store) = settles.store().filter(|store| *store != own) else { return Ok(()) };
         let what = match settles {
             Settles::Payload(claim) => format!("payload `{claim}`"),
-            Settles::Entry(_) => format!("the dedupe entry of `{}`", self.identity),
+            Settles::Entry(_) | Settles::Retained(_) => format!("the dedupe entry of `{}`", self.identity),
         };
         Err(Error::misconfigured(format!(
             "{what} is in store `{store}`, and this endpoint has `{own}`: give both sides the same store"
@@ -30,7 +32,7 @@ impl Desk<'_> {
     pub(super) fn learn_how_to_settle(&mut self) -> Result<(), Error> {
         let told = self.record.settles.clone().filter(|settles| match settles {
             Settles::Payload(claim) => claim.is_well_formed(),
-            Settles::Entry(_) => true,
+            Settles::Entry(_) | Settles::Retained(_) => true,
         });
         if let Some(told) = told {
             self.check_store_of(&told)?;
@@ -52,7 +54,15 @@ impl Desk<'_> {
         match &self.settles {
             Some(Settles::Payload(claim)) => endpoint.call(|| payloads.delete(claim)).await?,
             Some(Settles::Entry(_)) => endpoint.call(|| payloads.put_entry(&endpoint.name, &self.identity)).await?,
+            Some(Settles::Retained(ttl_ms)) => {
+                let expires = endpoint.ports.clock.now().after(Duration::from_millis(*ttl_ms));
+                let record = Record { messages: Vec::new(), is_retained: true, ..self.record.clone() };
+                endpoint.call(|| endpoint.ports.store.retain(self.key(), &record, expires)).await?;
+            }
             None => return Err(self.cannot_be_settled()),
+        }
+        if self.placement == Placement::Embedded {
+            endpoint.settled.note(&self.envelope.partition, &self.identity);
         }
         Ok(Saw::Settled)
     }

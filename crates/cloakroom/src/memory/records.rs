@@ -26,7 +26,7 @@ impl Records for MemoryStore {
         let read = &rest[..rest.len().min(PAGE_ITEMS_MAX)];
         let next = read.last().filter(|_| rest.len() > read.len());
         Ok(RecordPage {
-            records: read.iter().filter_map(|((pk, sk), item)| Found::read(&pk.as_str().into(), sk, item)).collect(),
+            records: read.iter().flat_map(|((pk, sk), item)| Found::read(&pk.as_str().into(), sk, item)).collect(),
             next: next.map(|(key, _)| serde_json::to_string(key)).transpose().map_err(wrong)?,
             items: read.len() as u64,
             units: f64::from(u32::try_from(read.len()).unwrap_or(u32::MAX)),

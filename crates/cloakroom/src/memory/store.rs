@@ -8,9 +8,9 @@ use serde_dynamo::Item;
 
 use crate::{
     ClaimsStored, Commit, Committed, Condition, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
-    RecordKey, StateRead,
+    RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition, record_sort_key},
-    protocol::Claims,
+    protocol::{Claims, Consistency},
     schema::Key,
 };
 
@@ -40,6 +40,11 @@ impl MemoryStore {
         own.map(|((_, sort_key), item)| (sort_key.clone(), item.clone())).collect()
     }
 
+    /// Removes an item as something other than Cloakroom would.
+    pub fn remove_item(&self, partition: &Partition, sort_key: &str) {
+        self.items().remove(&key(partition, sort_key));
+    }
+
     /// Puts an item as something other than Cloakroom would.
     pub fn put_item(&self, partition: &Partition, sort_key: &str, item: Item) {
         self.items().insert(key(partition, sort_key), item);
@@ -65,7 +70,7 @@ fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortErr
 
 #[async_trait]
 impl PartitionStore for MemoryStore {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+    async fn read_state(&self, partition: &Partition, endpoint: &str, _: Consistency) -> Result<StateRead, PortError> {
         let item = self.items().get(&key(partition, state_key(endpoint))).cloned();
         placement::read_state_item(&format!("reading the state of `{partition}`"), item)
     }
@@ -77,8 +82,8 @@ impl PartitionStore for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let partition = commit.key.partition;
-        let writes = placement::beside(&commit);
+        let partition = commit.partition;
+        let (placement, writes) = placement::writes(&commit);
         if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
             return Ok(Committed::TooLarge(error));
         }
@@ -99,7 +104,7 @@ impl PartitionStore for MemoryStore {
                 ItemAction::Check => {}
             }
         }
-        Ok(Committed::Applied)
+        Ok(Committed::Applied(placement))
     }
 
     async fn store_claims(&self, record: RecordKey<'_>, claimed: &Record) -> Result<ClaimsStored, PortError> {
@@ -113,6 +118,13 @@ impl PartitionStore for MemoryStore {
         }
         *item = placement::record_item(claimed);
         Ok(ClaimsStored::Stored)
+    }
+
+    async fn retain(&self, record: RecordKey<'_>, retained: &Record, expires: Timestamp) -> Result<(), PortError> {
+        if let Some(item) = self.items().get_mut(&key(record.partition, record_sort_key(record))) {
+            *item = placement::retained_item(retained, expires);
+        }
+        Ok(())
     }
 
     async fn clear(&self, record: RecordKey<'_>) -> Result<(), PortError> {
@@ -129,7 +141,7 @@ mod tests {
     fn an_item_of_somebody_else_under_the_state_key_is_an_error() {
         let store = MemoryStore::new(Limits::default());
         store.put_item(&"p".into(), "state#e", Item::default());
-        let read = futures::executor::block_on(store.read_state(&"p".into(), "e"));
+        let read = futures::executor::block_on(store.read_state(&"p".into(), "e", Consistency::Strong));
         assert!(read.unwrap_err().to_string().contains("not written by Cloakroom"));
     }
 }

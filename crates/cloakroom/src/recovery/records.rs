@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    Item, MessageId, Partition, PortError, Record, Timestamp, placement,
+    Item, MessageId, Partition, Placement, PortError, Record, Timestamp, placement,
     schema::{Kept, Key},
 };
 
@@ -30,14 +30,34 @@ pub struct Found {
     pub message: MessageId,
     /// The record; or why it cannot be read.
     pub record: Result<Record, String>,
+    /// Where it lies. One that is embedded may be of a message that was settled.
+    pub placement: Placement,
 }
 
 impl Found {
-    /// Reads an item of a partition; none if it is not a record.
-    pub fn read(partition: &Partition, sort_key: &str, item: &Item) -> Option<Self> {
-        let Some(Kept::Record { endpoint, message }) = Key::kept(sort_key) else { return None };
-        let record = placement::read_record_item("reading the record", item).map_err(|error| error.to_string());
-        Some(Self { partition: partition.clone(), endpoint: endpoint.to_owned(), message, record })
+    /// Reads the records of an item: that which it is, or those that are embedded in it, if it is a state.
+    pub fn read(partition: &Partition, sort_key: &str, item: &Item) -> Vec<Self> {
+        let found = |endpoint: &str, message, record, placement| Self {
+            partition: partition.clone(),
+            endpoint: endpoint.to_owned(),
+            message,
+            record,
+            placement,
+        };
+        match Key::kept(sort_key) {
+            None => Vec::new(),
+            Some(Kept::Record { endpoint, message }) => {
+                let record = placement::read_record_item("reading the record", item);
+                vec![found(endpoint, message, record.map_err(|error| error.to_string()), Placement::Beside)]
+            }
+            Some(Kept::State { endpoint }) => {
+                // What cannot be told apart the workers report.
+                let texts = placement::read_embedded_records("reading the embedded records", item).unwrap_or_default();
+                let read = |text: &String| Record::decode(text).map_err(|error| error.to_string());
+                let embedded = texts.into_iter().map(|(message, text)| (message, read(&text)));
+                embedded.map(|(message, record)| found(endpoint, message, record, Placement::Embedded)).collect()
+            }
+        }
     }
 
     /// How long ago its commit was tried; none if the record does not tell.

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
-use crate::{Error, Observer, Ports, Record, Unobserved, settings::within};
+use crate::{Error, Observer, Placement, Ports, Record, Unobserved, settings::within};
 
 /// How a sweep is done.
 ///
@@ -73,6 +73,8 @@ pub enum Swept {
     Young,
     /// It belongs to an endpoint that is not asked for.
     OfAnother,
+    /// Its message is settled. It is kept, as the proof of that, or until a later commit drops it.
+    Settled,
     /// It could not be finished, for this reason.
     Left(String),
 }
@@ -217,7 +219,7 @@ impl Sweep {
             let Dealt { number, page: RecordPage { records, next, items, units }, swept } = dealt?;
             let now = self.recoveries.ports.clock.now();
             for (found, swept) in std::iter::zip(&records, &swept) {
-                if *swept != Swept::OfAnother {
+                if !matches!(swept, Swept::OfAnother | Swept::Settled) {
                     oldest = oldest.max(found.age(now).unwrap_or_default());
                 }
                 tell(SweepStep::Record(found, swept));
@@ -255,6 +257,11 @@ impl Sweep {
         if age.is_some_and(|age| age < Duration::from_millis(*older_than_ms)) {
             return Swept::Young;
         }
+        match self.is_settled(found).await {
+            Ok(false) => {}
+            Ok(true) => return Swept::Settled,
+            Err(error) => return Swept::Left(error.to_string()),
+        }
         match &found.record {
             Err(reason) => return Swept::Left(reason.clone()),
             Ok(record) if record.settles.is_none() => {
@@ -276,6 +283,17 @@ impl Sweep {
             Ok(true) => Swept::Finished,
             Ok(false) => Swept::Overtaken,
             Err(error) => Swept::Left(error.to_string()),
+        }
+    }
+
+    /// Whether a record is one of those that outlive their messages. To tell it of an embedded one costs a read of its payload.
+    async fn is_settled(&self, found: &Found) -> Result<bool, Error> {
+        match &found.record {
+            Ok(record) if record.is_retained => Ok(true),
+            Ok(record) if found.placement == Placement::Embedded => {
+                self.recoveries.of(&found.endpoint)?.is_settled(&found.message, record).await
+            }
+            Ok(_) | Err(_) => Ok(false),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use cloakroom::{
     Version,
-    protocol::{CheckIn, Claims, Do, Memory, Outcome, Saw, WhenMissing, next},
+    protocol::{CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing, next},
 };
 
 /// How the last commit that was tried ended.
@@ -34,6 +34,9 @@ struct History {
     last: Last,
     withdrawn: bool,
     found: bool,
+    /// A record in the state's item, which may be of a message that was settled.
+    embedded: bool,
+    retained: bool,
     claims: bool,
     gone: bool,
     dispatched: bool,
@@ -49,6 +52,10 @@ impl History {
             Saw::State(version) => Self { state: Some(version), last: self.last, ..Self::default() },
             Saw::Record(claims) => Self { found: true, claims: claims == Claims::Stored, ..self },
             Saw::NoRecord => Self { no_record: true, no_record_again: self.missing, ..self },
+            Saw::Embedded => Self { embedded: true, ..self },
+            Saw::Retained => Self { retained: true, ..self },
+            // Then its message was not settled, and it has its claims.
+            Saw::Payload if self.embedded => Self { found: true, claims: true, ..self },
             Saw::Payload => Self { payload: self.no_record, ..self },
             Saw::PayloadMissing => Self { missing: true, ..self },
             Saw::Withdrawn => Self { withdrawn: true, ..self },
@@ -75,17 +82,24 @@ impl History {
         matches!(self.last, Last::Lost | Last::Unknown)
     }
 
+    const fn has_record(&self) -> bool {
+        self.is_durable() || self.embedded || self.retained
+    }
+
     const fn is_durable(&self) -> bool {
         self.found || matches!(self.last, Last::Durable)
     }
 
     /// What must be true for an action to be safe.
     fn allows(&self, action: Do, check_in: CheckIn, when_missing: WhenMissing) -> bool {
-        let is_fresh = self.state.is_some() && self.no_record && self.payload && !self.missing && !self.is_durable();
+        let is_fresh = self.state.is_some() && self.no_record && self.payload && !self.missing && !self.has_record();
         match action {
-            Do::ReadState => !self.is_durable() && !self.settled && !self.cleared,
+            Do::ReadState(consistency) => {
+                let is_timely = self.has_tried() == (consistency == Consistency::Strong);
+                is_timely && !self.is_durable() && !self.settled && !self.cleared
+            }
             Do::ReadRecord => self.state.is_some() && (!self.no_record || self.missing && !self.no_record_again),
-            Do::ReadPayload => self.state.is_some() && self.no_record && !self.missing,
+            Do::ReadPayload => self.state.is_some() && (self.no_record || self.embedded) && !self.missing,
             Do::Withdraw => is_fresh && self.last == Last::Lost && !self.withdrawn && !self.accepted,
             Do::Handle => is_fresh && !self.accepted && (self.last != Last::Lost || self.withdrawn),
             Do::Park => self.rejected || self.no_record_again && when_missing == WhenMissing::Park && !self.has_tried(),
@@ -102,7 +116,11 @@ impl History {
             Do::Acknowledge(Outcome::Processed) => self.cleared && self.last == Last::Durable && !self.found,
             Do::Acknowledge(Outcome::Resumed) => self.cleared && self.found,
             Do::Acknowledge(Outcome::Duplicate) => {
-                self.gone || self.no_record_again && (when_missing == WhenMissing::Acknowledge || self.has_tried())
+                let is_settled = self.embedded && self.missing;
+                self.gone
+                    || self.retained
+                    || is_settled
+                    || self.no_record_again && (when_missing == WhenMissing::Acknowledge || self.has_tried())
             }
             Do::Acknowledge(Outcome::Parked) => self.parked && !self.settled && !self.cleared && !self.is_durable(),
             Do::Leave => self.no_record && !self.is_durable(),
@@ -113,8 +131,11 @@ impl History {
 /// Everything that a driver may see when it performs this action.
 fn answers(action: Do) -> Vec<Saw> {
     match action {
-        Do::ReadState => (0..3).map(|number| Saw::State(Version::new(number))).collect(),
-        Do::ReadRecord => vec![Saw::Record(Claims::Stored), Saw::Record(Claims::Missing), Saw::NoRecord],
+        Do::ReadState(_) => (0..3).map(|number| Saw::State(Version::new(number))).collect(),
+        Do::ReadRecord => {
+            let beside = [Claims::Stored, Claims::Missing].map(Saw::Record);
+            [&beside[..], &[Saw::Embedded, Saw::Retained, Saw::NoRecord]].concat()
+        }
         Do::ReadPayload => vec![Saw::Payload, Saw::PayloadMissing],
         Do::Withdraw => vec![Saw::Withdrawn],
         Do::Handle => vec![Saw::Accepted, Saw::Rejected],
@@ -185,8 +206,8 @@ fn everything_that_can_be_done_or_seen_is_reached() {
         TIMINGS.iter().flat_map(|timing| POLICIES.iter().flat_map(|policy| kinds(*timing, *policy))).collect();
     let must = "Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
         CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Delivery Dispatch \
-        Dispatched Handle Lost NoRecord Park Parked Payload PayloadMissing ReadPayload ReadRecord ReadState \
-        Record(Missing) Record(Stored) RecordGone Rejected Settle Settled State StoreClaims Unknown Withdraw \
+        Dispatched Embedded Handle Lost NoRecord Park Parked Payload PayloadMissing ReadPayload ReadRecord ReadState(Any) \
+        ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained Settle Settled State StoreClaims Unknown Withdraw \
         Withdrawn";
     let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
     assert_eq!(all, must);
@@ -196,8 +217,8 @@ fn everything_that_can_be_done_or_seen_is_reached() {
 fn who_only_finishes_commits_nothing_and_leaves_what_has_no_record() {
     let (_, kinds) = explore_from(Memory::finishing(), CheckIn::AfterCommit, WhenMissing::Acknowledge);
     let must = "Acknowledge(Duplicate) Acknowledge(Resumed) CheckIn CheckedIn ClaimsStored Clear Cleared Delivery \
-        Dispatch Dispatched Leave NoRecord ReadRecord ReadState Record(Missing) Record(Stored) RecordGone Settle \
-        Settled State StoreClaims";
+        Dispatch Dispatched Embedded Leave NoRecord Payload PayloadMissing ReadPayload ReadRecord ReadState(Any) \
+        Record(Missing) Record(Stored) RecordGone Retained Settle Settled State StoreClaims";
     let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
     assert_eq!(kinds, must);
 }
@@ -222,7 +243,7 @@ fn every_action_that_can_be_reached_leads_to_an_end() {
 fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
     let claims = if check_in == CheckIn::BeforeCommit { Claims::Stored } else { Claims::Missing };
     match action {
-        Do::ReadState => Some(Saw::State(Version::ABSENT)),
+        Do::ReadState(_) => Some(Saw::State(Version::ABSENT)),
         Do::ReadRecord => Some(Saw::NoRecord),
         Do::Commit(_) => Some(Saw::Committed(claims)),
         Do::ReadPayload

@@ -13,9 +13,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
     AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Item, ItemAction, MessageId, Partition,
-    PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Version,
+    PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Timestamp, Version,
     memory::{Memory, MemoryPayloads, MemoryStore},
     placement,
+    protocol::Consistency,
 };
 
 pub(crate) use queue::{FlawedQueue, QueueFlaw};
@@ -85,7 +86,14 @@ impl FlawedStore {
     }
 
     async fn version(&self, commit: &Commit<'_>) -> Result<Version, PortError> {
-        Ok(self.store.read_state(commit.key.partition, commit.key.endpoint).await?.version)
+        Ok(self.store.read_state(commit.partition, commit.endpoint, Consistency::Strong).await?.version)
+    }
+
+    async fn clear_all(&self, commit: Commit<'_>) -> Result<(), PortError> {
+        for key in commit.keys() {
+            self.store.clear(key).await?;
+        }
+        Ok(())
     }
 
     async fn flawed_commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
@@ -96,11 +104,11 @@ impl FlawedStore {
             StoreFlaw::IgnoresTheVersion => self.store.commit(now).await,
             StoreFlaw::IgnoresNewerVersions if commit.expected > version => self.store.commit(now).await,
             StoreFlaw::IgnoresTheRecord if commit.expected == version => {
-                self.store.clear(commit.key).await?;
+                self.clear_all(commit).await?;
                 self.store.commit(commit).await
             }
             StoreFlaw::AppliesRepeats if is_repeated => {
-                self.store.clear(commit.key).await?;
+                self.clear_all(commit).await?;
                 self.store.commit(now).await
             }
             StoreFlaw::LooksBeforeItWrites if commit.expected == version => {
@@ -140,14 +148,19 @@ fn rounded(item: Item) -> Item {
 
 #[async_trait]
 impl PartitionStore for FlawedStore {
-    async fn read_state(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
-        let StateRead { mut version, state } =
-            self.store.read_state(&self.partition(partition), self.endpoint(endpoint)).await?;
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        let StateRead { mut version, state, embedded } =
+            self.store.read_state(&self.partition(partition), self.endpoint(endpoint), consistency).await?;
         if self.flaw == StoreFlaw::LosesTheVersionOfTombstones && state.is_none() {
             version = Version::ABSENT;
         }
         let state = if self.flaw == StoreFlaw::RoundsNumbers { state.map(rounded) } else { state };
-        Ok(StateRead { version, state })
+        Ok(StateRead { version, state, embedded })
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -159,9 +172,11 @@ impl PartitionStore for FlawedStore {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let (partition, message) = (self.partition(commit.key.partition), self.message(commit.key.message));
-        let key = RecordKey { partition: &partition, endpoint: self.endpoint(commit.key.endpoint), message: &message };
-        let commit = Commit { key, ..commit };
+        let (partition, endpoint) = (self.partition(commit.partition), self.endpoint(commit.endpoint));
+        let messages: Vec<_> = commit.records.iter().map(|(message, _)| self.message(message)).collect();
+        let records: Vec<_> =
+            messages.iter().zip(commit.records).map(|(message, (_, record))| (message, *record)).collect();
+        let commit = Commit { partition: &partition, endpoint, records: &records, ..commit };
         match (self.flaw, self.flawed_commit(commit).await?) {
             (StoreFlaw::NamesNoItem, Committed::Conflict(_)) => Ok(Committed::Conflict(Conflict::Overtaken)),
             (StoreFlaw::WritesItemsOnConflict, Committed::Conflict(conflict)) => {
@@ -193,6 +208,12 @@ impl PartitionStore for FlawedStore {
             }
             _ => Ok(stored),
         }
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        let (partition, message) = (self.partition(key.partition), self.message(key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
+        self.store.retain(key, record, expires).await
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {

@@ -115,7 +115,7 @@ async fn list(
 fn claims(record: &Record) -> impl Iterator<Item = &str> {
     let incoming = match &record.settles {
         Some(Settles::Payload(claim)) => Some(claim),
-        Some(Settles::Entry(_)) | None => None,
+        Some(Settles::Entry(_) | Settles::Retained(_)) | None => None,
     };
     let outgoing = record.messages.iter().filter_map(|message| message.envelope.dataref.as_ref());
     incoming.into_iter().chain(outgoing).map(cloakroom::Claim::as_str)

@@ -1,20 +1,19 @@
 //! Laws about a handler's own items. The port does not read them; conditions tell what is there.
 
 use super::{Attempt, Subject, text_item};
-use crate::{Committed, Condition, Conflict, ItemAction, ItemWrite};
+use crate::{Committed, Condition, Conflict, ItemAction, ItemWrite, Placement};
 
 impl Subject<'_> {
     /// Commits `items` at the partition's present version.
     pub(super) async fn commit_items(&self, message: &str, items: &[ItemWrite]) -> (Attempt, Committed) {
         let attempt = Attempt { items: items.to_vec(), ..self.attempt(message) };
-        let read = self.store.read_state(&attempt.partition, &attempt.endpoint).await;
-        let attempt = Attempt { expected: self.law.ok("reading the state", read).version, ..attempt };
+        let attempt = Attempt { expected: self.read_state(&attempt).await.version, ..attempt };
         let committed = self.commit(&attempt).await;
         (attempt, committed)
     }
 
     async fn must_write(&self, message: &str, items: &[ItemWrite]) {
-        self.law.same("the commit", &self.commit_items(message, items).await.1, &Committed::Applied);
+        self.law.same("the commit", &self.commit_items(message, items).await.1, &Committed::Applied(Placement::Beside));
     }
 
     /// Demands, by a commit, that these items exist and those do not.
@@ -71,7 +70,7 @@ pub(super) async fn an_item_not_as_demanded_conflicts_by_name(s: &Subject<'_>) {
 pub(super) async fn a_conflict_writes_nothing(s: &Subject<'_>) {
     use Condition::{Any, Exists};
     let (made, committed) = s.commit_items("make", &[put("there", Any)]).await;
-    s.law.same("the commit", &committed, &Committed::Applied);
+    s.law.same("the commit", &committed, &Committed::Applied(Placement::Beside));
     let items = [put("new", Any), delete("there", Any), check("not there", Exists)];
     let (lost, committed) = s.commit_items("m", &items).await;
     s.law.check("the commit", matches!(committed, Committed::Conflict(_)), &committed);

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use super::{Attempt, Subject, text_item};
 use crate::{
     AttributeValue, Committed, Condition, Item, ItemAction, ItemWrite, LimitError, Limits, MessageId, Partition,
-    StateWrite, Version, conformance::ODD,
+    Placement, StateWrite, Version, conformance::ODD,
 };
 
 /// Numbers of 38 digits, binary, empty texts and lists, nested maps, sets (in any order): all come back.
 pub(super) async fn every_type_of_attribute_survives(s: &Subject<'_>) {
     let attempt = Attempt { state: StateWrite::Put(all_types()), ..s.attempt("m") };
     s.must_apply(&attempt).await;
-    let read = s.store.read_state(&attempt.partition, &attempt.endpoint).await;
-    let seen = s.law.ok("reading the state", read).state.unwrap_or_default();
+    let seen = s.read_state(&attempt).await.state.unwrap_or_default();
     for (name, value) in all_types().iter() {
         s.law.same(&format!("attribute `{name}`"), &seen.get(name).map(sorted).as_ref(), &Some(value));
     }
@@ -122,7 +121,7 @@ impl Subject<'_> {
 pub(super) async fn a_hundred_items_are_written(s: &Subject<'_>) {
     s.must_apply(&Attempt { items: many(98, &text_item("x")), ..s.attempt("m") }).await;
     let (_, committed) = s.commit_items("again", &many(98, &text_item("y"))).await;
-    s.law.same("the commit", &committed, &Committed::Applied);
+    s.law.same("the commit", &committed, &Committed::Applied(Placement::Beside));
 }
 
 /// One more is too many.

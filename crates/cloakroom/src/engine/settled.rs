@@ -1,0 +1,61 @@
+//! Embedded records whose messages this endpoint has settled itself: the next commit drops them without having to look.
+
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{Mutex, PoisonError},
+};
+
+use uuid::Uuid;
+
+use crate::{MessageId, Partition, schema::derived_id};
+
+/// How many are remembered: at least so many of the last, at most twice as many.
+const GENERATION: usize = 32_768;
+
+/// Messages that were settled. What is forgotten costs a read.
+#[derive(Debug, Default)]
+pub(crate) struct Settled(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashSet<Uuid>,
+    old: HashSet<Uuid>,
+}
+
+impl Settled {
+    pub(crate) fn note(&self, partition: &Partition, message: &MessageId) {
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if generations.young.len() >= GENERATION {
+            generations.old = mem::take(&mut generations.young);
+        }
+        generations.young.insert(key(partition, message));
+    }
+
+    pub(crate) fn knows(&self, partition: &Partition, message: &MessageId) -> bool {
+        let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(partition, message);
+        generations.young.contains(&key) || generations.old.contains(&key)
+    }
+}
+
+/// No two messages have the same, so none passes for another's.
+fn key(partition: &Partition, message: &MessageId) -> Uuid {
+    derived_id(&[partition.as_str(), message.as_str()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_are_remembered_and_space_is_bounded() {
+        let settled = Settled::default();
+        let message = |number: usize| MessageId::new(number.to_string());
+        let partition = Partition::from("p");
+        (0..3 * GENERATION).for_each(|number| settled.note(&partition, &message(number)));
+        assert!((2 * GENERATION..3 * GENERATION).all(|number| settled.knows(&partition, &message(number))));
+        assert!(!settled.knows(&partition, &message(0)));
+        assert!(!settled.knows(&Partition::from("q"), &message(3 * GENERATION - 1)));
+    }
+}
