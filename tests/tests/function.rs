@@ -107,7 +107,7 @@ fn message(name: &str, partition: &str, fate: &str) -> QueueMessage {
 
 #[tokio::test]
 async fn poison_and_failures_harm_no_neighbour() {
-    let world = World::start("jobs", cloakroom::protocol::Consistency::Strong).await;
+    let world = World::start("jobs").await;
     world.send(&[("a", "p", "succeed"), ("b", "p", "fail_once"), ("c", "q", "reject"), ("d", "q", "succeed")]).await;
     let mut malformed = message("e", "q", "succeed");
     malformed.body.truncate(20);
@@ -126,7 +126,7 @@ async fn poison_and_failures_harm_no_neighbour() {
 
 #[tokio::test]
 async fn the_answer_is_in_time_although_a_handler_hangs() {
-    let world = World::start("jobs", cloakroom::protocol::Consistency::Strong).await;
+    let world = World::start("jobs").await;
     world.send(&[("a", "p", "succeed"), ("b", "q", "hang_once"), ("c", "q", "succeed"), ("d", "r", "succeed")]).await;
     let _process = world.process();
     let stats = world.function.until(|stats| stats.messages_deleted == 4).await;
@@ -150,7 +150,7 @@ async fn a_group_of_a_fifo_queue_stays_in_order() {
 
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing() {
-    let world = World::start("jobs", cloakroom::protocol::Consistency::Strong).await;
+    let world = World::start("jobs").await;
     world.send(&[("a", "p", "succeed"), ("b", "p", "crash_once"), ("c", "p", "succeed"), ("d", "q", "succeed")]).await;
     let mut first = world.process();
     assert!(!first.wait().await.unwrap().success());
@@ -165,7 +165,7 @@ async fn a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing() {
 
 #[tokio::test]
 async fn a_cold_start_asks_nothing_of_aws() {
-    let world = World::start("jobs", cloakroom::protocol::Consistency::Strong).await;
+    let world = World::start("jobs").await;
     let before = world.aws.local.usage();
     let _process = world.process();
     // The trigger polls for a process that asks for its first invocation, and not before.
@@ -182,7 +182,7 @@ async fn a_cold_start_asks_nothing_of_aws() {
 
 #[tokio::test]
 async fn two_processes_under_faults_do_everything_once() {
-    let world = World::start("jobs", cloakroom::protocol::Consistency::Strong).await;
+    let world = World::start("jobs").await;
     let names: Vec<String> = (0..60).map(|number| format!("{number:02}")).collect();
     world.send(&names.iter().map(|name| (name.as_str(), "p", "succeed")).collect::<Vec<_>>()).await;
     let faults = Faults { lost_responses: 0.03, duplicate_deliveries: 0.2, ..Faults::default() };

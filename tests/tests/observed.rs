@@ -10,7 +10,7 @@ use bytes::Bytes;
 use capture::Capture;
 use cloakroom::{
     Backoff, Claim, Consumption, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError,
-    Message, Partition, Ports, QueueMessage, Service, Tx,
+    Message, Partition, Ports, QueueMessage, Service, Tx, prices::Prices,
 };
 use cloakroom_local::{Faults, Usage};
 use embedded::Embedded;
@@ -119,6 +119,22 @@ async fn what_is_metered_is_what_is_billed() {
     let dynamodb = consumption.total(Service::DynamoDb);
     assert_eq!((dynamodb.read_units, dynamodb.write_units), (usage.dynamodb.units.read, usage.dynamodb.units.write));
     assert_eq!(consumption.total(Service::Sqs).requests, usage.sqs.billed_requests);
+    dollars_agree(&usage, &consumption);
+    let messages = |operation| consumption.of(Service::Sqs, operation).messages;
+    let told = ["SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"].map(messages);
+    assert_eq!(told, [usage.sqs.messages_sent, usage.sqs.messages_received, usage.sqs.messages_deleted]);
+    assert!(told.iter().all(|messages| *messages >= 8), "{told:?}");
+}
+
+/// Of prices that are powers of two, so that sums are exact in any order.
+#[track_caller]
+fn dollars_agree(Usage { dynamodb, s3, sqs, .. }: &Usage, consumption: &Consumption) {
+    let prices = r#"{ "region": "here", "dynamodb_write_unit": 8, "dynamodb_read_unit": 4, "s3_put_class": 2,
+        "s3_get_class": 1, "sqs_request": 16, "sqs_fifo_request": 0 }"#;
+    let dollars = Prices::read(prices, "the prices of this test", None).expect("all prices").of(consumption);
+    assert_eq!(dollars.dynamodb, dynamodb.units.write * 8.0 + dynamodb.units.read * 4.0);
+    assert_eq!(dollars.s3, (s3.put_class * 2 + s3.get_class) as f64);
+    assert_eq!(dollars.sqs, (sqs.billed_requests * 16) as f64);
 }
 
 #[track_caller]

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::{
     operation as dynamodb,
     types::{CancellationReason, ConsumedCapacity, ReturnConsumedCapacity},
 };
+use aws_sdk_s3::operation as s3;
 use aws_sdk_sqs::{operation as sqs, types::MessageAttributeValue};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -59,8 +60,10 @@ impl Meter {
 }
 
 /// What is known of a call before its input is gone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Asked {
+    /// Whose prices it has.
+    service: Service,
     /// What a write costs at least whose condition fails; DynamoDB does not tell.
     lost_write_units: f64,
     message_bytes: u64,
@@ -83,7 +86,7 @@ impl Intercept for Meter {
     ) -> Result<(), BoxError> {
         let input = context.input_mut();
         ask_for_capacity(input);
-        config.interceptor_state().store_put(asked(input));
+        config.interceptor_state().store_put(asked(self.service, input));
         Ok(())
     }
 
@@ -96,11 +99,13 @@ impl Intercept for Meter {
     ) -> Result<(), BoxError> {
         let name = config.load::<Metadata>().map_or("", Metadata::name);
         let operation = OPERATIONS.into_iter().find(|known| *known == name).unwrap_or("other");
-        let Asked { lost_write_units, message_bytes } = config.load::<Asked>().copied().unwrap_or_default();
+        let nothing = Asked { service: self.service, lost_write_units: 0.0, message_bytes: 0 };
+        let Asked { service, lost_write_units, message_bytes } = config.load::<Asked>().copied().unwrap_or(nothing);
         let mut used = Used { requests: 1, bytes: bytes(context), ..Used::default() };
         match context.output_or_error() {
             Some(Ok(output)) => {
                 (used.read_units, used.write_units) = units(output);
+                used.messages = messages(output);
                 if self.service == Service::Sqs {
                     used.requests = (message_bytes + received_bytes(output)).div_ceil(SQS_CHUNK).max(1);
                 }
@@ -108,7 +113,7 @@ impl Intercept for Meter {
             Some(Err(error)) if error.as_operation_error().is_some_and(is_lost) => used.write_units = lost_write_units,
             Some(Err(_)) | None => {}
         }
-        self.observer.consumed(Consumed { service: self.service, operation, used });
+        self.observer.consumed(Consumed { service, operation, used });
         Ok(())
     }
 }
@@ -184,15 +189,60 @@ fn is_lost(error: &Error) -> bool {
         || error.downcast_ref().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-fn asked(input: &Input) -> Asked {
-    if let Some(input) = input.downcast_ref::<dynamodb::transact_write_items::TransactWriteItemsInput>() {
-        return Asked { lost_write_units: 2.0 * input.transact_items().len() as f64, ..Asked::default() };
-    }
+fn asked(service: Service, input: &Input) -> Asked {
+    let items = input.downcast_ref::<dynamodb::transact_write_items::TransactWriteItemsInput>();
+    let lost_write_units = items.map_or(1.0, |input| 2.0 * input.transact_items().len() as f64);
     let entries = input.downcast_ref::<sqs::send_message_batch::SendMessageBatchInput>();
     let message_bytes = entries.map_or(0, |input| {
         input.entries().iter().map(|entry| bytes_of(Some(entry.message_body()), entry.message_attributes())).sum()
     });
-    Asked { lost_write_units: 1.0, message_bytes }
+    Asked { service: billed_as(service, input), lost_write_units, message_bytes }
+}
+
+/// The service whose prices a call for this bucket or queue has: their names tell.
+fn billed_as(service: Service, input: &Input) -> Service {
+    macro_rules! if_named {
+        ($suffix:literal, $own:expr, $($type:ty => $name:ident),+) => {
+            $(if let Some(input) = input.downcast_ref::<$type>() {
+                return if input.$name.as_ref().is_some_and(|name| name.ends_with($suffix)) { $own } else { service };
+            })+
+        };
+    }
+    if_named!(
+        "--x-s3",
+        Service::S3Express,
+        s3::get_object::GetObjectInput => bucket,
+        s3::put_object::PutObjectInput => bucket,
+        s3::delete_object::DeleteObjectInput => bucket,
+        s3::list_objects_v2::ListObjectsV2Input => bucket
+    );
+    if_named!(
+        ".fifo",
+        Service::SqsFifo,
+        sqs::receive_message::ReceiveMessageInput => queue_url,
+        sqs::send_message_batch::SendMessageBatchInput => queue_url,
+        sqs::delete_message_batch::DeleteMessageBatchInput => queue_url,
+        sqs::change_message_visibility_batch::ChangeMessageVisibilityBatchInput => queue_url
+    );
+    service
+}
+
+/// Messages of SQS that got through.
+fn messages(output: &Output) -> u64 {
+    macro_rules! through {
+        ($($type:ty => $messages:ident),+) => {
+            $(if let Some(output) = output.downcast_ref::<$type>() {
+                return output.$messages().len() as u64;
+            })+
+        };
+    }
+    through!(
+        sqs::receive_message::ReceiveMessageOutput => messages,
+        sqs::send_message_batch::SendMessageBatchOutput => successful,
+        sqs::delete_message_batch::DeleteMessageBatchOutput => successful,
+        sqs::change_message_visibility_batch::ChangeMessageVisibilityBatchOutput => successful
+    );
+    0
 }
 
 fn received_bytes(output: &Output) -> u64 {

@@ -38,6 +38,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Runs the demonstration. The exit code is 1 if the books do not balance.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     options.validate()?;
+    let prices = options.prices.prices()?;
     let input = options.input()?;
     let scene = Scene::set(&options).await?;
     let Scene { aws, site, queues, .. } = &scene;
@@ -55,7 +56,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
 
     let books = Books::read(site, queues).await.map_err(Failure::new)?;
     let verdict = books.audit(&input.orders);
-    let report = Report::new(&options, &input, &events, &usage, books.commits() - commits_before, seconds, verdict)?;
+    let messages = books.commits() - commits_before;
+    let report = Report::new(&options, &input, &events, &usage, messages, seconds, verdict).priced(&prices);
     scene.aws.shutdown().await;
     if options.json {
         println!("{}", report.json());

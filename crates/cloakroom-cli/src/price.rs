@@ -1,103 +1,79 @@
-//! What a measured use of DynamoDB, S3 and SQS costs.
+//! Which prices are taken, and what embedded AWS has metered in the form that is priced.
 
-use std::{collections::BTreeMap, fmt};
+use std::{io::Read as _, path::Path};
 
+use cloakroom::{Consumed, Consumption, Service, Used, prices::Prices};
 use cloakroom_local::Usage;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::site::Failure;
 
-/// The list prices; the only place with prices in it.
-const LIST_PRICES: &str = include_str!("../data/prices.json");
-
-/// Dollars a piece, in one region.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Prices {
-    pub(crate) region: String,
-    dynamodb_write_unit: f64,
-    dynamodb_read_unit: f64,
-    s3_put_class: f64,
-    s3_get_class: f64,
-    sqs_request: f64,
+/// Which prices to take.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct PriceOptions {
+    /// Prices in place of the list prices: {"region":"…","dynamodb_write_unit":…,"dynamodb_read_unit":…,"s3_put_class":…,
+    /// "s3_get_class":…,"sqs_request":…,"sqs_fifo_request":…} in dollars a piece, or a list of these for several regions
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<String>,
+    /// The region whose prices to take; of the list prices us-east-1 if none is named
+    #[arg(long)]
+    pub(crate) region: Option<String>,
 }
 
-impl Prices {
-    /// The list prices that this program comes with: of this region, or of the only one.
-    pub(crate) fn list(region: Option<&str>) -> Result<Self, Failure> {
-        Self::read(LIST_PRICES, "the list of prices", region)
-    }
-
-    /// Reads the prices of a region, or of the only region that there is: one object, or a list of them. `source` is
-    /// what to call the text in errors.
-    pub(crate) fn read(text: &str, source: &str, region: Option<&str>) -> Result<Self, Failure> {
-        let wrong = |problem: &dyn fmt::Display| Failure::new(format!("{source} cannot be used: {problem}"));
-        // By hand and not by an untagged enum, whose errors name no field.
-        let value: Value = serde_json::from_str(text).map_err(|error| wrong(&error))?;
-        let objects = if let Value::Array(objects) = value { objects } else { vec![value] };
-        let mut known = BTreeMap::new();
-        for object in objects {
-            check(&object).map_err(|problem| wrong(&problem))?;
-            let prices: Self = serde_json::from_value(object).map_err(|error| wrong(&error))?;
-            known.insert(prices.region.clone(), prices);
-        }
-        let regions: Vec<String> = known.keys().cloned().collect();
-        let chosen = match region {
-            Some(region) => known.remove(region),
-            None if known.len() == 1 => known.into_values().next(),
-            None => None,
-        };
-        chosen.ok_or_else(|| {
-            let asked =
-                region.map_or("no region was named".to_owned(), |region| format!("`{region}` is not among them"));
-            wrong(&format!(
-                "it has prices of {} regions ({}), and {asked}; give `--region`",
-                regions.len(),
-                regions.join(", ")
-            ))
+impl PriceOptions {
+    pub(crate) fn prices(&self) -> Result<Prices, Failure> {
+        let region = self.region.as_deref();
+        Ok(match &self.prices {
+            Some(file) => Prices::read(&read(file)?, &told(file), region)?,
+            None => Prices::list(region)?,
         })
     }
-
-    /// Dollars by service.
-    pub(crate) fn of(&self, usage: &Usage) -> Dollars {
-        let units = usage.dynamodb.units;
-        Dollars {
-            dynamodb: units.write * self.dynamodb_write_unit + units.read * self.dynamodb_read_unit,
-            s3: usage.s3.put_class as f64 * self.s3_put_class + usage.s3.get_class as f64 * self.s3_get_class,
-            sqs: usage.sqs.billed_requests as f64 * self.sqs_request,
-        }
-    }
 }
 
-/// Demands that what is there of prices can be one. The names are checked by whoever reads them.
-fn check(prices: &Value) -> Result<(), String> {
-    let fields = prices.as_object().ok_or_else(|| format!("`{prices}` is no object with prices"))?;
-    let wrong = |(name, price): &(&String, &Value)| *name != "region" && price.as_f64().is_none_or(|price| price < 0.0);
-    fields.iter().find(wrong).map_or(Ok(()), |(name, price)| {
-        let region = fields.get("region").unwrap_or(&Value::Null);
-        Err(format!("`{name}` of region {region} is {price}; it must be 0 or more dollars"))
-    })
+/// What errors call this file.
+pub(crate) fn told(file: &str) -> String {
+    if file == "-" { "standard input".to_owned() } else { format!("`{file}`") }
 }
 
-/// What was spent on each service.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Dollars {
-    pub(crate) dynamodb: f64,
-    pub(crate) s3: f64,
-    pub(crate) sqs: f64,
+/// Reads a file, or standard input if it is called `-`.
+pub(crate) fn read(file: &str) -> Result<String, Failure> {
+    let text = if file == "-" {
+        let mut text = String::new();
+        std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(Path::new(file))
+    };
+    text.map_err(|error| Failure::new(format!("{} cannot be read: {error}", told(file))))
 }
 
-impl Dollars {
-    pub(crate) fn total(self) -> f64 {
-        self.dynamodb + self.s3 + self.sqs
+/// What was used, as a client would have metered it. Where the services tell less than a client, it stands under the operation
+/// that is priced alike.
+pub(crate) fn consumption(usage: &Usage) -> Consumption {
+    let Usage { dynamodb, s3, sqs, .. } = usage;
+    let mut consumption = Consumption::default();
+    let mut add = |service, operation, used| consumption.add(Consumed { service, operation, used });
+    let requests = dynamodb.requests.values().sum();
+    let (read_units, write_units) = (dynamodb.units.read, dynamodb.units.write);
+    add(Service::DynamoDb, "all", Used { requests, read_units, write_units, ..Used::default() });
+    for (operation, requests, bytes) in [
+        ("PutObject", s3.put_class, s3.bytes_in),
+        ("GetObject", s3.get_class, s3.bytes_out),
+        ("DeleteObject", s3.deletes, 0),
+    ] {
+        add(Service::S3, operation, Used { requests, bytes, ..Used::default() });
     }
-
-    /// As much again for each of a million messages, if it was for so many.
-    pub(crate) fn per_million(self, messages: u64) -> Self {
-        let scale = 1e6 / messages as f64;
-        Self { dynamodb: self.dynamodb * scale, s3: self.s3 * scale, sqs: self.sqs * scale }
+    let mut others = sqs.billed_requests;
+    for (operation, messages) in [
+        ("ReceiveMessage", sqs.messages_received),
+        ("SendMessageBatch", sqs.messages_sent),
+        ("DeleteMessageBatch", sqs.messages_deleted),
+    ] {
+        let requests = sqs.requests.get(operation).copied().unwrap_or(0);
+        others = others.saturating_sub(requests);
+        add(Service::Sqs, operation, Used { requests, messages, ..Used::default() });
     }
+    // Among them is what was billed for messages beyond the first 64 KB of a request.
+    add(Service::Sqs, "other", Used { requests: others, ..Used::default() });
+    consumption
 }
 
 /// The use without the demonstration's own looks at the depth of its queues.
@@ -112,48 +88,21 @@ pub(crate) fn without_looks(usage: &Usage) -> Usage {
 mod tests {
     use super::*;
 
-    const ONE: &str = r#"{ "region": "here", "dynamodb_write_unit": 1, "dynamodb_read_unit": 0.5, "s3_put_class": 3,
-                          "s3_get_class": 0, "sqs_request": 2 }"#;
-
-    fn refusal(text: &str, region: Option<&str>) -> String {
-        Prices::read(text, "`prices.json`", region).unwrap_err().to_string()
-    }
-
     #[test]
-    fn every_service_is_priced() {
+    fn a_use_keeps_everything_that_is_priced() {
         let usage: Usage = serde_json::from_value(serde_json::json!({
-            "dynamodb": { "units": { "write": 6.0, "read": 4.0 } },
-            "s3": { "put_class": 10, "get_class": 1000, "deletes": 1000 },
-            "sqs": { "billed_requests": 7, "requests": { "GetQueueAttributes": 2 } },
+            "dynamodb": { "requests": { "GetItem": 2, "PutItem": 3 }, "units": { "write": 6.0, "read": 4.0 } },
+            "s3": { "put_class": 10, "get_class": 20, "deletes": 30, "requests": { "PutObject": 10 } },
+            "sqs": { "billed_requests": 17, "requests": { "GetQueueAttributes": 2, "ReceiveMessage": 4 },
+                     "messages_received": 30 },
         }))
         .unwrap();
-        let prices = Prices::read(ONE, "one", None).unwrap();
-        let dollars = prices.of(&usage);
-        assert_eq!(dollars, Dollars { dynamodb: 8.0, s3: 30.0, sqs: 14.0 });
-        assert_eq!(prices.of(&without_looks(&usage)).sqs, 10.0);
-        assert_eq!(dollars.per_million(1_000).total(), 52_000.0);
-    }
-
-    #[test]
-    fn the_price_at_fault_is_named() {
-        assert!(refusal(&ONE.replace(", \"sqs_request\": 2", ""), None).contains("`sqs_request`"));
-        assert!(refusal(&ONE.replace(": 0,", ": -1,"), None).contains("`s3_get_class` of region \"here\" is -1"));
-        assert!(refusal(&ONE.replace(": 0,", ": \"x\","), None).contains("`s3_get_class` of region \"here\" is \"x\""));
-        assert!(refusal("7", None).contains("`7` is no object"));
-        assert!(refusal(&ONE.replace("sqs_request", "sqs_requests"), None).contains("`sqs_requests`"));
-        assert!(refusal("{", None).contains("`prices.json` cannot be used"));
-        assert!(refusal(ONE, Some("there")).contains("(here), and `there` is not among them"));
-    }
-
-    #[test]
-    fn a_file_may_have_several_regions() {
-        let two = format!("[{ONE}, {}]", ONE.replace("here", "there"));
-        assert_eq!(Prices::read(&two, "two", Some("there")).unwrap().region, "there");
-        assert!(refusal(&two, None).contains("2 regions (here, there)"));
-    }
-
-    #[test]
-    fn the_list_prices_can_be_read() {
-        assert!(Prices::list(None).is_ok());
+        let (all, worked) = (consumption(&usage), consumption(&without_looks(&usage)));
+        let units = Used { requests: 5, write_units: 6.0, read_units: 4.0, ..Used::default() };
+        assert_eq!(all.total(Service::DynamoDb), units);
+        let s3 = ["PutObject", "GetObject", "DeleteObject"].map(|name| all.of(Service::S3, name).requests);
+        assert_eq!(s3, [10, 20, 30]);
+        assert_eq!((all.total(Service::Sqs).requests, worked.total(Service::Sqs).requests), (17, 15));
+        assert_eq!((all.fill("ReceiveMessage"), all.fill("SendMessageBatch")), (Some(7.5), None));
     }
 }

@@ -59,9 +59,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let books = Books::read(&scene.site, &scene.queues).await.map_err(Failure::new)?;
     let stuck = (look == Look::Stuck).then(|| books.messages.clone());
     let (usage, verdict) = (scene.aws.usage(), books.audit(&input.orders));
-    let run = Run::new(&trouble, &input, &events, &usage, books.commits(), seconds, verdict)?;
-    // What a message costs in the worst of times tells nobody anything.
-    let run = Run { per_message: None, ..run };
+    // Not priced: what a message costs in the worst of times tells nobody anything.
+    let run = Run::new(&trouble, &input, &events, &usage, books.commits(), seconds, verdict);
     let report = Report { minutes, drain_seconds, kills: events.crashes, losses: events.losses, stuck, run };
     scene.aws.shutdown().await;
     if options.json {

@@ -92,6 +92,10 @@ fn a_look_at_the_queues_is_not_priced() {
     let billed = report["usage"]["sqs"]["billed_requests"].as_u64().expect("a number");
     let priced = report["per_message"]["sqs_requests"].as_f64().zip(report["messages"].as_f64()).map(|(a, b)| a * b);
     assert_eq!(priced.map(f64::round), Some((billed - requests("GetQueueAttributes")) as f64), "{report}");
+    for operation in ["receive", "send", "delete"] {
+        let fill = report["per_message"]["fill"][operation].as_f64().expect("a number");
+        assert!(fill > 0.0 && fill <= 10.0, "{operation}: {fill}");
+    }
 }
 
 #[test]
@@ -151,6 +155,8 @@ fn an_option_out_of_range_is_named() {
         (["--orders", "0"], "`--orders` is 0"),
         (["--crash-every-ms", "1"], "`--crash-every-ms` is 1"),
         (["--faults", "2"], "`--faults` is 2"),
+        (["--region", "mars"], "`mars` is not among them"),
+        (["--prices", "no-such-file"], "`no-such-file` cannot be read"),
         (["--input", "no-such-file"], "reading orders from no-such-file failed"),
         (["--orders", "99999999"], "the sample has 12000 orders, and 99999999 were asked for"),
     ] {

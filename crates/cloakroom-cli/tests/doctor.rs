@@ -149,7 +149,7 @@ fn a_use_is_priced_by_service_and_by_the_million() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("prices.json");
     let prices = r#"{"region":"mars","dynamodb_write_unit":0.001,"dynamodb_read_unit":0.0005,"s3_put_class":0.002,
-                     "s3_get_class":0,"sqs_request":0.004}"#;
+                     "s3_get_class":0,"sqs_request":0.004,"sqs_fifo_request":0}"#;
     std::fs::write(&file, prices).expect("written");
     let file = file.to_str().expect("a plain name");
     let (code, told, error) = cost(USAGE, &["--prices", file, "--json"]);
@@ -164,6 +164,34 @@ fn a_use_is_priced_by_service_and_by_the_million() {
     std::fs::write(file, prices.replace("0.004", "-0.004")).expect("written");
     let (code, _, error) = cost(USAGE, &["--prices", file]);
     assert!(code == Some(2) && error.contains("`sqs_request` of region \"mars\" is -0.004"), "{error}");
+    std::fs::write(file, prices.replace("\"s3_get_class\":0,", "")).expect("written");
+    let (code, _, error) = cost(USAGE, &["--prices", file]);
+    assert!(code == Some(2) && error.contains("missing field `s3_get_class`"), "{error}");
+}
+
+#[test]
+fn the_region_says_what_it_costs() {
+    let total = |more: &[&str]| {
+        let (code, told, error) = cost(USAGE, &[&["--json"], more].concat());
+        assert_eq!(code, Some(0), "{error}");
+        let bill: Value = serde_json::from_str(&told).expect("JSON");
+        (bill["price_region"].clone(), bill["dollars_per_million_total"].as_f64().expect("a price"))
+    };
+    let (virginia, frankfurt) = (total(&[]), total(&["--region", "eu-central-1"]));
+    assert_eq!((&virginia.0, &frankfurt.0), (&"us-east-1".into(), &"eu-central-1".into()));
+    // 5 write units, 2 read units, a PUT, a GET, and half a request to SQS.
+    assert!((virginia.1 - 8.975).abs() < 1e-9 && (frankfurt.1 - 10.1475).abs() < 1e-9, "{virginia:?} {frankfurt:?}");
+}
+
+#[test]
+fn what_an_observer_was_told_is_priced() {
+    let consumption = r#"{"dynamodb":{"TransactWriteItems":{"requests":1000,"write_units":4000},
+        "DeleteItem":{"requests":1000,"write_units":1000},"GetItem":{"requests":2000,"read_units":2000}},
+        "s3":{"PutObject":{"requests":1000},"GetObject":{"requests":1000},"DeleteObject":{"requests":1000}},
+        "sqs":{"SendMessageBatch":{"requests":500}}}"#;
+    let (code, told, error) = cost(consumption, &["--messages", "1000", "--json"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(told, cost(USAGE, &["--json"]).1);
 }
 
 /// The demonstration and `cost` have one way to reckon.

@@ -4,14 +4,22 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-/// A service that bills.
+/// A service that bills, where it has prices of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "their names say it")]
 pub enum Service {
+    /// DynamoDB.
     DynamoDb,
+    /// S3, but for S3 Express.
     S3,
+    /// S3 Express One Zone: buckets whose name ends in `--x-s3`.
+    #[serde(rename = "s3_express")]
+    S3Express,
+    /// SQS, but for FIFO queues.
     Sqs,
+    /// FIFO queues of SQS.
+    #[serde(rename = "sqs_fifo")]
+    SqsFifo,
 }
 
 impl Service {
@@ -20,7 +28,9 @@ impl Service {
         match self {
             Self::DynamoDb => "dynamodb",
             Self::S3 => "s3",
+            Self::S3Express => "s3_express",
             Self::Sqs => "sqs",
+            Self::SqsFifo => "sqs_fifo",
         }
     }
 }
@@ -48,6 +58,8 @@ pub struct Used {
     pub write_units: f64,
     /// Bytes in the bodies of requests and answers.
     pub bytes: u64,
+    /// Messages that requests to SQS carried and that got through: received, sent, deleted, or extended.
+    pub messages: u64,
 }
 
 impl std::ops::AddAssign for Used {
@@ -56,6 +68,7 @@ impl std::ops::AddAssign for Used {
         self.read_units += other.read_units;
         self.write_units += other.write_units;
         self.bytes += other.bytes;
+        self.messages += other.messages;
     }
 }
 
@@ -91,6 +104,23 @@ impl Consumption {
         let mut total = Used::default();
         self.iter().filter(|(of, ..)| *of == service).for_each(|(_, _, used)| total += used);
         total
+    }
+
+    /// Messages that one request of this operation of SQS carried on average, empty ones and repetitions included; at most 10,
+    /// which is the best. None if there was no request.
+    ///
+    /// ```
+    /// use cloakroom::{Consumed, Consumption, Service, Used};
+    ///
+    /// let mut consumption = Consumption::default();
+    /// let used = Used { requests: 2, messages: 15, ..Used::default() };
+    /// consumption.add(Consumed { service: Service::Sqs, operation: "ReceiveMessage", used });
+    /// assert_eq!(consumption.fill("ReceiveMessage"), Some(7.5));
+    /// ```
+    pub fn fill(&self, operation: &str) -> Option<f64> {
+        let mut all = self.of(Service::Sqs, operation);
+        all += self.of(Service::SqsFifo, operation);
+        (all.requests > 0).then(|| all.messages as f64 / all.requests as f64)
     }
 
     /// Every operation, in the order of services and names.

@@ -43,6 +43,7 @@ pub mod opentelemetry;
 pub mod parking;
 pub mod placement;
 mod ports;
+pub mod prices;
 pub mod protocol;
 mod record;
 pub mod recovery;

@@ -154,7 +154,7 @@ impl Observer for Metrics {
     }
 
     fn consumed(&self, Consumed { service, operation, used }: Consumed) {
-        let Used { requests, read_units, write_units, bytes } = used;
+        let Used { requests, read_units, write_units, bytes, messages } = used;
         let attributes = [KeyValue::new(SERVICE, service.name()), KeyValue::new(SERVICE_OPERATION, operation)];
         self.instruments.requests.add(requests, &attributes);
         self.instruments.bytes.add(bytes, &attributes);
@@ -163,6 +163,9 @@ impl Observer for Metrics {
         }
         if write_units > 0.0 {
             self.instruments.write_units.add(write_units, &attributes);
+        }
+        if messages > 0 {
+            self.instruments.messages.add(messages, &attributes);
         }
     }
 

@@ -73,7 +73,7 @@ fn text<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> String {
 }
 
 fn used() -> Used {
-    Used { requests: 1, read_units: 0.5, write_units: 4.0, bytes: 100 }
+    Used { requests: 1, read_units: 0.5, write_units: 4.0, bytes: 100, messages: 7 }
 }
 
 /// Every call that an observer can get.
@@ -172,6 +172,7 @@ fn sends_retries_and_consumption_arrive() {
         (&format!("cloakroom.consumed.read_units {transact}"), 0.5),
         (&format!("cloakroom.consumed.write_units {transact}"), 4.0),
         (&format!("cloakroom.consumed.bytes {transact}"), 100.0),
+        (&format!("cloakroom.consumed.messages {transact}"), 7.0),
         (&format!("cloakroom.consumed.requests {get}"), 1.0),
         (&format!("cloakroom.consumed.bytes {get}"), 0.0),
     ]);

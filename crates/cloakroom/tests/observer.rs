@@ -137,3 +137,18 @@ fn consumption_is_summed_up_and_survives_json() {
     let json = serde_json::to_string(&consumption).expect("plain data");
     assert_eq!(serde_json::from_str::<Consumption>(&json).expect("its own output"), consumption);
 }
+
+#[test]
+fn consumption_is_read_without_what_later_versions_have_added() {
+    let told = r#"{"sqs":{"ReceiveMessage":{"requests":3,"read_units":0.0,"write_units":0.0,"bytes":9}}}"#;
+    let consumption: Consumption = serde_json::from_str(told).expect("what an earlier version wrote");
+    assert_eq!(consumption.of(Service::Sqs, "ReceiveMessage"), Used { requests: 3, bytes: 9, ..Used::default() });
+    assert_eq!((consumption.fill("ReceiveMessage"), consumption.fill("GetObject")), (Some(0.0), None));
+}
+
+#[test]
+fn services_are_written_as_they_are_named() {
+    for service in [Service::DynamoDb, Service::S3, Service::S3Express, Service::Sqs, Service::SqsFifo] {
+        assert_eq!(serde_json::json!(service), service.name());
+    }
+}

@@ -186,7 +186,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
     let told = option::of((settles, any::<u32>().prop_map(u64::from)));
     (collection::vec(outgoing, 0..4), told).prop_map(|(messages, told)| {
         let (settles, committed_ms) = told.unzip();
-        Record { messages, settles, committed_ms, extensions: Map::new() }
+        Record { messages, settles, committed_ms, ..Record::default() }
     })
 }
 

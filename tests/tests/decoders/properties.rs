@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use cloakroom::{
     Backoff, Claim, Clock as _, Commit, Counters, DeadLetter, Delivery, Embedded, Endpoint, EndpointSettings, Envelope,
     Error, Handled, Item, ItemAction, Limits, Message, Outcome, Partition, Placement, Queue as _, QueueMessage, Record,
-    RecordKey, StateRead, StateWrite, Timestamp, Tx, Worker, WorkerSettings,
+    StateRead, StateWrite, Timestamp, Tx, Worker, WorkerSettings,
     memory::Memory,
     placement,
     protocol::Claims,

@@ -150,7 +150,12 @@ async fn a_limit_that_is_known_is_found_before_the_commit() {
     // It cannot be parked either, since it is larger than what is said to be possible; nothing is done to it.
     let error = endpoint(&aws).process(&wordy()).await.unwrap_err();
     assert!(error.to_string().contains("at most 262144 are possible (`limits.message_bytes_max`)"), "{error}");
-    let read = aws.ports().store.read_state(&"sheep".into(), "counters").await.unwrap();
+    let read = aws
+        .ports()
+        .store
+        .read_state(&"sheep".into(), "counters", cloakroom::protocol::Consistency::Strong)
+        .await
+        .unwrap();
     assert_eq!(read.version.number(), 0, "nothing was committed");
 }
 

@@ -94,6 +94,50 @@ fn sqs_is_counted_in_chunks_of_64_kb() {
 }
 
 #[test]
+fn messages_that_got_through_are_counted() {
+    let done = |ids: &[&str]| {
+        let done = ids.iter().map(|id| json!({ "Id": id, "MessageId": "m", "MD5OfMessageBody": "" }));
+        json!({ "Successful": done.collect::<Vec<_>>(), "Failed": [] })
+    };
+    let refused = json!({ "Id": "2", "Code": "InternalError", "SenderFault": false });
+    let mut partly = done(&["0", "1"]);
+    partly["Failed"] = json!([refused]);
+    let message = |id: &str| json!({ "MessageId": id, "ReceiptHandle": id, "Body": "b" });
+    let (aws, counters, _) = observed(vec![
+        reply(200, json!({ "QueueUrl": "http://sqs.test/q" })),
+        reply(200, partly),
+        reply(200, json!({ "Messages": [message("a"), message("b")] })),
+        reply(200, "{}"),
+        reply(200, done(&["0", "1"])),
+    ]);
+    let queue = run(aws.ports().queues.open("q")).unwrap();
+    let sent = run(queue.send(vec![QueueMessage { body: "b".to_owned(), ..QueueMessage::default() }; 3]));
+    assert_eq!(sent.iter().filter(|sent| sent.is_ok()).count(), 2);
+    let receive = || run(queue.receive(10, std::time::Duration::ZERO, std::time::Duration::from_secs(30))).unwrap();
+    assert_eq!((receive().len(), receive().len()), (2, 0));
+    run(queue.delete(vec!["a".into(), "b".into()]));
+    let consumption = counters.consumption();
+    let fill = |operation| consumption.fill(operation);
+    assert_eq!(fill("SendMessageBatch"), Some(2.0), "the third was refused");
+    assert_eq!(fill("ReceiveMessage"), Some(1.0), "two and none");
+    assert_eq!(fill("DeleteMessageBatch"), Some(2.0));
+}
+
+#[test]
+fn what_has_its_own_prices_is_counted_apart() {
+    let (aws, counters, _) =
+        observed(vec![reply(200, json!({ "QueueUrl": "http://sqs.test/q.fifo" })), reply(200, "{}")]);
+    let queue = run(aws.ports().queues.open("q.fifo")).unwrap();
+    run(queue.receive(10, std::time::Duration::ZERO, std::time::Duration::from_secs(30))).unwrap();
+    assert_eq!(counters.consumption().of(Service::SqsFifo, "ReceiveMessage").requests, 1);
+    assert_eq!(counters.consumption().total(Service::Sqs).requests, 1, "the question for its address");
+    // The name alone tells; a call would need a session first.
+    let input = |bucket: &str| Input::erase(s3::get_object::GetObjectInput::builder().bucket(bucket).build().unwrap());
+    assert_eq!(asked(Service::S3, &input("coats--use1-az4--x-s3")).service, Service::S3Express);
+    assert_eq!(asked(Service::S3, &input("coats")).service, Service::S3);
+}
+
+#[test]
 fn s3_is_counted_by_operation() {
     let (aws, counters, _) = observed(vec![reply(200, ""), reply(200, "{}"), reply(204, "")]);
     let (payloads, claim) = (aws.ports().payloads, Claim::new("c.orders-payloads"));

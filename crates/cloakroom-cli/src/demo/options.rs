@@ -15,6 +15,7 @@ use cloakroom_shop::sample;
 use super::trouble::Trouble;
 use crate::{
     input::{self, Input},
+    price::PriceOptions,
     site::Failure,
 };
 
@@ -66,6 +67,8 @@ pub(crate) struct Options {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) prices: PriceOptions,
     /// Share of calls of worker processes that meet a loss of each kind, on top of the faults of AWS.
     #[arg(skip)]
     pub(crate) lossy: f64,
@@ -105,6 +108,10 @@ impl Options {
             if !(0.0..=0.5).contains(&rate) {
                 return Err(Failure::new(format!("`--{option}` is {rate}; it must be from 0 to 0.5")));
             }
+        }
+        let orders_come_in = self.input.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if orders_come_in && self.prices.prices.as_deref() == Some("-") {
+            return Err(Failure::new("standard input cannot be both orders and prices; give a file for one of them"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cloakroom::Counts;
+use cloakroom::{Consumption, Counts, Service, prices::Prices};
 use cloakroom_local::Usage;
 use cloakroom_shop::books::Verdict;
 use serde::Serialize;
@@ -10,8 +10,7 @@ use serde::Serialize;
 use super::{Options, staff::Events};
 use crate::{
     input::Input,
-    price::{Prices, without_looks},
-    site::Failure,
+    price::{consumption, without_looks},
 };
 
 /// The whole outcome.
@@ -27,7 +26,7 @@ pub(crate) struct Report {
     pub(crate) crashes: u64,
     pub(crate) seconds: f64,
     pub(crate) messages_per_second: f64,
-    /// Absent if there was no message, or if the run was not Cloakroom's.
+    /// Absent unless the report was [priced](Report::priced).
     pub(crate) per_message: Option<PerMessage>,
     /// Of this process: the embedded AWS, and the workers unless they are processes of their own.
     pub(crate) peak_memory_mb: Option<u64>,
@@ -45,8 +44,24 @@ pub(crate) struct PerMessage {
     pub(crate) sqs_requests: f64,
     pub(crate) write_units: f64,
     pub(crate) read_units: f64,
+    pub(crate) fill: Fill,
     pub(crate) dollars_per_million: f64,
     pub(crate) price_region: String,
+}
+
+/// Messages in one request to SQS, on average and at most ten: empty receives included. Absent if there was no request.
+#[derive(Debug, Serialize)]
+pub(crate) struct Fill {
+    pub(crate) receive: Option<f64>,
+    pub(crate) send: Option<f64>,
+    pub(crate) delete: Option<f64>,
+}
+
+impl Fill {
+    fn new(consumption: &Consumption) -> Self {
+        let of = |operation| consumption.fill(operation);
+        Self { receive: of("ReceiveMessage"), send: of("SendMessageBatch"), delete: of("DeleteMessageBatch") }
+    }
 }
 
 impl Report {
@@ -58,9 +73,8 @@ impl Report {
         messages: u64,
         seconds: f64,
         verdict: Verdict,
-    ) -> Result<Self, Failure> {
-        let prices = Prices::list(None)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             orders: input.orders.len(),
             lines_skipped: input.skipped,
             verdict,
@@ -69,11 +83,18 @@ impl Report {
             crashes: events.crashes,
             seconds,
             messages_per_second: messages as f64 / seconds,
-            per_message: (messages > 0 && !options.naive).then(|| PerMessage::new(usage, messages, prices)),
+            per_message: None,
             peak_memory_mb: peak_memory_mb(),
             usage: usage.clone(),
             naive: options.naive,
-        })
+        }
+    }
+
+    /// The same with what a message took, if there was one, and if it was Cloakroom that processed it.
+    pub(crate) fn priced(self, prices: &Prices) -> Self {
+        let Self { messages, naive, .. } = self;
+        let per_message = (messages > 0 && !naive).then(|| PerMessage::new(&self.usage, messages, prices));
+        Self { per_message, ..self }
     }
 
     pub(crate) fn json(&self) -> String {
@@ -82,17 +103,20 @@ impl Report {
 }
 
 impl PerMessage {
-    fn new(usage: &Usage, messages: u64, prices: Prices) -> Self {
-        let usage = &without_looks(usage);
+    fn new(usage: &Usage, messages: u64, prices: &Prices) -> Self {
+        let consumption = consumption(&without_looks(usage));
         let each = |total: f64| total / messages as f64;
+        let requests = |service| each(consumption.total(service).requests as f64);
+        let units = consumption.total(Service::DynamoDb);
         Self {
-            dynamodb_requests: each(usage.dynamodb.requests.values().sum::<u64>() as f64),
-            s3_requests: each(usage.s3.requests.values().sum::<u64>() as f64),
-            sqs_requests: each(usage.sqs.billed_requests as f64),
-            write_units: each(usage.dynamodb.units.write),
-            read_units: each(usage.dynamodb.units.read),
-            dollars_per_million: prices.of(usage).per_million(messages).total(),
-            price_region: prices.region,
+            dynamodb_requests: requests(Service::DynamoDb),
+            s3_requests: requests(Service::S3),
+            sqs_requests: requests(Service::Sqs),
+            write_units: each(units.write_units),
+            read_units: each(units.read_units),
+            fill: Fill::new(&consumption),
+            dollars_per_million: prices.of(&consumption).per_million(messages).total(),
+            price_region: prices.region().to_owned(),
         }
     }
 }
@@ -127,6 +151,10 @@ impl fmt::Display for Report {
             row("requests per message: DynamoDB", format!("{:.2}", each.dynamodb_requests))?;
             row("                      S3", format!("{:.2}", each.s3_requests))?;
             row("                      SQS", format!("{:.2}", each.sqs_requests))?;
+            let fill = |messages: Option<f64>| messages.map_or_else(|| "-".to_owned(), |each| format!("{each:.1}"));
+            row("messages per request to SQS: received", fill(each.fill.receive))?;
+            row("                             sent", fill(each.fill.send))?;
+            row("                             deleted", fill(each.fill.delete))?;
             row("units per message: write / read", format!("{:.2} / {:.2}", each.write_units, each.read_units))?;
             let dollars = format!("{:.2}", each.dollars_per_million);
             row(&format!("dollars per million messages ({})", each.price_region), dollars)?;

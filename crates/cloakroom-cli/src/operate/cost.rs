@@ -1,14 +1,18 @@
 //! `cloakroom cost`: what a measured use costs.
 
-use std::{fmt, io::Read as _, path::Path, process::ExitCode};
+use std::{fmt, process::ExitCode};
 
+use cloakroom::{
+    Consumption,
+    prices::{Dollars, Prices},
+};
 use cloakroom_local::Usage;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::Output;
 use crate::{
-    price::{Dollars, Prices, without_looks},
+    price::{PriceOptions, consumption, read, told, without_looks},
     site::Failure,
 };
 
@@ -17,62 +21,41 @@ use crate::{
 /// Requests and request units are priced; what is kept, and what leaves the region, are not.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The use, in JSON: what `cloakroom demo --json` prints, or figures of your own in the same form, such as
-    /// {"messages":1000,"dynamodb":{"units":{"write":4000,"read":1000}},"s3":{"put_class":1000,"get_class":1000},
+    /// The use, in JSON: what `cloakroom demo --json` prints; or what an observer was told, such as
+    /// {"messages":1000,"consumption":{"dynamodb":{"GetItem":{"requests":2000,"read_units":2000}}}}; or figures of your own,
+    /// such as {"messages":1000,"dynamodb":{"units":{"write":4000,"read":1000}},"s3":{"put_class":1000,"get_class":1000},
     /// "sqs":{"billed_requests":600}}. `-` is standard input
     #[arg(value_name = "FILE")]
     usage: String,
     /// For how many messages that was, if the file does not tell
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
-    /// Prices in place of the list prices: {"region":"…","dynamodb_write_unit":…,"dynamodb_read_unit":…,"s3_put_class":…,
-    /// "s3_get_class":…,"sqs_request":…} in dollars a piece, or a list of these for several regions
-    #[arg(long, value_name = "FILE")]
-    prices: Option<String>,
-    /// The region whose prices to use, if there are several
-    #[arg(long)]
-    region: Option<String>,
+    #[command(flatten)]
+    prices: PriceOptions,
     #[command(flatten)]
     output: Output,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let Options { usage, messages, prices, region, output } = options;
-    if usage == "-" && prices.as_deref() == Some("-") {
+    let Options { usage, messages, prices, output } = options;
+    if usage == "-" && prices.prices.as_deref() == Some("-") {
         return Err(Failure::new("standard input cannot be both the use and the prices; give a file for one of them"));
     }
     let (source, text) = (told(usage), read(usage)?);
     let measured = Measured::read(&text, *messages).map_err(|problem| Failure::new(format!("{source} {problem}")))?;
-    let prices = match prices {
-        Some(file) => Prices::read(&read(file)?, &told(file), region.as_deref())?,
-        None => Prices::list(region.as_deref())?,
-    };
-    output.print(&Bill::new(&measured, &prices))?;
+    output.print(&Bill::new(&measured, &prices.prices()?))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn told(file: &str) -> String {
-    if file == "-" { "standard input".to_owned() } else { format!("`{file}`") }
-}
-
-fn read(file: &str) -> Result<String, Failure> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(Path::new(file))
-    };
-    text.map_err(|error| Failure::new(format!("{} cannot be read: {error}", told(file))))
 }
 
 /// What was used for how many messages.
 struct Measured {
     messages: u64,
-    usage: Usage,
+    consumption: Consumption,
 }
 
 impl Measured {
-    /// Reads a report of the demonstration, or the figures alone. The number of messages that is given counts.
+    /// Reads a report of the demonstration, what an observer was told, or the figures alone. The number of messages that is
+    /// given counts.
     fn read(text: &str, messages: Option<u64>) -> Result<Self, String> {
         let mut value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
         let Some(fields) = value.as_object_mut() else { return Err("is not a JSON object".to_owned()) };
@@ -83,27 +66,52 @@ impl Measured {
         if messages == 0 {
             return Err("is about no messages; there is nothing to divide by".to_owned());
         }
-        let usage = match fields.remove("usage") {
-            Some(usage) => without_looks(&usage_of(usage)?),
-            None => usage_of(value)?,
+        let consumption = match (fields.remove("consumption"), fields.remove("usage")) {
+            (Some(told), _) => consumption_of(&told)?,
+            (None, Some(usage)) => consumption(&without_looks(&usage_of(&usage)?)),
+            (None, None) if names_operations(&value) => consumption_of(&value)?,
+            (None, None) => consumption(&usage_of(&value)?),
         };
-        Ok(Self { messages, usage })
+        Ok(Self { messages, consumption })
     }
 }
 
-fn usage_of(value: Value) -> Result<Usage, String> {
-    let usage: Usage = serde_json::from_value(value.clone()).map_err(|error| format!("has other figures: {error}"))?;
-    let known = serde_json::to_value(&usage).map_err(|error| error.to_string())?;
-    // What is not known would cost nothing, and nobody would notice.
-    if let Some(name) = unknown(&value, &known) {
-        return Err(format!("has `{name}`, which is no figure that is known; `cloakroom cost --help` shows the form"));
-    }
-    for (field, units) in [("write", usage.dynamodb.units.write), ("read", usage.dynamodb.units.read)] {
-        if units < 0.0 {
-            return Err(format!("has `dynamodb.units.{field}` {units}; it must be 0 or more"));
+/// Whether it has operations of services, as a [`Consumption`] has: AWS spells them with a capital.
+fn names_operations(value: &Value) -> bool {
+    let services = value.as_object().into_iter().flat_map(|services| services.values());
+    let mut names = services.filter_map(Value::as_object).flat_map(|operations| operations.keys());
+    names.any(|name| name.starts_with(char::is_uppercase))
+}
+
+fn consumption_of(value: &Value) -> Result<Consumption, String> {
+    let consumption: Consumption = figures(value)?;
+    for (service, operation, used) in consumption.iter() {
+        for (field, units) in [("read_units", used.read_units), ("write_units", used.write_units)] {
+            must_be_positive(&format!("{}.{operation}.{field}", service.name()), units)?;
         }
     }
+    Ok(consumption)
+}
+
+fn usage_of(value: &Value) -> Result<Usage, String> {
+    let usage: Usage = figures(value)?;
+    must_be_positive("dynamodb.units.write", usage.dynamodb.units.write)?;
+    must_be_positive("dynamodb.units.read", usage.dynamodb.units.read)?;
     Ok(usage)
+}
+
+fn must_be_positive(name: &str, units: f64) -> Result<(), String> {
+    if units < 0.0 { Err(format!("has `{name}` {units}; it must be 0 or more")) } else { Ok(()) }
+}
+
+/// Reads figures of which all are known.
+fn figures<T: DeserializeOwned + Serialize>(value: &Value) -> Result<T, String> {
+    let figures: T = serde_json::from_value(value.clone()).map_err(|error| format!("has other figures: {error}"))?;
+    let known = serde_json::to_value(&figures).map_err(|error| error.to_string())?;
+    // What is not known would cost nothing, and nobody would notice.
+    unknown(value, &known).map_or(Ok(figures), |name| {
+        Err(format!("has `{name}`, which is no figure that is known; `cloakroom cost --help` shows the forms"))
+    })
 }
 
 /// The name of the first field that is not among the known ones, with dots between its parts.
@@ -125,12 +133,12 @@ struct Bill {
 }
 
 impl Bill {
-    fn new(Measured { messages, usage }: &Measured, prices: &Prices) -> Self {
-        let dollars = prices.of(usage);
+    fn new(Measured { messages, consumption }: &Measured, prices: &Prices) -> Self {
+        let dollars = prices.of(consumption);
         let dollars_per_million = dollars.per_million(*messages);
         Self {
             messages: *messages,
-            price_region: prices.region.clone(),
+            price_region: prices.region().to_owned(),
             dollars,
             dollars_total: dollars.total(),
             dollars_per_million,
@@ -155,6 +163,8 @@ impl fmt::Display for Bill {
 
 #[cfg(test)]
 mod tests {
+    use cloakroom::Service;
+
     use super::*;
 
     fn refusal(text: &str) -> String {
@@ -166,15 +176,32 @@ mod tests {
         let figures = r#""dynamodb":{"units":{"write":4,"read":2}},"s3":{"put_class":3},"sqs":{"billed_requests":5}"#;
         let plain = Measured::read(&format!("{{\"messages\":2,{figures}}}"), None).unwrap();
         let report = Measured::read(&format!("{{\"orders\":1,\"messages\":2,\"usage\":{{{figures}}}}}"), None).unwrap();
-        assert_eq!(plain.usage, report.usage);
+        assert_eq!(plain.consumption, report.consumption);
         assert_eq!((plain.messages, report.messages), (2, 2));
         assert_eq!(Measured::read(&format!("{{{figures}}}"), Some(7)).unwrap().messages, 7);
+    }
+
+    #[test]
+    fn what_an_observer_was_told_is_read_alone_or_as_a_part() {
+        let told =
+            r#"{"dynamodb":{"GetItem":{"requests":2,"read_units":2.5}},"sqs_fifo":{"ReceiveMessage":{"requests":3}}}"#;
+        let alone = Measured::read(told, Some(2)).unwrap();
+        let part = Measured::read(&format!("{{\"messages\":2,\"seconds\":1,\"consumption\":{told}}}"), None).unwrap();
+        assert_eq!(alone.consumption, part.consumption);
+        assert_eq!(alone.consumption.of(Service::DynamoDb, "GetItem").read_units, 2.5);
+        assert_eq!(alone.consumption.of(Service::SqsFifo, "ReceiveMessage").requests, 3);
     }
 
     #[test]
     fn figures_that_cannot_be_are_named() {
         assert!(refusal(r#"{"messages":1,"sqs":{"biled_requests":5}}"#).contains("`sqs.biled_requests`"));
         assert!(refusal(r#"{"messages":1,"dynamodb":{"units":{"write":-1}}}"#).contains("`dynamodb.units.write` -1"));
+        assert!(refusal(r#"{"messages":1,"s3":{"GetObject":{"reqests":5}}}"#).contains("`s3.GetObject.reqests`"));
+        assert!(
+            refusal(r#"{"messages":1,"consumption":{"dynamodb":{"PutItem":{"write_units":-1}}}}"#)
+                .contains("`dynamodb.PutItem.write_units` -1")
+        );
+        assert!(refusal(r#"{"messages":1,"consumption":{"lambda":{}}}"#).contains("`lambda`"));
         assert!(refusal(r#"{"messages":-1}"#).contains("`messages` -1"));
         assert!(refusal(r#"{"messages":0}"#).contains("no messages"));
         assert!(refusal(r#"{"sqs":{}}"#).contains("`--messages`"));

@@ -23,6 +23,7 @@ pub(super) struct Instruments {
     pub(super) read_units: Counter<f64>,
     pub(super) write_units: Counter<f64>,
     pub(super) bytes: Counter<u64>,
+    pub(super) messages: Counter<u64>,
 }
 
 impl Instruments {
@@ -72,6 +73,11 @@ impl Instruments {
             read_units: units("cloakroom.consumed.read_units", "Read request units of DynamoDB."),
             write_units: units("cloakroom.consumed.write_units", "Write request units of DynamoDB."),
             bytes: count("cloakroom.consumed.bytes", "By", "Bytes in the bodies of requests and answers."),
+            messages: count(
+                "cloakroom.consumed.messages",
+                "{message}",
+                "Messages that requests to SQS carried and that got through: received, sent, deleted, or extended.",
+            ),
         }
     }
 }
