@@ -61,7 +61,7 @@ fn the_books_balance_when_processes_are_killed() {
 
 #[test]
 fn a_naive_consumer_fails_the_same_audit_under_the_same_trouble() {
-    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "60", "--naive"]].concat());
+    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "40", "--naive"]].concat());
     assert_eq!(code, Some(1), "{report}");
     assert_eq!(report["verdict"]["balanced"], Value::Bool(false));
     assert!(report["verdict"]["doubled"].as_u64() > Some(0), "{report}");
@@ -69,13 +69,13 @@ fn a_naive_consumer_fails_the_same_audit_under_the_same_trouble() {
 
 #[test]
 fn it_is_the_trouble_that_fails_the_naive_consumer() {
-    must_balance(&demo(&["--orders", "30", "--naive", "--calm"]), 30);
+    must_balance(&demo(&["--orders", "20", "--naive", "--calm"]), 20);
 }
 
 #[test]
 fn a_calm_run_balances_without_any_duplicate() {
-    let run = demo(&["--orders", "30", "--calm"]);
-    must_balance(&run, 30);
+    let run = demo(&["--orders", "20", "--calm"]);
+    must_balance(&run, 20);
     assert_eq!((&run.1["events"]["duplicate"], &run.1["crashes"]), (&Value::from(0), &Value::from(0)));
     assert_eq!(run.1["verdict"]["orphan_payloads"], Value::from(0));
 }

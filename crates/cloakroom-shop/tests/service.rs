@@ -22,7 +22,10 @@ use tokio::{
 use self::scene::{Scene, outage, trouble, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
-const ORDERS: usize = 120;
+/// Some 360 messages, with hundreds of faults.
+const ORDERS: usize = 60;
+/// Enough to be in the midst of them when somebody looks.
+const FEWER: usize = 40;
 
 /// What a process has beyond its drain, on a machine that is busy.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -146,7 +149,7 @@ async fn the_books_balance_in_spite_of_trouble() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goes_on() {
-    let scene = Scene::set(trouble(), ORDERS / 2).await;
+    let scene = Scene::set(trouble(), FEWER).await;
     let mut worker = Process::at_work(&scene, &[("SHOP_DRAIN_SECONDS", "2")]).await;
     scene.submit_twice().await;
     scene.until_busy().await;
@@ -169,7 +172,7 @@ async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_while_it_drains_loses_nothing() {
-    let scene = Scene::set(trouble(), ORDERS / 2).await;
+    let scene = Scene::set(trouble(), FEWER).await;
     // Its messages come again soon; and yet late enough for a busy machine to keep its leases.
     let settings = [("SHOP_DRAIN_SECONDS", "3600"), ("SHOP_VISIBILITY_SECONDS", "10")];
     let mut worker = Process::at_work(&scene, &settings).await;

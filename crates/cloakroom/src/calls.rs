@@ -1,8 +1,10 @@
 //! Calls to ports, repeated with pauses while that can help.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 
-use crate::{Claim, ErrorKind, PortError, Timed, endpoint::Inner};
+use crate::{Claim, ErrorKind, PortError, Retry, Timed, endpoint::Inner};
 
 impl Inner {
     /// Calls a port, again after a pause while that can help. For calls that may happen more than once.
@@ -43,13 +45,21 @@ impl Inner {
             match call().await {
                 Err(error) if again(&error) && tried < self.settings.calls_max => {
                     tracing::debug!(error = error.loggable(), tried, "call repeated");
-                    self.observer.retried(error.reason());
+                    self.retried(error.reason());
                     self.pause(tried).await;
                     tried += 1;
                 }
                 result => return result,
             }
         }
+    }
+
+    /// Tells that something is done once more. What was throttled is counted besides: workers hold back for it.
+    pub(crate) fn retried(&self, reason: Retry) {
+        if reason == Retry::Throttled {
+            self.throttled.fetch_add(1, Ordering::Relaxed);
+        }
+        self.observer.retried(reason);
     }
 
     /// Does a part of the work, and tells how long it took.

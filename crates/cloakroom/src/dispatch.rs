@@ -1,11 +1,11 @@
 //! Step 6: sends what a record holds.
 
-use std::collections::BTreeMap;
+use std::{cell::LazyCell, collections::BTreeMap};
 
 use futures::future::join_all;
 
 use crate::{
-    Claim, Envelope, Limits, Outgoing, PortError, Queue, QueueMessage, Record, endpoint::Inner, fifo::is_fifo,
+    Claim, Limits, Outgoing, PortError, Queue, QueueMessage, Record, endpoint::Inner, fifo::is_fifo, schema::derived_id,
 };
 
 /// Sends every message of these records, each queue's in order, and what failed again. Each record has its own answer.
@@ -73,19 +73,19 @@ pub(crate) async fn send_all<T>(
         if tried >= endpoint.settings.calls_max || !failures().any(PortError::may_be_repeated) {
             return answers;
         }
-        failures().for_each(|error| endpoint.observer.retried(error.reason()));
+        failures().for_each(|error| endpoint.retried(error.reason()));
         endpoint.pause(tried).await;
     }
 }
 
 fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
     let Outgoing { envelope, delay_s, group, queue, .. } = outgoing;
-    let envelope = Envelope { redispatch: envelope.redispatch || again, ..envelope.clone() };
     QueueMessage {
-        body: envelope.encode(),
+        body: envelope.encode_with(envelope.dataref.as_ref(), envelope.redispatch || again),
         delay_s: *delay_s,
         group: group.clone(),
-        deduplication: Some(crate::schema::derived_id(&[queue, envelope.id.as_str()]).to_string()),
+        // Others have no use for one.
+        deduplication: is_fifo(queue).then(|| derived_id(&[queue, envelope.id.as_str()]).to_string()),
         ..QueueMessage::default()
     }
 }
@@ -98,12 +98,15 @@ const LONGEST_STORE_NAME: &str = "0000000000000000000000000000000000000000000000
 /// # Errors
 /// What it will not take, and what to do.
 pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), String> {
-    let claims = std::iter::repeat_with(|| Claim::from_random(0, LONGEST_STORE_NAME));
-    record.with_claims(claims).messages.iter().try_for_each(|outgoing| {
-        limits.check_transaction(outgoing.envelope.partition.as_str(), []).map_err(|error| error.to_string())?;
-        let what = format!("message `{}` to queue `{}`", outgoing.envelope.kind, outgoing.queue);
-        check_delay(&what, &outgoing.queue, outgoing.delay_s)?;
-        check_size(limits, &what, &queue_message(outgoing, true))
+    // Most records send nothing.
+    let longest = LazyCell::new(|| Claim::from_random(0, LONGEST_STORE_NAME));
+    record.messages.iter().try_for_each(|Outgoing { envelope, queue, delay_s, .. }| {
+        limits.check_transaction(envelope.partition.as_str(), []).map_err(|error| error.to_string())?;
+        let what = format!("message `{}` to queue `{queue}`", envelope.kind);
+        check_delay(&what, queue, *delay_s)?;
+        let claim = envelope.dataref.as_ref().unwrap_or_else(|| &longest);
+        let body = envelope.encode_with(Some(claim), true);
+        check_size(limits, &what, &QueueMessage { body, ..QueueMessage::default() })
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -82,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) parking: Parking,
     pub(crate) intake: Intake,
     pub(crate) settled: Settled,
+    /// Calls that were throttled so far.
+    pub(crate) throttled: AtomicU64,
     queues: Mutex<BTreeMap<String, Arc<dyn Queue>>>,
 }
 
@@ -209,6 +211,7 @@ impl Inner {
             parking: Parking::new(format!("{name}-dead")),
             intake: Intake::default(),
             settled: Settled::default(),
+            throttled: AtomicU64::default(),
             queues: Mutex::default(),
             name: name.into(),
         }
@@ -384,6 +387,7 @@ impl<S: State> EndpointBuilder<S> {
             parking: Parking::new(self.dead_letters),
             intake: self.intake,
             settled: Settled::default(),
+            throttled: AtomicU64::default(),
             queues: Mutex::default(),
         };
         Ok(Endpoint { inner: Arc::new(inner) })

@@ -56,6 +56,8 @@ pub(crate) struct Fold<'a> {
     is_narrow: bool,
     /// Commits that were lost or stayed unknown so far.
     passes: u32,
+    /// Nothing is committed, so that no commit would be lost to a record that was not looked for.
+    is_finishing: bool,
 }
 
 /// The work on one delivery: what was read and made so far.
@@ -107,12 +109,14 @@ impl<'a> Fold<'a> {
             is_ordered,
             is_narrow: false,
             passes: 0,
+            is_finishing: true,
         })
     }
 
     /// Follows the protocol to its end for all of them. Each is told what became of it, by its number.
     pub(crate) async fn process(mut self, mut tell: impl FnMut(usize, Done)) {
         let mut is_stopped = false;
+        self.is_finishing = false;
         while self.take_up() {
             if is_stopped {
                 self.desks.drain(..).for_each(|desk| tell(desk.number, Err(NotDone::Behind)));

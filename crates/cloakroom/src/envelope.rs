@@ -4,7 +4,7 @@
 //! Attributes that this version does not know survive decoding and encoding. A format version that it
 //! does not know is refused by name.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use crate::{Claim, MessageId, Partition, Version, schema::derived_id};
@@ -23,11 +23,11 @@ const FORMAT: u32 = 1;
 /// assert!(envelope.dataref.is_none(), "a message of a foreign producer carries no claim");
 /// # Ok::<(), cloakroom::EnvelopeError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Envelope {
     pub(crate) specversion: String,
     /// The format of the extension attributes below; absent in messages of foreign producers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) cloakroomformat: Option<u32>,
     /// Identity of the logical message.
     pub id: MessageId,
@@ -37,39 +37,39 @@ pub struct Envelope {
     #[serde(rename = "type")]
     pub kind: String,
     /// When it was created, as its sender wrote it: RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub time: Option<String>,
     /// Media type of the payload; JSON if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub datacontenttype: Option<String>,
     /// The receiver's partition.
     #[serde(rename = "partitionkey")]
     pub partition: Partition,
     /// The claim under which the payload is kept. Absent: the payload is inline, in `data`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub dataref: Option<Claim>,
     /// The payload of a message without a claim. Its numbers are what JSON readers agree on, integers of 64 bits and `f64`:
     /// larger ones are rounded, so send them as texts. (What is sent under a claim is kept byte for byte.)
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub data: Option<Value>,
     /// The version that the sender's state had after the commit that sent this, as digits that sort as the
     /// number does; see [`Envelope::set_sequence`]. Foreign producers may have other ideas of a sequence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sequence: Option<String>,
     /// What all messages of one conversation share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub correlationid: Option<String>,
     /// The message that caused this one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub causationid: Option<MessageId>,
     /// The queue that takes replies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub replyto: Option<String>,
     /// W3C trace context.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub traceparent: Option<String>,
     /// Not the first dispatch of this message: a missing payload is no cause for alarm.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub redispatch: bool,
     /// All other attributes, as they came.
     #[serde(flatten)]
@@ -159,12 +159,67 @@ impl Envelope {
 
     /// Writes the envelope, in characters that SQS takes: two are legal in JSON and refused there.
     pub fn encode(&self) -> String {
-        let text = serde_json::to_string(self).expect("strings, numbers and JSON can always be written to memory");
-        if text.contains(['\u{fffe}', '\u{ffff}']) {
+        self.encode_with(self.dataref.as_ref(), self.redispatch)
+    }
+
+    /// Writes it with this claim and mark in place of its own.
+    pub(crate) fn encode_with(&self, dataref: Option<&Claim>, redispatch: bool) -> String {
+        let sent = Sent { envelope: self, dataref, redispatch };
+        let text = serde_json::to_string(&sent).expect("strings, numbers and JSON can always be written to memory");
+        // The first byte of both is looked for first, since that is quick, and hardly any text has it.
+        if text.as_bytes().contains(&0xef) && text.contains(['\u{fffe}', '\u{ffff}']) {
             return text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
         }
         text
     }
+}
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Sent { envelope: self, dataref: self.dataref.as_ref(), redispatch: self.redispatch }.serialize(serializer)
+    }
+}
+
+/// An envelope as it is written. What differs from one dispatch to the next stands beside it, so that it need not be copied.
+struct Sent<'a> {
+    envelope: &'a Envelope,
+    dataref: Option<&'a Claim>,
+    redispatch: bool,
+}
+
+impl Serialize for Sent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let &Self { envelope, dataref, redispatch } = self;
+        // All of them are named, so that none is forgotten.
+        #[rustfmt::skip]
+        let Envelope {
+            specversion, cloakroomformat, id, source, kind, time, datacontenttype, partition, dataref: _, data, sequence,
+            correlationid, causationid, replyto, traceparent, redispatch: _, extensions,
+        } = envelope;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("specversion", specversion)?;
+        optional(&mut map, "cloakroomformat", cloakroomformat.as_ref())?;
+        map.serialize_entry("id", id)?;
+        map.serialize_entry("source", source)?;
+        map.serialize_entry("type", kind)?;
+        optional(&mut map, "time", time.as_ref())?;
+        optional(&mut map, "datacontenttype", datacontenttype.as_ref())?;
+        map.serialize_entry("partitionkey", partition)?;
+        optional(&mut map, "dataref", dataref)?;
+        optional(&mut map, "data", data.as_ref())?;
+        optional(&mut map, "sequence", sequence.as_ref())?;
+        optional(&mut map, "correlationid", correlationid.as_ref())?;
+        optional(&mut map, "causationid", causationid.as_ref())?;
+        optional(&mut map, "replyto", replyto.as_ref())?;
+        optional(&mut map, "traceparent", traceparent.as_ref())?;
+        optional(&mut map, "redispatch", redispatch.then_some(&true))?;
+        extensions.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))?;
+        map.end()
+    }
+}
+
+fn optional<M: SerializeMap>(map: &mut M, name: &str, value: Option<&impl Serialize>) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(name, value))
 }
 
 /// Why a text is not an envelope.

@@ -20,6 +20,7 @@ mod batch;
 mod calls;
 mod clock;
 mod coalesced;
+mod concurrency;
 pub mod conformance;
 mod consumption;
 mod counters;

@@ -1,5 +1,7 @@
 //! The outbox record: the outgoing messages of the one attempt that committed.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -92,9 +94,12 @@ impl Record {
     #[must_use]
     pub fn with_claims(&self, claims: impl IntoIterator<Item = Claim>) -> Self {
         let mut claims = claims.into_iter();
-        let claim = |message: &Outgoing| {
-            let dataref = message.envelope.dataref.clone().or_else(|| claims.next());
-            Outgoing { envelope: Envelope { dataref, ..message.envelope.clone() }, body: None, ..message.clone() }
+        // Field by field: a body may be large, and is not copied to be dropped.
+        let claim = |Outgoing { queue, envelope, delay_s, body: _, group, extensions }: &Outgoing| {
+            let mut envelope = envelope.clone();
+            envelope.dataref = envelope.dataref.or_else(|| claims.next());
+            let (queue, group, extensions) = (queue.clone(), group.clone(), extensions.clone());
+            Outgoing { queue, envelope, delay_s: *delay_s, body: None, group, extensions }
         };
         let messages = self.messages.iter().map(claim).collect();
         Self { messages, settles: self.settles.clone(), extensions: self.extensions.clone(), ..*self }
@@ -102,22 +107,22 @@ impl Record {
 
     /// Writes the record.
     pub fn encode(&self) -> String {
-        let Self { messages, settles, committed_ms, is_retained, extensions } = self.clone();
+        let Self { messages, settles, committed_ms, is_retained, extensions } = self;
         let (settles_payload, settles_entry, settles_retained) = match settles {
-            Some(Settles::Payload(claim)) => (Some(claim), None, None),
-            Some(Settles::Entry(store)) => (None, Some(store), None),
-            Some(Settles::Retained(ttl_ms)) => (None, None, Some(ttl_ms)),
+            Some(Settles::Payload(claim)) => (Some(Cow::Borrowed(claim)), None, None),
+            Some(Settles::Entry(store)) => (None, Some(Cow::Borrowed(store.as_str())), None),
+            Some(Settles::Retained(ttl_ms)) => (None, None, Some(*ttl_ms)),
             None => (None, None, None),
         };
         let stored = Stored {
             format: FORMAT,
-            messages,
+            messages: Cow::Borrowed(messages),
             settles_payload,
             settles_entry,
             settles_retained,
-            committed_ms,
-            is_retained,
-            extensions,
+            committed_ms: *committed_ms,
+            is_retained: *is_retained,
+            extensions: Cow::Borrowed(extensions),
         };
         serde_json::to_string(&stored).expect("strings, numbers and JSON can always be written to memory")
     }
@@ -127,18 +132,28 @@ impl Record {
     /// # Errors
     /// Text that is no record, and formats that this library does not know.
     pub fn decode(text: &str) -> Result<Self, RecordError> {
-        let Format { format } = serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
-        if format != FORMAT {
-            return Err(RecordError(format!(
-                "format {format} is not known; {FORMAT} is. Finish it with the version that wrote it"
-            )));
-        }
-        let stored: Stored = serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
+        let stored = match serde_json::from_str::<Stored>(text) {
+            Ok(stored) if stored.format == FORMAT => stored,
+            other => return Err(refusal(text, other.err())),
+        };
         let Stored { messages, settles_payload, settles_entry, settles_retained, .. } = stored;
-        let settles = settles_payload.map(Settles::Payload).or(settles_entry.map(Settles::Entry));
-        let settles = settles.or(settles_retained.map(Settles::Retained));
+        let payload = settles_payload.map(|claim| Settles::Payload(claim.into_owned()));
+        let entry = settles_entry.map(|store| Settles::Entry(store.into_owned()));
+        let settles = payload.or(entry).or(settles_retained.map(Settles::Retained));
         let Stored { committed_ms, is_retained, extensions, .. } = stored;
+        let (messages, extensions) = (messages.into_owned(), extensions.into_owned());
         Ok(Self { messages, settles, committed_ms, is_retained, extensions })
+    }
+}
+
+/// Why a text is refused: its format, if it says another one, whatever else is wrong with it.
+fn refusal(text: &str, error: Option<serde_json::Error>) -> RecordError {
+    match serde_json::from_str(text) {
+        Ok(Format { format }) if format != FORMAT => {
+            RecordError(format!("format {format} is not known; {FORMAT} is. Finish it with the version that wrote it"))
+        }
+        Ok(Format { .. }) => RecordError(error.map(|error| error.to_string()).unwrap_or_default()),
+        Err(error) => RecordError(error.to_string()),
     }
 }
 
@@ -147,15 +162,16 @@ struct Format {
     format: u32,
 }
 
+/// As it is written: what it is written from is borrowed.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct Stored<'a> {
     format: u32,
-    messages: Vec<Outgoing>,
+    messages: Cow<'a, [Outgoing]>,
     /// One of these. A way of a later version is an extension here: its record waits for its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    settles_payload: Option<Claim>,
+    settles_payload: Option<Cow<'a, Claim>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    settles_entry: Option<String>,
+    settles_entry: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settles_retained: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,7 +179,7 @@ struct Stored {
     #[serde(default, rename = "retained", skip_serializing_if = "std::ops::Not::not")]
     is_retained: bool,
     #[serde(flatten)]
-    extensions: Map<String, Value>,
+    extensions: Cow<'a, Map<String, Value>>,
 }
 
 /// Why a text is not an outbox record.

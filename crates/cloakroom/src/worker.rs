@@ -4,16 +4,13 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use futures::{
     FutureExt as _, StreamExt as _,
-    future::{BoxFuture, Either, Fuse, FusedFuture as _, join, select},
+    future::{BoxFuture, Either, join, select},
     stream::FuturesUnordered,
 };
 
@@ -21,6 +18,7 @@ use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use crate::{
     Delivery, Endpoint, Error, ErrorKind, Outcome, PortError, Queue, Timed, WorkerSettings,
+    concurrency::{InHand, Outage, Receives},
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
     trace,
 };
@@ -31,7 +29,9 @@ const RECEIVE_MAX: usize = 10;
 const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
 
 /// Receives messages and has them processed: up to `in_flight_max` at a time, one per partition,
-/// keeping their leases while they are worked on.
+/// keeping their leases while they are worked on. While calls are throttled there are fewer, down to one, and then more again.
+///
+/// One long poll waits for messages. While receives come back full, there are several at a time, as many as fit.
 ///
 /// From a FIFO queue (its name ends with `.fifo`) it takes messages one per group, in order. When one of a group is given
 /// back, those of the group that are in hand are given back with it, untried: they come again behind it. A message
@@ -88,7 +88,7 @@ impl Worker {
         let queue = endpoint.queue(&self.queue).await?;
         endpoint.parking.open(endpoint).await?;
         let (order, lanes) = (Order::of(&self.queue), Lanes::default());
-        let (held, outage) = (Mutex::default(), AtomicU32::new(0));
+        let (held, outage) = (Mutex::default(), Outage::default());
         let shift = Shift { worker: &self, queue, order, lanes, held, outage };
         let mut at_work = FuturesUnordered::new();
         let result = shift.work(&mut at_work, shutdown).await;
@@ -105,8 +105,7 @@ struct Shift<'a> {
     lanes: Lanes,
     /// Receipts of the messages in hand.
     held: Mutex<BTreeSet<String>>,
-    /// Messages that failed in a row for no fault of theirs: a service is out.
-    outage: AtomicU32,
+    outage: Outage,
 }
 
 /// The messages in hand.
@@ -119,21 +118,29 @@ impl Shift<'_> {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
         let mut shutdown = pin!(shutdown.fuse());
-        // A receive asks for as many as a request can bring, so that requests are full when there is work.
         let in_flight_max = self.worker.settings.in_flight_max;
-        let wanted = RECEIVE_MAX.min(in_flight_max);
-        let mut receiving = pin!(Fuse::terminated());
+        let mut in_hand = InHand::new(in_flight_max, self.throttled());
+        let (mut receives, mut receiving) = (Receives::new(in_flight_max, RECEIVE_MAX), FuturesUnordered::new());
+        let mut expected = 0;
         loop {
-            if receiving.is_terminated() && at_work.len() + wanted <= in_flight_max {
-                receiving.set(self.receive(wanted).fuse());
+            // A receive asks for as many as a request can bring, so that requests are full when there is work.
+            let asked = RECEIVE_MAX.min(in_hand.limit());
+            // While a service is out, more than one would only use up more chances of messages.
+            let under_way_max = if self.outage.failures() > 0 { 1 } else { receives.limit() };
+            while receiving.len() < under_way_max && at_work.len() + expected + asked <= in_hand.limit() {
+                expected += asked;
+                receiving.push(async move { (asked, self.receive(asked).await) });
             }
             futures::select_biased! {
                 // A receive under way is dropped: what it has leased already is received again later.
                 () = shutdown => return Ok(()),
-                deliveries = receiving => {
-                    at_work.extend(deliveries?.into_iter().map(|(delivery, span)| self.attend(delivery, span)));
+                (asked, deliveries) = receiving.select_next_some() => {
+                    let deliveries = deliveries?;
+                    expected -= asked;
+                    receives.brought(deliveries.len(), asked);
+                    at_work.extend(deliveries.into_iter().map(|(delivery, span)| self.attend(delivery, span)));
                 }
-                () = at_work.select_next_some() => {}
+                () = at_work.select_next_some() => in_hand.finished(at_work.len(), self.throttled()),
             }
         }
     }
@@ -142,9 +149,11 @@ impl Shift<'_> {
     async fn receive(&self, max: usize) -> Result<Vec<(Delivery, Span)>, PortError> {
         let WorkerSettings { receive_wait_ms, retry, .. } = self.worker.settings;
         // While a service is out, every receive would only use up one of a message's chances.
-        let outage = self.outage.load(Ordering::Relaxed);
-        if outage > 0 {
-            self.sleep(retry.pause(outage, self.random())).await;
+        let failures = self.outage.failures();
+        if failures > 0 {
+            // Who was only throttled has others that succeed: those end the pause.
+            let pause = self.sleep(retry.pause(failures, self.random()));
+            select(pin!(pause), pin!(self.outage.ended())).await;
         }
         let (endpoint, mut failures) = (self.worker.endpoint.name(), 0);
         loop {
@@ -155,7 +164,7 @@ impl Shift<'_> {
                 Err(error) if error.may_be_repeated() => {
                     failures += 1;
                     tracing::warn!(endpoint, error = error.loggable(), failures, "receive failed");
-                    self.worker.endpoint.inner.observer.retried(error.reason());
+                    self.worker.endpoint.inner.retried(error.reason());
                     self.sleep(retry.pause(failures, self.random())).await;
                 }
                 result => {
@@ -264,9 +273,9 @@ impl Shift<'_> {
         };
         match kind {
             Some(ErrorKind::AwaitService | ErrorKind::MendConfiguration) => {
-                self.outage.fetch_add(1, Ordering::Relaxed);
+                self.outage.failed();
             }
-            None | Some(ErrorKind::RetryMessage) => self.outage.store(0, Ordering::Relaxed),
+            None | Some(ErrorKind::RetryMessage) => self.outage.end(),
         }
     }
 
@@ -309,6 +318,10 @@ impl Shift<'_> {
 
     fn held(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttled(&self) -> u64 {
+        self.worker.endpoint.inner.throttled.load(Ordering::Relaxed)
     }
 
     fn random(&self) -> u128 {

@@ -30,9 +30,9 @@ fn a_page_is_a_consistent_read_of_a_segment_and_goes_on_where_it_ended() {
 
     let mut request = json!({
         "TableName": "orders", "ConsistentRead": true, "Segment": 1, "TotalSegments": 4,
-        "FilterExpression": "begins_with(sk, :record)",
+        "FilterExpression": "begins_with(sk, :record) OR attribute_exists(cloakroom_records)",
         "ExpressionAttributeValues": { ":record": { "S": "outbox#" } },
-        "ProjectionExpression": "pk, sk, cloakroom_record",
+        "ProjectionExpression": "pk, sk, cloakroom_record, cloakroom_records",
         "ReturnConsumedCapacity": "TOTAL",
     });
     assert_eq!(script.seen()[0].json(), request);

@@ -35,8 +35,8 @@ impl Fold<'_> {
         self.tell(step, answers);
         let StateRead { version, state, mut embedded } = read.unwrap_or_default();
         // SUBTLE: a state that somebody has removed looks like one that never was. The records that lie where it was make each commit lose,
-        // and after that they are looked for (`a_record_without_its_state_is_found`).
-        embedded.is_complete &= version != Version::ABSENT || self.passes == 0;
+        // and after that, or if nothing is committed, they are looked for (`a_record_without_its_state_is_found`).
+        embedded.is_complete &= version != Version::ABSENT || self.passes == 0 && !self.is_finishing;
         (self.version, self.state, self.embedded, self.draft) = (version, state, embedded, None);
     }
 
