@@ -2,19 +2,23 @@
 
 mod embedded;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Counters, Counts, Endpoint, EndpointSettings, Envelope, Event, Handled, Message, Observer, Partition, Ports,
-    QueueMessage, Tx, Worker, WorkerSettings,
+    Batch, Claim, Consumed, Consumption, Counters, Counts, Endpoint, EndpointSettings, Envelope, Event, Handled,
+    Message, MessageId, Observer, Outcome, Partition, Placement, Ports, QueueMessage, Service, Tx, Used, Worker,
+    WorkerSettings, prices::Prices, protocol::Consistency, schema::derived_id,
 };
-use embedded::Embedded;
+use cloakroom_aws::{Aws, AwsSettings};
+use cloakroom_local::{Units, Usage};
+use embedded::{Embedded, with_payload_table};
 use tokio::sync::Semaphore;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Ping {
     player: u32,
+    text: String,
 }
 
 impl Message for Ping {
@@ -27,6 +31,7 @@ impl Message for Ping {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Pong {
     player: u32,
+    text: String,
 }
 
 impl Message for Pong {
@@ -36,24 +41,37 @@ impl Message for Pong {
     }
 }
 
-async fn ping(pings: &mut BTreeMap<String, u64>, Ping { player }: Ping, tx: &mut Tx) -> Handled {
+async fn ping(pings: &mut BTreeMap<String, u64>, Ping { player, text }: Ping, tx: &mut Tx) -> Handled {
     *pings.entry("pings".to_owned()).or_default() += 1;
-    tx.send(Pong { player });
+    tx.send(Pong { player, text });
     Ok(())
+}
+
+/// The size of every payload.
+const PAYLOAD_BYTES: usize = 1_000;
+
+fn ping_of(player: u32) -> Ping {
+    let bare = serde_json::to_vec(&Ping { player, text: String::new() }).expect("JSON");
+    Ping { player, text: "x".repeat(PAYLOAD_BYTES - bare.len()) }
 }
 
 const MESSAGES: u32 = 500;
 
-/// Puts messages with claims into a queue, as an endpoint would.
-async fn fill(ports: &Ports, messages: u32) {
+/// Puts messages with claims into a queue, as an endpoint would; each for another entity, but those of two rounds for the same ones.
+async fn fill(ports: &Ports, messages: Range<u32>) {
+    fill_partitions(ports, messages, MESSAGES).await;
+}
+
+async fn fill_partitions(ports: &Ports, messages: Range<u32>, partitions: u32) {
     let queue = ports.queues.open("pings").await.expect("the queue exists");
     let mut sent = Vec::new();
-    for player in 0..messages {
-        let claim = Claim::from_random(ports.random.bits(), ports.payloads.name());
-        let payload = serde_json::to_vec(&Ping { player }).expect("JSON");
-        ports.payloads.check_in(&claim, Bytes::from(payload)).await.expect("the bucket exists");
-        let id = format!("m-{player}").into();
-        let mut envelope = Envelope::new(id, "test", Ping::TYPE, Ping { player }.partition());
+    for number in messages {
+        let ping = ping_of(number % partitions);
+        let payload = serde_json::to_vec(&ping).expect("JSON");
+        let claim = Claim::from_random(ports.random.bits(), ports.payloads.place(payload.len()));
+        ports.payloads.check_in(&claim, Bytes::from(payload)).await.expect("the store exists");
+        let id = MessageId::new(derived_id(&[&number.to_string()]).to_string());
+        let mut envelope = Envelope::new(id, "test", Ping::TYPE, ping.partition());
         envelope.dataref = Some(claim);
         sent.push(QueueMessage { body: envelope.encode(), ..QueueMessage::default() });
     }
@@ -86,44 +104,171 @@ impl Observer for Watch {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_with_one_outgoing_message() {
-    let Embedded { local, aws, .. } = Embedded::start(&["pings", "pongs"]).await;
-    let ports = aws.ports();
-    fill(&ports, MESSAGES).await;
-    let watch = Watch::new();
+/// What one message causes, on average.
+struct Cost {
+    dynamodb: &'static [(&'static str, f64)],
+    s3: &'static [(&'static str, f64)],
+    write_units: f64,
+    read_units: f64,
+    /// At most, for a million of them, at list prices, rounded to ten cents.
+    dollars: f64,
+}
+
+/// SQS requests at full batches: a tenth each to receive, to send and to delete. Some are not quite full.
+const SQS_REQUESTS_MAX: f64 = 0.4;
+
+/// What was used, in the form that has prices.
+fn consumption(Usage { dynamodb, s3, sqs, .. }: &Usage) -> Consumption {
+    let mut consumption = Consumption::default();
+    let mut add = |service, operation, used| consumption.add(Consumed { service, operation, used });
+    let Units { write: write_units, read: read_units } = dynamodb.units;
+    add(Service::DynamoDb, "all", Used { write_units, read_units, ..Used::default() });
+    add(Service::S3, "PutObject", Used { requests: s3.put_class, ..Used::default() });
+    add(Service::S3, "GetObject", Used { requests: s3.get_class, ..Used::default() });
+    add(Service::Sqs, "all", Used { requests: sqs.billed_requests, ..Used::default() });
+    consumption
+}
+
+impl Cost {
+    /// Demands that so many messages cost this.
+    fn must_be(&self, usage: &Usage, messages: u32) {
+        let each = |sum: f64| sum / f64::from(messages);
+        let by_name = |requests: &BTreeMap<String, u64>| -> Vec<(String, f64)> {
+            requests.iter().map(|(name, count)| (name.clone(), each(*count as f64))).collect()
+        };
+        let expected = |requests: &[(&str, f64)]| -> Vec<(String, f64)> {
+            requests.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
+        let Usage { dynamodb, s3, sqs, .. } = usage;
+        assert_eq!(by_name(&dynamodb.requests), expected(self.dynamodb));
+        assert_eq!(by_name(&s3.requests), expected(self.s3));
+        let units = (each(dynamodb.units.write), each(dynamodb.units.read));
+        assert_eq!(units, (self.write_units, self.read_units), "{:?}", dynamodb.units_by_operation);
+        assert_eq!((sqs.messages_sent, sqs.messages_deleted), (u64::from(messages), u64::from(messages)));
+        let requests = each(sqs.requests.values().sum::<u64>() as f64);
+        assert!(requests <= SQS_REQUESTS_MAX, "{requests} SQS requests per message: {:?}", sqs.requests);
+        let dollars = Prices::list(None).expect("a list").of(&consumption(usage)).per_million(messages.into()).total();
+        println!("${dollars:.3} per million messages, {requests} SQS requests each");
+        assert!((dollars * 10.0).round() / 10.0 <= self.dollars, "{dollars} dollars per million messages");
+    }
+}
+
+fn endpoint(aws: &Aws, watch: &Arc<Watch>, settings: &EndpointSettings) -> Endpoint {
     // Batches fill up when there is work enough; how long they wait for it is the setting that buys that.
-    let settings = EndpointSettings { linger_ms: 100, ..EndpointSettings::default() };
+    let settings = EndpointSettings { linger_ms: 100, ..settings.clone() };
     let endpoint = Endpoint::builder("pings").on(ping).route::<Pong>("pongs").settings(settings);
-    let endpoint = endpoint.observer(watch.clone()).build(ports).expect("an endpoint");
+    endpoint.observer(watch.clone()).build(aws.ports()).expect("an endpoint")
+}
 
-    let before = local.usage();
+/// Works until so many messages more have ended, all of them well.
+async fn work(endpoint: Endpoint, watch: &Watch, messages: u32) {
     let settings = WorkerSettings { in_flight_max: 250, ..WorkerSettings::default() };
+    let before = watch.counters.counts();
     let worker = Worker::new(endpoint, "pings").settings(settings);
-    worker.run(watch.until_ended(MESSAGES)).await.expect("the worker ends well");
-    let usage = local.usage().since(&before);
+    worker.run(watch.until_ended(messages)).await.expect("the worker ends well");
+    let (processed, handled) = (u64::from(messages), u64::from(messages));
+    assert_eq!(watch.counters.counts() - before, Counts { processed, handled, ..Counts::default() });
+}
 
-    let all = u64::from(MESSAGES);
-    let counts = watch.counters.counts();
-    assert_eq!(counts, Counts { processed: all, handled: all, ..Counts::default() });
-    let exactly = |times: u64| times * all;
-    let expected = BTreeMap::from([
-        ("GetItem".to_owned(), exactly(2)),
-        ("TransactWriteItems".to_owned(), exactly(1)),
-        ("DeleteItem".to_owned(), exactly(1)),
-    ]);
-    assert_eq!(usage.dynamodb.requests, expected);
-    let expected = BTreeMap::from([
-        ("GetObject".to_owned(), exactly(1)),
-        ("PutObject".to_owned(), exactly(1)),
-        ("DeleteObject".to_owned(), exactly(1)),
-    ]);
-    assert_eq!(usage.s3.requests, expected);
-    // Two items in a transaction at twice the price, and the record's deletion; two reads.
-    assert_eq!((usage.dynamodb.units.write, usage.dynamodb.units.read), (5.0 * all as f64, 2.0 * all as f64));
-    assert_eq!(usage.sqs.messages_sent, all);
-    assert_eq!(usage.sqs.messages_deleted, all);
-    let requests: u64 = usage.sqs.requests.values().sum();
-    let each = requests as f64 / all as f64;
-    assert!(each <= 0.4, "{each} SQS requests per message: {:?}", usage.sqs.requests);
+/// Each entity gets a message from a worker that then goes away, and another one whose cost is measured.
+async fn must_cost(cost: Cost, site: AwsSettings, settings: EndpointSettings) {
+    let Embedded { local, aws, .. } = Embedded::start_as(site, &["pings", "pongs"]).await;
+    let watch = Watch::new();
+    fill(&aws.ports(), 0..MESSAGES).await;
+    work(endpoint(&aws, &watch, &settings), &watch, MESSAGES).await;
+    fill(&aws.ports(), MESSAGES..2 * MESSAGES).await;
+    let before = local.usage();
+    work(endpoint(&aws, &watch, &settings), &watch, MESSAGES).await;
+    cost.must_be(&local.usage().since(&before), MESSAGES);
+}
+
+/// Two items in a transaction at twice the price, and the record's deletion; two reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_beside_the_state_and_payloads_in_the_bucket() {
+    let cost = Cost {
+        dynamodb: &[("DeleteItem", 1.0), ("GetItem", 2.0), ("TransactWriteItems", 1.0)],
+        s3: &[("DeleteObject", 1.0), ("GetObject", 1.0), ("PutObject", 1.0)],
+        write_units: 5.0,
+        read_units: 2.0,
+        dollars: 8.9,
+    };
+    must_cost(cost, AwsSettings::new("things", "coats"), EndpointSettings::default()).await;
+}
+
+/// The same, and a unit each to read, to write and to delete a payload.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_beside_the_state_and_payloads_in_a_table() {
+    let cost = Cost {
+        dynamodb: &[("DeleteItem", 2.0), ("GetItem", 3.0), ("PutItem", 1.0), ("TransactWriteItems", 1.0)],
+        s3: &[],
+        write_units: 7.0,
+        read_units: 3.0,
+        dollars: 4.9,
+    };
+    must_cost(cost, with_payload_table(), EndpointSettings::default()).await;
+}
+
+fn embedding() -> EndpointSettings {
+    EndpointSettings { placement: Placement::Embedded, ..EndpointSettings::default() }
+}
+
+/// One put in place of the transaction, and nothing to clear; but it is looked whether the record that the other worker has left is settled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_embedded_in_the_state() {
+    let cost = Cost {
+        dynamodb: &[("DeleteItem", 1.0), ("GetItem", 3.0), ("PutItem", 2.0)],
+        s3: &[],
+        write_units: 3.0,
+        read_units: 3.0,
+        dollars: 2.4,
+    };
+    must_cost(cost, with_payload_table(), embedding()).await;
+}
+
+/// The same with a late read of the state to begin with, which costs half.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_embedded_in_a_state_that_may_be_read_late() {
+    let cost = Cost {
+        dynamodb: &[("DeleteItem", 1.0), ("GetItem", 3.0), ("PutItem", 2.0)],
+        s3: &[],
+        write_units: 3.0,
+        read_units: 2.5,
+        dollars: 2.4,
+    };
+    must_cost(cost, with_payload_table(), EndpointSettings { state_reads: Consistency::Any, ..embedding() }).await;
+}
+
+const PARTITIONS: u32 = 50;
+
+/// Ten messages for each partition, in a batch of all, as a function gets them. Its own records of the batch before it need no look.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_messages_of_a_partition_in_one_commit() {
+    let Embedded { local, aws, .. } = Embedded::start_as(with_payload_table(), &["pings", "pongs"]).await;
+    let (ports, watch) = (aws.ports(), Watch::new());
+    let (endpoint, queue) = (endpoint(&aws, &watch, &embedding()), ports.queues.open("pings").await.expect("a queue"));
+    let mut before = local.usage();
+    for round in 0..2 {
+        let messages = round * MESSAGES..(round + 1) * MESSAGES;
+        fill_partitions(&ports, messages, PARTITIONS).await;
+        before = local.usage();
+        let mut deliveries = Vec::new();
+        while deliveries.len() < MESSAGES as usize {
+            let (wait, visibility) = (Duration::from_secs(1), Duration::from_secs(600));
+            deliveries.extend(queue.receive(10, wait, visibility).await.expect("received"));
+        }
+        let until = ports.clock.now().after(Duration::from_secs(600));
+        let batch = Batch { queue: "pings", deliveries: &deliveries, in_flight_max: 50, until };
+        for done in endpoint.process_batch(batch).await {
+            assert_eq!(done.ok(), Some(Outcome::Processed));
+        }
+        queue.delete(deliveries.into_iter().map(|delivery| delivery.receipt).collect()).await;
+    }
+    let cost = Cost {
+        dynamodb: &[("DeleteItem", 1.0), ("GetItem", 1.1), ("PutItem", 1.1)],
+        s3: &[],
+        write_units: 2.2,
+        read_units: 1.1,
+        dollars: 1.7,
+    };
+    cost.must_be(&local.usage().since(&before), MESSAGES);
 }

@@ -1,12 +1,13 @@
 //! All ports over one set of clients.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_types::{SdkConfig, service_config::ServiceConfigKey};
-use cloakroom::{Observer, Ports, Service, SystemRandom};
+use cloakroom::{Observer, PayloadStore, PlacedPayloads, Ports, Service, SystemRandom};
 
 use crate::{
-    AwsSettings, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock, consumption::Meter,
+    AwsSettings, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock,
+    consumption::Meter,
 };
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.
@@ -114,7 +115,7 @@ impl Aws {
         let AwsSettings { table, limits, .. } = &self.settings;
         Ports {
             store: Arc::new(DynamoStore::new(self.dynamodb.clone(), table).with_limits(*limits)),
-            payloads: Arc::new(self.payloads()),
+            payloads: self.all_payloads(),
             queues: Arc::clone(&self.queues) as Arc<dyn cloakroom::Queues>,
             clock: Arc::new(TokioClock),
             random: Arc::new(SystemRandom),
@@ -127,7 +128,18 @@ impl Aws {
         DynamoRecords::new(self.dynamodb.clone(), &self.settings.table)
     }
 
-    /// The payloads as [`ports`](Self::ports) has them, for those who list them.
+    /// The payloads of bucket and payload table.
+    fn all_payloads(&self) -> Arc<dyn PayloadStore> {
+        let bucket = Arc::new(self.payloads());
+        let AwsSettings { payload_table, small_payload_bytes_max, payload_ttl_days, .. } = &self.settings;
+        let Some(table) = payload_table else { return bucket };
+        let ttl = Duration::from_secs(u64::from(*payload_ttl_days) * 24 * 60 * 60);
+        let table = DynamoPayloads::new(self.dynamodb.clone(), table).with_ttl(ttl);
+        let placed = PlacedPayloads::new(bucket).small(Arc::new(table), *small_payload_bytes_max);
+        Arc::new(placed.expect("the settings were valid: the names differ"))
+    }
+
+    /// The payloads in the bucket, for those who list them. What endpoints use is in [`ports`](Self::ports).
     pub fn payloads(&self) -> S3Payloads {
         S3Payloads::new(self.s3.clone(), &self.settings.bucket)
     }

@@ -1,8 +1,8 @@
 //! DynamoDB, S3 and SQS behind the ports of [`cloakroom`].
 //!
 //! [`Aws`] takes the caller's own clients of the AWS SDK and gives [`cloakroom::Ports`]; [`Provisioning`] makes the
-//! table, the bucket and the queues, and [`Diagnosis`] finds out what is wrong with them. The components can be used one by
-//! one: [`DynamoStore`], [`S3Payloads`], [`SqsQueues`] and [`TokioClock`]. With the feature `lambda`, the module `lambda` makes a
+//! tables, the bucket and the queues, and [`Diagnosis`] finds out what is wrong with them. The components can be used one by
+//! one: [`DynamoStore`], [`S3Payloads`], [`DynamoPayloads`], [`SqsQueues`] and [`TokioClock`]. With the feature `lambda`, the module `lambda` makes a
 //! Lambda function of an endpoint.
 //!
 //! ```no_run
@@ -36,16 +36,21 @@
 //! | for | on | allow |
 //! |---|---|---|
 //! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
+//! | endpoints | the payload table, if there is one | `dynamodb:GetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem` |
 //! | endpoints | the bucket | `s3:ListBucket`, without which a missing payload cannot be told from a forbidden one |
 //! | endpoints | its objects | `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` |
 //! | endpoints | each queue | `sqs:GetQueueUrl`, `sqs:SendMessage`, `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` |
 //! | recovery | the table | what endpoints need, and to find records `dynamodb:Scan` (to inspect a partition `dynamodb:Query`) |
 //! | provisioning | the table | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive`; for recovery `dynamodb:DescribeContinuousBackups`, `dynamodb:UpdateContinuousBackups` |
+//! | provisioning | the payload table, if there is one | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive` |
 //! | provisioning | the bucket | `s3:CreateBucket`, `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:PutBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:PutLifecycleConfiguration` |
 //! | provisioning | each queue | `sqs:CreateQueue`, `sqs:GetQueueUrl`, `sqs:GetQueueAttributes`, `sqs:SetQueueAttributes` |
 //! | diagnosis | the table | `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:DescribeContinuousBackups`, `dynamodb:Scan` (one page) |
+//! | diagnosis | the payload table, if there is one | `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive` |
 //! | diagnosis | the bucket | `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:GetEncryptionConfiguration`, `s3:GetBucketPolicy` |
 //! | diagnosis | each queue | `sqs:GetQueueUrl`, `sqs:GetQueueAttributes` |
+//!
+//! On a [directory bucket](S3Payloads#s3-express-one-zone) endpoints need `s3express:CreateSession`, and nothing of the above.
 //!
 //! A diagnosis tries what endpoints need with the credentials that it has: give it theirs, and the rows above besides.
 
@@ -56,11 +61,13 @@ mod clock;
 mod consumption;
 mod diagnosis;
 mod failure;
+mod form;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod listing;
 mod look;
 mod message;
+mod payload_table;
 mod payloads;
 mod provisioning;
 mod queue;
@@ -76,6 +83,7 @@ pub use aws::Aws;
 pub use clock::TokioClock;
 pub use diagnosis::{Diagnosis, DiagnosisSettings, Finding, Findings, Problem, Severity, UnknownProblem};
 pub use listing::{ListedPayload, PayloadPage};
+pub use payload_table::DynamoPayloads;
 pub use payloads::S3Payloads;
 pub use provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings, dead_letter_queue};
 pub use queue::{SqsQueue, SqsQueues};

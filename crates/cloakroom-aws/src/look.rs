@@ -1,4 +1,4 @@
-//! What there is: table, bucket and queues as the services describe them. [`Provisioning`](crate::Provisioning)
+//! What there is: tables, bucket and queues as the services describe them. [`Provisioning`](crate::Provisioning)
 //! compares it with what is wanted, [`Diagnosis`](crate::Diagnosis) judges it.
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) const DESCRIBE: Operation = Operation::read("DescribeTable", "dynamodb:DescribeTable");
 pub(crate) const DESCRIBE_EXPIRY: Operation = Operation::read("DescribeTimeToLive", "dynamodb:DescribeTimeToLive");
 const DESCRIBE_BACKUPS: Operation = Operation::read("DescribeContinuousBackups", "dynamodb:DescribeContinuousBackups");
-const HEAD: Operation = Operation::read("HeadBucket", "s3:ListBucket");
+pub(crate) const HEAD: Operation = Operation::read("HeadBucket", "s3:ListBucket");
 pub(crate) const LIST: Operation = Operation::read("ListObjectsV2", "s3:ListBucket");
 pub(crate) const GET_VERSIONING: Operation = Operation::read("GetBucketVersioning", "s3:GetBucketVersioning");
 const GET_BLOCK: Operation = Operation::read("GetPublicAccessBlock", "s3:GetBucketPublicAccessBlock");
@@ -52,8 +52,7 @@ impl Aws {
 
 /// Looks at what the settings name. What is not there is `None`.
 impl Aws {
-    pub(crate) async fn table(&self) -> Result<Option<TableDescription>, PortError> {
-        let table = &self.settings.table;
+    pub(crate) async fn table(&self, table: &str) -> Result<Option<TableDescription>, PortError> {
         match self.dynamodb.describe_table().table_name(table).send().await {
             Ok(output) => Ok(output.table),
             Err(error) if code(&error) == Some("ResourceNotFoundException") => Ok(None),
@@ -61,9 +60,8 @@ impl Aws {
         }
     }
 
-    /// The attribute by which items expire, if they do.
-    pub(crate) async fn expiry_attribute(&self) -> Result<Option<String>, PortError> {
-        let table = &self.settings.table;
+    /// The attribute by which the items of a table expire, if they do.
+    pub(crate) async fn expiry_attribute(&self, table: &str) -> Result<Option<String>, PortError> {
         let output = self.dynamodb.describe_time_to_live().table_name(table).send().await;
         let output = output.map_err(|error| DESCRIBE_EXPIRY.failed(&store::target(table), error))?;
         let on = [TimeToLiveStatus::Enabled, TimeToLiveStatus::Enabling];
@@ -72,9 +70,8 @@ impl Aws {
         Ok(expiry.and_then(|expiry| expiry.attribute_name))
     }
 
-    /// Whether the table can be restored to any second of the last days.
-    pub(crate) async fn is_recoverable(&self) -> Result<bool, PortError> {
-        let table = &self.settings.table;
+    /// Whether a table can be restored to any second of the last days.
+    pub(crate) async fn is_recoverable(&self, table: &str) -> Result<bool, PortError> {
         let output = self.dynamodb.describe_continuous_backups().table_name(table).send().await;
         let output = output.map_err(|error| DESCRIBE_BACKUPS.failed(&store::target(table), error))?;
         let backups = output.continuous_backups_description;

@@ -25,6 +25,21 @@ const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject
 /// - Entries expire by the bucket's lifecycle rule, like payloads that nobody refers to.
 ///   [`Provisioning`](crate::Provisioning) sets it.
 ///
+/// # S3 Express One Zone
+///
+/// A directory bucket, whose name ends in `--x-s3`, answers within few milliseconds and takes cheaper requests, to which it adds a price
+/// for each byte. **It keeps everything in one zone.** A payload that is lost is a message that is lost: if the zone fails for good, so do the
+/// messages in flight, and while it fails they wait. Take one where that is borne, and where endpoints run in its zone; never for
+/// what comes once and cannot be asked for again.
+///
+/// The SDK knows such a bucket by its name, and opens sessions for it: endpoints need `s3express:CreateSession` on it in place of all
+/// permissions of S3, and a missing payload is told without a further one. It has no versions and is never public, which
+/// [`Provisioning`](crate::Provisioning) and [`Diagnosis`](crate::Diagnosis) leave out therefore, and it expires objects by the same lifecycle rule. It
+/// lists objects in no order. Each `/` in a key makes a directory: keys of entries have two, and message ids should have none.
+/// Before such a bucket takes the place of another one, see [`PlacedPayloads`](cloakroom::PlacedPayloads).
+///
+/// None of this was run against AWS itself.
+///
 /// ```no_run
 /// # fn example(client: aws_sdk_s3::Client) {
 /// let payloads = cloakroom_aws::S3Payloads::new(client, "orders-payloads");
@@ -54,6 +69,11 @@ impl S3Payloads {
             Err(error) => Err(GET.failed(&self.target(), error)),
         }
     }
+}
+
+/// Whether a bucket of this name is a directory bucket, of S3 Express One Zone.
+pub(crate) fn is_directory(bucket: &str) -> bool {
+    bucket.ends_with("--x-s3")
 }
 
 pub(crate) fn target(bucket: &str) -> String {

@@ -5,6 +5,8 @@ use std::fmt;
 use cloakroom::Limits;
 use serde::{Deserialize, Serialize};
 
+use crate::DynamoPayloads;
+
 /// Where an endpoint keeps what.
 ///
 /// ```
@@ -21,6 +23,19 @@ pub struct AwsSettings {
     /// The S3 bucket for payloads and dedupe entries. Endpoints may share one, but nothing else may be in it:
     /// what it holds expires.
     pub bucket: String,
+    /// The DynamoDB table for small payloads, if they are not in the bucket, too: one of Cloakroom's own, which endpoints may share. In
+    /// messages in flight it is named as the bucket is: before it is used, or is not used any more, see "Where payloads are" in the operations
+    /// chapter. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_table: Option<String>,
+    /// Up to how many bytes a payload is small, where there is a table for them; with 0 they are only read there. Default: as long as it is
+    /// [cheaper](DynamoPayloads::CHEAPER_BYTES_MAX), 4,072.
+    #[serde(default = "small_payload_bytes_max")]
+    pub small_payload_bytes_max: usize,
+    /// After how many days the items of the payload table expire: as long as the [objects of the
+    /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike. Default: 45.
+    #[serde(default = "payload_ttl_days")]
+    pub payload_ttl_days: u32,
     /// SQS.
     #[serde(default)]
     pub queues: QueueSettings,
@@ -32,8 +47,15 @@ pub struct AwsSettings {
 impl AwsSettings {
     /// Settings for this table and this bucket, all else at its default.
     pub fn new(table: impl Into<String>, bucket: impl Into<String>) -> Self {
-        let (queues, limits) = (QueueSettings::default(), Limits::default());
-        Self { table: table.into(), bucket: bucket.into(), queues, limits }
+        Self {
+            table: table.into(),
+            bucket: bucket.into(),
+            payload_table: None,
+            small_payload_bytes_max: small_payload_bytes_max(),
+            payload_ttl_days: payload_ttl_days(),
+            queues: QueueSettings::default(),
+            limits: Limits::default(),
+        }
     }
 
     /// Checks names and ranges.
@@ -41,10 +63,10 @@ impl AwsSettings {
     /// # Errors
     /// The first field that AWS would refuse.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let table = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if !(3..=255).contains(&self.table.len()) || !self.table.chars().all(table) {
+        if !(3..=255).contains(&self.table.len()) || !self.table.chars().all(is_table_character) {
             return Err(SettingsError::new("table", &self.table, "3 to 255 letters, digits and `_-.`"));
         }
+        self.validate_payload_table()?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let bucket = &self.bucket;
         let fits = (3..=63).contains(&bucket.len())
@@ -58,6 +80,34 @@ impl AwsSettings {
         self.limits.validate().map_err(|error| SettingsError::of_limits(&error))?;
         self.queues.validate()
     }
+
+    fn validate_payload_table(&self) -> Result<(), SettingsError> {
+        let payloads_max = DynamoPayloads::BYTES_MAX as u64;
+        within("small_payload_bytes_max", self.small_payload_bytes_max as u64, 0, payloads_max)?;
+        within("payload_ttl_days", self.payload_ttl_days.into(), 1, 3_650)?;
+        let Some(name) = &self.payload_table else { return Ok(()) };
+        // Claims have the name in them, and are as short as they can be.
+        if !(3..=64).contains(&name.len()) || !name.chars().all(is_table_character) {
+            return Err(SettingsError::new("payload_table", name, "3 to 64 letters, digits and `_-.`"));
+        }
+        if [&self.table, &self.bucket].contains(&name) {
+            let demand = "called otherwise than the table and the bucket: claims tell stores apart by their names";
+            return Err(SettingsError::new("payload_table", name, demand));
+        }
+        Ok(())
+    }
+}
+
+const fn small_payload_bytes_max() -> usize {
+    DynamoPayloads::CHEAPER_BYTES_MAX
+}
+
+const fn payload_ttl_days() -> u32 {
+    45
+}
+
+fn is_table_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
 /// How queues are used.
@@ -156,6 +206,14 @@ mod tests {
         for bucket in ["ab", "Bucket", "a_b", "-ab", "ab-", &*"b".repeat(64)] {
             assert_eq!(field_at_fault(&AwsSettings::new("table", bucket)), "bucket", "{bucket}");
         }
+        for table in ["ab", "a b c", &*"t".repeat(65), "table", "bucket"] {
+            let settings = AwsSettings { payload_table: Some(table.to_owned()), ..AwsSettings::new("table", "bucket") };
+            assert_eq!(field_at_fault(&settings), "payload_table", "{table}");
+        }
+        let new = || AwsSettings::new("table", "bucket");
+        let too_large = AwsSettings { small_payload_bytes_max: DynamoPayloads::BYTES_MAX + 1, ..new() };
+        assert_eq!(field_at_fault(&too_large), "small_payload_bytes_max");
+        assert_eq!(field_at_fault(&AwsSettings { payload_ttl_days: 0, ..new() }), "payload_ttl_days");
         let with = |queues| AwsSettings { queues, ..AwsSettings::new("table", "bucket") };
         let prefix = QueueSettings { prefix: "a.".to_owned(), ..QueueSettings::default() };
         assert_eq!(field_at_fault(&with(prefix)), "queues.prefix");

@@ -13,6 +13,12 @@ pub(crate) struct Account {
     /// The bucket for payloads
     #[arg(long, env = "CLOAKROOM_BUCKET")]
     pub(crate) bucket: String,
+    /// The table for small payloads, where there is one
+    #[arg(long, env = "CLOAKROOM_PAYLOAD_TABLE")]
+    pub(crate) payload_table: Option<String>,
+    /// After how many days what is in the payload table expires; as the endpoints have it
+    #[arg(long, env = "CLOAKROOM_PAYLOAD_TTL_DAYS", value_name = "DAYS", default_value_t = 45)]
+    payload_ttl_days: u32,
     /// What the names of all queues begin with
     #[arg(long, env = "CLOAKROOM_QUEUE_PREFIX", default_value = "")]
     pub(crate) queue_prefix: String,
@@ -35,7 +41,8 @@ impl Account {
             loader = loader.region(aws_config::Region::new(region.clone()));
         }
         let queues = QueueSettings { prefix: self.queue_prefix.clone(), ..QueueSettings::default() };
-        let settings = AwsSettings { queues, ..AwsSettings::new(&self.table, &self.bucket) };
+        let Self { table, bucket, payload_table, payload_ttl_days, .. } = self.clone();
+        let settings = AwsSettings { payload_table, payload_ttl_days, queues, ..AwsSettings::new(table, bucket) };
         Aws::configured(&loader.load().await, settings).map_err(Failure::new)
     }
 }

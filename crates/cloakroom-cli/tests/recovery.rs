@@ -2,6 +2,7 @@
 
 mod stranded;
 
+use cloakroom_aws::AwsSettings;
 use serde_json::{Value, json};
 use stranded::{Stranded, run};
 
@@ -95,6 +96,35 @@ async fn a_culprit_is_parked_and_its_payload_can_be_read() {
     let elsewhere = stranded::output(&site, &["payload", "get", "00.elsewhere"]).await;
     assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("--bucket elsewhere"), "{elsewhere:?}");
+}
+
+/// Whoever has no such table is told of it, and takes nothing for processed.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_payloads_are_read_and_finished_where_they_are() {
+    let settings = AwsSettings { payload_table: Some("slips".to_owned()), ..AwsSettings::new("things", "coats") };
+    let site = Stranded::start_as(settings).await;
+    let claim = site.strand("dead").await;
+    site.bury("dead").await;
+    let with_table = |arguments: &[&'static str]| [arguments, &["--payload-table", "slips"]].concat();
+
+    let get = ["payload", "get", &claim];
+    let payload = stranded::output(&site, &[&get[..], &["--payload-table", "slips"]].concat()).await;
+    assert_eq!(String::from_utf8_lossy(&payload.stdout), r#"{"name":"dead"}"#);
+    let without = stranded::output(&site, &get).await;
+    let text = String::from_utf8_lossy(&without.stderr);
+    assert!(without.status.code() == Some(2) && text.contains("`--payload-table slips`"), "{text}");
+
+    let payload_of = |seen: &Value| seen["records"][0]["messages"][0]["payload"].clone();
+    let (_, seen) = run(&site, &with_table(&["inspect", "sender#dead"])).await;
+    assert_eq!((payload_of(&seen), &seen["records"][0]["settled"]), (json!("in_bucket"), &json!(false)), "{seen}");
+    let (_, seen) = run(&site, &["inspect", "sender#dead"]).await;
+    assert_eq!((payload_of(&seen), &seen["records"][0]["settled"]), (json!("in_another_bucket"), &Value::Null));
+
+    let (code, left) = run(&site, &["dlq", "finish", "senders"]).await;
+    assert!(code != 0 && left.to_string().contains("slips"), "{left}");
+    let (code, finished) = run(&site, &with_table(&["dlq", "finish", "senders"])).await;
+    assert_eq!((code, &finished["counts"]), (0, &json!({ "finished": 1 })), "{finished}");
+    site.must_balance(&["dead"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

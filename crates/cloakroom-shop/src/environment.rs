@@ -60,7 +60,9 @@ impl Environment {
         if (self.0)(name).is_none() { Ok(default) } else { self.required(name, demand, parse) }
     }
 
-    /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, and `CLOAKROOM_QUEUE_PREFIX` (default: none).
+    /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, `CLOAKROOM_PAYLOAD_TABLE` (default: none) with
+    /// `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: as many as are cheaper there) and `CLOAKROOM_PAYLOAD_TTL_DAYS` (default: 45), and
+    /// `CLOAKROOM_QUEUE_PREFIX` (default: none).
     /// All else is for the SDK's own variables to say.
     ///
     /// # Errors
@@ -72,7 +74,20 @@ impl Environment {
         let bucket = self.required("CLOAKROOM_BUCKET", "the name of the bucket for payloads", name)?;
         let prefix = self.optional("CLOAKROOM_QUEUE_PREFIX", String::new(), "the beginning of names", name)?;
         let queues = QueueSettings { prefix, ..QueueSettings::default() };
-        let settings = AwsSettings { queues, ..AwsSettings::new(table, bucket) };
+        let some_name = |text: &str| Some(Some(text.to_owned()));
+        let payload_table =
+            self.optional("CLOAKROOM_PAYLOAD_TABLE", None, "the name of the table for small payloads", some_name)?;
+        let settings = AwsSettings { payload_table, queues, ..AwsSettings::new(table, bucket) };
+        let small_payload_bytes_max = self.optional(
+            "CLOAKROOM_SMALL_PAYLOAD_BYTES",
+            settings.small_payload_bytes_max,
+            "a number of bytes; with 0 no payload is small",
+            |text| text.parse().ok(),
+        )?;
+        let days = "a number of days, longer than messages need their payloads";
+        let payload_ttl_days =
+            self.optional("CLOAKROOM_PAYLOAD_TTL_DAYS", settings.payload_ttl_days, days, |text| text.parse().ok())?;
+        let settings = AwsSettings { small_payload_bytes_max, payload_ttl_days, ..settings };
         settings.validate().map_err(|error| BadVariable::of_settings(&error))?;
         Ok(settings)
     }
@@ -100,6 +115,9 @@ impl BadVariable {
         let name = match error.field() {
             "table" => "CLOAKROOM_TABLE",
             "bucket" => "CLOAKROOM_BUCKET",
+            "payload_table" => "CLOAKROOM_PAYLOAD_TABLE",
+            "payload_ttl_days" => "CLOAKROOM_PAYLOAD_TTL_DAYS",
+            "small_payload_bytes_max" => "CLOAKROOM_SMALL_PAYLOAD_BYTES",
             _ => "CLOAKROOM_QUEUE_PREFIX",
         };
         Self(format!("variable `{name}` cannot be used: {error}"))

@@ -226,6 +226,14 @@ impl<W: Wire> PayloadStore for Wired<W> {
         self.ports.payloads.name()
     }
 
+    fn place(&self, bytes: usize) -> &str {
+        self.ports.payloads.place(bytes)
+    }
+
+    fn stores(&self) -> Vec<&str> {
+        self.ports.payloads.stores()
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         let (payloads, claim) = (self.ports.payloads.clone(), claim.clone());
         let subject = claim.to_string();

@@ -29,7 +29,7 @@ impl Inner {
     /// after its payload was delivered and deleted; were its claim in use, the message would come back to life.
     pub(crate) async fn check_in(&self, payload: Bytes) -> Result<Claim, PortError> {
         self.call(|| {
-            let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.name());
+            let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.place(payload.len()));
             let payload = payload.clone();
             async move { self.ports.payloads.check_in(&claim, payload).await.map(|()| claim) }
         })

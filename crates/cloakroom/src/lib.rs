@@ -42,6 +42,7 @@ mod observer;
 #[cfg(feature = "opentelemetry")]
 pub mod opentelemetry;
 pub mod parking;
+mod placed;
 pub mod placement;
 mod ports;
 pub mod prices;
@@ -70,6 +71,7 @@ pub use limits::{Limits, item_bytes};
 pub use message::{Message, State};
 pub use name::{Claim, MessageId, Partition, Version};
 pub use observer::{Event, Observer, Retry, Timed, Unobserved};
+pub use placed::PlacedPayloads;
 pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
     PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,

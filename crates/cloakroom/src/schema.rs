@@ -128,6 +128,17 @@ pub mod attribute {
     pub const RESERVED: [&str; 9] = [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE];
 }
 
+/// Attribute names of the items in a payload table. A claim's item has 24 bytes beside its body, so that a payload of 1,000 bytes
+/// is written, and deleted, for one write unit.
+pub mod payload_attribute {
+    /// Partition key, binary: the 16 bytes of a claim; or `entry/` and the key of a dedupe entry, as text.
+    pub const KEY: &str = "k";
+    /// The payload, binary. Entries have none.
+    pub const BODY: &str = "b";
+    /// Seconds since 1970 after which DynamoDB may remove the item: the end of a day, whose digits are fewer.
+    pub const EXPIRES: &str = "x";
+}
+
 /// An id that is a function of `parts`, and of nothing else.
 pub fn derived_id(parts: &[&str]) -> Uuid {
     // The length before each part keeps ("a", "bc") and ("ab", "c") apart.

@@ -2,9 +2,15 @@
 
 mod flawed;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use cloakroom::{conformance, memory::Memory};
+use cloakroom::{
+    PlacedPayloads, conformance,
+    memory::{Memory, MemoryPayloads},
+};
 use flawed::{FlawedPayloads, FlawedQueue, FlawedRecords, FlawedStore, PayloadFlaw, QueueFlaw, RecordsFlaw, StoreFlaw};
 
 #[test]
@@ -23,6 +29,15 @@ fn memory_passes_the_laws_of_records() {
 fn memory_passes_the_laws_of_payload_stores() {
     let memory = Memory::new();
     memory.run(conformance::payload_store(&*memory.payloads, "memory"));
+}
+
+#[test]
+fn several_stores_pass_the_laws_of_payload_stores() {
+    let memory = Memory::new();
+    let store = |name: &str| Arc::new(MemoryPayloads::named(name));
+    let placed = PlacedPayloads::new(memory.payloads.clone()).small(store("small"), 4_072).expect("another name");
+    let placed = placed.also(store("old")).expect("another name");
+    memory.run(conformance::payload_store(&placed, "placed"));
 }
 
 #[test]
@@ -100,7 +115,7 @@ fn a_flaw_of_a_payload_store_is_found() {
     for (flaw, law) in [
         (PayloadFlaw::MissingIsAnError, "a_payload_never_checked_in_is_missing"),
         (PayloadFlaw::NothingIsMissing, "a_payload_is_read_as_it_was_checked_in"),
-        (PayloadFlaw::CutsPayloads, "a_mebibyte_is_read_as_it_was_checked_in"),
+        (PayloadFlaw::CutsPayloads, "a_mebibyte_is_read_as_it_was_checked_in_or_refused"),
         (PayloadFlaw::ReadingTakesAway, "reading_does_not_take_the_payload_away"),
         (PayloadFlaw::DeletesNothing, "a_deleted_payload_is_missing"),
         (PayloadFlaw::FailsToDeleteNothing, "a_delete_can_be_repeated"),
@@ -109,6 +124,8 @@ fn a_flaw_of_a_payload_store_is_found() {
         (PayloadFlaw::MixesEndpoints, "entries_belong_to_one_endpoint"),
         (PayloadFlaw::DropsPlus, "odd_message_ids_are_kept_apart"),
         (PayloadFlaw::CutsIds, "long_message_ids_are_kept_apart"),
+        (PayloadFlaw::RefusesForNow, "a_mebibyte_is_read_as_it_was_checked_in_or_refused"),
+        (PayloadFlaw::PlacesElsewhere, "payloads_of_every_size_have_a_place"),
     ] {
         let memory = Memory::new();
         let store = FlawedPayloads::new(&memory, flaw);

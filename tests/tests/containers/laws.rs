@@ -26,6 +26,11 @@ pub(crate) async fn payloads_obey_the_laws(site: Arc<Site>) {
     conformance::payload_store(&*aws.ports().payloads, "containers").await;
 }
 
+pub(crate) async fn payloads_in_table_and_bucket_obey_the_laws(site: Arc<Site>) {
+    let aws = site.provisioned_with_payload_table("placed").await;
+    conformance::payload_store(&*aws.ports().payloads, "containers").await;
+}
+
 pub(crate) async fn queues_obey_the_laws(site: Arc<Site>) {
     queue_obeys_the_laws(&*laws_queue(&site, "queues").await).await;
 }

@@ -65,7 +65,8 @@ fn trials(stage: &Arc<Stage>, runtime: &Handle) -> Vec<Trial> {
         };
     }
     let mut trials = trials! {
-        laws: partitions_obey_the_laws, records_obey_the_laws, payloads_obey_the_laws;
+        laws: partitions_obey_the_laws, records_obey_the_laws, payloads_obey_the_laws,
+            payloads_in_table_and_bucket_obey_the_laws;
         missing: a_missing_table_is_named, a_missing_bucket_is_neither_a_missing_payload_nor_a_missing_entry,
             a_missing_queue_is_named;
         provisioning: everything_is_made_once, two_at_once_do_not_disturb_each_other, a_changed_setting_is_applied;

@@ -100,10 +100,22 @@ impl Site {
 
     /// What nobody else uses in this run, and nobody has made yet.
     pub(crate) fn aws(&self, name: &str) -> Aws {
+        Aws::configured(&self.config, self.settings(name)).expect("settings that AWS takes")
+    }
+
+    /// The same, with table, bucket and a table for small payloads.
+    pub(crate) async fn provisioned_with_payload_table(&self, name: &str) -> Aws {
+        let settings = self.settings(name);
+        let settings = AwsSettings { payload_table: Some(format!("{}-slips", settings.table)), ..settings };
+        let aws = Aws::configured(&self.config, settings).expect("settings that AWS takes");
+        provisioning(&aws, &[]).apply().await.expect("everything is made");
+        aws
+    }
+
+    fn settings(&self, name: &str) -> AwsSettings {
         let place = format!("{}-{name}", self.run);
         let queues = QueueSettings { prefix: format!("{place}-"), ..QueueSettings::default() };
-        let settings = AwsSettings { queues, ..AwsSettings::new(&place, &place) };
-        Aws::configured(&self.config, settings).expect("settings that AWS takes")
+        AwsSettings { queues, ..AwsSettings::new(&place, &place) }
     }
 
     /// The same, with table, bucket and these queues.

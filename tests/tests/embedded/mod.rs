@@ -25,17 +25,26 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// Services with nothing in them.
     pub(crate) async fn empty() -> Self {
+        Self::of(AwsSettings::new("things", "coats")).await
+    }
+
+    /// The same, with these names and sizes.
+    pub(crate) async fn of(settings: AwsSettings) -> Self {
         let local =
             LocalAws::builder().credentials("AKIDTEST", "SECRETTEST").start().await.expect("the embedded AWS starts");
         let (dynamodb, s3, sqs) = (dynamodb(&local.dynamodb_url()), s3(&local.s3_url()), sqs(&local.sqs_url()));
-        let settings = AwsSettings::new("things", "coats");
         let aws = Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes");
         Self { local, dynamodb, s3, sqs, aws }
     }
 
     /// Services with a table, a bucket and these queues.
     pub(crate) async fn start(queues: &[&str]) -> Self {
-        let embedded = Self::empty().await;
+        Self::start_as(AwsSettings::new("things", "coats"), queues).await
+    }
+
+    /// The same, with these names and sizes.
+    pub(crate) async fn start_as(settings: AwsSettings, queues: &[&str]) -> Self {
+        let embedded = Self::of(settings).await;
         embedded.provisioning(queues).apply().await.expect("everything is made");
         embedded
     }
@@ -49,6 +58,11 @@ impl Embedded {
         let provisioning = Provisioning::new(&self.aws, settings).expect("settings that AWS takes");
         provisioning.with_clock(Arc::new(NoWait))
     }
+}
+
+/// Settings with a table for small payloads.
+pub(crate) fn with_payload_table() -> AwsSettings {
+    AwsSettings { payload_table: Some("slips".to_owned()), ..AwsSettings::new("things", "coats") }
 }
 
 /// A clock on which nobody waits.

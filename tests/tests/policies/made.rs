@@ -42,8 +42,9 @@ fn must_be_all(properties: &Value, known: &[&str]) {
 async fn make_table(world: &Embedded, table: &Value) {
     let known = ["TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "TimeToLiveSpecification"];
     must_be_all(table, &[&known[..], &["PointInTimeRecoverySpecification", "DeletionProtectionEnabled"]].concat());
-    // The embedded AWS knows neither backups nor protection.
-    assert!(is_true(&table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]));
+    // The embedded AWS knows neither backups nor protection. A table of payloads must never be restored.
+    let is_recoverable = is_true(&table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]);
+    assert_eq!(is_recoverable, plain(&table["TableName"]) == "shop");
     assert!(is_true(&table["DeletionProtectionEnabled"]));
 
     let name = plain(&table["TableName"]);
@@ -130,7 +131,8 @@ async fn make_queue(world: &Embedded, template: &Template, resource: &str) {
 fn provisioning(world: &Embedded, settings: ProvisioningSettings) -> Provisioning {
     let bucket = format!("shop-payloads-{ACCOUNT}-{REGION}");
     let queues = QueueSettings { prefix: "shop-".to_owned(), ..QueueSettings::default() };
-    let at = AwsSettings { queues, ..AwsSettings::new("shop", bucket) };
+    let payload_table = Some("shop-payloads".to_owned());
+    let at = AwsSettings { payload_table, queues, ..AwsSettings::new("shop", bucket) };
     let aws = Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), at).expect("names that AWS takes");
     Provisioning::new(&aws, settings).expect("settings that AWS takes")
 }
@@ -140,6 +142,7 @@ async fn provisioning_finds_nothing_to_do() {
     let world = Embedded::empty().await;
     let data = Template::read("data.yaml", &[SHOP]);
     make_table(&world, &data.properties("Table")).await;
+    make_table(&world, &data.properties("PayloadTable")).await;
     make_bucket(&world, &data.properties("Bucket")).await;
     for suffix in ["", ".fifo"] {
         let template = Template::read("queue.yaml", &[SHOP, ("Queue", "orders"), ("Suffix", suffix)]);
@@ -173,6 +176,9 @@ fn what_is_stored_is_encrypted() {
     };
     let expected = json!({ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } });
     assert_eq!(encryption(Template::read(data, &[SHOP])), expected);
+    let table =
+        Template::read(data, &[SHOP, ("KmsKeyArn", key)]).properties("PayloadTable")["SSESpecification"].clone();
+    assert_eq!(table, json!({ "SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": key }));
     let own = json!({ "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key });
     let expected = json!({ "ServerSideEncryptionByDefault": own, "BucketKeyEnabled": true });
     assert_eq!(encryption(Template::read(data, &[SHOP, ("KmsKeyArn", key)])), expected);
@@ -215,5 +221,5 @@ fn data_outlives_its_stack() {
             stores += 1;
         }
     }
-    assert_eq!(stores, 4, "a table, a bucket and two queues");
+    assert_eq!(stores, 5, "two tables, a bucket and two queues");
 }

@@ -18,6 +18,7 @@ pub(crate) enum Does {
 const STORE: &str = "crates/cloakroom-aws/src/store";
 const TRANSACTION: &str = "crates/cloakroom-aws/src/transaction";
 const PAYLOADS: &str = "crates/cloakroom-aws/src/payloads";
+const PAYLOAD_TABLE: &str = "crates/cloakroom-aws/src/payload_table";
 const QUEUE: &str = "crates/cloakroom-aws/src/queue";
 const PROVISIONING: &str = "crates/cloakroom-aws/src/provisioning";
 const LOOK: &str = "crates/cloakroom-aws/src/look";
@@ -29,7 +30,13 @@ const DIAGNOSIS_BUCKET: &str = "crates/cloakroom-aws/src/diagnosis/bucket";
 pub(crate) const ROLES: &[Role] = &[
     Role {
         policy: "EndpointPolicy",
-        calls: &[Does::All(STORE), Does::All(TRANSACTION), Does::All(PAYLOADS), Does::All(QUEUE)],
+        calls: &[
+            Does::All(STORE),
+            Does::All(TRANSACTION),
+            Does::All(PAYLOADS),
+            Does::All(PAYLOAD_TABLE),
+            Does::All(QUEUE),
+        ],
     },
     // What is submitted carries its body: there is no payload.
     Role { policy: "ProducerPolicy", calls: &[Does::Some(QUEUE, &["GetQueueUrl", "SendMessageBatch"])] },
@@ -38,6 +45,7 @@ pub(crate) const ROLES: &[Role] = &[
         calls: &[
             Does::Some(STORE, &["GetItem"]),
             Does::Some(PAYLOADS, &["GetObject"]),
+            Does::Some(PAYLOAD_TABLE, &["GetItem"]),
             Does::Some(QUEUE, &["GetQueueUrl", "ReceiveMessage", "ChangeMessageVisibilityBatch"]),
             Does::All(LOOK),
             Does::All(RECORDS),
@@ -51,6 +59,7 @@ pub(crate) const ROLES: &[Role] = &[
         calls: &[
             Does::Some(STORE, &["GetItem", "PutItem", "DeleteItem"]),
             Does::All(PAYLOADS),
+            Does::All(PAYLOAD_TABLE),
             Does::All(QUEUE),
             Does::Some(RECORDS, &["Scan"]),
         ],

@@ -11,12 +11,16 @@ use cloakroom::{
     Claim, Condition, Endpoint, EndpointSettings, Envelope, Event, Handled, HandlerError, Message, Observer, Partition,
     Ports, QueueMessage, Tx, Worker, protocol::CheckIn,
 };
-use cloakroom_aws::{Aws, AwsSettings, ProvisioningSettings};
+use cloakroom_aws::{Aws, ProvisioningSettings};
 use cloakroom_local::Usage;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use crate::{embedded::Embedded, policy::operations, roles::ROLES};
+use crate::{
+    embedded::{Embedded, with_payload_table},
+    policy::operations,
+    roles::ROLES,
+};
 
 #[derive(Serialize, Deserialize)]
 struct Ask {
@@ -98,7 +102,7 @@ async fn send(ports: &Ports, queue: &str, messages: Vec<QueueMessage>) {
 /// A second pair of eyes, which has opened no queue yet.
 fn anew(world: &Embedded) -> Aws {
     let Embedded { dynamodb, s3, sqs, .. } = world;
-    let settings = AwsSettings::new("things", "coats");
+    let settings = world.aws.settings().clone();
     Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes")
 }
 
@@ -118,7 +122,8 @@ fn must_be_calls_of(policy: &str, used: impl IntoIterator<Item = Usage>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_ask_for_what_their_source_says() {
-    let world = Embedded::start(&["before", "after", "told"]).await;
+    // What is received is in the bucket; what is sent is small, and goes to the table.
+    let world = Embedded::start_as(with_payload_table(), &["before", "after", "told"]).await;
     let numbers = [0, REJECTED, FAILED];
     for queue in ["before", "after"] {
         fill(&world.aws.ports(), queue, &numbers).await;

@@ -1,6 +1,7 @@
 //! The diagnosis: nothing on a healthy site, and each planted fault by its name, with what mends it.
 
 mod denied;
+mod payload_table;
 mod planted;
 
 use std::sync::Arc;
@@ -23,11 +24,18 @@ fn settings() -> DiagnosisSettings {
 
 /// A site on which nothing is amiss.
 async fn healthy() -> Embedded {
-    let world = Embedded::empty().await;
+    healthy_as(AwsSettings::new("things", "coats")).await
+}
+
+/// The same, with these names and sizes.
+async fn healthy_as(site: AwsSettings) -> Embedded {
+    let world = Embedded::of(site).await;
     let wanted =
         ProvisioningSettings { queues: queues(), point_in_time_recovery: true, ..ProvisioningSettings::default() };
     world.provisioning_of(wanted).apply().await.unwrap();
-    world.dynamodb.update_table().table_name("things").deletion_protection_enabled(true).send().await.unwrap();
+    for table in std::iter::once(&world.aws.settings().table).chain(&world.aws.settings().payload_table) {
+        world.dynamodb.update_table().table_name(table).deletion_protection_enabled(true).send().await.unwrap();
+    }
     world.s3.put_bucket_policy().bucket("coats").policy(POLICY).send().await.unwrap();
     set(&world, "audit.fifo", QueueAttributeName::DeduplicationScope, "messageGroup").await;
     set(&world, "audit.fifo", QueueAttributeName::FifoThroughputLimit, "perMessageGroupId").await;

@@ -1,9 +1,9 @@
 //! The laws of the ports, on the wire.
 
 use cloakroom::{Queues as _, conformance};
-use cloakroom_aws::{SqsQueues, TokioClock};
+use cloakroom_aws::{DynamoPayloads, SqsQueues, TokioClock};
 
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, with_payload_table};
 
 #[tokio::test]
 async fn partitions_obey_the_laws() {
@@ -21,6 +21,20 @@ async fn records_obey_the_laws() {
 async fn payloads_obey_the_laws() {
     let world = Embedded::start(&[]).await;
     conformance::payload_store(&*world.aws.ports().payloads, "wire").await;
+}
+
+#[tokio::test]
+async fn payloads_in_a_table_obey_the_laws() {
+    let world = Embedded::start_as(with_payload_table(), &[]).await;
+    conformance::payload_store(&DynamoPayloads::new(world.dynamodb.clone(), "slips"), "wire").await;
+}
+
+#[tokio::test]
+async fn payloads_in_table_and_bucket_obey_the_laws() {
+    let world = Embedded::start_as(with_payload_table(), &[]).await;
+    let payloads = world.aws.ports().payloads;
+    assert_eq!(payloads.stores(), ["coats", "slips"]);
+    conformance::payload_store(&*payloads, "wire").await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod laws;
 mod lease;
 mod missing;
 mod order;
+mod payloads;
 mod provisioning;
 mod queues;
 mod resend;

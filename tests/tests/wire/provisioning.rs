@@ -8,9 +8,9 @@ use aws_sdk_s3::types::{
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::PortError;
-use cloakroom_aws::ProvisioningSettings;
+use cloakroom_aws::{AwsSettings, Provisioning, ProvisioningSettings};
 
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, with_payload_table};
 
 const QUEUES: &[&str] = &["orders", "audit.fifo"];
 
@@ -132,6 +132,50 @@ async fn a_table_that_expires_by_another_attribute_is_refused() {
     let update = world.dynamodb.update_time_to_live().table_name("things").time_to_live_specification(expiry);
     update.send().await.unwrap();
     must_be_refused(&world, "`gone_at`").await;
+}
+
+#[tokio::test]
+async fn a_payload_table_is_made_if_it_is_wanted() {
+    let world = Embedded::of(with_payload_table()).await;
+    let settings = ProvisioningSettings { point_in_time_recovery: true, ..ProvisioningSettings::default() };
+    let provisioning = world.provisioning_of(settings);
+    let made = lines(&provisioning.apply().await.unwrap());
+    let expected = [
+        "create table `things`",
+        "turn time to live on for table `things`",
+        "turn point-in-time recovery on for table `things`",
+        "create table `slips`",
+        "turn time to live on for table `slips`",
+        "create bucket `coats`",
+    ];
+    assert_eq!(made[..6], expected, "what is processed stays gone: nothing is kept of it");
+    assert!(provisioning.plan().await.unwrap().is_empty());
+    let expiry = world.dynamodb.describe_time_to_live().table_name("slips").send().await.unwrap();
+    assert_eq!(expiry.time_to_live_description.unwrap().attribute_name.as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_payload_table_with_other_keys_is_refused() {
+    for kind in [ScalarAttributeType::S, ScalarAttributeType::N] {
+        let world = Embedded::of(with_payload_table()).await;
+        let key = KeySchemaElement::builder().attribute_name("k").key_type(KeyType::Hash).build().unwrap();
+        let definition = AttributeDefinition::builder().attribute_name("k").attribute_type(kind).build().unwrap();
+        let create = world.dynamodb.create_table().table_name("slips").billing_mode(BillingMode::PayPerRequest);
+        create.key_schema(key).attribute_definitions(definition).send().await.unwrap();
+        must_be_refused(&world, "other keys (k); Cloakroom needs the bytes `k`").await;
+    }
+}
+
+/// The time to live is in the items, and so it is checked against the queues in the settings.
+#[tokio::test]
+async fn payloads_that_expire_before_their_messages_are_refused() {
+    let site = AwsSettings { payload_ttl_days: 42, ..with_payload_table() };
+    let world = Embedded::of(site.clone()).await;
+    let error = Provisioning::new(&world.aws, ProvisioningSettings::default()).unwrap_err();
+    assert_eq!(error.field(), "payload_ttl_days");
+    assert!(error.to_string().contains("from 43 to 3650"), "{error}");
+    let world = Embedded::of(AwsSettings { payload_table: None, ..site }).await;
+    assert!(Provisioning::new(&world.aws, ProvisioningSettings::default()).is_ok(), "nothing is written there");
 }
 
 #[tokio::test]

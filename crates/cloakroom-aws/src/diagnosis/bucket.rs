@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Diagnosis, Finding, Place, Problem};
 use crate::{
     failure::{Operation, code},
-    payloads::target,
+    payloads::{is_directory, target},
     provisioning::is_private,
 };
 
@@ -38,14 +38,19 @@ impl Diagnosis {
         let aws = &self.aws;
         let (head, versioning, block, rules, foreign, encryption, policy) = futures::join!(
             aws.bucket(),
-            aws.versioning(),
-            aws.public_access_block(),
+            self.unless_directory(aws.versioning()),
+            self.unless_directory(aws.public_access_block()),
             aws.lifecycle_rules(),
             aws.foreign_object(),
             self.encryption(),
             self.policy(),
         );
         BucketLook { head, versioning, block, rules, foreign, encryption, policy }
+    }
+
+    /// A directory bucket has no versions, is never public, and cannot be asked about it.
+    async fn unless_directory<T>(&self, look: impl Future<Output = Look<Option<T>>>) -> Look<Option<T>> {
+        if is_directory(&self.aws.settings.bucket) { Ok(None) } else { look.await }
     }
 
     async fn encryption(&self) -> Look<Vec<ServerSideEncryptionRule>> {
@@ -86,6 +91,7 @@ impl Diagnosis {
         }
         if let Some(block) = self.told(Place::Bucket, look.block, &mut findings)
             && !is_private(block.as_ref())
+            && !is_directory(&self.aws.settings.bucket)
         {
             let text =
                 "public access is not blocked in all four ways: one policy or ACL opens the payloads to the world";

@@ -4,6 +4,7 @@ mod bucket;
 mod clock;
 mod finding;
 mod lifecycle;
+mod payload_table;
 mod permissions;
 mod problem;
 mod queues;
@@ -21,12 +22,13 @@ pub use settings::DiagnosisSettings;
 
 use crate::{Aws, SettingsError, TokioClock};
 
-/// Looks the table, the bucket and the queues over, and says what is amiss.
+/// Looks the tables, the bucket and the queues over, and says what is amiss.
 ///
 /// Everything is looked at, at once; what cannot be looked at is a finding, too, and hides nothing else. Nothing that
 /// endpoints use is changed, and no message is sent or received. Permissions are tried: with writes whose conditions
 /// cannot hold, receipts that nobody has, and a probe object that is deleted again (if that is not allowed, it expires
-/// like an orphan). All that takes some twenty requests, and eleven for each queue.
+/// like an orphan). All that takes some twenty requests, five for a payload table, and
+/// eleven for each queue.
 ///
 /// Sending and receiving are tried in forms that SQS refuses. That finds a permission that is lacking; that one is
 /// there it does not prove, and a note says so.
@@ -53,13 +55,14 @@ pub struct Diagnosis {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place<'a> {
     Table,
+    PayloadTable,
     Bucket,
     /// By its name in SQS.
     Queue(&'a str),
 }
 
 impl Diagnosis {
-    /// A diagnosis of the table and the bucket that `aws` is set to, and of the queues of `settings`.
+    /// A diagnosis of the tables and the bucket that `aws` is set to, and of the queues of `settings`.
     ///
     /// # Errors
     /// A setting that cannot be.
@@ -76,17 +79,21 @@ impl Diagnosis {
 
     /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings.
     pub async fn run(&self) -> Findings {
-        let (table, table_permissions, bucket, bucket_permissions, queues, queue_permissions) = futures::join!(
+        let (table, table_permissions, payload_table, bucket, bucket_permissions, queues, queue_permissions) = futures::join!(
             self.table_findings(),
             self.table_permissions(),
+            self.look_at_payload_table(),
             self.look_at_bucket(),
             self.bucket_permissions(),
             self.look_at_queues(),
             self.queue_permissions(),
         );
-        let bucket = self.bucket_findings(bucket, queues::expiry_days_min(&queues));
+        let days_min = queues::expiry_days_min(&queues);
+        let payload_table = payload_table.map_or_else(Vec::new, |look| self.payload_table_findings(look, days_min));
+        let bucket = self.bucket_findings(bucket, days_min);
         let queues = self.queue_findings(queues);
-        let found = [table, table_permissions, bucket, bucket_permissions, queues, queue_permissions].concat();
+        let tables = [table, table_permissions, payload_table].concat();
+        let found = [tables, bucket, bucket_permissions, queues, queue_permissions].concat();
         Findings::new(found, &self.settings.accepted)
     }
 
@@ -94,6 +101,7 @@ impl Diagnosis {
     fn name(&self, place: Place<'_>) -> String {
         match place {
             Place::Table => crate::store::target(&self.aws.settings.table),
+            Place::PayloadTable => crate::store::target(self.aws.settings.payload_table.as_deref().unwrap_or_default()),
             Place::Bucket => crate::payloads::target(&self.aws.settings.bucket),
             Place::Queue(queue) => crate::queue::target(queue),
         }
@@ -109,8 +117,11 @@ impl Diagnosis {
 
     /// The command that makes, or brings up to date, what is looked at here.
     fn provision(&self, more: &str) -> String {
-        let crate::AwsSettings { table, bucket, queues, .. } = &self.aws.settings;
+        let crate::AwsSettings { table, bucket, payload_table, queues, .. } = &self.aws.settings;
         let mut command = format!("`cloakroom provision --table {table} --bucket {bucket}");
+        if let Some(payload_table) = payload_table {
+            command.push_str(&format!(" --payload-table {payload_table}"));
+        }
         if !queues.prefix.is_empty() {
             command.push_str(&format!(" --queue-prefix {}", queues.prefix));
         }

@@ -1,9 +1,17 @@
 //! What endpoints must be allowed, tried so that nobody notices.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    primitives::Blob,
+    types::{AttributeValue, ConditionCheck, TransactWriteItem},
+};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use cloakroom::{Claim, Partition, PortError, schema::Key};
+use cloakroom::{
+    Claim, Partition, PortError,
+    schema::{Key, payload_attribute},
+};
 use futures::{StreamExt as _, stream};
 
 use super::{Diagnosis, Finding, Place, Problem, clock::Watch, queues::QUEUES_AT_ONCE};
@@ -30,6 +38,7 @@ const EXTEND: Operation = Operation::read("ChangeMessageVisibility", "sqs:Change
 
 /// A condition that no item fulfils that is not there.
 const EXISTS: &str = "attribute_exists(pk)";
+const PAYLOAD_EXISTS: &str = "attribute_exists(k)";
 /// How that is refused. A table with other keys refuses every item; that is another finding.
 const REFUSED: &[&str] = &["ConditionalCheckFailedException", "TransactionCanceledException", "ValidationException"];
 /// A receipt that SQS never gave, and how that is refused.
@@ -38,6 +47,8 @@ const UNKNOWN_RECEIPT: &[&str] = &["ReceiptHandleIsInvalid", "InvalidParameterVa
 /// More messages than SQS gives at once: a receive that it refuses.
 const TOO_MANY: i32 = 11;
 
+type Item = HashMap<String, AttributeValue>;
+
 impl Diagnosis {
     /// Reads and writes an item that nobody has; looks at the clock on the way.
     pub(super) async fn table_permissions(&self) -> Vec<Finding> {
@@ -45,23 +56,41 @@ impl Diagnosis {
         let partition = Partition::new(format!("cloakroom-doctor#{:032x}", self.random()));
         let key = transaction::key(&partition, "doctor");
         let watch = Watch::new(self.clock.clone());
-        let get = client.get_item().table_name(table).consistent_read(true).set_key(Some(key.clone()));
-        let get = get.customize().interceptor(watch.clone());
-        let put = client.put_item().table_name(table).set_item(Some(key.clone())).condition_expression(EXISTS);
-        let delete = client.delete_item().table_name(table).set_key(Some(key.clone())).condition_expression(EXISTS);
-        let check = client.transact_write_items().transact_items(check(table, key));
-        let (get, put, delete, check) = futures::join!(get.send(), put.send(), delete.send(), check.send());
-        let target = store::target(table);
+        let check = client.transact_write_items().transact_items(check(table, key.clone()));
+        let (proofs, check) = futures::join!(self.try_items(table, key, EXISTS, &watch), check.send());
+        let check = proof(check, &CHECK_ITEM, &store::target(table), REFUSED);
         let mut findings: Vec<Finding> = watch.finding().into_iter().collect();
-        for proof in [
-            proof(get, &GET_ITEM, &target, REFUSED),
-            proof(put, &PUT_ITEM, &target, REFUSED),
-            proof(delete, &DELETE_ITEM, &target, REFUSED),
-            proof(check, &CHECK_ITEM, &target, REFUSED),
-        ] {
+        for proof in proofs.into_iter().chain([check]) {
             self.told(Place::Table, proof, &mut findings);
         }
         findings
+    }
+
+    /// Reads and writes a payload that nobody has.
+    pub(super) async fn payload_table_permissions(&self, table: &str) -> Vec<Finding> {
+        let bits = AttributeValue::B(Blob::new(self.random().to_be_bytes()));
+        let key = HashMap::from([(payload_attribute::KEY.to_owned(), bits)]);
+        let mut findings = Vec::new();
+        for proof in self.try_items(table, key, PAYLOAD_EXISTS, &Watch::new(self.clock.clone())).await {
+            self.told(Place::PayloadTable, proof, &mut findings);
+        }
+        findings
+    }
+
+    /// Reads an item that is not there, and writes and deletes it if it is.
+    async fn try_items(&self, table: &str, key: Item, exists: &str, watch: &Watch) -> [Result<(), PortError>; 3] {
+        let client = &self.aws.dynamodb;
+        let get = client.get_item().table_name(table).consistent_read(true).set_key(Some(key.clone()));
+        let get = get.customize().interceptor(watch.clone());
+        let put = client.put_item().table_name(table).set_item(Some(key.clone())).condition_expression(exists);
+        let delete = client.delete_item().table_name(table).set_key(Some(key)).condition_expression(exists);
+        let (get, put, delete) = futures::join!(get.send(), put.send(), delete.send());
+        let target = store::target(table);
+        [
+            proof(get, &GET_ITEM, &target, REFUSED),
+            proof(put, &PUT_ITEM, &target, REFUSED),
+            proof(delete, &DELETE_ITEM, &target, REFUSED),
+        ]
     }
 
     /// Writes an object under a claim that nobody has, reads it, deletes it, and finds it gone.
@@ -142,7 +171,7 @@ impl Diagnosis {
     }
 }
 
-fn check(table: &str, key: std::collections::HashMap<String, AttributeValue>) -> TransactWriteItem {
+fn check(table: &str, key: Item) -> TransactWriteItem {
     let check = ConditionCheck::builder().table_name(table).set_key(Some(key)).condition_expression(EXISTS);
     TransactWriteItem::builder().condition_check(check.build().expect("table, key and condition are set")).build()
 }

@@ -7,30 +7,55 @@ use cloakroom::{
 };
 
 use super::{Diagnosis, Finding, Place, Problem};
-use crate::{failure::Operation, item_from_sdk, provisioning::other_keys, store::target};
+use crate::{
+    failure::Operation,
+    form::{TableForm, is_usable},
+    item_from_sdk,
+    store::target,
+};
 
 const SCAN: Operation = Operation::read("Scan", "dynamodb:Scan");
 
 /// Items that are looked at for what is in them: a page that costs next to nothing.
 const SAMPLE: i32 = 100;
 
+/// Why it matters what is wrong with a table.
+pub(super) struct Matters {
+    /// That it can be deleted.
+    pub(super) deletion: &'static str,
+    /// That it has a capacity.
+    pub(super) capacity: &'static str,
+    /// That its items expire by an attribute of somebody else's.
+    pub(super) foreign_expiry: &'static str,
+    /// That they do not expire.
+    pub(super) no_expiry: &'static str,
+}
+
+const MATTERS: Matters = Matters {
+    deletion: "one call deletes the table with everybody's state",
+    capacity: "each commit takes two write units for each begun KB of state and of record",
+    foreign_expiry: "a state that has it is deleted together with its version, and messages can be processed twice",
+    no_expiry: "the tombstones of deleted states stay for ever, and are paid for",
+};
+
 impl Diagnosis {
     pub(super) async fn table_findings(&self) -> Vec<Finding> {
+        let form = self.aws.table_form();
         let (table, expiry, recoverable, strange) = futures::join!(
-            self.aws.table(),
-            self.aws.expiry_attribute(),
-            self.aws.is_recoverable(),
+            self.aws.table(form.name),
+            self.aws.expiry_attribute(form.name),
+            self.aws.is_recoverable(form.name),
             self.strange_item()
         );
         let mut findings = Vec::new();
         match self.told(Place::Table, table, &mut findings) {
-            Some(Some(table)) => findings.extend(self.judge_table(&table)),
+            Some(Some(table)) => findings.extend(self.judge_table(Place::Table, form, &MATTERS, &table)),
             // Whatever else was asked of it says the same.
             Some(None) => return vec![self.missing(Place::Table)],
             None => {}
         }
         if let Some(attribute) = self.told(Place::Table, expiry, &mut findings) {
-            findings.extend(self.judge_expiry(attribute.as_deref()));
+            findings.extend(self.judge_expiry(Place::Table, form, &MATTERS, attribute.as_deref()));
         }
         if let Some(false) = self.told(Place::Table, recoverable, &mut findings) {
             let text = "point-in-time recovery is off: what a mistake overwrites or deletes is gone";
@@ -45,68 +70,66 @@ impl Diagnosis {
         findings
     }
 
-    fn judge_table(&self, table: &TableDescription) -> Vec<Finding> {
-        let finding = |problem, text: String, fix: &str| self.finding(problem, Place::Table, text, fix);
-        let name = &self.aws.settings.table;
+    /// What is amiss with a table as the service describes it.
+    pub(super) fn judge_table(
+        &self,
+        place: Place<'_>,
+        form: TableForm<'_>,
+        matters: &Matters,
+        table: &TableDescription,
+    ) -> Vec<Finding> {
+        let finding = |problem, text: String, fix: &str| self.finding(problem, place, text, fix);
+        let name = form.name;
         let mut findings = Vec::new();
         let status = table.table_status();
-        if !matches!(status, Some(TableStatus::Active | TableStatus::Updating)) {
+        if !is_usable(status) {
             let text = format!("the table is {}", status.map_or("in no known status", TableStatus::as_str));
             findings.push(finding(Problem::TableInactive, text, "wait until it is ACTIVE, and run this again"));
         }
-        if let Some(keys) = other_keys(table) {
-            let text = format!(
-                "its keys are not the texts `{}` (partition key) and `{}` (sort key) but {keys}: nothing can be read \
-                 or written",
-                attribute::PARTITION,
-                attribute::SORT
-            );
-            findings.push(finding(
-                Problem::TableKeys,
-                text,
-                "give Cloakroom another table; `cloakroom provision` makes it",
-            ));
+        if let Some(keys) = form.other_keys(table) {
+            let text = format!("its keys are not {} but {keys}: nothing can be read or written", form.keys_told);
+            let fix = "give Cloakroom another table; `cloakroom provision` makes it";
+            findings.push(finding(Problem::TableKeys, text, fix));
         }
         if table.deletion_protection_enabled != Some(true) {
             let fix = format!("`aws dynamodb update-table --table-name {name} --deletion-protection-enabled`");
-            let text = "one call deletes the table with everybody's state".to_owned();
-            findings.push(finding(Problem::TableUnprotected, text, &fix));
+            findings.push(finding(Problem::TableUnprotected, matters.deletion.to_owned(), &fix));
         }
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
         // A table that was never on demand has no summary.
         let capacity = table.provisioned_throughput().and_then(|throughput| throughput.write_capacity_units());
         if billing.map_or(capacity.unwrap_or(0) > 0, |mode| *mode == BillingMode::Provisioned) {
-            let text = "the table has a fixed capacity: above it messages wait, and each commit takes two write units \
-                        for each begun KB of state and of record";
+            let text = format!("the table has a fixed capacity: above it messages wait, and {}", matters.capacity);
             let fix =
                 format!("`aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST`, or scale it");
-            findings.push(finding(Problem::TableProvisioned, text.to_owned(), &fix));
+            findings.push(finding(Problem::TableProvisioned, text, &fix));
         }
         findings
     }
 
-    fn judge_expiry(&self, on: Option<&str>) -> Option<Finding> {
+    /// What is amiss with the attribute by which items expire.
+    pub(super) fn judge_expiry(
+        &self,
+        place: Place<'_>,
+        form: TableForm<'_>,
+        matters: &Matters,
+        on: Option<&str>,
+    ) -> Option<Finding> {
         match on {
-            Some(attribute::EXPIRES) => None,
+            Some(attribute) if attribute == form.expires => None,
             Some(other) => {
-                let text = format!(
-                    "items expire by their attribute `{other}`: a state that has it is deleted together with its \
-                     version, and messages can be processed twice"
-                );
-                let name = &self.aws.settings.table;
+                let text = format!("items expire by their attribute `{other}`: {}", matters.foreign_expiry);
+                let name = form.name;
                 let fix = format!(
                     "`aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
                      Enabled=false,AttributeName={other}`, and an hour later {}",
                     self.provision("")
                 );
-                Some(self.finding(Problem::TableExpiryForeign, Place::Table, text, fix))
+                Some(self.finding(Problem::TableExpiryForeign, place, text, fix))
             }
             None => {
-                let text = format!(
-                    "time to live is off for `{}`: the tombstones of deleted states stay for ever, and are paid for",
-                    attribute::EXPIRES
-                );
-                Some(self.finding(Problem::TableExpiryOff, Place::Table, text, self.provision("")))
+                let text = format!("time to live is off for `{}`: {}", form.expires, matters.no_expiry);
+                Some(self.finding(Problem::TableExpiryOff, place, text, self.provision("")))
             }
         }
     }

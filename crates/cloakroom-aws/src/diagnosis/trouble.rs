@@ -126,7 +126,7 @@ impl Diagnosis {
     pub(super) fn missing(&self, place: Place<'_>) -> Finding {
         let (name, region) = (self.name(place), self.region());
         let problem = match place {
-            Place::Table => Problem::TableMissing,
+            Place::Table | Place::PayloadTable => Problem::TableMissing,
             Place::Bucket => Problem::BucketMissing,
             Place::Queue(_) => Problem::QueueMissing,
         };

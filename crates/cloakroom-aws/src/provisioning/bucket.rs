@@ -10,8 +10,8 @@ use cloakroom::PortError;
 use super::{Change, Provisioning};
 use crate::{
     failure::Operation,
-    look::{GET_RULES, GET_VERSIONING, LIST},
-    payloads::target,
+    look::{GET_RULES, GET_VERSIONING, HEAD, LIST},
+    payloads::{is_directory, target},
 };
 
 const CREATE: Operation = Operation::repeatedly("CreateBucket", "s3:CreateBucket");
@@ -36,13 +36,22 @@ impl Provisioning {
         let (bucket, days) = (self.bucket().to_owned(), self.settings.expiry_days);
         let block = Change::BlockPublicAccess { bucket: bucket.clone() };
         let expire = Change::ExpirePayloads { bucket: bucket.clone(), days };
-        if self.aws.bucket().await?.is_none() {
+        let (is_there, is_directory) = (self.aws.bucket().await?.is_some(), is_directory(&bucket));
+        if !is_there && is_directory {
+            let cause = "there is no such directory bucket: make it by hand, in the zone where its endpoints run; see \
+                         `S3Payloads` for what it is good for";
+            return Err(self.bucket_error(&HEAD, cause.to_owned()));
+        }
+        if !is_there {
             return Ok(vec![Change::CreateBucket { bucket }, block, expire]);
         }
-        self.check_versioning().await?;
         let mut changes = Vec::new();
-        if !is_private(self.aws.public_access_block().await?.as_ref()) {
-            changes.push(block);
+        // A directory bucket has no versions, and is never public.
+        if !is_directory {
+            self.check_versioning().await?;
+            if !is_private(self.aws.public_access_block().await?.as_ref()) {
+                changes.push(block);
+            }
         }
         let rules = self.aws.lifecycle_rules().await?;
         self.check_other_rules(&rules)?;

@@ -1,4 +1,4 @@
-//! Tables, buckets and queues as Cloakroom needs them: what is missing, and making it.
+//! Tables, bucket and queues as Cloakroom needs them: what is missing, and making it.
 
 mod bucket;
 mod change;
@@ -17,7 +17,6 @@ pub(crate) use {
     bucket::{is_for_everything, is_private},
     queues::RedrivePolicy,
     settings::{expiry_days_min, validate_names},
-    table::other_keys,
 };
 
 use crate::{Aws, SettingsError, TokioClock};
@@ -35,8 +34,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// brought up to date (another key schema, a versioned bucket) is an error that says what to do.
 ///
 /// - **Table**: keys `pk` and `sk`, on demand, `cloakroom_expires` as time to live; point-in-time recovery if wanted.
+/// - **Payload table**, if one is set: key `k`, on demand, `x` as time to live. It is never made recoverable: what is processed is gone from it, and
+///   has to be.
 /// - **Bucket**: public access blocked; a lifecycle rule `cloakroom` lets everything in it expire, and ends incomplete
 ///   multipart uploads. Other rules stay. A bucket with objects of others is refused, since they would expire, too.
+///   A [directory bucket](crate::S3Payloads#s3-express-one-zone) has to be there already, and only gets the rule.
 /// - **Queues**: each with a [dead-letter queue](dead_letter_queue), to which SQS moves what was received
 ///   [too often](ProvisioningSettings::receives_max). SQS takes up to a minute to apply changed attributes, and up to
 ///   15 minutes for the retention.
@@ -66,6 +68,7 @@ impl Provisioning {
     /// A setting that AWS would refuse, or that would let payloads expire before their messages.
     pub fn new(aws: &Aws, settings: ProvisioningSettings) -> Result<Self, SettingsError> {
         settings.validate(&aws.settings().queues)?;
+        settings.validate_payload_ttl(aws.settings())?;
         Ok(Self { aws: aws.clone(), settings, clock: Arc::new(TokioClock) })
     }
 
@@ -105,7 +108,7 @@ impl Provisioning {
             }
             // What somebody else made need not be what is wanted here: look again.
             if !overtaken {
-                self.wait_until_active().await?;
+                self.wait_until_all_are_active().await?;
                 return Ok(Plan { changes: made });
             }
         }
@@ -135,9 +138,9 @@ impl Provisioning {
 
     async fn perform(&self, change: &Change) -> Result<(), PortError> {
         match change {
-            Change::CreateTable { .. } => self.create_table().await,
-            Change::ExpireItems { .. } => self.expire_items().await,
-            Change::KeepRecoverable { .. } => self.keep_recoverable().await,
+            Change::CreateTable { table } => self.create_table(table).await,
+            Change::ExpireItems { table } => self.expire_items(table).await,
+            Change::KeepRecoverable { table } => self.keep_recoverable(table).await,
             Change::CreateBucket { .. } => self.create_bucket().await,
             Change::BlockPublicAccess { .. } => self.block_public_access().await,
             Change::ExpirePayloads { .. } => self.expire_payloads().await,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dead_letter_queue;
 use crate::{
-    QueueSettings, SettingsError,
+    AwsSettings, QueueSettings, SettingsError,
     settings::{is_queue_character, within},
 };
 
@@ -83,6 +83,15 @@ impl ProvisioningSettings {
         within("receives_max", self.receives_max.into(), u64::from(self.attempts_max) + 1, 1_000)?;
         let days_min = expiry_days_min(self.retention_s, self.dead_letter_retention_s);
         within("expiry_days", self.expiry_days.into(), days_min, 3_650)
+    }
+
+    /// Checks that the items of the payload table, if there is one, do not expire before what needs them.
+    pub(super) fn validate_payload_ttl(&self, settings: &AwsSettings) -> Result<(), SettingsError> {
+        let days_min = expiry_days_min(self.retention_s, self.dead_letter_retention_s);
+        match settings.payload_table {
+            Some(_) => within("payload_ttl_days", settings.payload_ttl_days.into(), days_min, 3_650),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,16 +1,15 @@
-//! The table.
+//! The table, and that of small payloads.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
-    TableDescription, TableStatus, TimeToLiveSpecification,
+    BillingMode, PointInTimeRecoverySpecification, TableDescription, TableStatus, TimeToLiveSpecification,
 };
-use cloakroom::{PortError, schema::attribute};
+use cloakroom::PortError;
 
 use super::{Change, PAUSE, Provisioning};
 use crate::{
     failure::Operation,
+    form::{TableForm, is_usable},
     look::{DESCRIBE, DESCRIBE_EXPIRY},
-    store::target,
 };
 
 const CREATE: Operation = Operation::repeatedly("CreateTable", "dynamodb:CreateTable");
@@ -20,23 +19,27 @@ const SET_BACKUPS: Operation = Operation::repeatedly("UpdateContinuousBackups", 
 /// Looks at a table that is being made; there is one a second.
 const LOOKS_MAX: u32 = 120;
 
-const KEYS: [(&str, KeyType); 2] = [(attribute::PARTITION, KeyType::Hash), (attribute::SORT, KeyType::Range)];
-
 impl Provisioning {
-    fn table(&self) -> &str {
-        &self.aws.settings.table
-    }
-
-    fn target(&self) -> String {
-        target(self.table())
+    /// What the table that is called so must be like.
+    fn form(&self, table: &str) -> TableForm<'_> {
+        let mut forms = self.aws.table_forms();
+        forms.find(|form| form.name == table).expect("changes are planned for the tables that are set")
     }
 
     pub(super) async fn table_changes(&self) -> Result<Vec<Change>, PortError> {
-        let table = self.table().to_owned();
-        let description = self.aws.table().await?;
+        let mut changes = Vec::new();
+        for form in self.aws.table_forms() {
+            changes.extend(self.changes_of(form).await?);
+        }
+        Ok(changes)
+    }
+
+    async fn changes_of(&self, form: TableForm<'_>) -> Result<Vec<Change>, PortError> {
+        let table = form.name.to_owned();
+        let description = self.aws.table(form.name).await?;
         let is_there = match &description {
             Some(description) => {
-                check_keys(&self.target(), description)?;
+                check_keys(form, description)?;
                 description.table_status() != Some(&TableStatus::Creating)
             }
             None => false,
@@ -45,96 +48,85 @@ impl Provisioning {
         if description.is_none() {
             changes.push(Change::CreateTable { table: table.clone() });
         }
-        if !is_there || !self.items_expire().await? {
+        if !is_there || !self.items_expire(form).await? {
             changes.push(Change::ExpireItems { table: table.clone() });
         }
-        if self.settings.point_in_time_recovery && (!is_there || !self.aws.is_recoverable().await?) {
+        let is_wanted = self.settings.point_in_time_recovery && form.can_be_restored;
+        if is_wanted && (!is_there || !self.aws.is_recoverable(form.name).await?) {
             changes.push(Change::KeepRecoverable { table });
         }
         Ok(changes)
     }
 
-    async fn items_expire(&self) -> Result<bool, PortError> {
-        match self.aws.expiry_attribute().await? {
-            Some(other) if other != attribute::EXPIRES => {
+    async fn items_expire(&self, form: TableForm<'_>) -> Result<bool, PortError> {
+        match self.aws.expiry_attribute(form.name).await? {
+            Some(other) if other != form.expires => {
                 let cause = format!(
                     "time to live is on for attribute `{other}`; Cloakroom needs it for `{}`. Turn it off, or use \
                      another table",
-                    attribute::EXPIRES
+                    form.expires
                 );
-                Err(PortError::new(DESCRIBE_EXPIRY.on(&self.target()), cause).without_effect().permanent())
+                Err(PortError::new(DESCRIBE_EXPIRY.on(&form.target()), cause).without_effect().permanent())
             }
             attribute => Ok(attribute.is_some()),
         }
     }
 
-    pub(super) async fn create_table(&self) -> Result<(), PortError> {
-        let complete = "names and types are set";
-        let mut create = self.aws.dynamodb.create_table().table_name(self.table());
-        create = create.billing_mode(BillingMode::PayPerRequest);
-        for (name, role) in KEYS {
-            let definition =
-                AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-            let key = KeySchemaElement::builder().attribute_name(name).key_type(role).build();
-            create = create.attribute_definitions(definition.expect(complete)).key_schema(key.expect(complete));
-        }
-        create.send().await.map_err(|error| CREATE.failed(&self.target(), error))?;
-        self.wait_until_active().await
+    pub(super) async fn create_table(&self, table: &str) -> Result<(), PortError> {
+        let form = self.form(table);
+        let (definitions, keys) = form.key_schema();
+        let create = self.aws.dynamodb.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        let create = create.set_attribute_definitions(Some(definitions)).set_key_schema(Some(keys));
+        create.send().await.map_err(|error| CREATE.failed(&form.target(), error))?;
+        self.wait_until_active(form).await
     }
 
-    /// Waits, for a bounded time, until the table can be used.
-    pub(super) async fn wait_until_active(&self) -> Result<(), PortError> {
+    /// Waits, for a bounded time, until every table can be used.
+    pub(super) async fn wait_until_all_are_active(&self) -> Result<(), PortError> {
+        for form in self.aws.table_forms() {
+            self.wait_until_active(form).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_until_active(&self, form: TableForm<'_>) -> Result<(), PortError> {
         let mut status = None;
         for _ in 0..LOOKS_MAX {
-            status = self.aws.table().await?.and_then(|table| table.table_status);
-            if matches!(status, Some(TableStatus::Active | TableStatus::Updating)) {
+            status = self.aws.table(form.name).await?.and_then(|table| table.table_status);
+            if is_usable(status.as_ref()) {
                 return Ok(());
             }
             self.clock.sleep(PAUSE).await;
         }
         let status = status.as_ref().map_or("not there", TableStatus::as_str);
         let cause = format!("the table is still {status} after {LOOKS_MAX} looks");
-        Err(PortError::new(DESCRIBE.on(&self.target()), cause).without_effect())
+        Err(PortError::new(DESCRIBE.on(&form.target()), cause).without_effect())
     }
 
-    pub(super) async fn expire_items(&self) -> Result<(), PortError> {
-        self.wait_until_active().await?;
-        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute::EXPIRES).build();
-        let update = self.aws.dynamodb.update_time_to_live().table_name(self.table());
+    pub(super) async fn expire_items(&self, table: &str) -> Result<(), PortError> {
+        let form = self.form(table);
+        self.wait_until_active(form).await?;
+        let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(form.expires).build();
+        let update = self.aws.dynamodb.update_time_to_live().table_name(table);
         let update = update.time_to_live_specification(expiry.expect("both fields are set"));
-        update.send().await.map_err(|error| SET_EXPIRY.failed(&self.target(), error))?;
+        update.send().await.map_err(|error| SET_EXPIRY.failed(&form.target(), error))?;
         Ok(())
     }
 
-    pub(super) async fn keep_recoverable(&self) -> Result<(), PortError> {
-        self.wait_until_active().await?;
+    pub(super) async fn keep_recoverable(&self, table: &str) -> Result<(), PortError> {
+        let form = self.form(table);
+        self.wait_until_active(form).await?;
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
-        let update = self.aws.dynamodb.update_continuous_backups().table_name(self.table());
+        let update = self.aws.dynamodb.update_continuous_backups().table_name(table);
         let update = update.point_in_time_recovery_specification(recovery.expect("the field is set"));
-        update.send().await.map_err(|error| SET_BACKUPS.failed(&self.target(), error))?;
+        update.send().await.map_err(|error| SET_BACKUPS.failed(&form.target(), error))?;
         Ok(())
     }
 }
 
 /// Demands the keys that Cloakroom writes.
-fn check_keys(target: &str, table: &TableDescription) -> Result<(), PortError> {
-    let Some(keys) = other_keys(table) else { return Ok(()) };
-    let cause = format!(
-        "the table has other keys ({keys}); Cloakroom needs the texts `pk` (partition key) and `sk` (sort key). Use \
-         another table"
-    );
-    Err(PortError::new(DESCRIBE.on(target), cause).without_effect().permanent())
-}
-
-/// The names of the table's keys, if they are not those that Cloakroom writes.
-pub(crate) fn other_keys(table: &TableDescription) -> Option<String> {
-    let keys = table.key_schema().iter().map(|key| (key.attribute_name(), key.key_type().clone()));
-    let texts = table.attribute_definitions().iter();
-    let texts = texts.filter(|definition| definition.attribute_type() == &ScalarAttributeType::S);
-    let texts: Vec<&str> = texts.map(AttributeDefinition::attribute_name).collect();
-    if keys.eq(KEYS) && KEYS.iter().all(|(name, _)| texts.contains(name)) {
-        return None;
-    }
-    let keys: Vec<&str> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
-    Some(keys.join(", "))
+fn check_keys(form: TableForm<'_>, table: &TableDescription) -> Result<(), PortError> {
+    let Some(keys) = form.other_keys(table) else { return Ok(()) };
+    let cause = format!("the table has other keys ({keys}); Cloakroom needs {}. Use another table", form.keys_told);
+    Err(PortError::new(DESCRIBE.on(&form.target()), cause).without_effect().permanent())
 }

@@ -73,6 +73,14 @@ impl PayloadStore for NaivePayloads {
         self.0.name()
     }
 
+    fn place(&self, bytes: usize) -> &str {
+        self.0.place(bytes)
+    }
+
+    fn stores(&self) -> Vec<&str> {
+        self.0.stores()
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         self.0.check_in(claim, payload).await
     }

@@ -8,7 +8,7 @@ use cloakroom_aws::{Aws, Diagnosis, DiagnosisSettings, Finding, Problem};
 use super::{Output, reading::millis};
 use crate::{account::Account, site::Failure};
 
-/// Looks the table, the bucket and the queues over, and says what is amiss and how to mend it
+/// Looks the tables, the bucket and the queues over, and says what is amiss and how to mend it
 ///
 /// It tries permissions without sending or taking messages, and leaves everything as it is. The exit code is 1 if there is
 /// an error or a warning.

@@ -78,19 +78,19 @@ struct Message {
 enum Payload {
     /// It has no claim yet.
     InRecord,
+    /// Or in the payload table.
     InBucket,
     /// Its message was processed.
     Gone,
-    /// So nothing can be said of it.
+    /// Or in another table, so nothing can be said of it.
     InAnotherBucket,
 }
 
 impl Payload {
     async fn of(ports: &Ports, claim: Option<&Claim>) -> Result<Self, PortError> {
-        let own = ports.payloads.name();
         Ok(match claim {
             None => Self::InRecord,
-            Some(claim) if claim.store().is_some_and(|store| store != own) => Self::InAnotherBucket,
+            Some(claim) if claim.store().is_some_and(|store| !ports.payloads.holds(store)) => Self::InAnotherBucket,
             Some(claim) if ports.payloads.read(claim).await?.is_some() => Self::InBucket,
             Some(_) => Self::Gone,
         })
@@ -99,9 +99,9 @@ impl Payload {
     const fn told(self) -> &'static str {
         match self {
             Self::InRecord => "in the record",
-            Self::InBucket => "in the bucket",
+            Self::InBucket => "in its store",
             Self::Gone => "gone: it was processed",
-            Self::InAnotherBucket => "in another bucket",
+            Self::InAnotherBucket => "in another store",
         }
     }
 }
@@ -159,7 +159,7 @@ impl Row {
                 Payload::InBucket | Payload::InRecord => Some(false),
                 Payload::InAnotherBucket => None,
             },
-            Some(Settles::Entry(store)) if store == ports.payloads.name() => {
+            Some(Settles::Entry(store)) if ports.payloads.holds(store) => {
                 Some(ports.payloads.has_entry(&endpoint, &message).await?)
             }
             Some(Settles::Retained(_)) => Some(record.is_retained),

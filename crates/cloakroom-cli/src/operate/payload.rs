@@ -1,4 +1,4 @@
-//! `cloakroom payload`: what is in the bucket.
+//! `cloakroom payload`: what is in the bucket, and in the payload table.
 
 mod get;
 mod orphans;

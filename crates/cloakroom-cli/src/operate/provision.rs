@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Output;
 use crate::{account::Account, site::Failure};
 
-/// Makes the table, the bucket and the queues, or brings them up to date
+/// Makes the tables, the bucket and the queues, or brings them up to date
 ///
 /// It may be repeated, and deletes nothing: no retention is made shorter.
 #[derive(Clone, Debug, clap::Args)]

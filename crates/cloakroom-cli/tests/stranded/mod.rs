@@ -97,8 +97,12 @@ pub(crate) struct Stranded {
 
 impl Stranded {
     pub(crate) async fn start() -> Self {
+        Self::start_as(AwsSettings::new("things", "coats")).await
+    }
+
+    pub(crate) async fn start_as(settings: AwsSettings) -> Self {
         let local = LocalAws::start().await.expect("the embedded AWS starts");
-        let aws = aws(&local);
+        let aws = aws(&local, settings);
         let queues = vec!["senders".to_owned(), "receivers".to_owned()];
         let settings = ProvisioningSettings { queues, receives_max: RECEIVES_MAX, ..ProvisioningSettings::default() };
         let provisioning = Provisioning::new(&aws, settings).expect("good settings");
@@ -113,8 +117,8 @@ impl Stranded {
     }
 
     pub(crate) async fn check_in(&self, name: &str) -> String {
-        let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.name());
         let payload = serde_json::to_vec(&Ask { name: name.to_owned() }).expect("JSON");
+        let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.place(payload.len()));
         self.ports.payloads.check_in(&claim, Bytes::from(payload)).await.expect("it is checked in");
         claim.to_string()
     }
@@ -136,13 +140,15 @@ impl Stranded {
     }
 
     /// Sends a message, and lets a worker commit it and die before it sends anything. It stays in the queue.
-    pub(crate) async fn strand(&self, name: &str) {
-        self.send(name).await;
+    /// Answers with its claim.
+    pub(crate) async fn strand(&self, name: &str) -> String {
+        let claim = self.send(name).await;
         let deaf = Arc::new(Deaf(Arc::clone(&self.ports.queues)));
         let endpoint = self.senders(Ports { queues: deaf, ..self.ports.clone() });
         let delivery = self.receive("senders", name).await;
         endpoint.process(&delivery).await.expect_err("it dies after the commit");
         self.give_back("senders", &delivery).await;
+        claim
     }
 
     /// Receives this very message; others are given back.
@@ -215,7 +221,11 @@ impl Stranded {
             self.must_count(Ask { name: name.clone() }.partition(), "senders", "asked").await;
             self.must_count(Tell { name }.partition(), "receivers", "told").await;
         }
-        let payloads = aws(&self.local).payloads().list(None).await.expect("the bucket is listed");
+        let payloads = aws(&self.local, AwsSettings::new("things", "coats"))
+            .payloads()
+            .list(None)
+            .await
+            .expect("the bucket is listed");
         assert_eq!(payloads.objects, 0, "no payload is left: {payloads:?}");
     }
 
@@ -231,7 +241,7 @@ impl Stranded {
     }
 }
 
-fn aws(local: &LocalAws) -> Aws {
+fn aws(local: &LocalAws, settings: AwsSettings) -> Aws {
     let environment: BTreeMap<&str, String> = local.environment().into_iter().collect();
     macro_rules! client {
         ($sdk:ident, $service:literal $(, $option:ident)?) => {{
@@ -248,7 +258,7 @@ fn aws(local: &LocalAws) -> Aws {
     }
     let s3 = client!(aws_sdk_s3, "S3", force_path_style);
     let (dynamodb, sqs) = (client!(aws_sdk_dynamodb, "DYNAMODB"), client!(aws_sdk_sqs, "SQS"));
-    Aws::new(dynamodb, s3, sqs, AwsSettings::new("things", "coats")).expect("settings that AWS takes")
+    Aws::new(dynamodb, s3, sqs, settings).expect("settings that AWS takes")
 }
 
 /// Runs the command on the same account, without the variables of the machine.

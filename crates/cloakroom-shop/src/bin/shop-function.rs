@@ -8,6 +8,9 @@
 //! | `SHOP_SERVICE` | the service that this function is: `orders`, `stock` or `billing` | must be set |
 //! | `CLOAKROOM_TABLE` | the table | must be set |
 //! | `CLOAKROOM_BUCKET` | the bucket for payloads | must be set |
+//! | `CLOAKROOM_PAYLOAD_TABLE` | the table for small payloads | none: all are in the bucket |
+//! | `CLOAKROOM_SMALL_PAYLOAD_BYTES` | up to how many bytes a payload is small | as many as are cheaper there |
+//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | after how many days small payloads expire | 45 |
 //! | `CLOAKROOM_QUEUE_PREFIX` | what the names of all queues begin with | nothing |
 //! | `CLOAKROOM_LOG` | what is logged, such as `warn,cloakroom::counts=info` | `info` |
 //!

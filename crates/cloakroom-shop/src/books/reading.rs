@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use cloakroom::{PortError, StateRead};
+use cloakroom::{PortError, StateRead, schema::payload_attribute};
 use cloakroom_aws::dead_letter_queue;
 use serde::de::DeserializeOwned;
 
@@ -15,7 +15,7 @@ use super::{Books, Entry};
 use crate::{Service, Site};
 
 impl Books {
-    /// Reads every item of the table, every key of the bucket and the depth of every queue. While services are at
+    /// Reads every item of the tables, every key of the bucket and the depth of every queue. While services are at
     /// work, that is not the state of any one moment.
     ///
     /// # Errors
@@ -24,6 +24,7 @@ impl Books {
         let mut books = Self { messages: queues.all().await?, ..Self::default() };
         read_table(site, &mut books).await?;
         read_bucket(site, &mut books).await?;
+        read_payload_table(site, &mut books).await?;
         Ok(books)
     }
 }
@@ -70,6 +71,18 @@ async fn read_bucket(site: &Site, books: &mut Books) -> Result<(), PortError> {
         let page = page.map_err(failed(&format!("listing bucket `{bucket}`")))?;
         let is_payload = |object: &&aws_sdk_s3::types::Object| object.key().is_some_and(|key| !key.contains('/'));
         books.payloads += page.contents().iter().filter(is_payload).count() as u64;
+    }
+    Ok(())
+}
+
+/// Entries have no body.
+async fn read_payload_table(site: &Site, books: &mut Books) -> Result<(), PortError> {
+    let Some(table) = &site.settings.payload_table else { return Ok(()) };
+    let scan = site.dynamodb.scan().table_name(table).consistent_read(true);
+    let mut items = scan.into_paginator().items().send();
+    while let Some(item) = items.next().await {
+        let item = item.map_err(failed(&format!("reading table `{table}`")))?;
+        books.payloads += u64::from(item.contains_key(payload_attribute::BODY));
     }
     Ok(())
 }

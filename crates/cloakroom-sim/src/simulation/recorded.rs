@@ -126,6 +126,14 @@ impl PayloadStore for Recorded {
         self.world.memory.payloads.name()
     }
 
+    fn place(&self, bytes: usize) -> &str {
+        self.world.memory.payloads.place(bytes)
+    }
+
+    fn stores(&self) -> Vec<&str> {
+        self.world.memory.payloads.stores()
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         self.world.record(Deed::CheckedIn(claim.clone()));
         self.world.memory.payloads.check_in(claim, payload).await

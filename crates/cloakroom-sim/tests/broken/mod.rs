@@ -171,6 +171,14 @@ impl PayloadStore for Broken {
         self.ports.payloads.name()
     }
 
+    fn place(&self, bytes: usize) -> &str {
+        self.ports.payloads.place(bytes)
+    }
+
+    fn stores(&self) -> Vec<&str> {
+        self.ports.payloads.stores()
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         self.note_payload(claim, Some(payload.clone()));
         self.ports.payloads.check_in(claim, payload).await

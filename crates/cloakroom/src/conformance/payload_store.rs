@@ -15,11 +15,12 @@ pub async fn payload_store(store: &dyn PayloadStore, scope: &str) {
     laws!(scope, subject;
         a_payload_never_checked_in_is_missing,
         a_payload_is_read_as_it_was_checked_in,
-        a_mebibyte_is_read_as_it_was_checked_in,
+        a_mebibyte_is_read_as_it_was_checked_in_or_refused,
         reading_does_not_take_the_payload_away,
         a_deleted_payload_is_missing,
         a_delete_can_be_repeated,
         claims_do_not_touch_each_other,
+        payloads_of_every_size_have_a_place,
         an_entry_is_absent_until_it_is_put,
         an_entry_can_be_put_again,
         entries_belong_to_one_endpoint,
@@ -36,7 +37,11 @@ struct Subject<'a> {
 impl Subject<'_> {
     /// The n-th claim of this law, of the shape that claims have.
     fn claim(&self, number: usize) -> Claim {
-        Claim::from_random(derived_id(&[&self.law.key(number)]).as_u128(), self.store.name())
+        self.claim_in(self.store.name(), number)
+    }
+
+    fn claim_in(&self, store: &str, number: usize) -> Claim {
+        Claim::from_random(derived_id(&[&self.law.key(number)]).as_u128(), store)
     }
 
     fn message(&self, what: &str) -> MessageId {
@@ -84,12 +89,36 @@ async fn a_payload_is_read_as_it_was_checked_in(s: &Subject<'_>) {
     }
 }
 
-/// So is a payload as large as a whole queue message may be.
-async fn a_mebibyte_is_read_as_it_was_checked_in(s: &Subject<'_>) {
-    let payload: Bytes = (0..1024 * 1024_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    s.check_in(&s.claim(0), &payload).await;
-    s.must_read(&s.claim(0), Some(&payload)).await;
-    s.delete(&s.claim(0)).await;
+/// So is a payload as large as a whole queue message may be, if the store takes it. If it does not, it says so for good.
+async fn a_mebibyte_is_read_as_it_was_checked_in_or_refused(s: &Subject<'_>) {
+    let payload = noise(1024 * 1024);
+    let claim = s.claim_in(s.store.place(payload.len()), 0);
+    let refused = s.store.check_in(&claim, payload.clone()).await.err();
+    if let Some(error) = &refused {
+        s.law.check("a payload is refused without effect", !error.may_have_happened(), error);
+        s.law.check("a payload is refused for good", !error.may_be_repeated(), error);
+    }
+    s.must_read(&claim, Some(&payload).filter(|_| refused.is_none())).await;
+    s.delete(&claim).await;
+}
+
+/// A payload is checked in where its size places it, and is found and deleted there.
+async fn payloads_of_every_size_have_a_place(s: &Subject<'_>) {
+    let must_hold = |store: &str| s.law.check(&format!("`{store}` is held"), s.store.holds(store), &s.store.stores());
+    must_hold(s.store.name());
+    for (number, bytes) in [1, 1_000, 4_072, 4_073, 65_536].into_iter().enumerate() {
+        let (place, payload) = (s.store.place(bytes), noise(bytes));
+        must_hold(place);
+        let claim = s.claim_in(place, number);
+        s.check_in(&claim, &payload).await;
+        s.must_read(&claim, Some(&payload)).await;
+        s.delete(&claim).await;
+        s.must_read(&claim, None).await;
+    }
+}
+
+fn noise(bytes: usize) -> Bytes {
+    (0..u32::try_from(bytes).unwrap_or(u32::MAX)).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
 /// A payload is read as often as its message is received.

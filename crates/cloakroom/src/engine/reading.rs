@@ -90,10 +90,10 @@ impl Inner {
     pub(crate) async fn is_settled(&self, message: &MessageId, record: &Record) -> Result<bool, PortError> {
         let payloads = &self.ports.payloads;
         match &record.settles {
-            Some(Settles::Payload(claim)) if claim.store().is_none_or(|store| payloads.name() == store) => {
+            Some(Settles::Payload(claim)) if claim.store().is_none_or(|store| payloads.holds(store)) => {
                 self.call(|| payloads.read(claim)).await.map(|payload| payload.is_none())
             }
-            Some(Settles::Entry(store)) if *store == payloads.name() => {
+            Some(Settles::Entry(store)) if payloads.holds(store) => {
                 self.call(|| payloads.has_entry(&self.name, message)).await
             }
             Some(Settles::Payload(_) | Settles::Entry(_) | Settles::Retained(_)) | None => Ok(false),

@@ -6,7 +6,7 @@ use super::{Desk, Error};
 use crate::{Placement, Record, Settles, protocol::Saw};
 
 impl Desk<'_> {
-    /// Whether the message in hand, if there is one, is settled in the store that this endpoint has.
+    /// Whether the message in hand, if there is one, is settled in a store that this endpoint has.
     pub(super) fn check_store(&self) -> Result<(), Error> {
         self.settles.as_ref().map_or(Ok(()), |settles| self.check_store_of(settles))
     }
@@ -14,14 +14,16 @@ impl Desk<'_> {
     /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed; one that is
     /// deleted there stays where it is, and its message would be processed again. So it is with entries.
     fn check_store_of(&self, settles: &Settles) -> Result<(), Error> {
-        let own = self.endpoint.ports.payloads.name();
-        let Some(store) = settles.store().filter(|store| *store != own) else { return Ok(()) };
+        let payloads = &self.endpoint.ports.payloads;
+        let Some(store) = settles.store().filter(|store| !payloads.holds(store)) else { return Ok(()) };
+        let own: Vec<_> = payloads.stores().into_iter().map(|own| format!("`{own}`")).collect();
         let what = match settles {
             Settles::Payload(claim) => format!("payload `{claim}`"),
             Settles::Entry(_) | Settles::Retained(_) => format!("the dedupe entry of `{}`", self.identity),
         };
         Err(Error::misconfigured(format!(
-            "{what} is in store `{store}`, and this endpoint has `{own}`: give both sides the same store"
+            "{what} is in store `{store}`, and this endpoint has {}: give both sides the same stores",
+            own.join(", ")
         )))
     }
 

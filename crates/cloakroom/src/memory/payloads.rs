@@ -9,8 +9,17 @@ use bytes::Bytes;
 use crate::{Claim, MessageId, PayloadStore, PortError, schema::Key};
 
 /// Payloads and dedupe entries in memory.
-#[derive(Debug, Default)]
-pub struct MemoryPayloads(Mutex<Objects>);
+#[derive(Debug)]
+pub struct MemoryPayloads {
+    name: String,
+    objects: Mutex<Objects>,
+}
+
+impl Default for MemoryPayloads {
+    fn default() -> Self {
+        Self::named("memory")
+    }
+}
 
 #[derive(Debug, Default)]
 struct Objects {
@@ -19,8 +28,13 @@ struct Objects {
 }
 
 impl MemoryPayloads {
+    /// A store of this name, for [several](crate::PlacedPayloads) beside each other. The default is called `memory`.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), objects: Mutex::default() }
+    }
+
     fn objects(&self) -> MutexGuard<'_, Objects> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The claims of all payloads there are.
@@ -32,7 +46,7 @@ impl MemoryPayloads {
 #[async_trait]
 impl PayloadStore for MemoryPayloads {
     fn name(&self) -> &str {
-        "memory"
+        &self.name
     }
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {

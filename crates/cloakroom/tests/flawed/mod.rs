@@ -242,6 +242,8 @@ pub(crate) enum PayloadFlaw {
     MixesEndpoints,
     DropsPlus,
     CutsIds,
+    RefusesForNow,
+    PlacesElsewhere,
 }
 
 #[derive(Debug)]
@@ -272,7 +274,14 @@ impl PayloadStore for FlawedPayloads {
         "flawed"
     }
 
+    fn place(&self, bytes: usize) -> &str {
+        if self.flaw == PayloadFlaw::PlacesElsewhere && bytes <= 4_072 { "elsewhere" } else { "flawed" }
+    }
+
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        if self.flaw == PayloadFlaw::RefusesForNow && payload.len() > 409_600 {
+            return Err(error());
+        }
         let length = if self.flaw == PayloadFlaw::CutsPayloads { payload.len().min(65_536) } else { payload.len() };
         self.payloads.check_in(claim, payload.slice(..length)).await
     }

@@ -16,7 +16,7 @@ use crate::embedded::Embedded;
 
 /// Answers some operations with an error in place of what they did.
 #[derive(Clone, Copy, Debug)]
-struct Instead {
+pub(super) struct Instead {
     /// How the names of service and operation begin; empty for all.
     operation: &'static str,
     status: u16,
@@ -57,7 +57,7 @@ impl Intercept for Instead {
 }
 
 /// The site as one sees it who is answered so.
-fn seen(world: &Embedded, instead: Instead) -> Aws {
+pub(super) fn seen(world: &Embedded, instead: Instead) -> Aws {
     macro_rules! client {
         ($sdk:ident, $client:expr) => {{
             let config = $client.config().to_builder().interceptor(instead).retry_config(RetryConfig::disabled());
@@ -65,10 +65,10 @@ fn seen(world: &Embedded, instead: Instead) -> Aws {
         }};
     }
     let (dynamodb, s3) = (client!(aws_sdk_dynamodb, world.dynamodb), client!(aws_sdk_s3, world.s3));
-    Aws::new(dynamodb, s3, client!(aws_sdk_sqs, world.sqs), AwsSettings::new("things", "coats")).unwrap()
+    Aws::new(dynamodb, s3, client!(aws_sdk_sqs, world.sqs), world.aws.settings().clone()).unwrap()
 }
 
-fn denied(operation: &'static str) -> Instead {
+pub(super) fn denied(operation: &'static str) -> Instead {
     Instead { operation, status: 403, code: "AccessDenied", message: "you may not" }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cloakroom::{Claim, Envelope, PayloadStore as _};
+use cloakroom::{Claim, Envelope};
 
 use crate::{account::Account, site::Failure};
 
@@ -36,18 +36,26 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
             claim
         }
     };
-    let payloads = account.aws().await?.payloads();
+    let payloads = account.aws().await?.ports().payloads;
     if !claim.is_well_formed() {
         return Err(Failure::new(format!("`{claim}` is no claim: take `dataref` of an envelope")));
     }
-    let bucket = payloads.name();
     match claim.store() {
-        Some(store) if store == bucket => {}
+        Some(store) if payloads.holds(store) => {}
         Some(store) => {
-            let text = format!("`{claim}` is in bucket `{store}`, not in `{bucket}`: give `--bucket {store}`");
+            let own: Vec<_> = payloads.stores().into_iter().map(|own| format!("`{own}`")).collect();
+            let own = own.join(" and not in ");
+            let text = format!(
+                "`{claim}` is in `{store}`, not in {own}: give `--bucket {store}`, or `--payload-table {store}` if that is a table"
+            );
             return Err(Failure::new(text));
         }
-        None => return Err(Failure::new(format!("`{claim}` is no whole claim: it ends in a dot and the bucket"))),
+        None => {
+            let text = format!(
+                "`{claim}` is no whole claim: it ends in a dot and the name of the bucket or of the payload table"
+            );
+            return Err(Failure::new(text));
+        }
     }
     match payloads.read(&claim).await.map_err(Failure::new)? {
         Some(payload) => print(&payload),

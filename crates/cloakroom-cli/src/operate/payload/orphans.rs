@@ -20,7 +20,8 @@ use crate::{
 ///
 /// What attempts leave behind that died before they could commit, or did not win. They do no harm and expire; nothing is deleted here. A payload counts
 /// if it is older than any message can be (14 days in a queue, and 14 in its dead-letter queue) and no record refers to it; what lies on queues
-/// cannot be asked. Lists the whole bucket, and reads the whole table.
+/// cannot be asked. Lists the whole bucket, and reads the whole table. Those in the payload table are not listed: they cost next to nothing until
+/// they expire.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]

@@ -94,6 +94,9 @@ mod tests {
     #[test]
     fn every_variable_has_its_place() {
         let settings = read(&[
+            ("CLOAKROOM_PAYLOAD_TABLE", "shop-payloads-small"),
+            ("CLOAKROOM_SMALL_PAYLOAD_BYTES", "0"),
+            ("CLOAKROOM_PAYLOAD_TTL_DAYS", "63"),
             ("CLOAKROOM_QUEUE_PREFIX", "test-"),
             ("CLOAKROOM_LOG", "warn"),
             ("SHOP_SERVICES", "stock, orders"),
@@ -109,13 +112,19 @@ mod tests {
         assert_eq!((settings.drain, settings.workers[&Service::Stock].drain_ms), (Duration::ZERO, 0));
         assert_eq!((settings.aws.queues.prefix.as_str(), settings.health.to_string().as_str()), ("test-", "[::1]:81"));
         assert_eq!(settings.log_filter.to_string(), "warn");
+        assert_eq!(settings.aws.payload_table.as_deref(), Some("shop-payloads-small"));
+        assert_eq!((settings.aws.small_payload_bytes_max, settings.aws.payload_ttl_days), (0, 63));
     }
 
     #[test]
     fn a_wrong_value_is_named_with_its_variable() {
-        let wrong: [&[(&str, &str)]; 16] = [
+        let wrong: [&[(&str, &str)]; 20] = [
             &[("CLOAKROOM_TABLE", "a b")],
             &[("CLOAKROOM_BUCKET", "B")],
+            &[("CLOAKROOM_PAYLOAD_TABLE", "shop")],
+            &[("CLOAKROOM_SMALL_PAYLOAD_BYTES", "4 KB")],
+            &[("CLOAKROOM_PAYLOAD_TTL_DAYS", "0")],
+            &[("CLOAKROOM_SMALL_PAYLOAD_BYTES", "409577")],
             &[("CLOAKROOM_QUEUE_PREFIX", "a.")],
             &[("CLOAKROOM_LOG", "cloakroom=loud")],
             &[("SHOP_SERVICES", "")],

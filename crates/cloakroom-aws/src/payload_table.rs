@@ -1,0 +1,199 @@
+//! Small payloads and dedupe entries in a DynamoDB table.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
+use aws_smithy_types::retry::RetryConfig;
+use bytes::Bytes;
+use cloakroom::{
+    Claim, Clock, MessageId, PayloadStore, PortError,
+    schema::{Key, payload_attribute as attribute},
+};
+
+use crate::{TokioClock, failure::Operation, store::target};
+
+const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
+const CHECK_IN: Operation = Operation::once("PutItem", "dynamodb:PutItem");
+const PUT_ENTRY: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
+const DELETE: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteItem");
+
+const DAY_S: u64 = 24 * 60 * 60;
+/// What a claim's item has beside the payload: three names of one letter, a key of 16 bytes, and eight digits at most.
+const ITEM_BYTES: usize = 3 + 16 + 5;
+
+/// Payloads and dedupe entries in one DynamoDB table of Cloakroom's own, which has the binary key `k` and `x` as time to live.
+///
+/// Up to [`CHEAPER_BYTES_MAX`](Self::CHEAPER_BYTES_MAX) a payload costs less here than in a bucket. Larger ones belong in a
+/// bucket: [`PlacedPayloads`](cloakroom::PlacedPayloads) makes one store of the two, and
+/// [`AwsSettings::payload_table`](crate::AwsSettings::payload_table) does so for all [ports](crate::Aws::ports).
+///
+/// - Reads are strongly consistent.
+/// - A payload is checked in with **one** request. A write that comes again after its payload was deleted would
+///   bring a processed message back to life, so the SDK's retries are off for it.
+/// - Items expire by the time to live that is written into them, 45 days from now by this machine's clock: at the end of that day, and
+///   DynamoDB takes its time. It must be longer than [what messages need](crate::ProvisioningSettings::expiry_days).
+/// - Only its own claims are taken, as [`Claim::from_random`] makes them. Any other is an error, never a missing payload.
+/// - The table must not be restored to an earlier second, nor be replicated to another region: either brings payloads of processed
+///   messages back.
+///
+/// ```no_run
+/// # fn example(client: aws_sdk_dynamodb::Client, bucket: cloakroom_aws::S3Payloads) -> Result<(), cloakroom::Error> {
+/// use std::sync::Arc;
+/// use cloakroom::PlacedPayloads;
+/// use cloakroom_aws::DynamoPayloads;
+///
+/// let table = Arc::new(DynamoPayloads::new(client, "orders-small"));
+/// let payloads = PlacedPayloads::new(Arc::new(bucket)).small(table, DynamoPayloads::CHEAPER_BYTES_MAX)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct DynamoPayloads {
+    client: Client,
+    table: String,
+    ttl: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl DynamoPayloads {
+    /// The largest payload that an item of 400 KB can hold, in bytes.
+    pub const BYTES_MAX: usize = 400 * 1024 - ITEM_BYTES;
+
+    /// The largest payload, in bytes, that costs less in a table than in a bucket at the list prices of us-east-1: it fills four write units. See
+    /// [`cheaper_bytes_max`](Self::cheaper_bytes_max).
+    // The price file says so, too; it belongs to another crate.
+    pub const CHEAPER_BYTES_MAX: usize = 4 * 1024 - ITEM_BYTES;
+
+    /// The payloads in this table.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into(), ttl: Duration::from_secs(45 * DAY_S), clock: Arc::new(TokioClock) }
+    }
+
+    /// The same store, with another time to live than 45 days.
+    #[must_use]
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// The same store, on another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The largest payload, in bytes, that costs no more in a table than in a bucket, at these prices in dollars a piece: of a write unit and a read
+    /// unit of DynamoDB, and of a PUT and a GET of S3. There a payload is one of each; here, for each begun KB a write unit to write it and one
+    /// to delete it, and for each begun 4 KB a read unit. What is stored for seconds costs nothing. 0 if it is never cheaper.
+    ///
+    /// ```
+    /// use cloakroom_aws::DynamoPayloads;
+    ///
+    /// let us_east_1 = DynamoPayloads::cheaper_bytes_max(0.625e-6, 0.125e-6, 5e-6, 0.4e-6);
+    /// assert_eq!(us_east_1, DynamoPayloads::CHEAPER_BYTES_MAX);
+    /// ```
+    pub fn cheaper_bytes_max(write_unit: f64, read_unit: f64, put: f64, get: f64) -> usize {
+        let in_table = |kb: usize| 2.0 * write_unit * kb as f64 + read_unit * kb.div_ceil(4) as f64;
+        let kb = (1..=400).take_while(|kb| in_table(*kb) <= put + get).last().unwrap_or(0);
+        (kb * 1024).saturating_sub(ITEM_BYTES)
+    }
+
+    fn target(&self) -> String {
+        target(&self.table)
+    }
+
+    /// The key of a claim's item.
+    ///
+    /// SUBTLE: a claim of another form, or of another store, must not pass for a missing payload
+    /// (`a_claim_that_is_not_its_own_is_an_error`).
+    fn key_of(&self, claim: &Claim) -> Result<Blob, PortError> {
+        let bits = claim.as_str().strip_suffix(self.table.as_str()).and_then(|rest| rest.strip_suffix('.'));
+        let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+        let bits = bits.filter(|bits| bits.len() == 32 && bits.bytes().all(is_digit));
+        let key = bits.and_then(|bits| u128::from_str_radix(bits, 16).ok());
+        key.map(|key| Blob::new(key.to_be_bytes())).ok_or_else(|| {
+            let cause = format!("it is not of this store, whose claims are 32 digits and `.{}`", self.table);
+            let what = format!("payload `{claim}` in {}", self.target());
+            PortError::new(what, cause).without_effect().permanent().public()
+        })
+    }
+
+    /// The end of the day on which an item that is written now has lived its time.
+    fn expires(&self) -> AttributeValue {
+        let end = self.clock.now().after(self.ttl).as_secs().next_multiple_of(DAY_S);
+        AttributeValue::N(end.to_string())
+    }
+
+    async fn get(&self, key: Blob) -> Result<Option<HashMap<String, AttributeValue>>, PortError> {
+        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
+        let output = get.key(attribute::KEY, AttributeValue::B(key)).send().await;
+        Ok(output.map_err(|error| GET.failed(&self.target(), error))?.item)
+    }
+}
+
+/// Longer than the key of any claim.
+fn entry_key(endpoint: &str, message: &MessageId) -> Blob {
+    Blob::new(format!("entry/{}", Key::Entry { endpoint, message }))
+}
+
+#[async_trait]
+impl PayloadStore for DynamoPayloads {
+    fn name(&self) -> &str {
+        &self.table
+    }
+
+    async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        let key = self.key_of(claim)?;
+        if payload.len() > Self::BYTES_MAX {
+            let cause = format!(
+                "it has {} bytes, and an item of DynamoDB holds {} at most: keep larger ones in a bucket",
+                payload.len(),
+                Self::BYTES_MAX
+            );
+            let what = format!("checking payload `{claim}` in to {}", self.target());
+            return Err(PortError::new(what, cause).without_effect().permanent().public());
+        }
+        let put = self.client.put_item().table_name(&self.table).item(attribute::KEY, AttributeValue::B(key));
+        let put =
+            put.item(attribute::BODY, AttributeValue::B(Blob::new(payload))).item(attribute::EXPIRES, self.expires());
+        // SUBTLE: at most once. A repetition that arrives after the receiver's delete would make the message
+        // look unprocessed again (`a_small_payload_is_sent_once`).
+        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
+        let put = put.customize().config_override(once);
+        put.send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
+        Ok(())
+    }
+
+    async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
+        let Some(mut item) = self.get(self.key_of(claim)?).await? else { return Ok(None) };
+        let Some(AttributeValue::B(body)) = item.remove(attribute::BODY) else {
+            let cause =
+                format!("the item of `{claim}` has no bytes in `{}`: it was not written by Cloakroom", attribute::BODY);
+            return Err(PortError::new(GET.on(&self.target()), cause).without_effect().permanent().public());
+        };
+        Ok(Some(Bytes::from(body.into_inner())))
+    }
+
+    async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
+        // A repetition that comes late finds nothing: claims are never used again.
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete.key(attribute::KEY, AttributeValue::B(self.key_of(claim)?));
+        delete.send().await.map_err(|error| DELETE.failed(&self.target(), error))?;
+        Ok(())
+    }
+
+    async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
+        Ok(self.get(entry_key(endpoint, message)).await?.is_some())
+    }
+
+    async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
+        let key = AttributeValue::B(entry_key(endpoint, message));
+        let put = self.client.put_item().table_name(&self.table).item(attribute::KEY, key);
+        let put = put.item(attribute::EXPIRES, self.expires()).send().await;
+        put.map_err(|error| PUT_ENTRY.failed(&self.target(), error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Faults of the table for small payloads.
+
+use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use cloakroom_aws::{Aws, AwsSettings, Problem};
+
+use super::{denied, found, healthy_as, must_be, problems, settings};
+use crate::embedded::{Embedded, with_payload_table};
+
+/// The same site, as one sees it who has other settings.
+fn seen(world: &Embedded, settings: AwsSettings) -> Aws {
+    Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), settings).unwrap()
+}
+
+async fn expire_by(world: &Embedded, attribute: &str, on: bool) {
+    let expiry = TimeToLiveSpecification::builder().enabled(on).attribute_name(attribute).build().unwrap();
+    let update = world.dynamodb.update_time_to_live().table_name("slips").time_to_live_specification(expiry);
+    update.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_healthy_one_has_no_findings_and_stays_as_it_is() {
+    let world = healthy_as(with_payload_table()).await;
+    assert_eq!(found(&world.aws, settings()).await, []);
+    assert!(world.dynamodb.scan().table_name("slips").send().await.unwrap().items().is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_one_is_named() {
+    let world = healthy_as(with_payload_table()).await;
+    let site = AwsSettings { payload_table: Some("nothing".to_owned()), ..with_payload_table() };
+    let fix = "cloakroom provision --table things --bucket coats --payload-table nothing --queue orders";
+    must_be(&found(&seen(&world, site), settings()).await, Problem::TableMissing, &["table `nothing`", fix]);
+}
+
+#[tokio::test]
+async fn another_table_in_its_place_is_told() {
+    let world = healthy_as(with_payload_table()).await;
+    let site = AwsSettings { payload_table: Some("things".to_owned()), ..AwsSettings::new("slips", "coats") };
+    let findings = found(&seen(&world, site), settings()).await;
+    let keys: Vec<_> = findings.iter().filter(|finding| finding.problem == Problem::TableKeys).collect();
+    assert_eq!(keys.len(), 2, "{findings:?}");
+    assert!(keys[1].on.contains("things") && keys[1].text.contains("not the bytes `k`"), "{keys:?}");
+}
+
+#[tokio::test]
+async fn one_that_keeps_orphans_for_ever_is_told() {
+    let world = healthy_as(with_payload_table()).await;
+    expire_by(&world, "x", false).await;
+    must_be(&found(&world.aws, settings()).await, Problem::TableExpiryOff, &["table `slips`", "off for `x`"]);
+    expire_by(&world, "gone_at", true).await;
+    must_be(&found(&world.aws, settings()).await, Problem::TableExpiryForeign, &["`gone_at`", "--table-name slips"]);
+}
+
+#[tokio::test]
+async fn one_that_can_be_deleted_is_told() {
+    let world = healthy_as(with_payload_table()).await;
+    world.dynamodb.update_table().table_name("slips").deletion_protection_enabled(false).send().await.unwrap();
+    must_be(
+        &found(&world.aws, settings()).await,
+        Problem::TableUnprotected,
+        &["table `slips`", "payloads", "are lost"],
+    );
+}
+
+#[tokio::test]
+async fn payloads_that_expire_before_their_messages_are_told() {
+    let world = healthy_as(with_payload_table()).await;
+    let site = AwsSettings { payload_ttl_days: 42, ..with_payload_table() };
+    let fix = "`--payload-ttl-days` here, to 43 or more";
+    must_be(&found(&seen(&world, site), settings()).await, Problem::LifecycleShort, &["after 42 days", fix]);
+}
+
+/// Two tables are asked, and each tells what is lacking there.
+#[tokio::test]
+async fn every_permission_that_endpoints_lack_is_named() {
+    let world = healthy_as(with_payload_table()).await;
+    for verb in ["GetItem", "PutItem", "DeleteItem"] {
+        let operation = format!("DynamoDB.{verb}").leak();
+        let findings = found(&denied::seen(&world, denied::denied(operation)), settings()).await;
+        assert_eq!(problems(&findings), [Problem::PermissionMissing; 2], "{findings:?}");
+        let allow = format!("allow `dynamodb:{verb}` on table `slips`");
+        assert!(findings[1].fix.contains(&allow), "{findings:?}");
+    }
+}
