@@ -109,6 +109,21 @@ impl Aws {
         &self.settings
     }
 
+    /// The client of DynamoDB as it is used here: [observed](Self::observed_by), if this is.
+    pub const fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
+        &self.dynamodb
+    }
+
+    /// The client of S3.
+    pub const fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.s3
+    }
+
+    /// The client of SQS.
+    pub const fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.sqs
+    }
+
     /// What an endpoint needs: store, payloads and queues, the machine's clock and its random numbers.
     /// All ports of one `Aws` share the queues that are open.
     pub fn ports(&self) -> Ports {

@@ -1,5 +1,6 @@
 //! The AWS account that an operator's command works on: whatever the SDK's own variables, profiles and roles say.
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use cloakroom_aws::{Aws, AwsSettings, QueueSettings};
 
 use crate::site::Failure;
@@ -33,16 +34,22 @@ pub(crate) struct Account {
 impl Account {
     /// Clients and settings. Nothing is asked of AWS, unless credentials have to be.
     pub(crate) async fn aws(&self) -> Result<Aws, Failure> {
-        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = &self.region {
-            loader = loader.region(aws_config::Region::new(region.clone()));
-        }
+        let config = configuration(self.profile.as_deref(), self.region.as_deref()).await;
         let queues = QueueSettings { prefix: self.queue_prefix.clone(), ..QueueSettings::default() };
         let Self { table, bucket, payload_table, payload_ttl_days, .. } = self.clone();
         let settings = AwsSettings { payload_table, payload_ttl_days, queues, ..AwsSettings::new(table, bucket) };
-        Aws::configured(&loader.load().await, settings).map_err(Failure::new)
+        Aws::configured(&config, settings).map_err(Failure::new)
     }
+}
+
+/// What the SDK's own variables and files say; of this profile, and in this region, if they are named.
+pub(crate) async fn configuration(profile: Option<&str>, region: Option<&str>) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    loader.load().await
 }

@@ -1,6 +1,7 @@
 //! The `cloakroom` command. Without arguments it runs the demonstration.
 
 mod account;
+mod bench;
 mod demo;
 mod input;
 mod local;
@@ -30,6 +31,7 @@ enum Command {
     Demo(demo::Options),
     /// Runs the demonstration's workers as processes for a long time, kills them and loses their calls, and audits the books
     Soak(soak::Options),
+    Bench(bench::Options),
     /// Serves embedded AWS (DynamoDB, S3, SQS) on loopback for other programs
     Local(local::Options),
     /// Visits every state that the protocol can come to, and looks whether its invariants hold
@@ -64,6 +66,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Demo(options) => demo::run(options).await,
         Command::Soak(options) => soak::run(options).await,
+        Command::Bench(options) => bench::run(options).await,
         Command::Local(options) => local::run(options).await,
         Command::Model(options) => model::run(&options),
         Command::Sim(options) => sim::run(&options),

@@ -13,7 +13,7 @@ mod pending;
 mod provision;
 mod reading;
 mod sweep;
-mod table;
+pub(crate) mod table;
 
 use std::{
     fmt,
@@ -56,7 +56,7 @@ pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
 }
 
 /// The exit code of a verb that is done: is something amiss?
-fn verdict(amiss: bool) -> ExitCode {
+pub(crate) fn verdict(amiss: bool) -> ExitCode {
     ExitCode::from(u8::from(amiss))
 }
 

@@ -8,7 +8,7 @@ use serde_dynamo::{AttributeValue, Item};
 
 use crate::{
     Commit, Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Placement, PortError, Record, RecordKey,
-    StateRead, StateWrite, Timestamp, item_bytes,
+    StateRead, StateWrite, Timestamp, Version, item_bytes,
     schema::{Key, attribute},
 };
 
@@ -28,8 +28,8 @@ pub struct Write {
 pub enum WriteCondition {
     /// That of a handler's own item.
     Item(Condition),
-    /// The state is at this version, or absent if this is [`Version::ABSENT`](crate::Version::ABSENT).
-    VersionIs(crate::Version),
+    /// The state is at this version, or absent if this is [`Version::ABSENT`].
+    VersionIs(Version),
 }
 
 /// What a commit writes: the state, the records that go beside it, then the handlers' items in their order; and where the
@@ -142,21 +142,30 @@ pub fn retained_item(record: &Record, expires: Timestamp) -> Item {
     item
 }
 
+/// The version of a state item; that of none is [`Version::ABSENT`].
+///
+/// # Errors
+/// An item without a version: something else has written under the state's key.
+pub(crate) fn version(what: &str, item: Option<&Item>) -> Result<Version, PortError> {
+    let Some(item) = item else { return Ok(Version::ABSENT) };
+    let number = match item.get(attribute::VERSION) {
+        // The largest numbers have no successors.
+        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX / 2),
+        _ => None,
+    };
+    number.map(Version::new).ok_or_else(|| {
+        let cause = format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION);
+        PortError::new(what, cause).without_effect().permanent().public()
+    })
+}
+
 /// Reads a state item, with or without its keys.
 ///
 /// # Errors
 /// An item without a version: something else has written under the state's key. Embedded records that cannot be told apart.
 pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, PortError> {
     let Some(mut item) = item else { return Ok(StateRead::default()) };
-    let version = match item.remove(attribute::VERSION) {
-        // The largest numbers have no successors.
-        Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX / 2),
-        _ => None,
-    };
-    let permanent = |cause: String| PortError::new(what, cause).without_effect().permanent().public();
-    let version = version.map(crate::Version::new).ok_or_else(|| {
-        permanent(format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION))
-    })?;
+    let version = version(what, Some(&item))?;
     let records = read_embedded_records(what, &item)?;
     let is_complete = item.get(attribute::COMPLETE) == Some(&AttributeValue::Bool(true));
     let embedded = Embedded { records, is_complete };

@@ -13,38 +13,77 @@ const MESSAGES_PER_ORDER: u64 = 6;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Progress {
-    bar: ProgressBar,
-    /// For machines: a line of JSON in place of the bar.
-    tells_lines: bool,
+    bar: Bar,
     watch: Watch,
 }
 
 impl Progress {
     pub(crate) fn new(options: &Options, orders: usize) -> Self {
-        let bar = ProgressBar::new(orders as u64 * MESSAGES_PER_ORDER);
-        if options.json {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        let template = "{elapsed_precise} {bar:40} {pos}/{len} messages {per_sec}";
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, tells_lines: options.json, watch: Watch::new(PATIENCE) }
+        let bar = Bar::messages(Some(orders as u64 * MESSAGES_PER_ORDER), options.json);
+        Self { bar, watch: Watch::new(PATIENCE) }
     }
 
     pub(crate) fn look(&mut self, finished: u64, is_empty: bool) -> Look {
-        self.bar.set_position(finished.min(self.bar.length().unwrap_or(finished)));
-        if self.tells_lines && finished != self.watch.finished {
-            eprintln!("{}", serde_json::json!({ "finished": finished }));
-        }
+        self.bar.show(finished);
         let look = self.watch.look(finished, is_empty);
         match look {
             Look::GoOn => {}
-            Look::Over => self.bar.finish_and_clear(),
+            Look::Over => self.bar.clear(),
             Look::Stuck => {
-                self.bar.finish_and_clear();
+                self.bar.clear();
                 eprintln!("nothing has moved for {} s: the audit tells what is left", PATIENCE.as_secs());
             }
         }
         look
+    }
+}
+
+/// How many messages are finished, for people. For machines a line of JSON whenever there are more.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    tells_lines: bool,
+    finished: u64,
+}
+
+impl Bar {
+    /// Of so many, if that is known.
+    pub(crate) fn messages(length: Option<u64>, tells_lines: bool) -> Self {
+        let (bar, template) = match length {
+            Some(length) => {
+                (ProgressBar::new(length), "{elapsed_precise} {bar:40} {pos}/{len} messages {per_sec} {msg}")
+            }
+            None => (ProgressBar::no_length(), "{elapsed_precise} {pos} messages {per_sec} {msg}"),
+        };
+        if tells_lines {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, tells_lines, finished: 0 }
+    }
+
+    /// Begins again, for something of this name, if that is another one than before.
+    pub(crate) fn name(&mut self, name: &str) {
+        if self.bar.message() != name {
+            self.bar.set_message(name.to_owned());
+            self.bar.reset();
+            self.finished = 0;
+        }
+    }
+
+    pub(crate) fn show(&mut self, finished: u64) {
+        self.bar.set_position(finished.min(self.bar.length().unwrap_or(finished)));
+        if self.tells_lines && finished != self.finished {
+            let mut line = serde_json::json!({ "finished": finished });
+            if !self.bar.message().is_empty() {
+                line["of"] = self.bar.message().into();
+            }
+            eprintln!("{line}");
+        }
+        self.finished = finished;
+    }
+
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

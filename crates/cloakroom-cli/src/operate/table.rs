@@ -4,13 +4,13 @@ use std::fmt;
 
 /// Rows under a heading, in columns as wide as what is in them.
 #[derive(Debug)]
-pub(super) struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     heading: [&'static str; N],
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
-    pub(super) fn new(heading: [&'static str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
+    pub(crate) fn new(heading: [&'static str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
         Self { heading, rows: rows.into_iter().map(|row| row.map(|text| printable(&text))).collect() }
     }
 }

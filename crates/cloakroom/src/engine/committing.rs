@@ -6,7 +6,7 @@ use tracing::{Instrument as _, debug_span};
 
 use super::{Desk, Fold};
 use crate::{
-    Claim, ClaimsStored, Commit, Committed, Conflict, Error, ErrorKind, Event, ItemWrite, Placement, PortError, Retry,
+    ClaimsStored, Commit, Committed, Conflict, Error, ErrorKind, Event, ItemWrite, Placement, PortError, Retry,
     Settles, Timed, Version,
     protocol::{Claims, Do, Saw},
 };
@@ -151,9 +151,16 @@ impl Desk<'_> {
 
     pub(super) async fn check_in(&mut self) -> Result<Saw, Error> {
         let endpoint = self.endpoint;
-        let bodies = self.record.unclaimed().map(|body| Bytes::copy_from_slice(body.as_bytes()));
-        let claims: Vec<_> = bodies.map(|body| endpoint.check_in(body)).collect();
-        let claims: Vec<Claim> = stream::iter(claims).buffered(CHECK_INS_MAX).try_collect().await?;
+        let mut bodies: Vec<_> = self.record.unclaimed().map(|body| Bytes::copy_from_slice(body.as_bytes())).collect();
+        let claims = if bodies.len() > 1 {
+            let check_ins: Vec<_> = bodies.into_iter().map(|body| endpoint.check_in(body)).collect();
+            stream::iter(check_ins).buffered(CHECK_INS_MAX).try_collect().await?
+        } else {
+            match bodies.pop() {
+                Some(body) => vec![endpoint.check_in(body).await?],
+                None => return Ok(Saw::CheckedIn),
+            }
+        };
         self.record = self.record.with_claims(claims);
         Ok(Saw::CheckedIn)
     }

@@ -50,8 +50,11 @@ impl Fold<'_> {
         }
     }
 
-    fn left_by_the_last(&self) -> Option<Item> {
+    fn left_by_the_last(&mut self) -> Option<Item> {
+        let is_last = self.wanting(Do::Handle).nth(1).is_none();
         match &self.draft {
+            // Nobody needs it any more.
+            None if is_last => self.state.take(),
             None => self.state.clone(),
             Some(StateWrite::Put(item)) => Some(item.clone()),
             Some(StateWrite::Tombstone { .. }) => None,

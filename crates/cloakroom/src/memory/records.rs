@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, ops::Bound};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
@@ -21,7 +21,8 @@ impl Records for MemoryStore {
         let is_in_segment =
             |pk: &str| derived_id(&[pk]).as_u128() % u128::from(segment.of) == u128::from(segment.number);
         let items = self.items();
-        let rest = items.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        let all = items.iter().flat_map(|(pk, own)| own.iter().map(move |(sk, item)| ((pk, sk), item)));
+        let rest = all.filter(|((pk, sk), _)| after.as_ref().is_none_or(|(p, s)| (*pk, *sk) > (p, s)));
         let rest: Vec<_> = rest.filter(|((pk, _), _)| is_in_segment(pk)).take(PAGE_ITEMS_MAX + 1).collect();
         let read = &rest[..rest.len().min(PAGE_ITEMS_MAX)];
         let next = read.last().filter(|_| rest.len() > read.len());

@@ -22,7 +22,7 @@ pub struct MemoryStore {
 }
 
 /// By partition key and sort key.
-pub(super) type Items = BTreeMap<(String, String), Item>;
+pub(super) type Items = BTreeMap<String, BTreeMap<String, Item>>;
 
 impl MemoryStore {
     pub(super) const fn new(limits: Limits) -> Self {
@@ -35,28 +35,28 @@ impl MemoryStore {
 
     /// The items of a partition, by sort key.
     pub fn partition(&self, partition: &Partition) -> BTreeMap<String, Item> {
-        let items = self.items();
-        let own = items.iter().filter(|((pk, _), _)| pk == partition.as_str());
-        own.map(|((_, sort_key), item)| (sort_key.clone(), item.clone())).collect()
+        self.items().get(partition.as_str()).cloned().unwrap_or_default()
     }
 
     /// Removes an item as something other than Cloakroom would.
     pub fn remove_item(&self, partition: &Partition, sort_key: &str) {
-        self.items().remove(&key(partition, sort_key));
+        if let Some(own) = of(&mut self.items(), partition) {
+            own.remove(sort_key);
+        }
     }
 
     /// Puts an item as something other than Cloakroom would.
     pub fn put_item(&self, partition: &Partition, sort_key: &str, item: Item) {
-        self.items().insert(key(partition, sort_key), item);
+        self.items().entry(partition.to_string()).or_default().insert(sort_key.to_owned(), item);
+    }
+
+    fn item(&self, partition: &Partition, sort_key: &str) -> Option<Item> {
+        self.items().get(partition.as_str())?.get(sort_key).cloned()
     }
 }
 
-fn key(partition: &Partition, sort_key: impl Into<String>) -> (String, String) {
-    (partition.to_string(), sort_key.into())
-}
-
-fn state_key(endpoint: &str) -> String {
-    Key::State { endpoint }.to_string()
+fn of<'i>(items: &'i mut Items, partition: &Partition) -> Option<&'i mut BTreeMap<String, Item>> {
+    items.get_mut(partition.as_str())
 }
 
 fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortError> {
@@ -64,21 +64,20 @@ fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortErr
         WriteCondition::Item(Condition::Any) => true,
         WriteCondition::Item(Condition::Exists) => item.is_some(),
         WriteCondition::Item(Condition::Absent) => item.is_none(),
-        WriteCondition::VersionIs(version) => placement::read_state_item("commit", item.cloned())?.version == version,
+        WriteCondition::VersionIs(version) => placement::version("commit", item)? == version,
     })
 }
 
 #[async_trait]
 impl PartitionStore for MemoryStore {
     async fn read_state(&self, partition: &Partition, endpoint: &str, _: Consistency) -> Result<StateRead, PortError> {
-        let item = self.items().get(&key(partition, state_key(endpoint))).cloned();
-        placement::read_state_item(&format!("reading the state of `{partition}`"), item)
+        let item = self.item(partition, &Key::State { endpoint }.to_string());
+        placement::read_state_item("reading a state", item)
     }
 
     async fn read_record(&self, record: RecordKey<'_>) -> Result<Option<Record>, PortError> {
-        let item = self.items().get(&key(record.partition, record_sort_key(record))).cloned();
-        let what = format!("reading a record of `{}`", record.partition);
-        item.map(|item| placement::read_record_item(&what, &item)).transpose()
+        let item = self.item(record.partition, &record_sort_key(record));
+        item.map(|item| placement::read_record_item("reading a record", &item)).transpose()
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
@@ -87,20 +86,22 @@ impl PartitionStore for MemoryStore {
         if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
             return Ok(Committed::TooLarge(error));
         }
-        let mut items = self.items();
+        let mut all = self.items();
+        let nothing = BTreeMap::new();
+        let items = all.get(partition.as_str()).unwrap_or(&nothing);
         for (number, write) in writes.iter().enumerate() {
-            if !holds(write.condition, items.get(&key(partition, &write.sort_key)))? {
+            if !holds(write.condition, items.get(&write.sort_key))? {
                 return Ok(Committed::Conflict(placement::conflict(number, &writes)));
             }
         }
+        if !all.contains_key(partition.as_str()) {
+            all.insert(partition.to_string(), BTreeMap::new());
+        }
+        let Some(items) = all.get_mut(partition.as_str()) else { return Ok(Committed::Applied(placement)) };
         for Write { sort_key, action, .. } in writes {
             match action {
-                ItemAction::Put(item) => {
-                    items.insert(key(partition, sort_key), item);
-                }
-                ItemAction::Delete => {
-                    items.remove(&key(partition, sort_key));
-                }
+                ItemAction::Put(item) => drop(items.insert(sort_key, item)),
+                ItemAction::Delete => drop(items.remove(&sort_key)),
                 ItemAction::Check => {}
             }
         }
@@ -109,7 +110,7 @@ impl PartitionStore for MemoryStore {
 
     async fn store_claims(&self, record: RecordKey<'_>, claimed: &Record) -> Result<ClaimsStored, PortError> {
         let mut items = self.items();
-        let Some(item) = items.get_mut(&key(record.partition, record_sort_key(record))) else {
+        let Some(item) = of(&mut items, record.partition).and_then(|own| own.get_mut(&record_sort_key(record))) else {
             return Ok(ClaimsStored::Gone);
         };
         let found = placement::read_record_item("storing claims", item)?;
@@ -121,14 +122,15 @@ impl PartitionStore for MemoryStore {
     }
 
     async fn retain(&self, record: RecordKey<'_>, retained: &Record, expires: Timestamp) -> Result<(), PortError> {
-        if let Some(item) = self.items().get_mut(&key(record.partition, record_sort_key(record))) {
+        let mut items = self.items();
+        if let Some(item) = of(&mut items, record.partition).and_then(|own| own.get_mut(&record_sort_key(record))) {
             *item = placement::retained_item(retained, expires);
         }
         Ok(())
     }
 
     async fn clear(&self, record: RecordKey<'_>) -> Result<(), PortError> {
-        self.items().remove(&key(record.partition, record_sort_key(record)));
+        self.remove_item(record.partition, &record_sort_key(record));
         Ok(())
     }
 }

@@ -1,0 +1,97 @@
+//! Cloakroom, in each of its forms.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cloakroom::{
+    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError, Message as _, PortError,
+    QueueMessage, Tx, Worker, WorkerSettings, protocol::CheckIn,
+};
+use cloakroom_aws::{AwsSettings, dead_letter_queue};
+
+use super::{Contestant, ITEM_BYTES_MAX, Sent};
+use crate::{
+    LoadSettings, RunError, Site, Stop,
+    order::{Ledger, Order, Reservation},
+    site::{INCOMING, OUTGOING},
+};
+
+/// An endpoint of Cloakroom with one worker or several. The messages that come in carry claims, as those do that another
+/// endpoint has sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Cloakroom {
+    name: &'static str,
+    payload_bytes_max: usize,
+    endpoint: fn() -> EndpointSettings,
+    services: fn(AwsSettings) -> AwsSettings,
+}
+
+impl Cloakroom {
+    /// The default: records beside the state, payloads on S3, checked in before the commit.
+    pub const BESIDE: Self = Self {
+        name: "cloakroom",
+        payload_bytes_max: usize::MAX,
+        endpoint: EndpointSettings::default,
+        services: |settings| settings,
+    };
+
+    /// Payloads are checked in after the commit, which has their bodies until then.
+    pub const CHECK_IN_AFTER_COMMIT: Self = Self {
+        name: "check-in-after-commit",
+        payload_bytes_max: ITEM_BYTES_MAX,
+        endpoint: || EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() },
+        ..Self::BESIDE
+    };
+}
+
+async fn place(ledger: &mut Ledger, order: Order, tx: &mut Tx) -> Handled {
+    let number = order.id.parse().map_err(|_| HandlerError::reject("the order's id is no number"))?;
+    ledger.apply(number);
+    tx.send(Reservation::from(order));
+    Ok(())
+}
+
+#[async_trait]
+impl Contestant for Cloakroom {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn promise(&self) -> &'static str {
+        "a message counts once, whenever it comes again"
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.payload_bytes_max
+    }
+
+    fn services(&self, settings: AwsSettings) -> AwsSettings {
+        (self.services)(settings)
+    }
+
+    async fn message(&self, site: &Site, order: Order) -> Result<QueueMessage, PortError> {
+        let ports = site.quiet_ports();
+        let claim = Claim::from_random(ports.random.bits(), ports.payloads.name());
+        let payload = serde_json::to_vec(&order).expect("an order is JSON");
+        ports.payloads.check_in(&claim, Bytes::from(payload)).await?;
+        let partition = order.partition();
+        let mut envelope = Envelope::new(order.id.into(), "shop", Order::TYPE, partition);
+        envelope.dataref = Some(claim);
+        Ok(QueueMessage { body: envelope.encode(), ..QueueMessage::default() })
+    }
+
+    async fn work(&self, site: &Site, load: &LoadSettings, stop: Stop) -> Result<(), RunError> {
+        let endpoint = Endpoint::builder("bench").on(place).route::<Reservation>(OUTGOING);
+        let endpoint = endpoint.dead_letters(dead_letter_queue(INCOMING)).settings((self.endpoint)());
+        let endpoint = endpoint.observer(site.counters().clone()).build(site.ports())?;
+        let settings = WorkerSettings { in_flight_max: load.in_flight_max, ..WorkerSettings::default() };
+        Worker::new(endpoint, INCOMING).settings(settings).run(async move { stop.wait().await }).await?;
+        Ok(())
+    }
+
+    fn sent(&self, delivery: &Delivery) -> Option<Sent> {
+        let envelope = Envelope::decode(&delivery.body).ok()?;
+        let order = envelope.causationid?.as_str().parse().ok()?;
+        // One claim for each message, and each claim counts.
+        Some(Sent { order, identity: envelope.dataref?.to_string() })
+    }
+}

@@ -1,0 +1,165 @@
+//! The states of entities, as those keep them who do without Cloakroom.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, Put},
+};
+use cloakroom::{Backoff, Event, Observer as _, PortError, Ports};
+
+use crate::{
+    Site,
+    order::{Ledger, Order, partition},
+    target::told,
+};
+
+pub(crate) const PARTITION: &str = "pk";
+pub(crate) const SORT_KEY: &str = "sk";
+/// How often a state is read anew that somebody else has changed meanwhile, before its message is given back.
+const PASSES_MAX: u32 = 16;
+const BACKOFF: Backoff = Backoff { first_ms: 10, max_ms: 1_000 };
+
+pub(crate) type Attributes = HashMap<String, AttributeValue>;
+
+/// Reads and writes states. A state is written only if it is as it was read: what others have changed is not overwritten.
+/// Those of one worker take turns, so that they do not get in each other's way.
+#[derive(Debug)]
+pub(crate) struct Entities<'a> {
+    site: &'a Site,
+    ports: Ports,
+    /// Entities that are being worked on.
+    lanes: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl<'a> Entities<'a> {
+    pub(crate) fn new(site: &'a Site) -> Self {
+        Self { site, ports: site.ports(), lanes: Mutex::default() }
+    }
+
+    pub(crate) const fn dynamodb(&self) -> &Client {
+        self.site.dynamodb()
+    }
+
+    pub(crate) fn table(&self) -> &str {
+        self.site.table()
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn now_s(&self) -> u64 {
+        self.ports.clock.now().as_secs()
+    }
+
+    pub(crate) async fn read(&self, entity: u32) -> Result<Ledger, PortError> {
+        let item = self.get(key(partition(entity).as_str(), "state")).await?;
+        Ok(item.as_ref().and_then(ledger).unwrap_or_default())
+    }
+
+    /// Strongly consistent.
+    pub(crate) async fn get(&self, key: Attributes) -> Result<Option<Attributes>, PortError> {
+        let get = self.dynamodb().get_item().table_name(self.table()).set_key(Some(key)).consistent_read(true);
+        Ok(get.send().await.map_err(failed("GetItem"))?.item)
+    }
+
+    /// The write that makes `after` of a state that is still `before`. How many orders it has applied is its version.
+    pub(crate) fn write(&self, entity: u32, before: Ledger, after: Ledger) -> Put {
+        let mut item = key(partition(entity).as_str(), "state");
+        item.insert("applied".to_owned(), number(after.applied));
+        item.insert("checksum".to_owned(), number(after.checksum));
+        let put = Put::builder().table_name(self.table()).set_item(Some(item));
+        let put = if before == Ledger::default() {
+            put.condition_expression("attribute_not_exists(pk)")
+        } else {
+            let put = put.condition_expression("applied = :applied");
+            put.expression_attribute_values(":applied", number(before.applied))
+        };
+        put.build().expect("table and item are set")
+    }
+
+    /// Does something with an entity when those are done with it that came before.
+    pub(crate) async fn in_turn<T>(&self, entity: u32, work: impl Future<Output = T>) -> T {
+        let lane = Arc::clone(self.lanes().entry(entity).or_default());
+        let turn = lane.lock().await;
+        let result = work.await;
+        drop(turn);
+        let mut lanes = self.lanes();
+        // The map has one, and this is the other: nobody else waits.
+        if Arc::strong_count(&lane) == 2 {
+            lanes.remove(&entity);
+        }
+        result
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<tokio::sync::Mutex<()>>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies an order to its entity.
+    pub(crate) async fn apply(&self, order: &Order) -> Result<(), PortError> {
+        self.in_turn(order.entity, self.apply_now(order)).await
+    }
+
+    async fn apply_now(&self, order: &Order) -> Result<(), PortError> {
+        for pass in 1..=PASSES_MAX {
+            let before = self.read(order.entity).await?;
+            let Put { table_name, item, condition_expression, expression_attribute_values, .. } =
+                self.write(order.entity, before, applied(before, order));
+            let put = self.dynamodb().put_item().table_name(table_name).set_item(Some(item));
+            let put = put.set_condition_expression(condition_expression);
+            let Err(error) = put.set_expression_attribute_values(expression_attribute_values).send().await else {
+                return Ok(());
+            };
+            if !error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) {
+                return Err(failed("PutItem")(error));
+            }
+            self.lost(pass).await;
+        }
+        Err(given_up(order))
+    }
+
+    /// Notes that somebody else was faster, and waits a little.
+    pub(crate) async fn lost(&self, pass: u32) {
+        self.site.counters().observe(Event::Conflict);
+        self.ports.clock.sleep(BACKOFF.pause(pass, self.ports.random.bits())).await;
+    }
+
+    pub(crate) const fn passes() -> std::ops::RangeInclusive<u32> {
+        1..=PASSES_MAX
+    }
+}
+
+pub(crate) fn given_up(order: &Order) -> PortError {
+    let cause = format!("others were faster {PASSES_MAX} times");
+    PortError::new(format!("applying an order to entity {}", order.entity), cause).without_effect()
+}
+
+pub(crate) fn applied(mut ledger: Ledger, order: &Order) -> Ledger {
+    // What is no number is nobody's order, and shows in the audit.
+    ledger.apply(order.id.parse().unwrap_or(u64::MAX));
+    ledger
+}
+
+/// The state that an item holds; none if it is another kind of item.
+pub(crate) fn ledger(item: &Attributes) -> Option<Ledger> {
+    let digits = |name: &str| item.get(name)?.as_n().ok()?.parse().ok();
+    Some(Ledger { applied: digits("applied")?, checksum: digits("checksum")? })
+}
+
+pub(crate) fn key(partition: &str, sort_key: &str) -> Attributes {
+    Attributes::from([
+        (PARTITION.to_owned(), AttributeValue::S(partition.to_owned())),
+        (SORT_KEY.to_owned(), AttributeValue::S(sort_key.to_owned())),
+    ])
+}
+
+pub(crate) fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// Wraps an error of the SDK.
+pub(crate) fn failed<E: std::error::Error>(what: &str) -> impl Fn(E) -> PortError {
+    move |error| PortError::new(what, told(error))
+}

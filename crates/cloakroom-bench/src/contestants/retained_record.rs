@@ -1,0 +1,118 @@
+//! An outbox record for each message that stays until it expires, as NServiceBus keeps it.
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, Put, TransactWriteItem},
+};
+use cloakroom::{Delivery, Event, PortError, Queue, QueueMessage};
+
+use super::{
+    Contestant, ITEM_BYTES_MAX, Sent,
+    consumer::{self, Process, consume},
+    entities::{Attributes, Entities, applied, failed, given_up, key, number},
+};
+use crate::{LoadSettings, Order, RunError, Site, Stop};
+
+/// How long a record is kept: what NServiceBus does unless it is told otherwise.
+const WINDOW_S: u64 = 7 * 24 * 3_600;
+
+/// Writes state and record in one transaction, sends what the record holds, and marks it as dispatched. The record tells
+/// that the message was processed, for as long as it is there.
+#[derive(Clone, Copy, Debug)]
+pub struct RetainedRecord;
+
+#[async_trait]
+impl Contestant for RetainedRecord {
+    fn name(&self) -> &'static str {
+        "retained-record"
+    }
+
+    fn promise(&self) -> &'static str {
+        "a message that comes twice within 7 days counts once"
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        ITEM_BYTES_MAX
+    }
+
+    async fn message(&self, _: &Site, order: Order) -> Result<QueueMessage, PortError> {
+        Ok(consumer::message(&order))
+    }
+
+    async fn work(&self, site: &Site, load: &LoadSettings, stop: Stop) -> Result<(), RunError> {
+        consume(&Outbox(Entities::new(site)), site, load, stop).await
+    }
+
+    fn sent(&self, delivery: &Delivery) -> Option<Sent> {
+        // Its receiver keeps such records, too, and the id is the same whoever sends it.
+        consumer::sent(delivery, str::to_owned)
+    }
+}
+
+struct Outbox<'a>(Entities<'a>);
+
+#[async_trait]
+impl Process for Outbox<'_> {
+    async fn process(&self, order: &Order, out: &dyn Queue) -> Result<Event, PortError> {
+        for pass in Entities::passes() {
+            if let Some(record) = self.0.get(Self::key(order)).await? {
+                let Some(body) = record.get("message").and_then(|body| body.as_s().ok()) else {
+                    return Ok(Event::Duplicate);
+                };
+                self.dispatch(order, out, body.clone()).await?;
+                return Ok(Event::Resumed);
+            }
+            let body = consumer::reservation(order);
+            if self.0.in_turn(order.entity, self.commit(order, &body)).await? {
+                self.dispatch(order, out, body).await?;
+                return Ok(Event::Processed);
+            }
+            self.0.lost(pass).await;
+        }
+        Err(given_up(order))
+    }
+}
+
+impl Outbox<'_> {
+    /// Not in the entity's partition: a transaction reaches further, and a busy entity has more to spare so.
+    fn key(order: &Order) -> Attributes {
+        key(&format!("record#{}", order.id), "-")
+    }
+
+    /// False if somebody else was faster, be it with this message or with another one of the entity.
+    async fn commit(&self, order: &Order, body: &str) -> Result<bool, PortError> {
+        let before = self.0.read(order.entity).await?;
+        let state = self.0.write(order.entity, before, applied(before, order));
+        let mut item = Self::key(order);
+        item.insert("message".to_owned(), AttributeValue::S(body.to_owned()));
+        item.insert("dispatched".to_owned(), AttributeValue::Bool(false));
+        let record = Put::builder().table_name(self.0.table()).set_item(Some(item));
+        let record = record.condition_expression("attribute_not_exists(pk)").build().expect("table and item are set");
+        let items = [state, record].map(|put| TransactWriteItem::builder().put(put).build());
+        let request = self.0.dynamodb().transact_write_items().set_transact_items(Some(items.to_vec()));
+        let Err(error) = request.send().await else { return Ok(true) };
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+            let codes = ["ConditionalCheckFailed", "TransactionConflict"];
+            if cancelled
+                .cancellation_reasons()
+                .iter()
+                .any(|reason| codes.iter().any(|code| reason.code() == Some(code)))
+            {
+                return Ok(false);
+            }
+        }
+        Err(failed("TransactWriteItems")(error))
+    }
+
+    async fn dispatch(&self, order: &Order, out: &dyn Queue, body: String) -> Result<(), PortError> {
+        consumer::send(out, body).await?;
+        let update = self.0.dynamodb().update_item().table_name(self.0.table()).set_key(Some(Self::key(order)));
+        let update = update
+            .update_expression("SET dispatched = :yes, cloakroom_expires = :expires REMOVE message")
+            .expression_attribute_values(":yes", AttributeValue::Bool(true))
+            .expression_attribute_values(":expires", number(self.0.now_s() + WINDOW_S));
+        update.send().await.map_err(failed("UpdateItem"))?;
+        Ok(())
+    }
+}

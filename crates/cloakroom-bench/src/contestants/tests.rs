@@ -1,0 +1,200 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::cloakroom::{Event, Queue};
+
+use super::{
+    consumer::{Process, consume},
+    entities::Entities,
+    *,
+};
+use crate::{
+    Extent, Faults, Pricing, Progress, Target,
+    report::{Audit, Measured, Report},
+    run,
+};
+
+const MESSAGES: u64 = 200;
+
+fn few() -> LoadSettings {
+    LoadSettings { extent: Extent::Messages(MESSAGES), entities: 100, skew: 1.0, ..LoadSettings::default() }
+}
+
+async fn report(load: &LoadSettings, contestants: &[Arc<dyn Contestant>], faults: Faults) -> Report {
+    let target = Target::embedded(faults).await.unwrap();
+    let report = run(load, contestants, &target, &Pricing::none(), |_| {}, std::future::pending()).await.unwrap();
+    target.end().await;
+    report
+}
+
+async fn alone(load: &LoadSettings, contestant: impl Contestant + 'static, faults: Faults) -> Measured {
+    report(load, &[Arc::new(contestant)], faults).await.measured.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybodys_books_balance_when_nothing_goes_wrong() {
+    let report = report(&few(), &all(), Faults::default()).await;
+    assert!(!report.interrupted && report.remarks.is_empty(), "{:?}", report.remarks);
+    assert_eq!(report.measured.len(), all().len());
+    for measured in &report.measured {
+        let name = &measured.contestant;
+        assert!(measured.audit.balances(), "{name}: {:?}", measured.audit);
+        assert_eq!(measured.messages, MESSAGES, "{name}");
+        assert_eq!(measured.ended_by_second.iter().sum::<u64>(), MESSAGES, "{name}");
+        assert_eq!(measured.counts["processed"], MESSAGES, "{name}");
+        assert!(measured.latency.max_us > 0 && measured.seconds > 0.0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_twice_counts_twice_where_nobody_remembers() {
+    let faults = Faults { duplicate_deliveries: 0.3, ..Faults::default() };
+    let report = report(&few(), &all(), faults).await;
+    for measured in &report.measured {
+        let is_forgetful = measured.contestant == AtLeastOnce.name();
+        let Audit { lost, unsent, doubled, sent_twice } = measured.audit;
+        assert_eq!((lost, unsent), (0, 0), "{}", measured.contestant);
+        assert_eq!(doubled > 0, is_forgetful, "{}: {:?}", measured.contestant, measured.audit);
+        assert_eq!(sent_twice > 0, is_forgetful, "{}: {:?}", measured.contestant, measured.audit);
+    }
+}
+
+/// What requests and units each takes for a message; they are the baselines' price, so they cannot drift either.
+#[tokio::test(flavor = "multi_thread")]
+async fn baselines_take_what_their_idea_takes() {
+    use ::cloakroom::Service::DynamoDb;
+    let even = LoadSettings { skew: 0.0, payload_bytes: 500, ..few() };
+    let report = report(&even, &baselines(), Faults::default()).await;
+    let [once, table, record] = &report.measured[..] else { panic!("three of them") };
+    let units = |measured: &Measured| {
+        let used = measured.consumption.total(DynamoDb);
+        (used.requests / MESSAGES, used.write_units / MESSAGES as f64, used.read_units / MESSAGES as f64)
+    };
+    assert_eq!(units(once), (2, 1.0, 1.0));
+    assert_eq!(units(table), (4, 3.0, 1.0));
+    // State and record at twice the price, and the mark.
+    assert_eq!(units(record), (4, 5.0, 2.0));
+}
+
+/// Does as well as it can, but every tenth order it does so often.
+#[derive(Debug)]
+struct Sloppy {
+    times: u64,
+    seen: AtomicU64,
+}
+
+struct Slip<'a>(Entities<'a>, &'a Sloppy);
+
+#[async_trait]
+impl Process for Slip<'_> {
+    async fn process(&self, order: &Order, out: &dyn Queue) -> Result<Event, PortError> {
+        let is_tenth = self.1.seen.fetch_add(1, Ordering::Relaxed) % 10 == 9;
+        for _ in 0..if is_tenth { self.1.times } else { 1 } {
+            self.0.apply(order).await?;
+            consumer::send(out, consumer::reservation(order)).await?;
+        }
+        Ok(Event::Processed)
+    }
+}
+
+#[async_trait]
+impl Contestant for Sloppy {
+    fn name(&self) -> &'static str {
+        "sloppy"
+    }
+
+    fn promise(&self) -> &'static str {
+        "none"
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        INLINE_BYTES_MAX
+    }
+
+    async fn message(&self, _: &Site, order: Order) -> Result<QueueMessage, PortError> {
+        Ok(consumer::message(&order))
+    }
+
+    async fn work(&self, site: &Site, load: &LoadSettings, stop: Stop) -> Result<(), RunError> {
+        consume(&Slip(Entities::new(site), self), site, load, stop).await
+    }
+
+    fn sent(&self, delivery: &Delivery) -> Option<Sent> {
+        AtLeastOnce.sent(delivery)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_or_doubles_messages_is_found_out() {
+    let load = LoadSettings { extent: Extent::Messages(100), ..few() };
+    let sloppy = |times| Sloppy { times, seen: AtomicU64::new(0) };
+    let loses = alone(&load, sloppy(0), Faults::default()).await;
+    assert_eq!(loses.audit, Audit { lost: 10, unsent: 10, ..Audit::default() });
+    let doubles = alone(&load, sloppy(2), Faults::default()).await;
+    assert_eq!(doubles.audit, Audit { doubled: 10, sent_twice: 10, ..Audit::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_loop_tells_what_was_really_offered() {
+    let load = LoadSettings { rate_per_s: Some(100_000.0), extent: Extent::Messages(500), ..few() };
+    let report = report(&load, &[Arc::new(AtLeastOnce)], Faults::default()).await;
+    let [measured] = &report.measured[..] else { panic!("one was measured") };
+    // Five hundred messages in 5 ms: requests alone take longer.
+    assert!(measured.offered_per_s.unwrap() < 98_000.0);
+    assert!(report.remarks.iter().any(|remark| remark.contains("and not 100000")), "{:?}", report.remarks);
+    assert!(measured.audit.balances());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_reports_what_it_has() {
+    let target = Target::embedded(Faults::default()).await.unwrap();
+    let load = LoadSettings { rate_per_s: Some(200.0), extent: Extent::Seconds(600.0), ..few() };
+    let (enough, stop) = tokio::sync::oneshot::channel::<()>();
+    let mut enough = Some(enough);
+    let progress = |progress: &Progress| {
+        if progress.ended > 20 {
+            drop(enough.take());
+        }
+    };
+    let stop = async { drop(stop.await) };
+    let report = run(&load, &all(), &target, &Pricing::none(), progress, stop).await.unwrap();
+    let [measured] = &report.measured[..] else { panic!("the others did not begin") };
+    assert!(report.interrupted && measured.messages > 20, "{report:?}");
+    assert!(measured.messages < load.messages().unwrap());
+    assert!(measured.audit.balances(), "{:?}", measured.audit);
+    // Everything was deleted.
+    assert!(report.remarks.is_empty(), "{:?}", report.remarks);
+    target.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_refused_before_anything_is_made() {
+    let target = Target::embedded(Faults::default()).await.unwrap();
+    let refusal = async |load: LoadSettings, contestants: &[Arc<dyn Contestant>]| match run(
+        &load,
+        contestants,
+        &target,
+        &Pricing::none(),
+        |_| {},
+        std::future::pending(),
+    )
+    .await
+    {
+        Err(RunError::BadInput(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let large = LoadSettings { payload_bytes: 500_000, extent: Extent::Messages(10), ..few() };
+    assert!(refusal(large, &all()).await.contains("`retained-record` cannot take payloads of 500000 bytes"));
+    assert!(refusal(few(), &[]).await.contains("nobody is to be measured"));
+    let heavy = LoadSettings { payload_bytes: 1_000_000, extent: Extent::Messages(10_000), ..few() };
+    assert!(refusal(heavy, &[Arc::new(AtLeastOnce)]).await.contains("keeps what is sent in memory"));
+    assert!(refusal(LoadSettings { workers: 0, ..few() }, &all()).await.contains("`workers`"));
+    assert!(named("powertools").unwrap_err().to_string().contains("at-least-once, idempotency-table"));
+    assert!(target.local().unwrap().usage().dynamodb.requests.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_of_10_mb_go_through() {
+    let load = LoadSettings { payload_bytes: 10_000_000, extent: Extent::Messages(3), in_flight_max: 2, ..few() };
+    let measured = alone(&load, Cloakroom::BESIDE, Faults::default()).await;
+    assert!(measured.audit.balances() && measured.messages == 3, "{measured:?}");
+}
