@@ -91,6 +91,9 @@ pub fn all() -> Vec<Arc<dyn Contestant>> {
         Arc::new(RetainedRecord),
         Arc::new(Cloakroom::CHECK_IN_AFTER_COMMIT),
         Arc::new(Cloakroom::BESIDE),
+        Arc::new(Cloakroom::BESIDE_WITH_TABLE),
+        Arc::new(Cloakroom::EMBEDDED_UNFOLDED),
+        Arc::new(Cloakroom::EMBEDDED),
     ]
 }
 

@@ -118,6 +118,10 @@ impl Target {
         };
         let table = self.dynamodb.delete_table().table_name(&settings.table).send().await;
         note(format!("table `{}`", settings.table), table.map(drop).map_err(told));
+        if let Some(payloads) = &settings.payload_table {
+            let table = self.dynamodb.delete_table().table_name(payloads).send().await;
+            note(format!("table `{payloads}`"), table.map(drop).map_err(told));
+        }
         note(format!("bucket `{}`", settings.bucket), self.delete_bucket(&settings.bucket).await);
         for queue in [INCOMING, OUTGOING].into_iter().flat_map(|queue| [queue.to_owned(), dead_letter_queue(queue)]) {
             let name = settings.queues.full_name(&queue);

@@ -19,7 +19,7 @@ use cloakroom_shop::{
 };
 use tokio::time::Instant;
 
-pub(crate) use options::{Options, Timing};
+pub(crate) use options::{Options, Records, Timing};
 pub(crate) use process::{WorkerOptions, work};
 
 use self::{
@@ -84,7 +84,10 @@ impl Scene {
             None => builder,
         };
         let aws = builder.start().await.map_err(Failure::new)?;
-        let environment = aws.environment();
+        let mut environment = aws.environment();
+        if options.payload_table {
+            environment.push((site::PAYLOAD_TABLE, "shop-small-payloads".to_owned()));
+        }
         let variable = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
         let site = site::embedded(variable)?;
         provision(&site).await?;

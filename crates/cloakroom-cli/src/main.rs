@@ -3,6 +3,7 @@
 mod account;
 mod bench;
 mod demo;
+mod fleet;
 mod input;
 mod local;
 mod model;
@@ -37,6 +38,7 @@ enum Command {
     /// Visits every state that the protocol can come to, and looks whether its invariants hold
     Model(model::Options),
     Sim(sim::Options),
+    Fleet(fleet::Options),
     #[command(flatten)]
     Operate(operate::Verb),
     /// Prints a script that completes commands and options in a shell
@@ -70,6 +72,7 @@ async fn main() -> ExitCode {
         Command::Local(options) => local::run(options).await,
         Command::Model(options) => model::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Fleet(options) => fleet::run(&options),
         Command::Operate(verb) => operate::run(verb).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

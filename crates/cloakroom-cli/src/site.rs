@@ -28,6 +28,9 @@ impl From<cloakroom::Error> for Failure {
     }
 }
 
+/// The variable that names the table for small payloads, if there is one.
+pub(crate) const PAYLOAD_TABLE: &str = "CLOAKROOM_PAYLOAD_TABLE";
+
 /// The shop on an embedded AWS, from the standard variables that it names.
 pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site, Failure> {
     let get = |name: &str| variable(name).ok_or_else(|| Failure::new(format!("the variable `{name}` is not set")));
@@ -52,6 +55,6 @@ pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site
         dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
         s3: aws_sdk_s3::Client::from_conf(s3),
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
-        settings: AwsSettings::new("shop", "shop-payloads"),
+        settings: AwsSettings { payload_table: variable(PAYLOAD_TABLE), ..AwsSettings::new("shop", "shop-payloads") },
     })
 }

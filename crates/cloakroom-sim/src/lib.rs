@@ -3,6 +3,7 @@
 //! All three drive the code that ships: [`cloakroom::protocol::next`], the engine and the worker.
 
 pub mod crash_kit;
+pub mod fleet;
 pub mod model;
 pub mod simulation;
 pub mod wire;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError, Message as _, PortError,
+    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError, Message as _, Placement, PortError,
     QueueMessage, Tx, Worker, WorkerSettings, protocol::CheckIn,
 };
 use cloakroom_aws::{AwsSettings, dead_letter_queue};
@@ -34,6 +34,23 @@ impl Cloakroom {
         services: |settings| settings,
     };
 
+    /// The same, with payloads in a table if they are small.
+    pub const BESIDE_WITH_TABLE: Self = Self { name: "cloakroom-table", services: with_payload_table, ..Self::BESIDE };
+
+    /// Records in the state's item, and small payloads in a table: the least that it can cost.
+    pub const EMBEDDED: Self = Self {
+        name: "cloakroom-embedded",
+        endpoint: || EndpointSettings { placement: Placement::Embedded, ..EndpointSettings::default() },
+        ..Self::BESIDE_WITH_TABLE
+    };
+
+    /// The same, with each message on its own: none is folded with others of its entity.
+    pub const EMBEDDED_UNFOLDED: Self = Self {
+        name: "cloakroom-unfolded",
+        endpoint: || EndpointSettings { placement: Placement::Embedded, fold_max: 1, ..EndpointSettings::default() },
+        ..Self::BESIDE_WITH_TABLE
+    };
+
     /// Payloads are checked in after the commit, which has their bodies until then.
     pub const CHECK_IN_AFTER_COMMIT: Self = Self {
         name: "check-in-after-commit",
@@ -41,6 +58,10 @@ impl Cloakroom {
         endpoint: || EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() },
         ..Self::BESIDE
     };
+}
+
+fn with_payload_table(settings: AwsSettings) -> AwsSettings {
+    AwsSettings { payload_table: Some(format!("{}-payloads", settings.table)), ..settings }
 }
 
 async fn place(ledger: &mut Ledger, order: Order, tx: &mut Tx) -> Handled {
@@ -70,8 +91,8 @@ impl Contestant for Cloakroom {
 
     async fn message(&self, site: &Site, order: Order) -> Result<QueueMessage, PortError> {
         let ports = site.quiet_ports();
-        let claim = Claim::from_random(ports.random.bits(), ports.payloads.name());
         let payload = serde_json::to_vec(&order).expect("an order is JSON");
+        let claim = Claim::from_random(ports.random.bits(), ports.payloads.place(payload.len()));
         ports.payloads.check_in(&claim, Bytes::from(payload)).await?;
         let partition = order.partition();
         let mut envelope = Envelope::new(order.id.into(), "shop", Order::TYPE, partition);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use cloakroom::{Backoff, EndpointSettings, WorkerSettings, protocol::CheckIn};
+use cloakroom::{Backoff, EndpointSettings, Placement, WorkerSettings, protocol::CheckIn};
 use cloakroom_local::Faults;
 use cloakroom_shop::sample;
 
@@ -61,6 +61,15 @@ pub(crate) struct Options {
     /// When payloads are checked in
     #[arg(long, value_enum, default_value_t = Timing::BeforeCommit)]
     pub(crate) check_in: Timing,
+    /// Where outbox records lie
+    #[arg(long, value_enum, default_value_t = Records::Beside)]
+    pub(crate) records: Records,
+    /// Keep small payloads in a table of DynamoDB
+    #[arg(long)]
+    pub(crate) payload_table: bool,
+    /// How many messages of an entity are committed together, if so many wait; with 1 none are
+    #[arg(long, default_value_t = EndpointSettings::default().fold_max, value_name = "N")]
+    pub(crate) fold: usize,
     /// Replace Cloakroom by a naive consumer, for comparison: receive, update, send, delete
     #[arg(long)]
     pub(crate) naive: bool,
@@ -72,6 +81,15 @@ pub(crate) struct Options {
     /// Share of calls of worker processes that meet a loss of each kind, on top of the faults of AWS.
     #[arg(skip)]
     pub(crate) lossy: f64,
+}
+
+/// See [`Placement`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Records {
+    /// Beside the state, in items of their own.
+    Beside,
+    /// In the state's item.
+    Embedded,
 }
 
 /// See [`CheckIn`].
@@ -167,7 +185,11 @@ impl Options {
             Timing::BeforeCommit => CheckIn::BeforeCommit,
             Timing::AfterCommit => CheckIn::AfterCommit,
         };
-        EndpointSettings { check_in, ..EndpointSettings::default() }
+        let placement = match self.records {
+            Records::Beside => Placement::Beside,
+            Records::Embedded => Placement::Embedded,
+        };
+        EndpointSettings { check_in, placement, fold_max: self.fold, ..EndpointSettings::default() }
     }
 
     pub(crate) fn worker_settings(&self) -> WorkerSettings {

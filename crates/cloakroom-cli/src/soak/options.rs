@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{demo, demo::Timing, site::Failure};
+use crate::{
+    demo,
+    demo::{Records, Timing},
+    site::Failure,
+};
 
 /// Options of a soak.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +41,12 @@ pub(crate) struct Options {
     /// When payloads are checked in
     #[arg(long, value_enum, default_value_t = Timing::BeforeCommit)]
     check_in: Timing,
+    /// Where outbox records lie
+    #[arg(long, value_enum, default_value_t = Records::Beside)]
+    records: Records,
+    /// Keep small payloads in a table of DynamoDB
+    #[arg(long)]
+    payload_table: bool,
     /// Print the report, and how far it has come, as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -71,6 +81,8 @@ impl Options {
             lossy: self.faults,
             seed: self.seed,
             check_in: self.check_in,
+            records: self.records,
+            payload_table: self.payload_table,
             naive: self.naive,
             json: self.json,
             ..demo::Options::default()

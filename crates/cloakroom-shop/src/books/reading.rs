@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use cloakroom::{PortError, StateRead, schema::payload_attribute};
+use cloakroom::{Partition, Placement, PortError, Settles, StateRead, recovery::Found, schema::payload_attribute};
 use cloakroom_aws::dead_letter_queue;
 use serde::de::DeserializeOwned;
 
@@ -22,14 +22,22 @@ impl Books {
     /// A call to AWS failed, or something in the table is not the shop's.
     pub async fn read(site: &Site, queues: &QueueDepths) -> Result<Self, PortError> {
         let mut books = Self { messages: queues.all().await?, ..Self::default() };
-        read_table(site, &mut books).await?;
+        let embedded = read_table(site, &mut books).await?;
+        for found in embedded {
+            // One whose message is settled stays until the next commit drops it.
+            if !is_settled(site, &found).await? {
+                books.records.push(format!("{} in the state of {}", found.message, found.endpoint));
+            }
+        }
         read_bucket(site, &mut books).await?;
         read_payload_table(site, &mut books).await?;
         Ok(books)
     }
 }
 
-async fn read_table(site: &Site, books: &mut Books) -> Result<(), PortError> {
+/// Answers with the records that are embedded in states.
+async fn read_table(site: &Site, books: &mut Books) -> Result<Vec<Found>, PortError> {
+    let mut embedded = Vec::new();
     let table = &site.settings.table;
     let what = format!("reading table `{table}`");
     let mut pages = site.dynamodb.scan().table_name(table).consistent_read(true).into_paginator().items().send();
@@ -41,6 +49,10 @@ async fn read_table(site: &Site, books: &mut Books) -> Result<(), PortError> {
                 .without_effect()
                 .permanent());
         };
+        let plain = cloakroom_aws::item_from_sdk(item.clone());
+        let plain = plain.map_err(|error| PortError::new(&*what, error).without_effect().permanent())?;
+        let found = Found::read(&Partition::new(partition.clone()), &sort_key, &plain).into_iter();
+        embedded.extend(found.filter(|found| found.placement == Placement::Embedded));
         let id = partition.split_once('#').map_or(&*partition, |(_, id)| id).to_owned();
         match sort_key.as_str() {
             "state#orders" => drop(books.orders.insert(id, entry(&partition, item)?)),
@@ -49,7 +61,18 @@ async fn read_table(site: &Site, books: &mut Books) -> Result<(), PortError> {
             _ => books.records.push(sort_key),
         }
     }
-    Ok(())
+    Ok(embedded)
+}
+
+async fn is_settled(site: &Site, found: &Found) -> Result<bool, PortError> {
+    let unreadable = |error: String| PortError::new("reading an embedded record", error).without_effect().permanent();
+    let ports = site.aws().map_err(|error| unreadable(error.to_string()))?.ports();
+    let record = found.record.as_ref().map_err(|error| unreadable(error.clone()))?;
+    match &record.settles {
+        Some(Settles::Payload(claim)) => Ok(ports.payloads.read(claim).await?.is_none()),
+        Some(Settles::Entry(_)) => ports.payloads.has_entry(&found.endpoint, &found.message).await,
+        Some(Settles::Retained(_)) | None => Ok(false),
+    }
 }
 
 fn entry<S: DeserializeOwned>(partition: &str, item: HashMap<String, AttributeValue>) -> Result<Entry<S>, PortError> {

@@ -1,0 +1,159 @@
+//! The table: partitions in memory, behind latencies and units.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use cloakroom::{
+    ClaimsStored, Commit, Committed, ItemAction, Partition, PartitionStore, PortError, Record, RecordKey, StateRead,
+    Timestamp, item_bytes,
+    memory::{Memory, MemoryStore},
+    placement::{self, Write},
+    protocol::Consistency,
+    schema::{Key, attribute},
+};
+
+use super::{
+    cloud::{Cloud, units},
+    shards::{Use, hash},
+};
+
+/// Parts into which the table is divided in memory, whatever its physical partitions are.
+const PARTS: usize = 1024;
+/// Items up to this size take one unit, whatever is done with them.
+const SMALL: usize = 1024;
+
+/// A table that answers as a table does: after a while, and only so much.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Each has a part of the partitions: what is small is found sooner.
+    items: Vec<Arc<MemoryStore>>,
+    cloud: Arc<Cloud>,
+    /// Sizes of the items that are not [`SMALL`], by partition and sort key: who reads, replaces or deletes one is billed for it.
+    large: Mutex<HashMap<String, usize>>,
+}
+
+impl Table {
+    pub(crate) fn new(cloud: Arc<Cloud>) -> Self {
+        let items = (0..PARTS).map(|_| Memory::new().store).collect();
+        Self { items, cloud, large: Mutex::default() }
+    }
+
+    fn items(&self, partition: &Partition) -> &MemoryStore {
+        &self.items[hash(partition.as_str()) as usize % PARTS]
+    }
+
+    fn large(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The size of an item as it is now; of what is small nobody wants to know more.
+    fn bytes(&self, partition: &Partition, sort_key: &str) -> usize {
+        self.large().get(&name(partition, sort_key)).copied().unwrap_or(0)
+    }
+
+    fn written(&self, partition: &Partition, sort_key: &str, bytes: usize) {
+        match bytes > SMALL {
+            true => self.large().insert(name(partition, sort_key), bytes),
+            false => self.large().remove(&name(partition, sort_key)),
+        };
+    }
+
+    async fn read(
+        &self,
+        partition: &Partition,
+        sort_key: impl Fn() -> String,
+        consistency: Consistency,
+    ) -> Result<(), PortError> {
+        self.cloud.answer(self.cloud.latencies.item_get).await;
+        let whole = units(Use::Read, self.bytes(partition, &sort_key()));
+        let units = match consistency {
+            Consistency::Any => whole / 2.0,
+            Consistency::Strong => whole,
+        };
+        self.cloud.table("GetItem", partition.as_str(), Use::Read, units)
+    }
+
+    /// Replaces or deletes a record, and is billed for the larger of before and after.
+    async fn change(&self, operation: &'static str, key: RecordKey<'_>, after: usize) -> Result<(), PortError> {
+        self.cloud.answer(self.cloud.latencies.item_put).await;
+        let sort_key = placement::record_sort_key(key);
+        let bytes = self.bytes(key.partition, &sort_key).max(after);
+        self.cloud.table(operation, key.partition.as_str(), Use::Write, units(Use::Write, bytes))?;
+        self.written(key.partition, &sort_key, after);
+        Ok(())
+    }
+}
+
+fn name(partition: &Partition, sort_key: &str) -> String {
+    format!("{partition} {sort_key}")
+}
+
+/// The size of what is written, with its keys.
+fn size(partition: &Partition, Write { sort_key, action, .. }: &Write) -> usize {
+    let keys = attribute::PARTITION.len() + attribute::SORT.len() + partition.as_str().len() + sort_key.len();
+    match action {
+        ItemAction::Put(item) => keys + item_bytes(item),
+        ItemAction::Delete | ItemAction::Check => keys,
+    }
+}
+
+#[async_trait]
+impl PartitionStore for Table {
+    async fn read_state(
+        &self,
+        partition: &Partition,
+        endpoint: &str,
+        consistency: Consistency,
+    ) -> Result<StateRead, PortError> {
+        self.read(partition, || Key::State { endpoint }.to_string(), consistency).await?;
+        self.items(partition).read_state(partition, endpoint, consistency).await
+    }
+
+    async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
+        self.read(key.partition, || placement::record_sort_key(key), Consistency::Strong).await?;
+        self.items(key.partition).read_record(key).await
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
+        let partition = commit.partition;
+        let writes: Vec<(String, usize)> = placement::writes(&commit)
+            .1
+            .into_iter()
+            .map(|write| (size(partition, &write), write.sort_key))
+            .map(|(bytes, sort_key)| (sort_key, bytes))
+            .collect();
+        // One item is a put. Several are a transaction, which prepares and commits each.
+        let (operation, latency, times) = match writes.len() {
+            1 => ("PutItem", self.cloud.latencies.item_put, 1.0),
+            _ => ("TransactWriteItems", self.cloud.latencies.transaction, 2.0),
+        };
+        self.cloud.answer(latency).await;
+        let billed = writes.iter().map(|(sort_key, bytes)| self.bytes(partition, sort_key).max(*bytes));
+        let all = times * billed.map(|bytes| units(Use::Write, bytes)).sum::<f64>();
+        // A lost condition is billed, too.
+        self.cloud.table(operation, partition.as_str(), Use::Write, all)?;
+        let committed = self.items(partition).commit(commit).await?;
+        if matches!(committed, Committed::Applied(_)) {
+            writes.iter().for_each(|(sort_key, bytes)| self.written(partition, sort_key, *bytes));
+        }
+        Ok(committed)
+    }
+
+    async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
+        self.change("UpdateItem", key, item_bytes(&placement::record_item(record))).await?;
+        self.items(key.partition).store_claims(key, record).await
+    }
+
+    async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        self.change("PutItem", key, item_bytes(&placement::retained_item(record, expires))).await?;
+        self.items(key.partition).retain(key, record, expires).await
+    }
+
+    async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
+        self.change("DeleteItem", key, 0).await?;
+        self.items(key.partition).clear(key).await
+    }
+}

@@ -1,0 +1,165 @@
+//! The fleet simulation: is it the same each time, and does it name the limit that is really there?
+
+use std::time::Duration;
+
+use cloakroom::{EndpointSettings, Placement, WorkerSettings};
+use cloakroom_sim::fleet::{Fleet, Latencies, Latency, Limit, PayloadPlace, Sharding, Step, sustained};
+
+fn run(fleet: &Fleet) -> Step {
+    let step = fleet.run().expect("a fleet that makes sense");
+    println!(
+        "{:.0}/s of {:.0}/s, {} waiting, p50 {} ms, p99 {} ms, {} binds, {:?} {:?}",
+        step.reached_per_s,
+        step.offered_per_s,
+        step.waiting,
+        step.latency_p50_ms,
+        step.latency_p99_ms,
+        step.binding,
+        step.utilisation,
+        step.counts,
+    );
+    step
+}
+
+/// Records beside the state, payloads on S3, a commit for each message.
+fn plain() -> EndpointSettings {
+    EndpointSettings { fold_max: 1, ..EndpointSettings::default() }
+}
+
+/// One that has more than enough of everything.
+fn ample() -> Fleet {
+    Fleet {
+        table: Sharding::fixed(64),
+        payloads: Sharding::fixed(64),
+        workers: 16,
+        endpoint: plain(),
+        ..Fleet::default()
+    }
+}
+
+#[test]
+fn the_same_seed_does_the_same() {
+    let fleet = Fleet { rate_per_s: 500.0, skew: 1.0, entities: 100, ..Fleet::default() };
+    let first = run(&fleet);
+    assert_eq!(first, run(&fleet));
+    assert_ne!(first, run(&Fleet { seed: 2, ..fleet }));
+}
+
+#[test]
+fn ten_times_the_rate_takes_ten_times_the_fleet_and_reaches_ten_times_as_much() {
+    let steps = [1_000.0, 10_000.0].map(|rate_per_s| {
+        let fleet = Fleet { rate_per_s, measured: Duration::from_secs(1), endpoint: plain(), ..Fleet::default() };
+        let fleet = fleet.sized().expect("a fleet that makes sense");
+        println!("{fleet:?}");
+        run(&fleet)
+    });
+    for step in &steps {
+        assert!(step.keeps_up() && step.throttles.is_empty(), "{step:?}");
+    }
+    let [one, ten] = steps;
+    let per_offered = |step: &Step| step.reached_per_s / step.offered_per_s;
+    assert!((per_offered(&one) / per_offered(&ten) - 1.0).abs() < 0.05);
+    let units = |step: &Step| step.table_units.write_units / step.acknowledged as f64;
+    assert!((units(&one) / units(&ten) - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn a_new_table_binds_by_its_write_units() {
+    let step = run(&Fleet { rate_per_s: 1_500.0, table: Sharding::fixed(4), ..ample() });
+    assert_eq!(step.binding, Limit::TableWrites, "{step:?}");
+    assert!(step.throttles.contains_key(&Limit::TableWrites));
+}
+
+#[test]
+fn a_table_that_splits_gets_over_it() {
+    let table = Sharding { shards: 4, split_after: Some(Duration::from_secs(3)) };
+    let cold = Fleet { rate_per_s: 1_500.0, table, warm_up: Duration::from_secs(20), ..ample() };
+    let step = run(&cold);
+    // Workers that were throttled hold back for a while, so not every partition has to split.
+    assert!(step.deployment.splits >= 1 && step.throttles.is_empty(), "{step:?}");
+    assert!(step.utilisation[&Limit::TableWrites] < 1.0, "{step:?}");
+}
+
+#[test]
+fn a_new_bucket_binds_by_its_writes() {
+    let step = run(&Fleet { rate_per_s: 3_000.0, payloads: Sharding::fixed(1), ..ample() });
+    assert_eq!(step.binding, Limit::PayloadWrites, "{step:?}");
+    assert!(step.throttles.contains_key(&Limit::PayloadWrites) && !step.keeps_up(), "{step:?}");
+}
+
+#[test]
+fn too_few_workers_bind() {
+    let step = run(&Fleet { rate_per_s: 2_000.0, workers: 1, ..ample() });
+    assert_eq!(step.binding, Limit::Workers, "{step:?}");
+    assert!(!step.keeps_up() && step.throttles.is_empty());
+}
+
+#[test]
+fn one_entity_takes_what_arithmetic_says() {
+    // One message at a time, so it is the sum of what its steps take: at most all of them, at least those up to the commit.
+    let latencies = Latencies::default().constant();
+    let fleet = Fleet { latencies, entities: 1, workers: 1, payload_place: PayloadPlace::Items, ..ample() };
+    let ms = |latency: Latency| latency.p50_ms;
+    let to_commit = 3.0 * ms(latencies.item_get) + ms(latencies.item_put) + ms(latencies.transaction);
+    let linger_ms = fleet.endpoint.linger_ms as f64;
+    let all = to_commit + linger_ms + ms(latencies.send) + 2.0 * ms(latencies.item_put);
+    let ladder = sustained(&fleet, 5.0, 1_000.0).expect("a fleet that makes sense");
+    let sustained = ladder.sustained_per_s();
+    println!("{sustained} a second; {} to {}", 1_000.0 / all, 1_000.0 / to_commit);
+    assert!(sustained > 0.7 * 1_000.0 / all && sustained < 1.05 * 1_000.0 / to_commit);
+    let too_much = ladder.too_much.expect("a rate that is too high");
+    assert_eq!(too_much.binding, Limit::EntityTurns, "{too_much:?}");
+}
+
+#[test]
+fn one_entity_takes_500_a_second_folded_and_embedded_in_one_worker() {
+    let folded = EndpointSettings { fold_max: 48, placement: Placement::Embedded, ..EndpointSettings::default() };
+    let fleet = Fleet {
+        endpoint: folded.clone(),
+        payload_place: PayloadPlace::Items,
+        workers: 1,
+        entities: 1,
+        rate_per_s: 500.0,
+        warm_up: Duration::from_secs(2),
+        measured: Duration::from_secs(3),
+        ..ample()
+    };
+    let step = run(&fleet);
+    assert!(step.keeps_up(), "{step:?}");
+    assert!(step.table_units.write_units < 2.0 * step.acknowledged as f64, "less than what two items cost: {step:?}");
+    // Side by side they lose their commits to each other; and without folding a commit takes one message along.
+    for other in [Fleet { workers: 8, ..fleet.clone() }, Fleet { endpoint: plain(), ..fleet.clone() }] {
+        let step = run(&other);
+        assert!(!step.keeps_up(), "{step:?}");
+        assert_eq!(step.binding, Limit::EntityTurns, "{step:?}");
+    }
+}
+
+#[test]
+fn messages_cost_the_units_that_arithmetic_says() {
+    let calm = Fleet { rate_per_s: 300.0, entities: 100_000, measured: Duration::from_secs(2), ..ample() };
+    let per_message = |fleet: &Fleet| {
+        let step = run(fleet);
+        assert!(step.counts.conflict < 10, "{step:?}");
+        (step.table_units.write_units / step.acknowledged as f64).round()
+    };
+    // State and record, prepared and committed; and the record is deleted.
+    assert_eq!(per_message(&calm), 5.0);
+    let embedded = EndpointSettings { placement: Placement::Embedded, ..plain() };
+    assert_eq!(per_message(&Fleet { endpoint: embedded, ..calm }), 1.0, "one put");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    let refused = |fleet: Fleet| fleet.run().expect_err("it makes no sense").to_string();
+    assert!(refused(Fleet { rate_per_s: 0.0, ..Fleet::default() }).contains("`rate_per_s` of the fleet is 0"));
+    assert!(refused(Fleet { rate_per_s: f64::NAN, ..Fleet::default() }).contains("`rate_per_s`"));
+    assert!(refused(Fleet { skew: -1.0, ..Fleet::default() }).contains("`skew`"));
+    assert!(refused(Fleet { payload_bytes: 400 * 1024, ..Fleet::default() }).contains("`payload_bytes`"));
+    assert!(refused(Fleet { workers: 0, ..Fleet::default() }).contains("`workers`"));
+    assert!(refused(Fleet { table: Sharding::fixed(0), ..Fleet::default() }).contains("`table.shards`"));
+    let latencies = Latencies { send: Latency { p50_ms: 9.0, p99_ms: 8.0 }, ..Latencies::default() };
+    assert!(refused(Fleet { latencies, ..Fleet::default() }).contains("`latencies.send`"));
+    let worker = WorkerSettings { in_flight_max: 0, ..WorkerSettings::default() };
+    assert!(refused(Fleet { worker, ..Fleet::default() }).contains("in_flight_max"));
+}
