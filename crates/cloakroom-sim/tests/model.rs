@@ -60,6 +60,24 @@ scenarios! {
     holds_when_missing_payloads_are_parked: "park-when-missing",
     holds_for_sweeps: "sweep",
     holds_for_sweeps_of_ids: "id-sweep",
+    holds_for_embedded_records: "embedded",
+    holds_for_embedded_records_of_ids: "id-embedded",
+    holds_for_retained_records: "retained",
+    holds_for_two_embedded_records: "embedded-two-on-one",
+    holds_across_a_deletion_with_embedded_records: "embedded-deletion",
+    holds_for_both_placements: "placements",
+    holds_with_late_reads_of_embedded_records: "embedded-late-reads",
+    holds_when_claims_of_embedded_records_are_withdrawn: "embedded-withdrawal",
+    holds_for_a_dead_letter_with_an_embedded_record: "embedded-dead-letter",
+    holds_for_sweeps_of_embedded_records: "embedded-sweep",
+    holds_for_a_fold: "fold",
+    holds_for_a_fold_with_embedded_records: "fold-embedded",
+    holds_for_a_fold_after_commit: "fold-after-commit",
+    holds_for_a_fold_with_unknown_outcomes: "fold-unknown-outcomes",
+    holds_for_a_fold_of_a_message_and_what_it_sends: "fold-to-itself",
+    holds_for_a_fold_with_a_rejection: "fold-rejection",
+    holds_for_a_fold_with_a_deletion: "fold-deletion",
+    holds_for_a_fold_of_three: "fold-of-three",
 }
 
 /// The model must find the way to a state that violates this invariant.
@@ -112,6 +130,27 @@ wrong_orders! {
     withdraw_at_once: WithdrawAtOnce, "unknown-outcomes", "no loss";
     sweep_without_settling: SweepWithoutSettling, "sweep", "at most once";
     sweep_without_an_entry: SweepWithoutSettling, "id-sweep", "at most once";
+
+    // Records embedded in the state's item.
+    payload_before_embedded_state: PayloadBeforeState, "embedded-two-on-one", "at most once";
+    keep_classification: KeepClassification, "embedded", "at most once";
+    embed_without_version: EmbedWithoutVersion, "embedded", "at most once";
+    edit_embedded: EditEmbedded, "placements", "no ghost";
+    drop_blindly: DropBlindly, "embedded-two-on-one", "at most once";
+    drop_after_stale_look: DropAfterStaleLook, "embedded-two-on-one", "at most once";
+    tombstone_without_map: TombstoneWithoutMap, "embedded-deletion", "at most once";
+    trust_incomplete: TrustIncomplete, "placements", "at most once";
+    beside_without_map: BesideWithoutMap, "placements", "at most once";
+    stale_second_look: StaleSecondLook, "placements", "no residue";
+    withdraw_after_stale_read: WithdrawAfterStaleRead, "embedded-late-reads", "payload lives";
+
+    // Folds.
+    fold_acknowledges_all: FoldAcknowledgesAll, "fold", "no loss";
+    fold_commits_all: FoldCommitsAll, "fold", "at most once";
+    fold_keeps_classification: FoldKeepsClassification, "fold-embedded", "at most once";
+    fold_twice: FoldTwice, "fold", "at most once";
+    fold_in_two_puts: FoldInTwoPuts, "fold-embedded", "at most once";
+    fold_in_two_puts_beside: FoldInTwoPuts, "fold", "at most once";
 
     // Invariants that those above leave out.
     rewritten_claims: DerivedClaimsAfterCommit, "after-commit", "no resurrection";

@@ -1,13 +1,14 @@
 //! What has to hold in every state, and what has to come up in some.
 
-use cloakroom::protocol::{CheckIn, Do, Memory, Outcome, WhenMissing};
+use cloakroom::protocol::{Do, Outcome};
 use stateright::Property;
 
 use super::{
     Model,
+    message::{Message, NO_COPY},
     scenario::{Handler, Identity},
-    work::How,
-    world::{Message, NO_COPY, Worker, World},
+    worker::{Member, Worker},
+    world::World,
 };
 
 /// The invariants of the protocol.
@@ -35,11 +36,7 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
         Property::sometimes("parked", |_, world| is_doing(world, Do::Acknowledge(Outcome::Parked))),
         Property::sometimes("left", |_, world| is_doing(world, Do::Leave)),
         Property::sometimes("conflict", |model: &Model, world: &World| {
-            let is_late =
-                |worker: &Worker, version: u64| version < world.entity_of(model, worker.message).version.into();
-            let is_doomed =
-                |worker: &Worker| matches!(worker.todo, Do::Commit(version) if is_late(worker, version.number()));
-            world.workers.iter().any(is_doomed)
+            world.members().any(|member| commits_at(member).is_some_and(|version| version < now(model, world, member)))
         }),
         Property::sometimes("orphan", |_, world: &World| {
             let is_at_rest = world.workers.is_empty() && world.late.is_empty();
@@ -48,23 +45,65 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
             };
             is_at_rest && world.messages.iter().any(has_orphan)
         }),
-        Property::sometimes("stranded", |_, world: &World| {
-            let is_stranded = |one: &Message| one.record.is_some() && one.queued.is_empty() && !one.dead.is_empty();
-            world.messages.iter().any(is_stranded)
+        Property::sometimes("stranded", |model: &Model, world: &World| {
+            let is_stranded = |(number, _, one): (u8, _, &Message)| {
+                world.is_pending(model, number) && one.queued.is_empty() && !one.dead.is_empty()
+            };
+            model.each(world).any(is_stranded)
         }),
-        Property::sometimes("purged", |_, world: &World| {
-            world.messages.iter().any(|one| one.record.is_some() && !one.is_waiting(false))
+        Property::sometimes("purged", |model: &Model, world: &World| {
+            model.each(world).any(|(number, _, one)| world.is_pending(model, number) && !one.is_queued())
         }),
         Property::sometimes("swept", |_, world: &World| {
             let has_swept =
-                |worker: &Worker| worker.copy == NO_COPY && worker.todo == Do::Acknowledge(Outcome::Resumed);
-            world.workers.iter().any(has_swept)
+                |member: &Member| member.copy == NO_COPY && member.todo == Do::Acknowledge(Outcome::Resumed);
+            world.members().any(has_swept)
+        }),
+        Property::sometimes("folded", |model: &Model, world: &World| {
+            let folds = |worker: &Worker| worker.members.len() > 1 && will_commit(model, world, worker);
+            world.workers.iter().any(folds)
+        }),
+        Property::sometimes("carried on", |model: &Model, world: &World| {
+            let carries = |worker: &Worker| {
+                let mut carried = worker.view.iter().flat_map(|view| view.records.messages());
+                will_commit(model, world, worker) && carried.any(|message| !world.is_settled(model, message))
+            };
+            world.workers.iter().any(carries)
+        }),
+        Property::sometimes("dropped", |model: &Model, world: &World| {
+            let drops = |worker: &Worker| {
+                let now = world.entity_of(model, worker.members[0].message).records;
+                let is_left_out = |message| worker.view.is_some_and(|view| view.records.of(message).is_none());
+                will_commit(model, world, worker) && now.messages().any(is_left_out)
+            };
+            world.workers.iter().any(drops)
+        }),
+        Property::sometimes("mixed", |_, world: &World| {
+            world.entities.iter().any(|entity| !entity.is_complete && entity.records.messages().next().is_some())
+        }),
+        Property::sometimes("retained", |_, world: &World| {
+            world.messages.iter().any(|one| one.record.is_some_and(|record| record.is_retained))
         }),
     ]
 }
 
 fn is_doing(world: &World, todo: Do) -> bool {
-    world.workers.iter().any(|worker| worker.todo == todo)
+    world.members().any(|member| member.todo == todo)
+}
+
+/// The version on which it wants to commit.
+fn commits_at(member: &Member) -> Option<u64> {
+    if let Do::Commit(version) = member.todo { Some(version.number()) } else { None }
+}
+
+/// The version of its entity.
+fn now(model: &Model, world: &World, member: &Member) -> u64 {
+    world.entity_of(model, member.message).version.into()
+}
+
+/// Its commit would succeed.
+fn will_commit(model: &Model, world: &World, worker: &Worker) -> bool {
+    worker.members.iter().all(|member| commits_at(member) == Some(now(model, world, member)))
 }
 
 /// I1. No message commits twice; and the state holds what was committed, all of it.
@@ -81,23 +120,22 @@ fn at_most_once(model: &Model, world: &World) -> bool {
 /// I2, what must never have happened: a message that nobody will receive again, and that was not finished.
 fn no_loss(model: &Model, world: &World) -> bool {
     model.each(world).all(|(number, _, message)| {
-        message.sent.is_empty() || is_waiting(model, message) || is_done(model, world, number)
+        message.sent.is_empty() || is_waiting(model, world, number) || is_done(model, world, number)
     })
 }
 
 /// I2, what must always be possible: from here one undisturbed worker at a time finishes everything.
 fn one_undisturbed_worker_finishes(model: &Model, world: &World) -> bool {
-    model.scenario.timings.iter().all(|check_in| {
+    model.manners().all(|manner| {
         let mut world = World { workers: Vec::new(), late: Vec::new(), ..world.clone() };
-        world.deliver_everything(model, *check_in) && is_finished(model, &world)
+        world.deliver_everything(model, manner) && is_finished(model, &world)
     })
 }
 
 fn is_finished(model: &Model, world: &World) -> bool {
-    model
-        .each(world)
-        .all(|(number, _, message)| !message.is_due || !is_waiting(model, message) && is_done(model, world, number))
-        && no_residue(model, world)
+    model.each(world).all(|(number, _, message)| {
+        !message.is_due || !is_waiting(model, world, number) && is_done(model, world, number)
+    }) && no_residue(model, world)
         && at_most_once(model, world)
 }
 
@@ -114,23 +152,24 @@ fn payload_lives(model: &Model, world: &World) -> bool {
         let is_done = is_done(model, world, number);
         match spec.identity {
             Identity::Claim => is_done || message.sent.iter().all(|claim| message.payloads.has(claim)),
-            Identity::Id => is_done || !message.entry,
+            Identity::Id | Identity::Retained => is_done || !message.is_settled(spec.identity),
         }
     })
 }
 
-/// I6. Of a message that nobody will receive again nothing is left.
+/// I6. Of a message that nobody will receive again nothing is left but a record that is its proof, or that is embedded and settled:
+/// the next commit can drop it.
 fn no_residue(model: &Model, world: &World) -> bool {
-    model.each(world).all(|(_, _, message)| {
-        let is_at_rest = !message.sent.is_empty() && !is_waiting(model, message);
+    model.each(world).all(|(number, _, message)| {
+        let is_at_rest = !message.sent.is_empty() && !is_waiting(model, world, number);
         let payload_is_left = message.sent.iter().any(|claim| message.payloads.has(claim));
-        !is_at_rest || message.record.is_none() && !payload_is_left
+        !is_at_rest || !world.is_pending(model, number) && !payload_is_left
     })
 }
 
-/// Somebody will see to it.
-const fn is_waiting(model: &Model, message: &Message) -> bool {
-    message.is_waiting(model.scenario.sweeps > 0)
+/// Somebody will receive it, or put it back; or finish its record, if there are sweeps.
+fn is_waiting(model: &Model, world: &World, number: u8) -> bool {
+    world.messages[usize::from(number)].is_queued() || model.scenario.sweeps > 0 && world.is_pending(model, number)
 }
 
 /// It was committed, and everything that its commit demands was sent.
@@ -143,57 +182,4 @@ fn is_done(model: &Model, world: &World, number: u8) -> bool {
         let child = &world.messages[*child];
         !child.is_due || child.rightful.is_some_and(|claim| child.sent.has(claim))
     })
-}
-
-/// More rounds than any scenario needs.
-const ROUNDS_MAX: usize = 8;
-/// More steps than a worker needs whom nobody disturbs.
-const STEPS_MAX: usize = 40;
-
-impl World {
-    /// Delivers whatever waits, one message at a time, and puts back what is in dead-letter queues; false if
-    /// that comes to no end.
-    fn deliver_everything(&mut self, model: &Model, check_in: CheckIn) -> bool {
-        for _ in 0..ROUNDS_MAX {
-            let waiting: Vec<(u8, u8)> = model
-                .each(self)
-                .flat_map(|(number, _, one)| one.queued.iter().map(move |copy| (number, copy)))
-                .collect();
-            for (number, copy) in &waiting {
-                let memory = Memory::new(check_in, WhenMissing::Acknowledge);
-                if !self.deliver_undisturbed(model, *number, *copy, memory, false) {
-                    return false;
-                }
-            }
-            if model.scenario.sweeps > 0 && !self.sweep_undisturbed(model) {
-                return false;
-            }
-            for message in &mut self.messages {
-                message.dead.iter().for_each(|copy| message.put_back(copy));
-            }
-            if self.messages.iter().all(|message| message.queued.is_empty()) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Finishes every record there is.
-    fn sweep_undisturbed(&mut self, model: &Model) -> bool {
-        let records = model.each(self).filter(|(_, _, one)| one.record.is_some());
-        let numbers: Vec<u8> = records.map(|(number, _, _)| number).collect();
-        numbers.into_iter().all(|number| self.deliver_undisturbed(model, number, NO_COPY, Memory::finishing(), true))
-    }
-
-    /// Lets one worker work until it has nothing to do.
-    fn deliver_undisturbed(&mut self, model: &Model, message: u8, copy: u8, memory: Memory, finishes: bool) -> bool {
-        self.receive(model, message, copy, memory, finishes);
-        for _ in 0..STEPS_MAX {
-            if self.workers.is_empty() {
-                return true;
-            }
-            self.work(model, 0, How::Well);
-        }
-        false
-    }
 }

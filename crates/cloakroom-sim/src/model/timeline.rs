@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Action, Model, work::How, world::World};
+use cloakroom::protocol::Do;
+
+use super::{Action, Model, scenario::Placement, work::How, world::World};
 
 /// How a state was reached, step by step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,18 +26,36 @@ impl Timeline {
             let mut line = String::new();
             // Writing to a string cannot fail.
             let _ = match action {
-                Action::Deliver { message, copy, .. } | Action::Finish { message, copy } => {
+                Action::Deliver { ref fold, .. } => {
                     born += 1;
                     names.push(format!("worker {born}"));
-                    let takes = if matches!(action, Action::Finish { .. }) { "finishes" } else { "receives" };
-                    write!(line, "worker {born} {takes} {} (copy {copy})", name(message))
+                    let copy = |(message, copy): &(u8, u8)| format!("{} (copy {copy})", name(*message));
+                    write!(line, "worker {born} receives {}", fold.iter().map(copy).collect::<Vec<_>>().join(" and "))
                 }
-                Action::Work { worker, how } => {
+                Action::Finish { message, copy } => {
+                    born += 1;
+                    names.push(format!("worker {born}"));
+                    write!(line, "worker {born} finishes {} (copy {copy})", name(message))
+                }
+                Action::Work { worker, how: How::Without(message), .. } => {
+                    write!(line, "{} sees {} settled, and leaves its record out", names[worker], name(message))
+                }
+                Action::Work { worker, place, how, placement } => {
                     let one = &world.workers[worker];
-                    let how = if how == How::Well { String::new() } else { format!(" [{how:?}]") };
-                    write!(line, "{} on {}: {:?}{how}", names[worker], name(one.message), one.todo)
+                    let todo = one.todo();
+                    let is_shared = matches!(todo, Do::ReadState(_) | Do::Commit(_));
+                    let members = one.members.iter().enumerate().filter(|(other, _)| is_shared || *other == place);
+                    let messages = members.map(|(_, member)| name(member.message)).collect::<Vec<_>>().join(" and ");
+                    let mut how = if how == How::Well { String::new() } else { format!(" [{how:?}]") };
+                    if matches!(todo, Do::Commit(_)) && placement == Placement::Embedded {
+                        how = format!(" embedded{how}");
+                    }
+                    write!(line, "{} on {messages}: {todo:?}{how}", names[worker])
                 }
-                Action::Land { late } => write!(line, "the late commit of {} applies", name(world.late[late].message)),
+                Action::Land { late } => {
+                    let parts = world.late[late].parts.iter().map(|part| name(part.message)).collect::<Vec<_>>();
+                    write!(line, "the late commit of {} applies", parts.join(" and "))
+                }
                 Action::DeadLetter { message, .. } => {
                     write!(line, "{} is moved to the dead-letter queue", name(message))
                 }
@@ -48,18 +68,21 @@ impl Timeline {
                 }
             };
             let workers = world.workers.len();
+            let acting = if let Action::Work { worker, .. } = action { Some(worker) } else { None };
             if let Some(saw) = world.act(model, action) {
                 let _ = write!(line, " -> {saw:?}");
             }
-            if let Action::Work { worker, .. } = action
-                && world.workers.len() < workers
-            {
-                names.remove(worker);
+            if let Some(worker) = acting {
+                if world.workers.len() < workers {
+                    names.remove(worker);
+                }
+                // Whoever goes on alone keeps the name.
+                names.extend(vec![names.get(worker).cloned().unwrap_or_default(); world.workers.len() - names.len()]);
             }
             let mut named: Vec<_> = std::iter::zip(world.workers.clone(), names).collect();
-            named.sort_by_key(|(worker, _)| *worker);
+            named.sort_by(|(one, _), (other, _)| one.cmp(other));
             names = named.into_iter().map(|(_, name)| name).collect();
-            model.normalise(&mut world);
+            world.normalise(model.order.is_none());
             lines.push(line);
         }
         Self { violated, lines }

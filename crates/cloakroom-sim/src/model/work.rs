@@ -1,15 +1,14 @@
-//! What a worker does next, and what becomes of the world by it: the model's counterpart of the engine.
+//! What a worker's step does to the world: the model's counterpart of the engine.
 
-use cloakroom::{
-    Version,
-    protocol::{Claims as Stored, Do, Saw},
-};
+use cloakroom::protocol::{Do, Saw};
 
 use super::{
     Model,
-    scenario::{Handler, Identity, Message},
-    world::{Claims, Commit, Entity, NO_COPY, PUT_BACK, Record, Set, Worker, World, version},
-    wrong_orders::{Detour, WrongOrder, next},
+    message::{NO_COPY, PUT_BACK},
+    scenario::{Identity, Placement},
+    worker::{Member, Worker, claims_of},
+    world::{Claims, Entity, World, version},
+    wrong_orders::{Detour, WrongOrder},
 };
 
 /// How a step is performed.
@@ -21,145 +20,200 @@ pub enum How {
     Late,
     /// A commit that applies, and whose repetition by the client library is told that a condition failed.
     Hidden,
-    /// A read that sees what was there before.
+    /// A read that sees what was there before anything happened.
     Stale,
-    /// A payload is read, and then the handler fails for good.
+    /// A read of the state that sees what it was before it was changed for this time, counted from 0.
+    Past(usize),
+    /// A payload is read, and later the handler fails for good.
     Failing,
+    /// Not the commit itself: the worker sees that this message, whose record the commit would carry on, is settled, and leaves it out.
+    Without(u8),
+}
+
+/// A step of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Which of its messages it is about, unless it is about all of them.
+    pub(super) place: usize,
+    pub(super) how: How,
+    /// Where the commit puts records, as far as they can be embedded.
+    pub(super) placement: Placement,
 }
 
 impl World {
     /// Lets a worker take one step. What it saw, if it comes to see anything.
-    pub(super) fn work(&mut self, model: &Model, index: usize, how: How) -> Option<Saw> {
-        let mut worker = self.workers[index];
-        let saw = self.perform(model, &mut worker, how);
-        match saw {
-            Some(saw) => proceed(model, &mut worker, saw, how),
-            None if matches!(worker.todo, Do::Dispatch) => {}
-            None if model.order == Some(WrongOrder::AcknowledgeBeforeDispatch) && worker.detour == Detour::Early => {
-                worker.detour = Detour::Done;
-                worker.todo = Do::Dispatch;
-                if !worker.sends {
-                    proceed(model, &mut worker, Saw::Dispatched, How::Well);
+    pub(super) fn work(&mut self, model: &Model, index: usize, step: Step) -> Option<Saw> {
+        let mut worker = std::mem::replace(&mut self.workers[index], Worker { view: None, members: Vec::new() });
+        let todo = worker.todo();
+        let saw = match todo {
+            Do::ReadState(_) => Some(self.read_state(model, &mut worker, todo, step.how)),
+            Do::Commit(version) => self.commit(model, &mut worker, version, step),
+            Do::ReadRecord
+            | Do::ReadPayload
+            | Do::Withdraw
+            | Do::Handle
+            | Do::Park
+            | Do::CheckIn
+            | Do::StoreClaims
+            | Do::Dispatch
+            | Do::Settle
+            | Do::Clear
+            | Do::Acknowledge(_)
+            | Do::Leave => {
+                let saw = self.perform(model, &mut worker, step.place, step.how);
+                if let Some(saw) = saw {
+                    worker.see(model, step.place, saw);
                 }
+                saw
             }
-            None => {
-                self.workers.remove(index);
-                return None;
-            }
-        }
-        self.workers[index] = worker;
+        };
+        worker.go_on(model);
+        self.seat(index, worker);
         saw
     }
 
-    /// Performs what the worker has to do.
-    fn perform(&mut self, model: &Model, worker: &mut Worker, how: How) -> Option<Saw> {
-        let number = usize::from(worker.message);
-        let spec = &model.scenario.messages[number];
-        Some(match worker.todo {
-            Do::ReadState(_) => {
-                let entities = &self.entities;
-                let entity = if how == How::Stale { Entity::default() } else { entities[usize::from(spec.entity)] };
-                worker.view = entity.applied;
-                Saw::State(version(entity.version))
-            }
-            Do::ReadRecord => match self.messages[number].record.filter(|_| how != How::Stale) {
-                None => Saw::NoRecord,
-                Some(Record { sends, claims }) => {
-                    worker.sends = sends;
-                    worker.claims = claims;
-                    Saw::Record(if claims.is_some() { Stored::Stored } else { Stored::Missing })
-                }
-            },
+    /// Members whose work concerns no other any more go on alone. A worker of production goes on with them in step; this visits
+    /// these orders, and others.
+    fn seat(&mut self, index: usize, worker: Worker) {
+        let Worker { view, members } = worker;
+        let (alone, together): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.leaves);
+        let together = Some(Worker { view, members: together }).filter(|worker| !worker.members.is_empty());
+        let alone = alone.into_iter().map(|member| Worker::alone(Member { leaves: false, ..member }));
+        let mut parted = together.into_iter().chain(alone);
+        match parted.next() {
+            Some(first) => self.workers[index] = first,
+            None => drop(self.workers.remove(index)),
+        }
+        self.workers.extend(parted);
+    }
+
+    fn read_state(&mut self, model: &Model, worker: &mut Worker, todo: Do, how: How) -> Saw {
+        let number = usize::from(worker.members[0].spec(model).entity);
+        let view = match how {
+            How::Past(change) => self.past[number][change],
+            How::Well | How::Late | How::Hidden | How::Stale | How::Failing | How::Without(_) => self.entities[number],
+        };
+        worker.view = Some(view);
+        let saw = Saw::State(version(view.version));
+        worker.places(todo).into_iter().for_each(|place| worker.see(model, place, saw));
+        saw
+    }
+
+    /// Performs what one of the members has to do.
+    fn perform(&mut self, model: &Model, worker: &mut Worker, place: usize, how: How) -> Option<Saw> {
+        let member = worker.members[place];
+        let number = usize::from(member.message);
+        let sends = member.spec(model).sends;
+        Some(match member.todo {
+            Do::ReadRecord => self.read_record(model, worker, place, how),
             Do::ReadPayload => {
-                let exists = match spec.identity {
-                    Identity::Claim => self.messages[number].payloads.has(worker.claim),
-                    Identity::Id => !self.messages[number].entry,
+                worker.members[place].fails = how == How::Failing;
+                let message = &self.messages[number];
+                let exists = match member.spec(model).identity {
+                    Identity::Claim => message.payloads.has(member.claim),
+                    Identity::Id => !message.entry,
+                    Identity::Retained => true,
                 };
                 if exists || how == How::Stale { Saw::Payload } else { Saw::PayloadMissing }
             }
             Do::Withdraw => {
-                for (child, claim) in std::iter::zip(spec.sends, worker.claims.into_iter().flatten()) {
+                for (child, claim) in std::iter::zip(sends, member.claims.into_iter().flatten()) {
                     self.delete(*child, claim);
                 }
                 Saw::Withdrawn
             }
             Do::Park => {
-                self.messages[number].dead = self.messages[number].dead.with(worker.copy);
+                self.messages[number].dead = self.messages[number].dead.with(member.copy);
                 Saw::Parked
             }
             Do::CheckIn => {
                 let mut claims = Claims::default();
-                for (child, claim) in std::iter::zip(spec.sends, &mut claims) {
+                for (child, claim) in std::iter::zip(sends, &mut claims) {
                     *claim = self.check_in(model, *child);
                 }
-                worker.claims = Some(claims);
+                worker.members[place].claims = Some(claims);
                 Saw::CheckedIn
             }
-            Do::Commit(version) => self.commit(model, worker, version, how),
-            Do::StoreClaims => self.store_claims(model, worker),
-            Do::Dispatch => return self.dispatch(spec, worker),
-            Do::Settle => self.settle(model, worker),
+            Do::StoreClaims => self.store_claims(model, &mut worker.members[place]),
+            Do::Dispatch => return self.dispatch(sends, &mut worker.members[place]),
+            Do::Settle => self.settle(model, &member),
             Do::Clear => {
-                self.messages[number].record = None;
+                // An embedded record stays, and so does one that is the proof.
+                if member.spec(model).identity != Identity::Retained {
+                    self.messages[number].record = None;
+                }
                 Saw::Cleared
             }
-            Do::Acknowledge(_) => {
-                let message = &mut self.messages[number];
-                let queue = if worker.finishes { &mut message.dead } else { &mut message.queued };
-                *queue = queue.without(worker.copy);
+            Do::Acknowledge(_) => return self.acknowledge(model, worker, place),
+            // A handler has been run as soon as it was to be run; the others are performed for all members together.
+            Do::Leave | Do::Handle | Do::ReadState(_) | Do::Commit(_) => {
+                worker.members.remove(place);
                 return None;
             }
-            // A handler has been run as soon as it was to be run: see `proceed`.
-            Do::Handle | Do::Leave => return None,
         })
     }
 
-    /// Commits, or leaves it to its fate.
-    fn commit(&mut self, model: &Model, worker: &Worker, expected: Version, how: How) -> Saw {
-        let Worker { message, view, sends, claims, .. } = *worker;
-        let claims = if sends { claims } else { Some(Claims::default()) };
-        let expected = u8::try_from(expected.number()).unwrap_or(u8::MAX);
-        let commit = Commit { message, expected, view, sends, claims };
-        match how {
-            How::Late => {
-                self.late.push(commit);
-                Saw::Unknown
+    /// Reads the record beside the state. If the state's item is to be read anew, both are taken in at one glance: of the message, which
+    /// was committed before, there is one record. Whether the first of the two reads finds it embedded, or the second beside,
+    /// or neither, for it was dropped or cleared meanwhile, it comes to the same.
+    fn read_record(&self, model: &Model, worker: &mut Worker, place: usize, how: How) -> Saw {
+        let member = worker.members[place];
+        if worker.view.is_none() || member.leaves {
+            let now = self.entities[usize::from(member.spec(model).entity)];
+            let view = if how == How::Stale { Entity::default() } else { now };
+            if let Some(saw) = worker.members[place].find_in(model, &view) {
+                return saw;
             }
-            How::Hidden => {
-                self.apply(model, commit);
-                Saw::Lost
-            }
-            How::Well | How::Stale | How::Failing if self.apply(model, commit) => {
-                Saw::Committed(if claims.is_some() { Stored::Stored } else { Stored::Missing })
-            }
-            How::Well | How::Stale | How::Failing => Saw::Lost,
+        }
+        match self.messages[usize::from(member.message)].record.filter(|_| how != How::Stale) {
+            None => Saw::NoRecord,
+            Some(record) if record.is_retained => Saw::Retained,
+            Some(record) => worker.members[place].take(record, Saw::Record(claims_of(&record))),
         }
     }
 
     /// Sends one message at a time: a worker may stop in between.
-    fn dispatch(&mut self, spec: &Message, worker: &mut Worker) -> Option<Saw> {
-        let place = usize::from(worker.dispatched);
-        self.send(spec.sends[place], worker.claims.unwrap_or_default()[place]);
-        worker.dispatched += 1;
-        if place + 1 < spec.sends.len() {
+    fn dispatch(&mut self, sends: &[usize], member: &mut Member) -> Option<Saw> {
+        let place = usize::from(member.dispatched);
+        self.send(sends[place], member.claims.unwrap_or_default()[place]);
+        member.dispatched += 1;
+        if place + 1 < sends.len() {
             return None;
         }
-        worker.dispatched = 0;
+        member.dispatched = 0;
         Some(Saw::Dispatched)
     }
 
-    fn settle(&mut self, model: &Model, worker: &Worker) -> Saw {
-        let number = usize::from(worker.message);
+    fn settle(&mut self, model: &Model, member: &Member) -> Saw {
+        let number = usize::from(member.message);
         self.messages[number].is_skipped |=
-            model.order == Some(WrongOrder::NoCommitWithoutEffect) && worker.detour == Detour::Early;
-        if model.order == Some(WrongOrder::SweepWithoutSettling) && worker.copy == NO_COPY {
+            model.order == Some(WrongOrder::NoCommitWithoutEffect) && member.detour == Detour::Early;
+        if model.order == Some(WrongOrder::SweepWithoutSettling) && member.copy == NO_COPY {
             return Saw::Settled;
         }
-        match model.scenario.messages[number].identity {
-            Identity::Claim => self.delete(number, worker.claim),
+        match member.spec(model).identity {
+            Identity::Claim => self.delete(number, member.claim),
             Identity::Id => self.messages[number].entry = true,
+            Identity::Retained => {
+                if let Some(record) = &mut self.messages[number].record {
+                    record.is_retained = true;
+                }
+            }
         }
         Saw::Settled
+    }
+
+    fn acknowledge(&mut self, model: &Model, worker: &mut Worker, place: usize) -> Option<Saw> {
+        let member = &mut worker.members[place];
+        let message = &mut self.messages[usize::from(member.message)];
+        let queue = if member.finishes { &mut message.dead } else { &mut message.queued };
+        *queue = queue.without(member.copy);
+        if model.order == Some(WrongOrder::AcknowledgeBeforeDispatch) && member.detour == Detour::Early {
+            (member.detour, member.todo) = (Detour::Done, Do::Dispatch);
+        } else {
+            worker.members.remove(place);
+        }
+        None
     }
 
     fn check_in(&mut self, model: &Model, message: usize) -> u8 {
@@ -183,108 +237,4 @@ impl World {
         message.sent = message.sent.with(claim);
         message.queued = message.queued.with(claim);
     }
-
-    /// Applies a commit, if its conditions hold.
-    pub(super) fn apply(&mut self, model: &Model, commit: Commit) -> bool {
-        let Commit { message: number, expected, view, sends, claims } = commit;
-        let spec = &model.scenario.messages[usize::from(number)];
-        let entity = &mut self.entities[usize::from(spec.entity)];
-        let message = &mut self.messages[usize::from(number)];
-        let is_unchanged = entity.version == expected || model.order == Some(WrongOrder::NoVersionCondition);
-        let is_first = message.record.is_none() || model.order == Some(WrongOrder::NoRecordCondition);
-        if !is_unchanged || !is_first {
-            return false;
-        }
-        let before = entity.version;
-        let deletes = spec.handler == Handler::Deletes;
-        entity.applied = if deletes { Set::default() } else { view.with(number) };
-        // What never existed leaves a version even so.
-        let forgets = deletes && before > 0 && model.order == Some(WrongOrder::TrueDelete);
-        entity.version = if forgets { 0 } else { before + 1 };
-        self.went_back |= entity.version < before;
-        message.commits += 1;
-        message.record = Some(Record { sends, claims });
-        if sends {
-            for (place, child) in spec.sends.iter().enumerate() {
-                self.messages[*child].is_due = true;
-                self.messages[*child].rightful = claims.map(|claims| claims[place]);
-            }
-        }
-        true
-    }
-
-    fn store_claims(&mut self, model: &Model, worker: &mut Worker) -> Saw {
-        let number = usize::from(worker.message);
-        let Some(record) = &mut self.messages[number].record else { return Saw::RecordGone };
-        match record.claims {
-            Some(claims) if model.order != Some(WrongOrder::ClaimsStoredTwice) => worker.claims = Some(claims),
-            Some(_) | None => {
-                record.claims = worker.claims;
-                for (child, claim) in
-                    std::iter::zip(model.scenario.messages[number].sends, worker.claims.into_iter().flatten())
-                {
-                    self.messages[*child].rightful = Some(claim);
-                }
-            }
-        }
-        Saw::ClaimsStored
-    }
-}
-
-/// Asks the step function what to do next. What touches nothing but the worker is done at once: nobody could tell
-/// whether it happened earlier or later.
-pub(super) fn proceed(model: &Model, worker: &mut Worker, saw: Saw, how: How) {
-    let mut saw = saw;
-    loop {
-        if matches!(saw, Saw::Committed(_) | Saw::Record(_)) {
-            worker.view = Set::default();
-        }
-        (worker.memory, worker.detour, worker.todo) = next(model.order, worker.memory, worker.detour, saw);
-        saw = match worker.todo {
-            Do::Handle if how == How::Failing => Saw::Rejected,
-            Do::Handle => {
-                let saw = decide(model, worker);
-                if model.order == Some(WrongOrder::NoCommitWithoutEffect) && has_no_effect(model, worker) {
-                    (worker.detour, worker.todo) = (Detour::Early, Do::Settle);
-                    return;
-                }
-                saw
-            }
-            Do::CheckIn if !worker.sends => Saw::CheckedIn,
-            Do::Dispatch if !worker.sends => Saw::Dispatched,
-            Do::ReadState(_)
-            | Do::ReadRecord
-            | Do::ReadPayload
-            | Do::Withdraw
-            | Do::Park
-            | Do::CheckIn
-            | Do::Commit(_)
-            | Do::StoreClaims
-            | Do::Dispatch
-            | Do::Settle
-            | Do::Clear
-            | Do::Acknowledge(_)
-            | Do::Leave => return,
-        };
-    }
-}
-
-/// Runs the handler, on the state that was read.
-fn decide(model: &Model, worker: &mut Worker) -> Saw {
-    let spec = &model.scenario.messages[usize::from(worker.message)];
-    let has = |message: usize| u8::try_from(message).is_ok_and(|number| worker.view.has(number));
-    let sends = match spec.handler {
-        Handler::RejectsUnlessAfter(other) if !has(other) => return Saw::Rejected,
-        Handler::SendsAfter(other) => has(other),
-        Handler::Sends | Handler::RejectsUnlessAfter(_) | Handler::Deletes | Handler::MayReject => true,
-    };
-    worker.sends = sends && !spec.sends.is_empty();
-    worker.claims = None;
-    Saw::Accepted
-}
-
-/// Whether a handler that sends under a condition has found that it does not hold.
-fn has_no_effect(model: &Model, worker: &Worker) -> bool {
-    let handler = model.scenario.messages[usize::from(worker.message)].handler;
-    matches!(handler, Handler::SendsAfter(_)) && !worker.sends
 }

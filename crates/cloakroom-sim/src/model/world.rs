@@ -1,10 +1,9 @@
 //! What there is at a moment: entities, messages wherever they are, and workers in the middle of their work.
 
-use cloakroom::protocol::{Do, Memory};
-
 use super::{
+    message::Message,
     scenario::{Identity, Scenario},
-    wrong_orders::Detour,
+    worker::{Member, Worker},
 };
 
 /// A set of small numbers.
@@ -40,13 +39,6 @@ impl Set {
     }
 }
 
-/// The state of an entity: which messages were applied to it, and the version, which outlives it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Entity {
-    pub(super) version: u8,
-    pub(super) applied: Set,
-}
-
 /// The claims of up to two outgoing messages, in their order.
 pub(super) type Claims = [u8; 2];
 
@@ -57,106 +49,78 @@ pub(super) struct Record {
     pub(super) sends: bool,
     /// None while it has bodies in their place.
     pub(super) claims: Option<Claims>,
+    /// It is kept as the proof that its message was processed.
+    pub(super) is_retained: bool,
 }
 
-/// Where a logical message, its payloads and its record are. Claims have numbers, and each attempt takes new ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Message {
-    /// Claims whose payload exists.
-    pub(super) payloads: Set,
-    /// How many claims were ever taken.
-    pub(super) claims: u8,
-    /// A payload was written under a claim that had been taken before.
-    pub(super) is_rewritten: bool,
-    /// A dedupe entry exists.
-    pub(super) entry: bool,
-    /// Claims under which it was ever sent, and can be delivered late, or once more, at any time.
-    pub(super) sent: Set,
-    /// Copies of it that wait to be acknowledged. What was sent has the number of its claim; each copy that was put back has
-    /// a number of its own, so that it isn't acknowledged by who received an earlier one.
-    pub(super) queued: Set,
-    /// Copies that lie in the dead-letter queue.
-    pub(super) dead: Set,
-    /// How many copies were put back.
-    pub(super) put_back: u8,
-    pub(super) deliveries_left: u8,
-    /// How often it was committed.
-    pub(super) commits: u8,
-    pub(super) record: Option<Record>,
-    /// It was settled without a commit, for want of an effect: a wrong order.
-    pub(super) is_skipped: bool,
-    /// A commit demands that it is sent.
-    pub(super) is_due: bool,
-    /// The claim that its sender's record has for it.
-    pub(super) rightful: Option<u8>,
-}
+/// How many messages a scenario has at most.
+const MESSAGES_MAX: usize = 4;
 
-/// Copies that were put back have numbers from here.
-pub(super) const PUT_BACK: u8 = 16;
-/// The number of no copy: a sweep has none in hand.
-pub(super) const NO_COPY: u8 = 31;
+/// Embedded records, by the numbers of their messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Records([Option<Record>; MESSAGES_MAX]);
 
-impl Message {
-    /// The claim of a copy. What is put back is what was sent under the claim that is rightful.
-    pub(super) fn claim(&self, copy: u8) -> u8 {
-        if copy < PUT_BACK { copy } else { self.rightful.unwrap_or_default() }
+impl Records {
+    pub(super) fn of(&self, message: u8) -> Option<Record> {
+        self.0[usize::from(message)]
     }
 
-    /// Puts a copy back from the dead-letter queue.
-    pub(super) fn put_back(&mut self, copy: u8) {
-        self.dead = self.dead.without(copy);
-        self.queued = self.queued.with(PUT_BACK + self.put_back);
-        self.put_back += 1;
+    pub(super) fn put(&mut self, message: u8, record: Record) {
+        self.0[usize::from(message)] = Some(record);
     }
 
-    /// Copies that can be delivered: any that was ever sent, however late, and what was put back.
-    pub(super) fn copies(&self) -> impl Iterator<Item = u8> + use<> {
-        self.sent.union(self.queued).iter()
+    pub(super) fn drop_of(&mut self, message: u8) {
+        self.0[usize::from(message)] = None;
     }
 
-    /// Whether somebody will receive it, or put it back; or finish its record, if there are sweeps.
-    pub(super) const fn is_waiting(&self, is_swept: bool) -> bool {
-        !self.queued.is_empty() || !self.dead.is_empty() || is_swept && self.record.is_some()
+    /// Whose they are.
+    pub(super) fn messages(&self) -> impl Iterator<Item = u8> {
+        (0..).zip(&self.0).filter_map(|(message, record)| record.map(|_| message))
     }
 }
 
-/// A worker in the middle of a delivery. One that has died is one that never goes on.
+/// The item of an entity's state: which messages were applied to it, and what outlives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Worker {
-    pub(super) message: u8,
-    /// Which copy of it.
-    pub(super) copy: u8,
-    /// Of that copy.
-    pub(super) claim: u8,
-    /// Took the message from the dead-letter queue, or found its record.
-    pub(super) finishes: bool,
-    pub(super) memory: Memory,
-    pub(super) detour: Detour,
-    pub(super) todo: Do,
-    /// The state it has read.
-    pub(super) view: Set,
-    /// What its record has to send, be it its own or found.
-    pub(super) sends: bool,
-    /// The claims it has taken, or found; none before.
-    pub(super) claims: Option<Claims>,
-    /// How many messages of its record it has sent.
-    pub(super) dispatched: u8,
+pub(super) struct Entity {
+    pub(super) version: u8,
+    pub(super) applied: Set,
+    /// The records that are embedded in it.
+    pub(super) records: Records,
+    /// No record was ever put beside it.
+    pub(super) is_complete: bool,
+}
+
+impl Default for Entity {
+    fn default() -> Self {
+        let (version, applied, records) = Default::default();
+        Self { version, applied, records, is_complete: true }
+    }
 }
 
 /// A commit on its way, whose worker has given up waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Commit {
-    pub(super) message: u8,
+    pub(super) entity: u8,
     pub(super) expected: u8,
-    pub(super) view: Set,
-    pub(super) sends: bool,
-    pub(super) claims: Option<Claims>,
+    /// The state's item as it will be, with the records of others that are carried on.
+    pub(super) state: Entity,
+    pub(super) parts: Vec<Part>,
+}
+
+/// What a commit holds of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Part {
+    pub(super) message: u8,
+    pub(super) record: Record,
+    pub(super) is_embedded: bool,
 }
 
 /// A state of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub(super) entities: Vec<Entity>,
+    /// What each of them was before, as long as somebody may still see it.
+    pub(super) past: Vec<Vec<Entity>>,
     pub(super) messages: Vec<Message>,
     pub(super) workers: Vec<Worker>,
     pub(super) late: Vec<Commit>,
@@ -190,6 +154,7 @@ impl World {
         });
         Self {
             entities: vec![Entity::default(); entities.into()],
+            past: vec![Vec::new(); entities.into()],
             messages: messages.collect(),
             workers: Vec::new(),
             late: Vec::new(),
@@ -204,15 +169,22 @@ impl World {
         }
     }
 
-    /// Brings it into the one form that stands for all that do not differ: workers have no names, and a late commit that can
-    /// never apply is none.
-    pub(super) fn normalise(&mut self, versions_grow: bool, entity_of: impl Fn(u8) -> u8) {
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.workers.iter().flat_map(|worker| &worker.members)
+    }
+
+    /// Brings it into the one form that stands for all that do not differ: workers have no names, a late commit that can
+    /// never apply is none, and a past that nobody can see is forgotten.
+    pub(super) fn normalise(&mut self, versions_grow: bool) {
         self.workers.sort_unstable();
         if versions_grow {
             let entities = &self.entities;
-            self.late.retain(|late| entities[usize::from(entity_of(late.message))].version == late.expected);
+            self.late.retain(|late| entities[usize::from(late.entity)].version == late.expected);
         }
         self.late.sort_unstable();
+        if self.stale_reads == 0 {
+            self.past.iter_mut().for_each(Vec::clear);
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use cloakroom::{
     protocol::{self, Consistency, Do, Memory, Outcome, Saw},
 };
 
+use super::{Model, scenario::Handler, worker::Worker};
+
 macro_rules! wrong_orders {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
         /// A way to break the protocol.
@@ -75,6 +77,36 @@ wrong_orders! {
     WithdrawAtOnce,
     /// A sweep, which does not have the message in hand, clears its record without settling it.
     SweepWithoutSettling,
+    /// After a lost commit the state is read anew, and neither the record nor the payload: a message stays what it was taken for.
+    KeepClassification,
+    /// A missing payload is followed by a second look at the record, for which the state is read with eventual consistency.
+    StaleSecondLook,
+    /// After a lost commit the state, with the records embedded in it, is read with eventual consistency.
+    WithdrawAfterStaleRead,
+    /// The commit of an embedded record leaves the version as it is.
+    EmbedWithoutVersion,
+    /// Claims are stored in an embedded record, and the version stays as it is.
+    EditEmbedded,
+    /// A commit drops the embedded records of other messages, settled or not.
+    DropBlindly,
+    /// A commit drops the embedded record of another message whose payload a read with eventual consistency did not find.
+    DropAfterStaleLook,
+    /// A deleted state leaves its version behind, and not the records that were embedded in it.
+    TombstoneWithoutMap,
+    /// Whoever finds no record embedded does not look beside, although records have been put there.
+    TrustIncomplete,
+    /// A commit that puts its record beside the state drops the embedded ones.
+    BesideWithoutMap,
+    /// Of messages that are processed together all are acknowledged, because one is a duplicate.
+    FoldAcknowledgesAll,
+    /// Of messages that are processed together all are committed, because one is fresh.
+    FoldCommitsAll,
+    /// Messages that are processed together are not classified anew after their commit was lost.
+    FoldKeepsClassification,
+    /// Two copies of a message are processed together.
+    FoldTwice,
+    /// What is committed together is written in two parts: the state as the last handler left it with the first record, then the others.
+    FoldInTwoPuts,
 }
 
 /// Where a worker is that does not go the right way.
@@ -147,8 +179,45 @@ fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> 
         (WrongOrder::WithdrawAtOnce, Detour::Early, Saw::Withdrawn) => {
             on(protocol::next(m, Saw::Unknown), Detour::None)
         }
+        (WrongOrder::KeepClassification, _, Saw::Lost) => on(protocol::next(m, saw), Detour::Done),
+        (WrongOrder::KeepClassification | WrongOrder::FoldKeepsClassification, Detour::Done, Saw::State(_)) => {
+            let (read, _) = protocol::next(m, saw);
+            on(fresh(read), Detour::None)
+        }
         _ => return None,
     })
+}
+
+/// What follows for a message that is taken for fresh.
+fn fresh(m: Memory) -> (Memory, Do) {
+    let (m, _) = protocol::next(m, Saw::NoRecord);
+    protocol::next(m, Saw::Payload)
+}
+
+/// What follows for the member that has just seen something, and for the others, where what is broken is about them, too.
+pub(super) fn go_astray(model: &Model, worker: &mut Worker, place: usize, saw: Saw) {
+    let one = worker.members[place];
+    let is_fold = worker.members.len() > 1;
+    let others = worker.members.iter_mut().filter(|other| other.message != one.message && !other.leaves);
+    match (model.order, saw) {
+        (Some(WrongOrder::NoCommitWithoutEffect), Saw::Accepted)
+            if matches!(one.spec(model).handler, Handler::SendsAfter(_)) && !one.sends =>
+        {
+            (worker.members[place].detour, worker.members[place].todo) = (Detour::Early, Do::Settle);
+        }
+        (Some(WrongOrder::FoldKeepsClassification), Saw::Lost) if is_fold => {
+            worker.members[place].detour = Detour::Done;
+        }
+        (Some(WrongOrder::FoldAcknowledgesAll), Saw::PayloadMissing) => others.for_each(|other| {
+            (other.todo, other.leaves) = (Do::Acknowledge(Outcome::Duplicate), true);
+        }),
+        (Some(WrongOrder::FoldCommitsAll), Saw::Payload) if one.todo == Do::Handle => others.for_each(|other| {
+            if matches!(other.todo, Do::ReadRecord | Do::ReadPayload) {
+                (other.memory, other.todo) = fresh(other.memory);
+            }
+        }),
+        _ => {}
+    }
 }
 
 /// What would be done, and what is done instead.

@@ -1,0 +1,98 @@
+//! What is explored once in a while.
+
+use super::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, PLAIN, delivered};
+use crate::model::{Message, Scenario};
+
+/// What takes minutes and gigabytes; what came of it is in [`proof`](cloakroom::docs::proof).
+pub const LARGE: &[Scenario] = &[
+    Scenario {
+        name: "large-before-commit",
+        shows: "four workers on a message, and two on what it sends, claims stored with the commit",
+        messages: &[delivered(A, 4), B],
+        states: 10_823_276,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-after-commit",
+        shows: "the same, with claims stored after the commit",
+        messages: &[delivered(A, 4), B],
+        timings: AFTER,
+        states: 57_370_362,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-withdrawal",
+        shows: "two messages on an entity, with claims withdrawn amid unknown outcomes",
+        messages: &[A, delivered(B, 1), Message { name: "C", sends: &[], ..A }],
+        faults: 1,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
+        states: 25_749_316,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-unknown-outcomes",
+        shows: "workers of both timings, and commits that apply late, or look lost and are not",
+        messages: &[delivered(A, 3), delivered(B, 1)],
+        timings: EITHER,
+        faults: 2,
+        states: 40_366_076,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-dead-letter",
+        shows: "a dead letter, put back and finished while workers of both timings race, and a late commit",
+        messages: &[A, delivered(B, 1)],
+        timings: EITHER,
+        faults: 1,
+        dead_letters: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
+        states: 35_610_756,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-embedded",
+        shows: "four workers on a message, and two on what it sends, records embedded",
+        messages: &[delivered(A, 4), B],
+        placements: EMBEDDED,
+        states: 2_419_740,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-placements",
+        shows: "two messages on an entity, in both placements and with both timings, and what one of them sends",
+        messages: &[A, delivered(B, 1), delivered(C, 1)],
+        timings: EITHER,
+        placements: BOTH,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "mixed"],
+        states: 2_098_291,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-fold",
+        shows: "two messages that send, alone or together, in both placements, and commits with untrue answers",
+        messages: &[
+            A,
+            delivered(B, 0),
+            Message { sends: &[3], ..delivered(C, 1) },
+            Message { name: "D", ..delivered(B, 0) },
+        ],
+        placements: BOTH,
+        fold_max: 2,
+        faults: 2,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "mixed", "folded"],
+        states: 3_969_467,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-fold-of-three",
+        shows: "three messages of one entity, in folds of up to three, two of them twice",
+        messages: &[Message { sends: &[], ..A }, C, Message { name: "D", ..delivered(C, 1) }],
+        placements: EMBEDDED,
+        fold_max: 3,
+        reaches: &["resumed", "conflict", "duplicate", "carried on", "dropped", "folded"],
+        states: 3_429_674,
+        ..PLAIN
+    },
+];

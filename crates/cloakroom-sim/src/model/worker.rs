@@ -1,0 +1,194 @@
+//! Workers in the middle of their work, and what they do by themselves.
+
+use cloakroom::protocol::{Claims as Stored, Consistency, Do, Memory, Saw, next_of_fold};
+
+use super::{
+    Model,
+    scenario::{Handler, Identity, Message},
+    world::{Claims, Entity, Record, Set},
+    wrong_orders::{Detour, WrongOrder, go_astray, next},
+};
+
+/// Somebody who works on a message, or on several of one entity together. One that has died is one that never goes on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Worker {
+    /// The state as this pass has read it; none before, or if it is to be read anew.
+    pub(super) view: Option<Entity>,
+    /// The messages, in the order in which their handlers run.
+    pub(super) members: Vec<Member>,
+}
+
+/// A message in the hands of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Member {
+    pub(super) message: u8,
+    /// Which copy of it.
+    pub(super) copy: u8,
+    /// Of that copy.
+    pub(super) claim: u8,
+    /// Was taken from the dead-letter queue, or its record was found.
+    pub(super) finishes: bool,
+    pub(super) memory: Memory,
+    pub(super) detour: Detour,
+    pub(super) todo: Do,
+    /// What is to come concerns no other member.
+    pub(super) leaves: bool,
+    /// Its handler will fail for good.
+    pub(super) fails: bool,
+    /// What its record has to send, be it its own or found.
+    pub(super) sends: bool,
+    /// The claims it has taken, or found; none before.
+    pub(super) claims: Option<Claims>,
+    /// How many messages of its record it has sent.
+    pub(super) dispatched: u8,
+}
+
+impl Member {
+    pub(super) fn new(message: u8, copy: u8, claim: u8, memory: Memory, finishes: bool) -> Self {
+        let todo = Do::ReadState(Consistency::Any);
+        let (detour, leaves, fails, sends, claims, dispatched) = Default::default();
+        Self { message, copy, claim, finishes, memory, detour, todo, leaves, fails, sends, claims, dispatched }
+    }
+
+    pub(super) fn spec(&self, model: &Model) -> &'static Message {
+        &model.scenario.messages[usize::from(self.message)]
+    }
+
+    /// Takes over a record that was found.
+    pub(super) fn take(&mut self, record: Record, saw: Saw) -> Saw {
+        (self.sends, self.claims) = (record.sends, record.claims);
+        saw
+    }
+
+    /// Looks for its record among those that were read with the state; none if it may lie beside.
+    pub(super) fn find_in(&mut self, model: &Model, view: &Entity) -> Option<Saw> {
+        match view.records.of(self.message) {
+            // There is none of these but by a wrong order.
+            Some(record @ Record { claims: None, .. }) => Some(self.take(record, Saw::Record(Stored::Missing))),
+            Some(record) => Some(self.take(record, Saw::Embedded)),
+            None if view.is_complete || model.order == Some(WrongOrder::TrustIncomplete) => Some(Saw::NoRecord),
+            None => None,
+        }
+    }
+
+    /// Asks the step function what to do next.
+    fn see(&mut self, model: &Model, saw: Saw) {
+        // Nothing leads back from here to a commit.
+        self.leaves |= matches!(
+            saw,
+            Saw::Record(_) | Saw::Embedded | Saw::Retained | Saw::PayloadMissing | Saw::Rejected | Saw::Committed(_)
+        );
+        (self.memory, self.detour, self.todo) = next(model.order, self.memory, self.detour, saw);
+    }
+
+    /// Runs the handler on this state.
+    fn decide(&mut self, model: &Model, state: Set) -> Saw {
+        let spec = self.spec(model);
+        let has = |message: usize| u8::try_from(message).is_ok_and(|number| state.has(number));
+        if std::mem::take(&mut self.fails) {
+            return Saw::Rejected;
+        }
+        let sends = match spec.handler {
+            Handler::RejectsUnlessAfter(other) if !has(other) => return Saw::Rejected,
+            Handler::SendsAfter(other) => has(other),
+            Handler::Sends | Handler::RejectsUnlessAfter(_) | Handler::Deletes | Handler::MayReject => true,
+        };
+        self.sends = sends && !spec.sends.is_empty();
+        self.claims = None;
+        Saw::Accepted
+    }
+
+    /// What a commit would write of it.
+    pub(super) fn record(&self) -> Record {
+        let claims = if self.sends { self.claims } else { Some(Claims::default()) };
+        Record { sends: self.sends, claims, is_retained: false }
+    }
+
+    /// Whether its record can be embedded: nothing changes one that is.
+    pub(super) fn can_embed(&self, model: &Model) -> bool {
+        let is_whole = self.record().claims.is_some() || model.order == Some(WrongOrder::EditEmbedded);
+        is_whole && self.spec(model).identity != Identity::Retained
+    }
+}
+
+pub(super) const fn claims_of(record: &Record) -> Stored {
+    if record.claims.is_some() { Stored::Stored } else { Stored::Missing }
+}
+
+impl Worker {
+    pub(super) fn alone(member: Member) -> Self {
+        Self { view: None, members: vec![member] }
+    }
+
+    /// What it does next.
+    pub(super) fn todo(&self) -> Do {
+        next_of_fold(self.members.iter().map(|member| member.todo)).unwrap_or(self.members[0].todo)
+    }
+
+    /// Who takes a step that is taken together.
+    pub(super) fn places(&self, todo: Do) -> Vec<usize> {
+        (0..self.members.len()).filter(|place| self.members[*place].todo == todo).collect()
+    }
+
+    /// Tells a member what was seen.
+    pub(super) fn see(&mut self, model: &Model, place: usize, saw: Saw) {
+        self.members[place].see(model, saw);
+        go_astray(model, self, place, saw);
+    }
+
+    /// Does at once what touches nothing but the worker: nobody could tell whether it happened earlier or later.
+    pub(super) fn go_on(&mut self, model: &Model) {
+        while let Some((place, saw)) = self.foresee(model) {
+            self.see(model, place, saw);
+        }
+    }
+
+    /// What a member sees without a look at the world, if there is one that does.
+    fn foresee(&mut self, model: &Model) -> Option<(usize, Saw)> {
+        let together = next_of_fold(self.members.iter().filter(|member| !member.leaves).map(|member| member.todo));
+        (0..self.members.len()).find_map(|place| {
+            let member = self.members[place];
+            if !member.leaves && together != Some(member.todo) {
+                return None;
+            }
+            let saw = match member.todo {
+                Do::ReadRecord => {
+                    let view = self.view.filter(|_| !member.leaves)?;
+                    self.members[place].find_in(model, &view)?
+                }
+                Do::ReadPayload if member.spec(model).identity == Identity::Retained => Saw::Payload,
+                Do::Handle => {
+                    let draft = self.draft(model, place);
+                    self.members[place].decide(model, draft)
+                }
+                Do::CheckIn if !member.sends => Saw::CheckedIn,
+                Do::Dispatch if !member.sends => Saw::Dispatched,
+                Do::CheckIn
+                | Do::Dispatch
+                | Do::ReadState(_)
+                | Do::ReadPayload
+                | Do::Withdraw
+                | Do::Park
+                | Do::Commit(_)
+                | Do::StoreClaims
+                | Do::Settle
+                | Do::Clear
+                | Do::Acknowledge(_)
+                | Do::Leave => return None,
+            };
+            Some((place, saw))
+        })
+    }
+
+    /// The state as the handlers of the members before this one have left it.
+    pub(super) fn draft(&self, model: &Model, place: usize) -> Set {
+        let before = self.members[..place].iter().filter(|member| !member.leaves && member.todo > Do::Handle);
+        let read = self.view.map(|view| view.applied).unwrap_or_default();
+        before.fold(read, |state, member| match member.spec(model).handler {
+            Handler::Deletes => Set::default(),
+            Handler::Sends | Handler::SendsAfter(_) | Handler::RejectsUnlessAfter(_) | Handler::MayReject => {
+                state.with(member.message)
+            }
+        })
+    }
+}
