@@ -49,7 +49,7 @@ impl fmt::Display for Throughput<'_> {
             .collect();
         let points = || lines.iter().flat_map(|line| line.points.iter().copied());
         let level = workload.rate_per_s.filter(|rate| rate.is_finite());
-        let x = Axis::linear(points().map(|(x, _)| x), |at| format!("{at} s"));
+        let x = Axis::linear(points().map(|(x, _)| x), |at| format!("{} s", (at * 1_000.0).round() / 1_000.0));
         let y = Axis::linear(points().map(|(_, y)| y).chain(level), tick);
         let axes = "Messages that ended in a second, by seconds since the first offer";
         let axes = if level.is_some() { format!("{axes}; dashed: to be offered") } else { axes.to_owned() };

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 0.0, value_name = "S", allow_negative_numbers = true)]
     skew: f64,
     /// Payload of each message, such as 100, 1KB or 10MB; a KB is 1,024 bytes, as AWS counts
-    #[arg(long, default_value = "1KB")]
+    #[arg(long, default_value = "1000")]
     size: Size,
     /// Messages that a worker has in hand at most
     #[arg(long, default_value_t = 64, value_name = "N")]

@@ -23,12 +23,13 @@ impl<'a> Desk<'a> {
         let (memory, action) = protocol::next(looking, Saw::Delivery);
         let Some(mut fold) = Fold::new(vec![Self { memory, action, ..self }], false) else { return Ok(Do::Leave) };
         fold.take_up();
-        while let Some(step @ (Do::ReadState(_) | Do::ReadRecord | Do::ReadPayload)) =
-            fold.desks.first().and_then(Desk::wants)
-        {
-            match step {
-                Do::ReadState(consistency) => fold.read_state(consistency).await,
-                _ => fold.each(step).await,
+        while let Some(step) = fold.desks.first().and_then(Desk::wants) {
+            if let Do::ReadState(consistency) = step {
+                fold.read_state(consistency).await;
+            } else if matches!(step, Do::ReadRecord | Do::ReadPayload) {
+                fold.each(step).await;
+            } else {
+                break;
             }
         }
         fold.desks.pop().map_or(Ok(Do::Leave), |desk| desk.error.map_or(Ok(desk.action), Err))

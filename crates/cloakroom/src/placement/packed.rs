@@ -42,22 +42,18 @@ fn pack(records: &Records) -> Option<Vec<u8>> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn read(attribute: &AttributeValue) -> Result<Records, String> {
-    match attribute {
-        AttributeValue::M(map) => map
-            .iter()
-            .map(|(message, text)| match text {
-                AttributeValue::S(text) => Ok((message.as_str().into(), text.clone())),
-                _ => Err(format!("that of `{message}` is no text")),
-            })
-            .collect(),
-        AttributeValue::B(packed) => {
-            let mut text = Vec::new();
-            let unpacked = DeflateDecoder::new(&packed[..]).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
-            unpacked.map_err(|error| format!("it is not packed as it should be: {error}"))?;
-            serde_json::from_slice(&text).map_err(|error| format!("unpacked it is no map of texts: {error}"))
-        }
-        _ => Err("it is neither a map nor packed".to_owned()),
+    if let AttributeValue::M(map) = attribute {
+        let read = |(message, text): (&String, &AttributeValue)| {
+            let AttributeValue::S(text) = text else { return Err(format!("that of `{message}` is no text")) };
+            Ok((message.as_str().into(), text.clone()))
+        };
+        return map.iter().map(read).collect();
     }
+    let AttributeValue::B(packed) = attribute else { return Err("it is neither a map nor packed".to_owned()) };
+    let mut text = Vec::new();
+    let unpacked = DeflateDecoder::new(&packed[..]).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
+    unpacked.map_err(|error| format!("it is not packed as it should be: {error}"))?;
+    serde_json::from_slice(&text).map_err(|error| format!("unpacked it is no map of texts: {error}"))
 }
 
 #[cfg(test)]
