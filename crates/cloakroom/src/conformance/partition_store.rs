@@ -1,6 +1,7 @@
 //! Laws of [`PartitionStore`].
 
 mod claims;
+mod embedded;
 mod items;
 mod values;
 
@@ -18,6 +19,7 @@ use crate::{
     protocol::Consistency, schema::derived_id,
 };
 use claims::*;
+use embedded::*;
 use items::*;
 use values::*;
 
@@ -46,6 +48,13 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
         claims_are_not_stored_where_there_are_some,
         claims_are_not_stored_without_a_record,
         of_concurrent_claims_the_first_are_kept,
+        an_embedded_record_is_read_with_the_state,
+        an_embedding_commit_demands_its_version,
+        embedded_records_are_kept_as_they_are_given,
+        what_does_not_fit_lies_beside,
+        many_embedded_records_come_back,
+        several_messages_are_committed_together,
+        a_record_is_retained_where_there_is_one,
         items_are_written_and_deleted_with_the_commit,
         a_conflict_writes_nothing,
         an_item_not_as_demanded_conflicts_by_name,
@@ -77,6 +86,8 @@ struct Attempt {
     expected: Version,
     state: StateWrite,
     record: Record,
+    /// Other messages that are committed with it.
+    further: Vec<(MessageId, Record)>,
     kept: Embedded,
     embedded_bytes_max: usize,
     items: Vec<ItemWrite>,
@@ -118,6 +129,7 @@ impl Subject<'_> {
             expected: Version::ABSENT,
             state: StateWrite::Put(text_item(&format!("{message} {number}"))),
             record: record.with_claims(self.claims(&number)),
+            further: Vec::new(),
             kept: Embedded::default(),
             embedded_bytes_max: 0,
             items: Vec::new(),
@@ -149,12 +161,14 @@ impl Subject<'_> {
     async fn commit(&self, attempt: &Attempt) -> Committed {
         const TRIES_MAX: u32 = 100;
         let Attempt { partition, endpoint, message, expected, state, record, kept, items, token, .. } = attempt;
+        let further = attempt.further.iter().map(|(message, record)| (message, record));
+        let records: Vec<_> = std::iter::once((message, record)).chain(further).collect();
         let commit = Commit {
             partition,
             endpoint,
             expected: *expected,
             state,
-            records: &[(message, record)],
+            records: &records,
             kept,
             embedded_bytes_max: attempt.embedded_bytes_max,
             items,

@@ -5,14 +5,14 @@ mod queue;
 mod records;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Item, ItemAction, MessageId, Partition,
+    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Embedded, Item, ItemAction, MessageId, Partition,
     PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Timestamp, Version,
     memory::{Memory, MemoryPayloads, MemoryStore},
     placement,
@@ -41,6 +41,10 @@ pub(crate) enum StoreFlaw {
     MixesEndpoints,
     StoresClaimsAgain,
     StoresClaimsWithoutRecord,
+    DropsEmbedded,
+    ForgetsWhatIsBeside,
+    WritesTheFirstOfSeveral,
+    RetainsNothing,
     NamesNoItem,
     WritesItemsOnConflict,
     RoundsNumbers,
@@ -159,6 +163,8 @@ impl PartitionStore for FlawedStore {
         if self.flaw == StoreFlaw::LosesTheVersionOfTombstones && state.is_none() {
             version = Version::ABSENT;
         }
+        let is_complete = embedded.is_complete || self.flaw == StoreFlaw::ForgetsWhatIsBeside;
+        let embedded = Embedded { is_complete, ..embedded };
         let state = if self.flaw == StoreFlaw::RoundsNumbers { state.map(rounded) } else { state };
         Ok(StateRead { version, state, embedded })
     }
@@ -176,7 +182,10 @@ impl PartitionStore for FlawedStore {
         let messages: Vec<_> = commit.records.iter().map(|(message, _)| self.message(message)).collect();
         let records: Vec<_> =
             messages.iter().zip(commit.records).map(|(message, (_, record))| (message, *record)).collect();
-        let commit = Commit { partition: &partition, endpoint, records: &records, ..commit };
+        let records = if self.flaw == StoreFlaw::WritesTheFirstOfSeveral { &records[..1] } else { &records[..] };
+        let none = Embedded { records: BTreeMap::new(), ..commit.kept.clone() };
+        let kept = if self.flaw == StoreFlaw::DropsEmbedded { &none } else { commit.kept };
+        let commit = Commit { partition: &partition, endpoint, records, kept, ..commit };
         match (self.flaw, self.flawed_commit(commit).await?) {
             (StoreFlaw::NamesNoItem, Committed::Conflict(_)) => Ok(Committed::Conflict(Conflict::Overtaken)),
             (StoreFlaw::WritesItemsOnConflict, Committed::Conflict(conflict)) => {
@@ -213,7 +222,10 @@ impl PartitionStore for FlawedStore {
     async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
         let (partition, message) = (self.partition(key.partition), self.message(key.message));
         let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
-        self.store.retain(key, record, expires).await
+        match self.flaw {
+            StoreFlaw::RetainsNothing => self.store.clear(key).await,
+            _ => self.store.retain(key, record, expires).await,
+        }
     }
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
