@@ -115,11 +115,11 @@ fn whatever_is_stored_a_message_ends_well_or_touches_nothing() {
     ends.must_have(&[None, Some(Outcome::Processed), Some(Outcome::Resumed), Some(Outcome::Parked)]);
 }
 
-/// The largest version has no successor, and what is no number is no version.
+/// The largest versions have no successors, and what is no number is no version.
 #[test]
 fn a_version_at_the_end_of_the_numbers_is_refused_or_followed() {
-    let largest = u64::MAX.to_string();
-    let below = (u64::MAX - 2).to_string();
+    let largest = (u64::MAX / 2).to_string();
+    let below = (u64::MAX / 2 - 2).to_string();
     for (version, ends) in [
         ("0", Some(Outcome::Processed)),
         (&*below, Some(Outcome::Processed)),
