@@ -17,6 +17,7 @@ use crate::{
     intake::Intake,
     observer::Unobserved,
     parking::Parking,
+    settings::check_name,
     trace,
     tx::Routes,
 };
@@ -392,13 +393,4 @@ impl<S: State> EndpointBuilder<S> {
         };
         Ok(Endpoint { inner: Arc::new(inner) })
     }
-}
-
-pub(crate) fn check_name(name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.len() > 64 || name.contains(['#', '/']) {
-        return Err(Error::misconfigured(format!(
-            "endpoint name `{name}` must have 1 to 64 bytes, without `#` and `/`: it is part of keys"
-        )));
-    }
-    Ok(())
 }

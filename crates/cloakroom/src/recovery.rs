@@ -26,11 +26,12 @@ pub use sweep::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept};
 
 use crate::{
     DeadLetter, Delivery, EndpointSettings, Error, MessageId, Outcome, Partition, Ports, RecordKey,
-    endpoint::{Inner, check_name},
+    endpoint::Inner,
     engine::Desk,
     intake::Arrival,
     parking::{self, REASON},
     protocol::Do,
+    settings::check_name,
 };
 
 /// Finishes the messages of one endpoint, of which it needs to know no more than the name. It is cheap to clone.

@@ -183,3 +183,13 @@ pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), 
     }
     Err(Error::misconfigured(format!("setting `{field}` is {value}; it must be from {min} to {max}")))
 }
+
+/// Checks the name of an endpoint.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > 64 || name.contains(['#', '/']) {
+        return Err(Error::misconfigured(format!(
+            "endpoint name `{name}` must have 1 to 64 bytes, without `#` and `/`: it is part of keys"
+        )));
+    }
+    Ok(())
+}
