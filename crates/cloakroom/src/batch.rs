@@ -1,9 +1,14 @@
 //! A batch: messages that came together and are answered together, as a Lambda function gets them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::ready,
+    pin::pin,
+};
 
 use futures::{
-    StreamExt as _,
+    FutureExt as _, StreamExt as _,
+    channel::mpsc,
     stream::{self, Stream},
 };
 
@@ -83,19 +88,26 @@ impl Endpoint {
         lane: Vec<usize>,
     ) -> impl Stream<Item = (usize, Done)> + Send + 'a {
         let is_ordered = order.stops_at_failure();
-        let folds = stream::unfold((VecDeque::from(lane), false), move |(mut lane, is_stopped)| async move {
-            let fold = self.next_fold(order, deliveries, &mut lane)?;
-            let done = if is_stopped {
-                fold.iter().map(|_| Err(NotDone::Behind)).collect()
-            } else {
+        let (sender, answers) = mpsc::unbounded();
+        let work = async move {
+            let (mut lane, mut is_stopped) = (VecDeque::from(lane), false);
+            while let Some(fold) = self.next_fold(order, deliveries, &mut lane) {
+                let tell = |number: usize, done| drop(sender.unbounded_send((fold[number], done)));
+                if is_stopped {
+                    (0..fold.len()).for_each(|number| tell(number, Err(NotDone::Behind)));
+                    continue;
+                }
                 let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
                 let together: Vec<_> = fold.iter().map(|n| &deliveries[*n]).zip(&spans).collect();
-                self.process_fold(&together, is_ordered).await
-            };
-            let is_stopped = is_stopped || is_ordered && done.iter().any(Result::is_err);
-            Some((stream::iter(fold.into_iter().zip(done)), (lane, is_stopped)))
-        });
-        folds.flatten()
+                let mut told = pin!(self.process_fold(&together, is_ordered));
+                while let Some((number, done)) = told.next().await {
+                    is_stopped |= is_ordered && done.is_err();
+                    tell(number, done);
+                }
+            }
+        };
+        // What is done is told at once: the time may be up before the rest is.
+        stream::select(answers, work.into_stream().filter_map(|()| ready(None)))
     }
 
     /// The numbers of the next messages of a lane that may be committed together.

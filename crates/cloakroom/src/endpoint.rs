@@ -3,10 +3,16 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    future::ready,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
+use futures::{
+    FutureExt as _, StreamExt as _,
+    channel::mpsc,
+    stream::{self, Stream},
+};
 use tracing::{Instrument as _, Span};
 
 use crate::{
@@ -135,28 +141,42 @@ impl Endpoint {
 
     /// Processes a delivery in a span that its receiver goes on with.
     async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
-        let done = self.process_fold(&[(delivery, span)], false).await.pop();
+        let told = Mutex::new(None);
+        let tell = |_, done| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        self.work_on(&[(delivery, span)], false, tell).await;
+        let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
             NotDone::Failed(error) => error,
             NotDone::Behind | NotDone::Stopped => Error::new(ErrorKind::RetryMessage, undone.to_string()),
         })
     }
 
-    /// Processes deliveries of one partition, in this order: what can be is committed together. Each has its own answer. If they are
-    /// ordered, none is begun behind one that was not finished.
-    pub(crate) async fn process_fold(
+    /// Processes deliveries of one partition, in this order: what can be is committed together. Each has its own answer, with its number,
+    /// as soon as there is one. If they are ordered, none is begun behind one that was not finished.
+    pub(crate) fn process_fold<'a>(
+        &'a self,
+        deliveries: &'a [(&'a Delivery, &'a Span)],
+        is_ordered: bool,
+    ) -> impl Stream<Item = (usize, Result<Outcome, NotDone>)> + Send + 'a {
+        let (sender, answers) = mpsc::unbounded();
+        let tell = move |number, done| drop(sender.unbounded_send((number, done)));
+        let work = self.work_on(deliveries, is_ordered, tell).into_stream();
+        stream::select(answers, work.filter_map(|()| ready(None)))
+    }
+
+    async fn work_on(
         &self,
         deliveries: &[(&Delivery, &Span)],
         is_ordered: bool,
-    ) -> Vec<Result<Outcome, NotDone>> {
+        told: impl Fn(usize, Result<Outcome, NotDone>) + Send + Sync,
+    ) {
         let inner = &*self.inner;
         let began = inner.ports.clock.monotonic();
-        let mut answers: Vec<_> = deliveries.iter().map(|_| Err(NotDone::Stopped)).collect();
-        let mut tell = |number: usize, done: Done| {
+        let tell = |number: usize, done: Done| {
             // Only who finishes leaves a message; it then stays where parked messages are.
             let done = done.map(|outcome| outcome.unwrap_or(Outcome::Parked));
             inner.note(deliveries[number].1, began, &done);
-            answers[number] = done;
+            told(number, done);
         };
         let limits = &inner.ports.limits;
         let arrivals: Vec<_> = deliveries.iter().map(|(delivery, _)| inner.intake.accept(limits, delivery)).collect();
@@ -177,7 +197,6 @@ impl Endpoint {
         if let Some(fold) = Fold::new(desks, is_ordered) {
             fold.process(tell).await;
         }
-        answers
     }
 
     /// Finishes a message from a dead-letter queue that was committed before it got there: sends what its record holds,

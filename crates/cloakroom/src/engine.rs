@@ -128,6 +128,8 @@ impl<'a> Fold<'a> {
                 is_stopped |= self.is_ordered && done.is_err();
                 tell(number, done.map_err(NotDone::Failed));
             }
+            // Those whose turn comes now have lost nothing.
+            self.passes = 0;
         }
     }
 

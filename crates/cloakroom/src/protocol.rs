@@ -197,6 +197,14 @@ impl Memory {
         self.missing
     }
 
+    /// The same, for what is begun anew: a payload that may be missing by rights may be so from then on.
+    pub(crate) const fn as_suspicious_as(self, earlier: Self) -> Self {
+        match earlier.when_missing {
+            WhenMissing::Acknowledge => Self { when_missing: WhenMissing::Acknowledge, ..self },
+            WhenMissing::Park => self,
+        }
+    }
+
     /// The memory of whoever has taken a message from a dead-letter queue, to finish it if it was committed.
     pub const fn finishing() -> Self {
         Self { finishes_only: true, ..Self::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge) }

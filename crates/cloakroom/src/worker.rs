@@ -196,7 +196,6 @@ impl Shift<'_> {
             Either::Left((result, _)) => result,
             Either::Right((never, _)) => match never {},
         };
-        self.note_outage(&result);
         let receipts = vec![delivery.receipt.clone()];
         let answers = match result {
             Ok(_) => self.acknowledge(receipts).instrument(debug_span!(parent: &span, "acknowledge")).await,
@@ -240,42 +239,54 @@ impl Shift<'_> {
                 }),
             },
         };
-        let answers = self.attempt(delivery, span, &along).await;
-        if let Some(place) = place.filter(|_| self.order.stops_at_failure() && answers.iter().any(Result::is_err)) {
+        let (own, is_finished) = self.attempt(delivery, span, along).await;
+        if let Some(place) = place.filter(|_| self.order.stops_at_failure() && !is_finished) {
             place.stop();
         }
-        let mut answers = answers.into_iter();
-        let own = answers.next().unwrap_or(Err(NotDone::Stopped));
-        along.into_iter().zip(answers).for_each(|(one, done)| one.tell(done));
         own
     }
 
-    /// One attempt at a message and those that came along, with an answer for each.
-    async fn attempt(&self, delivery: &Delivery, span: &Span, along: &[Waiting]) -> Vec<Result<Outcome, NotDone>> {
-        let along = along.iter().map(|one| (&*one.delivery, &one.span));
-        let fold: Vec<_> = std::iter::once((delivery, span)).chain(along).collect();
-        let WorkerSettings { attempt_ms_max, .. } = self.worker.settings;
-        let processing = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure()));
-        match select(processing, pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await {
-            Either::Left((answers, _)) => answers,
-            Either::Right(((), _)) => {
-                fold.iter().map(|_| Err(NotDone::Failed(took_too_long(attempt_ms_max)))).collect()
+    /// One attempt at a message and those that came along. Those are told at once what became of them. The answer for the message itself,
+    /// and whether all were finished.
+    async fn attempt(&self, delivery: &Delivery, span: &Span, along: Vec<Waiting>) -> (Result<Outcome, NotDone>, bool) {
+        let others: Vec<_> = along.iter().map(|one| (Arc::clone(&one.delivery), one.span.clone())).collect();
+        let others = others.iter().map(|(delivery, span)| (&**delivery, span));
+        let fold: Vec<_> = std::iter::once((delivery, span)).chain(others).collect();
+        let mut along: Vec<_> = along.into_iter().map(Some).collect();
+        let (mut own, mut is_finished, mut service) = (None, true, None);
+        let mut tell = |number: usize, done: Result<Outcome, NotDone>| {
+            is_finished &= done.is_ok();
+            service = service.max(is_up(&done));
+            match number.checked_sub(1) {
+                None => own = Some(done),
+                Some(other) => {
+                    if let Some(one) = along.get_mut(other).and_then(Option::take) {
+                        one.tell(done);
+                    }
+                }
             }
+        };
+        let WorkerSettings { attempt_ms_max, .. } = self.worker.settings;
+        let mut answers = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure()));
+        let mut left: BTreeSet<usize> = (0..fold.len()).collect();
+        // Whose turn comes after others has the time of an attempt, too.
+        while let Either::Left((Some((number, done)), _)) =
+            select(answers.next(), pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await
+        {
+            left.remove(&number);
+            tell(number, done);
         }
+        left.into_iter().for_each(|number| tell(number, Err(NotDone::Failed(took_too_long(attempt_ms_max)))));
+        self.note_outage(service);
+        (own.unwrap_or(Err(NotDone::Stopped)), is_finished)
     }
 
-    fn note_outage(&self, result: &Result<Outcome, NotDone>) {
-        let kind = match result {
-            Ok(_) => None,
-            Err(NotDone::Failed(error)) => Some(error.kind()),
-            // What was not tried tells nothing.
-            Err(NotDone::Behind | NotDone::Stopped) => return,
-        };
-        match kind {
-            Some(ErrorKind::AwaitService | ErrorKind::MendConfiguration) => {
-                self.outage.failed();
-            }
-            None | Some(ErrorKind::RetryMessage) => self.outage.end(),
+    /// Messages that were tried together are one sign of a service that is out, or is not.
+    fn note_outage(&self, is_up: Option<bool>) {
+        match is_up {
+            Some(false) => self.outage.failed(),
+            Some(true) => self.outage.end(),
+            None => {}
         }
     }
 
@@ -330,6 +341,18 @@ impl Shift<'_> {
 
     async fn sleep(&self, duration: Duration) {
         self.worker.endpoint.inner.ports.clock.sleep(duration).await;
+    }
+}
+
+/// Whether the services answer, as far as this tells. What was not tried tells nothing.
+fn is_up(done: &Result<Outcome, NotDone>) -> Option<bool> {
+    match done {
+        Ok(_) => Some(true),
+        Err(NotDone::Failed(error)) => match error.kind() {
+            ErrorKind::AwaitService | ErrorKind::MendConfiguration => Some(false),
+            ErrorKind::RetryMessage => Some(true),
+        },
+        Err(NotDone::Behind | NotDone::Stopped) => None,
     }
 }
 

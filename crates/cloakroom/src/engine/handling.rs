@@ -26,14 +26,14 @@ impl Fold<'_> {
         while let Some(number) = self.desks.iter().position(|desk| desk.wants() == Some(Do::Handle)) {
             is_full |= self.accepted > 0
                 && (bytes > FOLD_BYTES_MAX || clock.monotonic().saturating_sub(began) > FOLD_TIME_MAX);
-            if is_full || self.is_ordered && self.desks[..number].iter().any(|desk| desk.error.is_some()) {
+            if is_full || self.is_ordered && self.desks[..number].iter().any(Desk::may_come_again) {
                 self.set_aside(number);
                 continue;
             }
             let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
             let handled = self.desks[number].handle(state, version).await;
             let saw = match handled {
-                Ok(Some(_)) if self.writes_what_another_does(number) => {
+                Ok(Some(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
                     is_full = true;
                     continue;
                 }
@@ -42,6 +42,13 @@ impl Fold<'_> {
                     self.accepted += 1;
                     bytes += self.desks[number].record.unclaimed().map(str::len).sum::<usize>();
                     Ok(Saw::Accepted)
+                }
+                // SUBTLE: rejected on a state that is not committed, and may never be. It is asked again when that is known; on a
+                // FIFO queue those behind it wait for that (`nobody_is_rejected_for_what_was_never_committed`).
+                Ok(None) if self.accepted > 0 => {
+                    is_full |= self.is_ordered;
+                    self.set_aside(number);
+                    continue;
                 }
                 Ok(None) => Ok(Saw::Rejected),
                 Err(error) => Err(error),
@@ -68,14 +75,35 @@ impl Fold<'_> {
         accepted.flat_map(|desk| &desk.items).any(|item| items.iter().any(|own| own.sort_key == item.sort_key))
     }
 
+    /// Whether a message and those before it in the fold write more items than a transaction takes.
+    fn has_too_many_items(&self, number: usize) -> bool {
+        if self.accepted == 0 {
+            return false;
+        }
+        let settings = &self.endpoint.settings;
+        let accepted = self.desks[..number].iter().filter(|desk| matches!(desk.action, Do::CheckIn | Do::Commit(_)));
+        let items: usize = accepted.map(|desk| desk.items.len()).sum();
+        let records = if settings.embedded_bytes_max() == 0 { self.accepted + 1 } else { 0 };
+        1 + records + items + self.desks[number].items.len() > self.endpoint.ports.limits.transaction_items_max
+    }
+
     /// Its turn comes with the next fold. It begins anew: the state that it would be handled on is another one by then.
     fn set_aside(&mut self, number: usize) {
         let desk = self.desks.remove(number);
-        self.aside.push_back(desk.begun());
+        // Once a commit is open, a payload may be missing by rights.
+        let memory = desk.memory;
+        let desk = desk.begun();
+        let memory = desk.memory.as_suspicious_as(memory);
+        self.aside.push_back(Desk { memory, ..desk });
     }
 }
 
 impl Desk<'_> {
+    /// Whether it is not finished, or may turn out not to be before it has an effect.
+    fn may_come_again(&self) -> bool {
+        self.error.is_some() || self.action == Do::Park
+    }
+
     /// Runs the handler. What it makes of the state; none if it rejects the message.
     async fn handle(&mut self, state: Option<Item>, version: Version) -> Result<Option<StateWrite>, Error> {
         let endpoint = self.endpoint;

@@ -7,7 +7,7 @@ use tracing::{Instrument as _, debug_span};
 
 use super::{Desk, Fold, Pass};
 use crate::{
-    Embedded, Error, MessageId, Partition, Placement, PortError, Record, Settles, StateRead, Version,
+    Embedded, Error, ErrorKind, MessageId, Partition, Placement, PortError, Record, Settles, StateRead, Version,
     endpoint::Inner,
     placement::read_embedded,
     protocol::{Consistency, Do, Saw},
@@ -72,10 +72,10 @@ impl Fold<'_> {
 impl Inner {
     /// Whether an embedded record may be dropped. If that cannot be told, it may not.
     async fn may_drop(&self, partition: &Partition, message: &MessageId, text: &str) -> bool {
-        if self.settled.knows(partition, message) {
+        let Ok(record) = Record::decode(text) else { return false };
+        if self.settled.knows(partition, message, record.settles.as_ref()) {
             return true;
         }
-        let Ok(record) = Record::decode(text) else { return false };
         // It is carried on, then, and looked at by the next commit.
         self.is_settled(message, &record).await.unwrap_or_else(|error| {
             tracing::debug!(error = error.loggable(), "an embedded record could not be looked at");
@@ -114,9 +114,14 @@ impl Desk<'_> {
         } else {
             pass.embedded
         };
-        let (record, saw) = if let Some(text) = embedded.records.get(&self.identity) {
+        let found = embedded.records.get(&self.identity).map(|text| read_embedded(self.key(), text)).transpose()?;
+        let found = match found {
+            Some(record) if self.is_of_a_namesake(&record) => self.must_be_settled(&record).await?,
+            found => found,
+        };
+        let (record, saw) = if let Some(record) = found {
             self.placement = Placement::Embedded;
-            (read_embedded(self.key(), text)?, Saw::Embedded)
+            (record, Saw::Embedded)
         } else if embedded.is_complete {
             return Ok(Saw::NoRecord);
         } else {
@@ -134,6 +139,26 @@ impl Desk<'_> {
         self.record = record;
         self.learn_how_to_settle()?;
         Ok(saw)
+    }
+
+    /// Whether a record is that of another message with the same id, as its claim tells.
+    fn is_of_a_namesake(&self, record: &Record) -> bool {
+        match (&self.settles, &record.settles) {
+            (Some(Settles::Payload(own)), Some(Settles::Payload(other))) => own != other,
+            _ => false,
+        }
+    }
+
+    /// SUBTLE: an embedded record outlives its message. One of a namesake that is settled is none, or a message that comes under its
+    /// id would be settled without having been handled (`two_claims_under_one_id_are_two_messages_wherever_records_lie`).
+    async fn must_be_settled(&self, namesakes: &Record) -> Result<Option<Record>, Error> {
+        if self.endpoint.is_settled(&self.identity, namesakes).await? {
+            return Ok(None);
+        }
+        let partition = &self.envelope.partition;
+        let text =
+            format!("another message `{}` of partition `{partition}` is not finished; it goes first", self.identity);
+        Err(Error::new(ErrorKind::AwaitService, text).in_logs("another message of the same id is not finished"))
     }
 
     pub(super) async fn read_payload(&mut self, pass: Pass<'_>) -> Result<Saw, Error> {

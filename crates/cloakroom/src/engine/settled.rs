@@ -8,7 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{MessageId, Partition, schema::derived_id};
+use crate::{MessageId, Partition, Settles, schema::derived_id};
 
 /// How many are remembered: at least so many of the last, at most twice as many.
 const GENERATION: usize = 32_768;
@@ -24,24 +24,28 @@ struct Generations {
 }
 
 impl Settled {
-    pub(crate) fn note(&self, partition: &Partition, message: &MessageId) {
+    pub(crate) fn note(&self, partition: &Partition, message: &MessageId, settles: Option<&Settles>) {
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if generations.young.len() >= GENERATION {
             generations.old = mem::take(&mut generations.young);
         }
-        generations.young.insert(key(partition, message));
+        generations.young.insert(key(partition, message, settles));
     }
 
-    pub(crate) fn knows(&self, partition: &Partition, message: &MessageId) -> bool {
+    pub(crate) fn knows(&self, partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> bool {
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(partition, message);
+        let key = key(partition, message, settles);
         generations.young.contains(&key) || generations.old.contains(&key)
     }
 }
 
-/// No two messages have the same, so none passes for another's.
-fn key(partition: &Partition, message: &MessageId) -> Uuid {
-    derived_id(&[partition.as_str(), message.as_str()])
+/// No two messages have the same, so none passes for another's; two of one id differ in their claims.
+fn key(partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> Uuid {
+    let claim = match settles {
+        Some(Settles::Payload(claim)) => claim.as_str(),
+        Some(Settles::Entry(_) | Settles::Retained(_)) | None => "",
+    };
+    derived_id(&[partition.as_str(), message.as_str(), claim])
 }
 
 #[cfg(test)]
@@ -53,9 +57,9 @@ mod tests {
         let settled = Settled::default();
         let message = |number: usize| MessageId::new(number.to_string());
         let partition = Partition::from("p");
-        (0..3 * GENERATION).for_each(|number| settled.note(&partition, &message(number)));
-        assert!((2 * GENERATION..3 * GENERATION).all(|number| settled.knows(&partition, &message(number))));
-        assert!(!settled.knows(&partition, &message(0)));
-        assert!(!settled.knows(&Partition::from("q"), &message(3 * GENERATION - 1)));
+        (0..3 * GENERATION).for_each(|number| settled.note(&partition, &message(number), None));
+        assert!((2 * GENERATION..3 * GENERATION).all(|number| settled.knows(&partition, &message(number), None)));
+        assert!(!settled.knows(&partition, &message(0), None));
+        assert!(!settled.knows(&Partition::from("q"), &message(3 * GENERATION - 1), None));
     }
 }

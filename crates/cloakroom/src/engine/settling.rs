@@ -38,7 +38,10 @@ impl Desk<'_> {
         });
         if let Some(told) = told {
             self.check_store_of(&told)?;
-            self.settles.get_or_insert(told);
+            // Without a claim the setting decides, and that may have been changed since the commit.
+            if !matches!(self.settles, Some(Settles::Payload(_))) {
+                self.settles = Some(told);
+            }
         }
         if self.settles.is_none() { Err(self.cannot_be_settled()) } else { Ok(()) }
     }
@@ -64,7 +67,7 @@ impl Desk<'_> {
             None => return Err(self.cannot_be_settled()),
         }
         if self.placement == Placement::Embedded {
-            endpoint.settled.note(&self.envelope.partition, &self.identity);
+            endpoint.settled.note(&self.envelope.partition, &self.identity, self.settles.as_ref());
         }
         Ok(Saw::Settled)
     }

@@ -33,7 +33,13 @@ pub(super) fn records(records: &Records, others: usize) -> AttributeValue {
 
 fn pack(records: &Records) -> Option<Vec<u8>> {
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(&serde_json::to_vec(records).ok()?).ok()?;
+    let text = serde_json::to_vec(records).ok()?;
+    // SUBTLE: what is not read must not be written. Nobody could ever commit to the entity again
+    // (`what_would_not_be_unpacked_is_not_packed`).
+    if text.len() as u64 > UNPACKED_BYTES_MAX {
+        return None;
+    }
+    packed.write_all(&text).ok()?;
     packed.finish().ok()
 }
 
@@ -78,6 +84,13 @@ mod tests {
             assert_eq!(matches!(attribute, AttributeValue::B(_)), is_packed, "{count} records");
             assert_eq!(read(&attribute), Ok(records));
         }
+    }
+
+    #[test]
+    fn what_would_not_be_unpacked_is_not_packed() {
+        let large = usize::try_from(UNPACKED_BYTES_MAX).expect("a size");
+        let records = Records::from([("m".into(), "x".repeat(large))]);
+        assert!(read(&super::records(&records, 100)).as_ref() == Ok(&records), "it cannot be read");
     }
 
     #[test]
