@@ -1,0 +1,110 @@
+//! What an endpoint is made of, and what it does for its engine.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use tracing::{Instrument as _, Span};
+
+use super::DeadLetter;
+use crate::{
+    Coalesced, Delivery, EndpointSettings, Error, Event, NotDone, Observer, Outcome, PortError, Ports, Queue, Timed,
+    engine::{Desk, Settled},
+    handler::AnyHandler,
+    intake::Intake,
+    observer::Unobserved,
+    parking::Parking,
+    trace,
+    tx::Routes,
+};
+
+/// An endpoint whose state type has been forgotten.
+pub(crate) struct Inner {
+    pub(crate) name: Arc<str>,
+    pub(crate) handlers: BTreeMap<&'static str, Box<dyn AnyHandler>>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) reply_queue: Arc<str>,
+    pub(crate) ports: Ports,
+    pub(crate) settings: EndpointSettings,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) parking: Parking,
+    pub(crate) intake: Intake,
+    pub(crate) settled: Settled,
+    /// Calls that were throttled so far.
+    pub(crate) throttled: AtomicU64,
+    pub(super) queues: Mutex<BTreeMap<String, Arc<dyn Queue>>>,
+}
+
+impl Inner {
+    /// One that has a name, and can process nothing: to send what a producer submits, or to finish what an endpoint has
+    /// committed.
+    pub(crate) fn without_handlers(name: String, ports: Ports, settings: EndpointSettings) -> Self {
+        Self {
+            handlers: BTreeMap::new(),
+            routes: Arc::default(),
+            reply_queue: name.as_str().into(),
+            ports,
+            settings,
+            observer: Arc::new(Unobserved),
+            parking: Parking::new(format!("{name}-dead")),
+            intake: Intake::default(),
+            settled: Settled::default(),
+            throttled: AtomicU64::default(),
+            queues: Mutex::default(),
+            name: name.into(),
+        }
+    }
+
+    pub(crate) async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
+        let arrival = self.intake.accept(&self.ports.limits, delivery);
+        // What cannot be read was never committed.
+        let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
+        let span = trace::process(&self.name, delivery);
+        Ok(desk
+            .numbered(0, span.clone())
+            .finish()
+            .instrument(span)
+            .await?
+            .map_or(DeadLetter::Left, DeadLetter::Finished))
+    }
+
+    /// A queue that was opened before, or is now.
+    pub(crate) async fn queue(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        if let Some(queue) = self.queues.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(Arc::clone(queue));
+        }
+        let linger = Duration::from_millis(self.settings.linger_ms);
+        let queue = self.call(|| self.ports.queues.open(name)).await?;
+        let queue: Arc<dyn Queue> = Arc::new(Coalesced::new(queue, Arc::clone(&self.ports.clock), linger));
+        // Of those who open it at the same time all take the first one's, so that they fill batches together.
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))
+    }
+
+    pub(crate) fn is_last_attempt(&self, delivery: &Delivery) -> bool {
+        delivery.receive_count >= self.settings.attempts_max
+    }
+
+    /// Tells what became of a message that was begun.
+    pub(super) fn note(&self, span: &Span, began: Duration, done: &Result<Outcome, NotDone>) {
+        let (event, error) = match done {
+            Ok(Outcome::Processed) => (Event::Processed, None),
+            Ok(Outcome::Resumed) => (Event::Resumed, None),
+            Ok(Outcome::Duplicate) => (Event::Duplicate, None),
+            Ok(Outcome::Parked) => (Event::Parked, None),
+            Err(NotDone::Failed(error)) => (Event::GivenBack, Some(error)),
+            Err(NotDone::Behind | NotDone::Stopped) => return,
+        };
+        let duration = self.ports.clock.monotonic().saturating_sub(began);
+        self.observer.took(Timed::Process, duration, error.map(Error::kind));
+        trace::ended(span, event, error);
+        self.observer.observe(event);
+    }
+
+    pub(crate) async fn park(&self, delivery: &Delivery, reason: &str) -> Result<Outcome, Error> {
+        self.parking.park(self, delivery, reason).await?;
+        Ok(Outcome::Parked)
+    }
+}
