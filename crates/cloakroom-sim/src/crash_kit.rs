@@ -57,7 +57,8 @@
 //!
 //! # What it does with each message
 //!
-//! Both timings of check-in, and both identities: by its claim, and by its id alone. For each:
+//! Both timings of check-in, both identities (by its claim, and by its id alone) and both placements of records: beside the state, and,
+//! if payloads are checked in before the commit, embedded in it. For each:
 //!
 //! 1. It is processed undisturbed. What can be observed then is what every other run is compared with: all items of its
 //!    partition, and every message sent with queue, id, partition, sequence and body.
@@ -69,6 +70,8 @@
 //!    when everything is over.
 //! 6. Messages under test of one partition also meet each other, two by two. The result must be that of one of the two
 //!    orders.
+//! 7. And they come in one batch, so that they are committed together: their process stops, the answer of any call is lost, or one
+//!    of them is delivered once more at the same time.
 //!
 //! At the end of each run a late duplicate of each message comes; it, too, must change nothing. One is not a duplicate in this
 //! sense: that of a message that was parked before another one made it acceptable. It must do what it does undisturbed.
@@ -99,7 +102,7 @@ mod world;
 
 use std::fmt;
 
-use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Message, Ports, State, memory::Memory};
+use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Message, Placement, Ports, State, memory::Memory};
 
 pub use report::{Difference, Finding, FindingKind, Report};
 use rounds::{alone, together};
@@ -114,6 +117,8 @@ pub struct CrashKit {
     build: Box<Build>,
     backend: Box<dyn Fn(&Memory) -> Ports>,
     settings: EndpointSettings,
+    /// The only one that is tried.
+    placement: Option<Placement>,
     given: Vec<Letter>,
     letters: Vec<Letter>,
     runs_max: usize,
@@ -141,6 +146,7 @@ impl CrashKit {
             build: Box::new(build),
             backend: Box::new(Memory::ports),
             settings: EndpointSettings::default(),
+            placement: None,
             given: Vec::new(),
             letters: Vec::new(),
             runs_max: 200,
@@ -168,11 +174,16 @@ impl CrashKit {
         self
     }
 
-    /// Settings other than the defaults. All are validated, and all hold but for three that the kit varies or needs: of `check_in`
-    /// both are tried; `when_missing` is to acknowledge, since a process that comes late would otherwise park what another one
+    /// Settings other than the defaults. All are validated, and all hold but for four that the kit varies or needs: of `check_in`
+    /// both are tried, and so of [`placement`](Self::placement), if it was not given one; `when_missing` is to acknowledge, since a process that comes late would otherwise park what another one
     /// has finished; `linger_ms` is 0.
     pub fn settings(self, settings: EndpointSettings) -> Self {
         Self { settings, ..self }
+    }
+
+    /// The only placement of records that is tried. Default: both.
+    pub fn placement(self, placement: Placement) -> Self {
+        Self { placement: Some(placement), ..self }
     }
 
     /// Ports other than those of memory itself, such as a store of your own that stands before it. They must not wait for
@@ -181,8 +192,8 @@ impl CrashKit {
         Self { backend: Box::new(backend), ..self }
     }
 
-    /// How many runs rounds 5 and 6 have at most, in each of the four combinations of timing and identity; 3 and 4 a quarter of
-    /// it. All runs with a single disturbance are made whatever this is. Default: 200, with which a typical message takes about
+    /// How many runs rounds 5 and 6 have at most, in each of the six combinations of timing, identity and placement; 3, 4 and each of
+    /// the three parts of 7 a quarter of it. All runs with a single disturbance are made whatever this is. Default: 200, with which a typical message takes about
     /// a second in a debug build, and meets two disturbances in nearly every combination; 10 000 is for the night.
     pub fn runs_max(self, runs_max: usize) -> Self {
         Self { runs_max, ..self }

@@ -5,6 +5,7 @@
 pub mod crash_kit;
 pub mod fleet;
 pub mod model;
+mod residue;
 pub mod simulation;
 pub mod wire;
 

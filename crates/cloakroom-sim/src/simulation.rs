@@ -22,6 +22,7 @@ mod queue;
 mod recorded;
 mod scenario;
 mod seeds;
+mod settings;
 mod shrink;
 mod staff;
 mod tally;
@@ -44,11 +45,13 @@ pub use weather::Fault;
 
 use self::{
     history::{Deed, dead_letters},
+    settings::Settings,
     staff::{Site, act},
     trace::Trace,
     weather::Weather,
     world::World,
 };
+use crate::residue::live_records;
 
 /// Makes other ports of those that it is given: broken ones, to see that the judge notices. Called once for each world.
 pub type Sabotage = fn(&Memory, Ports) -> Ports;
@@ -129,7 +132,7 @@ impl<'a> Simulation<'a> {
         let is_kept = |number: &usize| self.kept.as_ref().is_none_or(|kept| kept.contains(number));
         let submissions: Vec<_> = submissions.into_iter().enumerate().filter(|(number, _)| is_kept(number)).collect();
 
-        let (endpoint, worker) = staff::settings(&mut random);
+        let settings = Settings::drawn(self.scenario.endpoints(), &world.weather, &mut random);
         let ports = recorded::recorded(&world, random.choice(REDRIVE_AFTER).unwrap_or(5));
         let ports = self.sabotage.map_or_else(|| ports.clone(), |sabotage| sabotage(&world.memory, ports.clone()));
         let workers: Vec<_> = self
@@ -138,7 +141,7 @@ impl<'a> Simulation<'a> {
             .iter()
             .flat_map(|name| (1..=random.u32(1..=3)).map(move |number| (*name, format!("{name}-{number}"))))
             .collect();
-        let site = Site { world: Arc::clone(&world), scenario: self.scenario, ports, endpoint, worker };
+        let site = Site { world: Arc::clone(&world), scenario: self.scenario, ports, settings };
         let is_reached = world.run(act(&site, &workers, submissions.iter().map(|(number, one)| (*number, one))));
 
         let rest = self.rest(&world, is_reached);
@@ -158,15 +161,10 @@ impl<'a> Simulation<'a> {
             seeds: 1,
             messages: judge::to_be_processed(&history.deeds),
             commits: history.deeds.iter().filter(|deed| matches!(deed, Deed::Committed { .. })).count() as u64,
-            duplicates: history.duplicates,
-            redeliveries: history.redeliveries,
-            resumes: history.resumes,
-            parked: history.parked,
-            finished: history.finished,
             orphans: judge::orphans(&history.deeds, rest),
             violations: violations.len() as u64,
             time: world.memory.clock.now().since(Timestamp::default()),
-            ..Tally::default()
+            ..history.tally.clone()
         };
         for (_, fault) in &faults {
             *tally.faults.entry(*fault).or_default() += 1;
@@ -188,8 +186,7 @@ impl<'a> Simulation<'a> {
         }
         let partitions: BTreeSet<_> = rest.states.keys().map(|(_, partition)| partition).collect();
         for partition in partitions {
-            let records = store.partition(partition).into_keys().filter(|key| key.starts_with("outbox#"));
-            rest.records.extend(records);
+            rest.records.extend(live_records(&store.partition(partition), &**payloads));
         }
         for name in self.scenario.endpoints() {
             for queue in [(*name).to_owned(), dead_letters(name)] {

@@ -10,6 +10,7 @@ mod library;
 mod refused;
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     sync::{
         Arc, Mutex,
@@ -17,7 +18,7 @@ use std::{
     },
 };
 
-use cloakroom::{Endpoint, EndpointSettings, Handled, Tx};
+use cloakroom::{Condition, Endpoint, EndpointSettings, Handled, Placement, Tx};
 use cloakroom_sim::{
     CrashKit,
     crash_kit::{FindingKind, Report},
@@ -57,9 +58,9 @@ fn a_message_with_all_that_a_handler_can_do_passes() {
         .message(Lend::of("Bob"))
         .run();
     passes(&report);
-    assert_eq!(report.crash_points(), 4 * 49, "one of 50 is not disturbed: {report}");
-    assert!(report.lost_answers() > 4 * 50, "every call has its answer lost in every way: {report}");
-    assert_eq!(report.interleavings(), 4 * 200, "{report}");
+    assert_eq!(report.crash_points(), 6 * 49, "one of 50 is not disturbed: {report}");
+    assert!(report.lost_answers() > 6 * 50, "every call has its answer lost in every way: {report}");
+    assert_eq!(report.interleavings(), 6 * 200, "{report}");
     assert!(report.is_truncated(), "{report}");
     assert!(report.to_string().contains("left out (`runs_max` is 200)"), "{report}");
 }
@@ -75,6 +76,7 @@ fn deletion_and_items_pass_and_so_do_messages_that_meet() {
         .run();
     passes(&report);
     assert_eq!(report.to_string().matches("equal to one after the other").count(), 3, "{report}");
+    assert!(report.folds() >= 6 * 3 * 40, "{report}");
 }
 
 #[test]
@@ -256,6 +258,45 @@ fn stores_that_break_the_protocol_are_found() {
         assert_eq!(kind == FindingKind::NoOrder, report.to_string().contains("`book.discard` and `book.buy` for"));
         assert!(!report.to_string().contains("equal to one after the other"), "{report}");
     }
+}
+
+#[test]
+fn what_only_embedded_records_or_folds_show_is_found() {
+    let kit = |flaw| {
+        let kit = CrashKit::new(|_| builder()).over(move |memory| flawed(flaw, memory)).runs_max(20);
+        kit.given(Buy::of("Emma")).message(Discard::of("")).message(Buy::of("Emma"))
+    };
+    let words = ["records embedded in it", "STOPS", "cloakroom_version"];
+    fails_first(&kit(Flaw::NothingEmbedded).run(), FindingKind::Differs, &words);
+    passes(&kit(Flaw::NothingEmbedded).placement(Placement::Beside).run());
+    let words = ["`book.discard` and `book.buy` for", "cloakroom_version"];
+    fails_first(&kit(Flaw::TornFold).run(), FindingKind::NoOrder, &words);
+    passes(&kit(Flaw::TornFold).settings(EndpointSettings { fold_max: 1, ..EndpointSettings::default() }).run());
+}
+
+#[test]
+fn messages_of_a_fold_that_write_one_item_pass() {
+    let handler = |book: &mut Book, note: Note, tx: &mut Tx| {
+        book.since.clone_from(&note.text);
+        tx.put("last", &note, Condition::Any);
+        std::future::ready(Handled::Ok(()))
+    };
+    let kit = CrashKit::new(move |_| Endpoint::builder::<Book>("books").on(handler)).runs_max(40);
+    passes(&kit.message(Note::of("one")).message(Note::of("other")).run());
+}
+
+#[test]
+fn memory_that_the_messages_of_a_fold_share_is_found() {
+    let kit = kit(|| {
+        let seen = Mutex::new(BTreeSet::new());
+        move |book: &mut Book, _: Note, tx: &mut Tx| {
+            let mut seen = seen.lock().unwrap();
+            seen.insert(tx.message_id().clone());
+            book.copies += u32::try_from(seen.len()).unwrap();
+            std::future::ready(Ok(()))
+        }
+    });
+    fails(&kit.message(Note::of("another")).runs_max(20).run(), FindingKind::NoOrder, &["copies", "`note` and `note`"]);
 }
 
 #[test]

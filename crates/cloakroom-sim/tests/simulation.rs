@@ -63,7 +63,10 @@ fn a_thousand_seeds_break_no_law() {
     let _ = writeln!(std::io::stdout(), "simulation: {} seeds of the ledger\n{tally}", tally.seeds);
     assert!(tally.messages > 9_000 && tally.commits > 9_000, "{tally}");
     // Whatever can go wrong did.
-    assert_eq!(tally.faults.len(), 14, "{tally}");
+    assert_eq!(tally.faults.len(), 15, "{tally}");
+    // And so did whatever can become of a record.
+    assert!(tally.folded > 300 && tally.embedded > 2_000 && tally.spilled > 50, "{tally}");
+    assert!(tally.carried > 100 && tally.dropped > 1_000 && tally.retained > 100, "{tally}");
     assert!(tally.resumes > 500 && tally.duplicates > 500 && tally.redeliveries > 500 && tally.parked > 100, "{tally}");
 }
 
@@ -127,6 +130,41 @@ fn missing_tombstones_are_noticed() {
     notices(|memory, ports| sabotage(Flaw::NoTombstone, memory, ports), &[Law::AtMostOnce, Law::Versions]);
 }
 
+#[test]
+fn embedded_records_that_are_dropped_blindly_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::EmbeddedDropped, memory, ports), &[Law::AtMostOnce]);
+}
+
+#[test]
+fn embedded_records_that_a_commit_beside_drops_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::DroppedBeside, memory, ports), &[Law::AtMostOnce]);
+}
+
+#[test]
+fn tombstones_without_embedded_records_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::TombstoneWithoutRecords, memory, ports), &[Law::AtMostOnce]);
+}
+
+#[test]
+fn embedded_commits_that_do_not_move_the_version_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::VersionStands, memory, ports), &[Law::AtMostOnce, Law::Versions]);
+}
+
+#[test]
+fn late_reads_of_states_that_were_to_be_current_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::LateReads, memory, ports), &[Law::Payloads]);
+}
+
+#[test]
+fn records_beside_that_are_believed_not_to_be_there_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::BelievedComplete, memory, ports), &[Law::AtMostOnce]);
+}
+
+#[test]
+fn folds_that_are_torn_are_noticed() {
+    notices(|memory, ports| sabotage(Flaw::TornFold, memory, ports), &[Law::NoGhost, Law::Payloads]);
+}
+
 /// Shrinks the first seed that breaks this law.
 fn shrinks(sabotage: Sabotage, law: Law) {
     let simulation = |seed| Simulation::new(&Ledger, seed).on(sabotage);
@@ -154,6 +192,16 @@ fn a_lost_message_shrinks_to_a_short_timeline() {
 #[test]
 fn a_lost_update_shrinks_to_a_short_timeline() {
     shrinks(|memory, ports| sabotage(Flaw::NoVersionCondition, memory, ports), Law::AtMostOnce);
+}
+
+#[test]
+fn a_record_that_is_dropped_blindly_shrinks_to_a_short_timeline() {
+    shrinks(|memory, ports| sabotage(Flaw::EmbeddedDropped, memory, ports), Law::AtMostOnce);
+}
+
+#[test]
+fn a_torn_fold_shrinks_to_a_short_timeline() {
+    shrinks(|memory, ports| sabotage(Flaw::TornFold, memory, ports), Law::NoGhost);
 }
 
 #[test]

@@ -21,6 +21,12 @@ impl Picture {
         self.0.keys().any(|path| path.starts_with(beginning))
     }
 
+    /// The same, with what is parked in another one.
+    pub(super) fn with_parked_of(&self, other: &Self) -> Self {
+        let parked = other.0.iter().filter(|(path, _)| path.starts_with("parked in "));
+        Self(self.0.iter().chain(parked).map(|(path, value)| (path.clone(), value.clone())).collect())
+    }
+
     pub(super) fn add_item(&mut self, path: &str, item: &Item) {
         self.add(path, "present");
         for (name, value) in item.iter() {

@@ -119,6 +119,7 @@ pub(super) enum Round {
     Answers,
     Deliveries,
     Meetings,
+    Folds,
 }
 
 impl Round {
@@ -130,6 +131,10 @@ impl Round {
             }
             Self::Deliveries => "two deliveries at the same time, turn about in any order, and one of them may stop",
             Self::Meetings => "the two at the same time, turn about in any order, and one of them may stop",
+            Self::Folds => {
+                "the two in one batch, committed together; its process stops, an answer is lost, or one of the two is \
+                 delivered once more at the same time"
+            }
         }
     }
 }
@@ -140,7 +145,7 @@ pub(super) struct Tested {
     pub(super) message: String,
     /// How it ends when nothing disturbs it, and how many calls that takes. Empty if it came to no end.
     pub(super) ends: String,
-    /// One for each timing and identity.
+    /// One for each combination of timing, identity and placement.
     pub(super) rounds: Vec<(Round, Tried)>,
 }
 
@@ -164,7 +169,7 @@ impl Report {
         &self.findings
     }
 
-    /// How many times messages were processed in a fresh world: for each round of each combination of timing and identity once
+    /// How many times messages were processed in a fresh world: for each round of each combination of timing, identity and placement once
     /// undisturbed, and then each time disturbed in another way.
     pub fn runs(&self) -> usize {
         self.tried().map(|(_, tried)| tried.runs).sum()
@@ -183,6 +188,11 @@ impl Report {
     /// How many of the [runs](Self::runs) had two deliveries at the same time.
     pub fn interleavings(&self) -> usize {
         self.of(&[Round::Deliveries, Round::Meetings]).map(|tried| tried.runs).sum()
+    }
+
+    /// How many of the [runs](Self::runs) had two messages in one batch.
+    pub fn folds(&self) -> usize {
+        self.of(&[Round::Folds]).map(|tried| tried.runs).sum()
     }
 
     /// Whether a bound cut something off. What is cut off has more disturbances in one run than all that was tried.
@@ -209,7 +219,7 @@ impl fmt::Display for Report {
         writeln!(f, "Crash kit, endpoint `{}`: {verdict}", self.endpoint)?;
         for Tested { message, ends, rounds } in &self.tested {
             writeln!(f, "  {message}: {ends}")?;
-            for round in [Round::Stops, Round::Answers, Round::Deliveries, Round::Meetings] {
+            for round in [Round::Stops, Round::Answers, Round::Deliveries, Round::Meetings, Round::Folds] {
                 let tried: Vec<Tried> = rounds.iter().filter(|(of, _)| *of == round).map(|(_, tried)| *tried).collect();
                 if !tried.is_empty() {
                     writeln!(f, "    {}", self.line(round, &tried))?;

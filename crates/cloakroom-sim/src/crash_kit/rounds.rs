@@ -1,10 +1,11 @@
 //! What is tried with a message, round by round.
 
-use cloakroom::{Outcome, protocol::CheckIn};
+use cloakroom::{Outcome, Placement, protocol::CheckIn};
 
 use super::{
     CrashKit,
     gate::Way,
+    picture::Picture,
     plan::{Choice, Plan, Search, Twist},
     refusal::is_by_handler,
     report::{Difference, Finding, FindingKind, Round, Tested},
@@ -20,13 +21,25 @@ const SAME_AGAIN: usize = 4;
 /// A worker on its own needs fewer runs than two: what goes wrong with it mostly does at its first disturbance.
 const SHARE: usize = 4;
 
-/// Both timings of check-in, and both identities.
-pub(super) const VARIANTS: [Variant; 4] = [
-    Variant { check_in: CheckIn::BeforeCommit, is_claimed: true },
-    Variant { check_in: CheckIn::BeforeCommit, is_claimed: false },
-    Variant { check_in: CheckIn::AfterCommit, is_claimed: true },
-    Variant { check_in: CheckIn::AfterCommit, is_claimed: false },
+/// Both timings of check-in, both identities and both placements. With check-in after the commit records lie beside the state,
+/// whatever the placement.
+const VARIANTS: [Variant; 6] = [
+    variant(CheckIn::BeforeCommit, true, Placement::Beside),
+    variant(CheckIn::BeforeCommit, false, Placement::Beside),
+    variant(CheckIn::AfterCommit, true, Placement::Beside),
+    variant(CheckIn::AfterCommit, false, Placement::Beside),
+    variant(CheckIn::BeforeCommit, true, Placement::Embedded),
+    variant(CheckIn::BeforeCommit, false, Placement::Embedded),
 ];
+
+const fn variant(check_in: CheckIn, is_claimed: bool, placement: Placement) -> Variant {
+    Variant { check_in, is_claimed, placement }
+}
+
+fn variants(kit: &CrashKit) -> impl Iterator<Item = Variant> {
+    let wanted = kit.placement;
+    VARIANTS.into_iter().filter(move |variant| wanted.is_none_or(|placement| placement == variant.placement))
+}
 
 fn stops(_: &Plan, _: Choice) -> Vec<Twist> {
     vec![Twist::Stop]
@@ -74,7 +87,7 @@ const CUT_SHORT: &str = "cut short by what was found";
 pub(super) fn alone(kit: &CrashKit, letter: &Letter) -> (Tested, Option<Finding>) {
     let message = format!("`{}` for `{}`", letter.kind, letter.partition);
     let mut tested = Tested { message, ends: CUT_SHORT.to_owned(), rounds: Vec::new() };
-    let finding = VARIANTS.into_iter().try_for_each(|variant| alone_as(kit, letter, variant, &mut tested)).err();
+    let finding = variants(kit).try_for_each(|variant| alone_as(kit, letter, variant, &mut tested)).err();
     (tested, finding.map(|finding| *finding))
 }
 
@@ -85,11 +98,11 @@ fn alone_as(kit: &CrashKit, letter: &Letter, variant: Variant, tested: &mut Test
     scene.right.push((shown.picture.clone(), shown.picture.clone()));
     is_the_same_again(&scene, &shown)?;
     let stops = Search { twists: stops, twists_max: 2, runs_max: kit.runs_max / SHARE };
-    tested.rounds.push((Round::Stops, scene.search(stops, &[0])?));
+    tested.rounds.push((Round::Stops, scene.search(stops, &[&[0]])?));
     let answers = Search { twists: answers, twists_max: 2, runs_max: kit.runs_max / SHARE };
-    tested.rounds.push((Round::Answers, scene.search(answers, &[0])?));
+    tested.rounds.push((Round::Answers, scene.search(answers, &[&[0]])?));
     let turns = Search { twists: turns, twists_max: usize::MAX, runs_max: kit.runs_max };
-    tested.rounds.push((Round::Deliveries, scene.search(turns, &[0, 0])?));
+    tested.rounds.push((Round::Deliveries, scene.search(turns, &[&[0], &[0]])?));
     Ok(())
 }
 
@@ -97,7 +110,7 @@ fn alone_as(kit: &CrashKit, letter: &Letter, variant: Variant, tested: &mut Test
 fn undisturbed(scene: &Scene<'_>, letter: &Letter, tested: &mut Tested) -> Result<Shown, Box<Finding>> {
     let fail = |kind, text: String| Err(Box::new(scene.finding(kind, text)));
     let mut run = scene.run(0, false).map_err(|trouble| scene.stopped(trouble))?;
-    let shown = run.play(&Plan::default(), &[0]).map_err(|trouble| scene.stopped(trouble))?;
+    let shown = run.play(&Plan::default(), &[&[0]]).map_err(|trouble| scene.stopped(trouble))?;
     let calls = shown.choices.len();
     let is_parked = shown.outcomes == [Outcome::Parked];
     let reason = if is_parked { run.world.reason_of_parking() } else { String::new() };
@@ -147,7 +160,7 @@ fn is_the_same_again(scene: &Scene<'_>, shown: &Shown) -> Result<(), Box<Finding
     let twice = commit.map(|step| Plan::of(step, Twist::Call(Way::Vanished)));
     let plans = std::iter::repeat_n(Plan::default(), SAME_AGAIN).chain(twice);
     for (plan, seed) in plans.zip(1..) {
-        let again = scene.run(seed, false).and_then(|mut run| run.play(&plan, &[0]));
+        let again = scene.run(seed, false).and_then(|mut run| run.play(&plan, &[&[0]]));
         let text = "its handler ran twice on the same state and message, with the same clock, and made something else of them:";
         let differences = match again {
             Ok(again) if again.picture == shown.picture => continue,
@@ -164,7 +177,7 @@ pub(super) fn together(kit: &CrashKit, letters: [&Letter; 2]) -> (Tested, Option
     let [one, other] = letters.map(|letter| letter.kind);
     let message = format!("`{one}` and `{other}` for `{}`", letters[0].partition);
     let mut tested = Tested { message, ends: CUT_SHORT.to_owned(), rounds: Vec::new() };
-    let finding = VARIANTS.into_iter().try_for_each(|variant| together_as(kit, &letters, variant, &mut tested)).err();
+    let finding = variants(kit).try_for_each(|variant| together_as(kit, &letters, variant, &mut tested)).err();
     if finding.is_none() {
         tested.ends = "equal to one after the other".to_owned();
     }
@@ -178,7 +191,7 @@ fn together_as(
     tested: &mut Tested,
 ) -> Result<(), Box<Finding>> {
     let mut scene = Scene { kit, variant, letters, right: Vec::new(), kind: FindingKind::NoOrder };
-    for order in [[0, 1], [1, 0]] {
+    for order in [[&[0][..], &[1]], [&[1], &[0]]] {
         let shown = scene.run(0, false).and_then(|mut run| run.play(&Plan::default(), &order));
         let Shown { picture, late, outcomes, .. } = shown.map_err(|trouble| scene.stopped(trouble))?;
         // SUBTLE: the payload of a message that was parked is still there, and the other message may have led to a state on
@@ -187,9 +200,35 @@ fn together_as(
         let late = if outcomes.contains(&Outcome::Parked) { late } else { picture.clone() };
         scene.right.push((picture, late));
     }
-    for order in [[0, 1], [1, 0]] {
+    for order in [[&[0][..], &[1]], [&[1], &[0]]] {
         let search = Search { twists: turns, twists_max: usize::MAX, runs_max: kit.runs_max / 2 };
         tested.rounds.push((Round::Meetings, scene.search(search, &order)?));
+    }
+    if kit.settings.fold_max > 1 {
+        folded(kit, scene, tested)?;
+    }
+    Ok(())
+}
+
+/// The two in one batch, so that they are committed together: in both orders, and in company of a duplicate of one of them.
+///
+/// SUBTLE: a message of a batch is acknowledged with the others. If it was parked, and their process dies, it is received again, and what they
+/// have made of the state may suit it by then: so it is processed, and lies parked, too
+/// (`a_message_that_is_refused_until_another_one_was_processed_passes`).
+fn folded(kit: &CrashKit, mut scene: Scene<'_>, tested: &mut Tested) -> Result<(), Box<Finding>> {
+    let orders = scene.right.clone();
+    for (other, _) in &orders {
+        let too = |picture: &Picture| picture.with_parked_of(other);
+        scene.right.extend(orders.iter().map(|(picture, late)| (too(picture), too(late))));
+    }
+    let runs_max = kit.runs_max / SHARE;
+    for (twists, twists_max, deliveries) in [
+        (stops as fn(&Plan, Choice) -> Vec<Twist>, 2, &[&[0, 1][..]][..]),
+        (answers, 2, &[&[1, 0]]),
+        (turns, usize::MAX, &[&[0, 1], &[1]]),
+    ] {
+        let search = Search { twists, twists_max, runs_max };
+        tested.rounds.push((Round::Folds, scene.search(search, deliveries)?));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use cloakroom::{Delivery, Endpoint, Error, Outcome};
+use cloakroom::{Delivery, Endpoint, NotDone, Outcome};
 
 use super::{
     CrashKit,
@@ -78,26 +78,31 @@ impl<'a> Run<'a> {
         Ok(self.picture())
     }
 
-    /// Plays: deliveries of these messages at the same time, then redeliveries until every message is acknowledged, then a
-    /// duplicate of each that comes when all is over.
-    pub(super) fn play(&mut self, plan: &Plan, deliveries: &[usize]) -> Result<Shown, Trouble> {
+    /// Plays: deliveries of these messages at the same time, each alone or several in one batch, then redeliveries until every
+    /// message is acknowledged, then a duplicate of each that comes when all is over.
+    pub(super) fn play(&mut self, plan: &Plan, deliveries: &[&[usize]]) -> Result<Shown, Trouble> {
         self.world.process_given()?;
         self.world.hall.forget();
-        for message in deliveries {
-            self.deliver(*message)?;
+        for messages in deliveries {
+            self.deliver(messages)?;
         }
+        let together = deliveries.iter().map(|messages| messages.len()).max().unwrap_or(1);
         let mut choices = Vec::new();
         loop {
             self.world.hall.step.store(choices.len(), Ordering::Relaxed);
             self.world.hall.arrive(choices.len());
             let Some(front) = self.alive.front() else {
-                let Some(message) = self.outcomes.iter().position(Option::is_none) else { break };
-                self.deliver(message)?;
+                let left = (0..self.outcomes.len()).filter(|message| self.outcomes[*message].is_none());
+                let left: Vec<usize> = left.take(together).collect();
+                if left.is_empty() {
+                    break;
+                }
+                self.deliver(&left)?;
                 continue;
             };
-            let Some(call) = front.gate.next() else { return Err(waits(self.letters[front.message])) };
+            let Some(call) = front.gate.next() else { return Err(waits(&self.letters_of(&front.messages))) };
             if choices.len() >= STEPS_MAX {
-                return Err(self.never_finished(front.message));
+                return Err(self.never_finished(front.messages[0]));
             }
             let step = choices.len();
             choices.push(Choice { operation: call.operation, has_other: self.alive.len() > 1 });
@@ -119,22 +124,24 @@ impl<'a> Run<'a> {
     }
 
     /// A delivery, to a process that is free or to a new one. It goes as far as its first call.
-    fn deliver(&mut self, message: usize) -> Result<(), Trouble> {
-        let delivery = &mut self.deliveries[message];
-        delivery.receive_count += 1;
-        if delivery.receive_count > self.receives_max {
-            return Err(self.never_finished(message));
+    fn deliver(&mut self, messages: &[usize]) -> Result<(), Trouble> {
+        for message in messages {
+            let delivery = &mut self.deliveries[*message];
+            delivery.receive_count += 1;
+            if delivery.receive_count > self.receives_max {
+                return Err(self.never_finished(*message));
+            }
+            let (worker, kind, receive_count) = (self.workers, self.letters[*message].kind, delivery.receive_count);
+            self.world.hall.note(|| Line::Received { worker, kind, receive_count });
         }
-        let delivery = delivery.clone();
+        let deliveries = messages.iter().map(|message| self.deliveries[*message].clone()).collect();
         let (endpoint, gate) = match self.idle.take() {
             Some(idle) => idle,
             None => self.world.endpoint(false)?,
         };
         gate.worker.store(self.workers, Ordering::Relaxed);
-        let (worker, kind, receive_count) = (self.workers, self.letters[message].kind, delivery.receive_count);
-        self.world.hall.note(|| Line::Received { worker, kind, receive_count });
         self.workers += 1;
-        self.alive.push_front(Worker::new(message, endpoint, gate, delivery));
+        self.alive.push_front(Worker::new(messages.to_vec(), endpoint, gate, deliveries));
         self.settle()?;
         // Who came first has the first turn.
         self.alive.rotate_left(usize::from(!self.alive.is_empty()));
@@ -151,32 +158,34 @@ impl<'a> Run<'a> {
     /// Lets whoever has the turn go as far as the next call.
     fn settle(&mut self) -> Result<(), Trouble> {
         let Some(front) = self.alive.front_mut() else { return Ok(()) };
-        let letter = self.letters[front.message];
         let is = front.go_on();
-        self.world.nothing_strange(letter)?;
+        let letters = self.letters_of(&self.alive[0].messages);
+        self.world.nothing_strange(&letters)?;
         match is {
             Is::AtGate => Ok(()),
-            Is::Stuck => Err(waits(letter)),
-            Is::Ended(result) => {
-                self.end(&result);
+            Is::Stuck => Err(waits(&letters)),
+            Is::Ended(results) => {
+                self.end(&results);
                 Ok(())
             }
         }
     }
 
-    fn end(&mut self, result: &Result<Outcome, Error>) {
+    fn end(&mut self, results: &[Result<Outcome, NotDone>]) {
         let Some(worker) = self.alive.pop_front() else { return };
-        let how = match result {
-            Ok(outcome) => {
-                self.outcomes[worker.message].get_or_insert(*outcome);
-                format!("{outcome:?}, and acknowledges the message")
-            }
-            Err(error) => {
-                self.last_error = error.to_string();
-                format!("{error}; the message goes back to its queue")
-            }
-        };
-        self.world.hall.note(|| Line::Ended { worker: worker.gate.worker.load(Ordering::Relaxed), how });
+        for (message, result) in worker.messages.iter().zip(results) {
+            let how = match result {
+                Ok(outcome) => {
+                    self.outcomes[*message].get_or_insert(*outcome);
+                    format!("{outcome:?}, and acknowledges the message")
+                }
+                Err(error) => {
+                    self.last_error = error.to_string();
+                    format!("{error}; the message goes back to its queue")
+                }
+            };
+            self.world.hall.note(|| Line::Ended { worker: worker.gate.worker.load(Ordering::Relaxed), how });
+        }
         self.idle = Some((worker.endpoint, worker.gate));
     }
 
@@ -194,14 +203,18 @@ impl<'a> Run<'a> {
         for (message, letter) in self.letters.iter().enumerate() {
             let earlier = &self.deliveries[message];
             let delivery = Delivery { receive_count: earlier.receive_count + 1, ..earlier.clone() };
-            let is = Worker::new(message, endpoint.clone(), Arc::clone(&gate), delivery).go_on();
-            self.world.nothing_strange(letter)?;
+            let is = Worker::new(vec![message], endpoint.clone(), Arc::clone(&gate), vec![delivery]).go_on();
+            self.world.nothing_strange(&[letter])?;
             match is {
                 Is::Ended(_) => {}
-                Is::AtGate | Is::Stuck => return Err(waits(letter)),
+                Is::AtGate | Is::Stuck => return Err(waits(&[letter])),
             }
         }
         Ok(())
+    }
+
+    fn letters_of(&self, messages: &[usize]) -> Vec<&'a Letter> {
+        messages.iter().map(|message| self.letters[*message]).collect()
     }
 
     fn never_finished(&self, message: usize) -> Trouble {

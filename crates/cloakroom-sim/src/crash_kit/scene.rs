@@ -43,7 +43,7 @@ impl Scene<'_> {
     }
 
     /// Runs every plan of a search.
-    pub(super) fn search(&self, search: Search, deliveries: &[usize]) -> Result<Tried, Box<Finding>> {
+    pub(super) fn search(&self, search: Search, deliveries: &[&[usize]]) -> Result<Tried, Box<Finding>> {
         let mut seed = 0;
         search.each(|plan| {
             seed += 1;
@@ -56,7 +56,7 @@ impl Scene<'_> {
     }
 
     /// Has a run that went wrong made again, to see whether it goes wrong in the same way, and how.
-    fn examined(&self, plan: &Plan, deliveries: &[usize], seed: usize, first: Result<Shown, Trouble>) -> Finding {
+    fn examined(&self, plan: &Plan, deliveries: &[&[usize]], seed: usize, first: Result<Shown, Trouble>) -> Finding {
         let again = self.run(seed, true).map(|mut run| {
             let shown = run.play(plan, deliveries);
             (shown, timeline(&run.world.hall.lines()))

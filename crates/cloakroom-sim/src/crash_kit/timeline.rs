@@ -85,6 +85,10 @@ fn answered(operation: Operation, answer: &str) -> String {
         Operation::Commit if answer.starts_with("Conflict(Overtaken") => {
             "lost: the version is another one, or there is a record".to_owned()
         }
+        Operation::Commit if answer == "Applied(Beside)" => "applied".to_owned(),
+        Operation::Commit if answer == "Applied(Embedded)" => {
+            "applied, records embedded in the state's item".to_owned()
+        }
         Operation::StoreClaims if answer.starts_with("AlreadyThere") => "others were there already".to_owned(),
         Operation::Commit | Operation::StoreClaims => answer.to_lowercase(),
         Operation::Send if answer.contains("Err") => answer.to_owned(),

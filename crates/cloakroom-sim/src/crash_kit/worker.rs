@@ -6,24 +6,25 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use cloakroom::{Delivery, Endpoint, Error, Outcome};
+use cloakroom::{Batch, Delivery, Endpoint, NotDone, Outcome};
 use futures::{FutureExt as _, future::BoxFuture};
 
-use super::gate::Gate;
+use super::{clock::END, gate::Gate};
 
-/// Somebody who processes one delivery.
+/// Somebody who processes one delivery, or several that came in one batch.
 pub(super) struct Worker {
-    /// Which of the messages under test.
-    pub(super) message: usize,
+    /// Which of the messages under test; one at least.
+    pub(super) messages: Vec<usize>,
     pub(super) endpoint: Endpoint,
     pub(super) gate: Arc<Gate>,
-    future: BoxFuture<'static, Result<Outcome, Error>>,
+    future: BoxFuture<'static, Vec<Result<Outcome, NotDone>>>,
 }
 
 /// How far a worker is.
 pub(super) enum Is {
     AtGate,
-    Ended(Result<Outcome, Error>),
+    /// With an answer for each of its messages.
+    Ended(Vec<Result<Outcome, NotDone>>),
     /// It waits, and not for a call.
     Stuck,
 }
@@ -41,10 +42,13 @@ impl Wake for Woken {
 }
 
 impl Worker {
-    pub(super) fn new(message: usize, endpoint: Endpoint, gate: Arc<Gate>, delivery: Delivery) -> Self {
+    pub(super) fn new(messages: Vec<usize>, endpoint: Endpoint, gate: Arc<Gate>, deliveries: Vec<Delivery>) -> Self {
         let processing = endpoint.clone();
-        let future = async move { processing.process(&delivery).await }.boxed();
-        Self { message, endpoint, gate, future }
+        let processing = async move {
+            let batch = Batch { queue: processing.name(), deliveries: &deliveries, in_flight_max: 1, until: END };
+            processing.process_batch(batch).await
+        };
+        Self { messages, endpoint, gate, future: processing.boxed() }
     }
 
     /// Goes on until somebody else has to do something.

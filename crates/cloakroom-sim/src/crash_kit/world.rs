@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Outcome, Partition, Ports,
+    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Outcome, Partition, Placement, Ports,
     memory::Memory,
     protocol::{CheckIn, WhenMissing},
+    schema::{RECORDS, attribute},
 };
 use futures::FutureExt as _;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use super::{
     report::FindingKind,
     worker::{Is, Worker},
 };
-use crate::wire::by_way_of;
+use crate::{residue::live_records, wire::by_way_of};
 
 /// A message that was given to the kit.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Variant {
     pub(super) check_in: CheckIn,
     /// Messages are identified by their claim, not by their id alone.
     pub(super) is_claimed: bool,
+    /// Where records lie.
+    pub(super) placement: Placement,
 }
 
 impl fmt::Display for Variant {
@@ -47,7 +50,11 @@ impl fmt::Display for Variant {
             CheckIn::AfterCommit => "after",
         };
         let by = if self.is_claimed { "claim" } else { "id alone" };
-        write!(f, "identified by its {by}, payloads checked in {when} the commit")
+        let lies = match self.placement {
+            Placement::Beside => "beside the state",
+            Placement::Embedded => "embedded in it",
+        };
+        write!(f, "identified by its {by}, payloads checked in {when} the commit, records {lies}")
     }
 }
 
@@ -85,21 +92,22 @@ impl<'a> World<'a> {
         Self { kit, variant, memory, ports, hall: Arc::new(Hall::new(is_traced)), guard: Arc::default() }
     }
 
-    /// Sees to it that the handler that ran just now, that of this message, has called no port itself.
-    pub(super) fn nothing_strange(&self, letter: &Letter) -> Result<(), Trouble> {
+    /// Sees to it that the handlers that ran just now, those of these messages, have called no port themselves.
+    pub(super) fn nothing_strange(&self, letters: &[&Letter]) -> Result<(), Trouble> {
         let calls = self.guard.take();
         let (kind, port, call) = match (calls.iter().find(|call| !call.operation.is_read()), calls.first()) {
             (Some(call), _) => (FindingKind::WritesElsewhere, "a port that writes", call),
             (None, Some(call)) => (FindingKind::ReadsElsewhere, "a port", call),
             (None, None) => return Ok(()),
         };
-        Err(Trouble::new(kind, format!("the handler of `{}` itself calls {port}: {call}", letter.kind)))
+        Err(Trouble::new(kind, format!("the handler of {} itself calls {port}: {call}", kinds(letters))))
     }
 
     fn settings(&self) -> EndpointSettings {
         // A batch that waits for company would only make runs longer.
-        let (check_in, when_missing) = (self.variant.check_in, WhenMissing::Acknowledge);
-        EndpointSettings { check_in, when_missing, linger_ms: 0, ..self.kit.settings.clone() }
+        let Variant { check_in, placement, .. } = self.variant;
+        let when_missing = WhenMissing::Acknowledge;
+        EndpointSettings { check_in, placement, when_missing, linger_ms: 0, ..self.kit.settings.clone() }
     }
 
     /// A process of its own.
@@ -147,14 +155,15 @@ impl<'a> World<'a> {
 
     fn process_one(&self, letter: &Letter, id: String, endpoint: &Endpoint, gate: &Arc<Gate>) -> Result<(), Trouble> {
         let delivery = Delivery { receive_count: 1, ..self.delivery(letter, id)? };
-        let is = Worker::new(0, endpoint.clone(), Arc::clone(gate), delivery).go_on();
-        self.nothing_strange(letter)?;
-        let how = match is {
-            Is::Ended(Ok(Outcome::Processed)) => return Ok(()),
-            Is::Ended(Ok(Outcome::Parked)) => self.reason_of_parking(),
-            Is::Ended(Ok(other)) => format!("it ended as {other:?}"),
-            Is::Ended(Err(error)) => error.to_string(),
-            Is::AtGate | Is::Stuck => return Err(waits(letter)),
+        let is = Worker::new(vec![0], endpoint.clone(), Arc::clone(gate), vec![delivery]).go_on();
+        self.nothing_strange(&[letter])?;
+        let Is::Ended(results) = is else { return Err(waits(&[letter])) };
+        let how = match results.first() {
+            Some(Ok(Outcome::Processed)) => return Ok(()),
+            Some(Ok(Outcome::Parked)) => self.reason_of_parking(),
+            Some(Ok(other)) => format!("it ended as {other:?}"),
+            Some(Err(error)) => error.to_string(),
+            None => "it has no answer".to_owned(),
         };
         let text = format!("the earlier message `{}` was not processed: {how}", letter.kind);
         Err(Trouble::new(FindingKind::Unexpected, text))
@@ -177,11 +186,16 @@ impl<'a> World<'a> {
             Some(serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(format!("{body:?}"))))
         };
         for partition in messages.iter().map(|(letter, _)| &letter.partition).collect::<BTreeSet<_>>() {
-            for (sort_key, item) in self.memory.store.partition(partition) {
-                match sort_key.starts_with("outbox#") {
-                    true => picture.add(format!("outbox record `{sort_key}` of `{partition}`"), "left behind"),
-                    false => picture.add_item(&format!("item `{sort_key}` of `{partition}`"), &item),
+            let items = self.memory.store.partition(partition);
+            for record in live_records(&items, &*self.ports.payloads) {
+                picture.add(format!("outbox record `{record}` of `{partition}`"), "left behind");
+            }
+            for (sort_key, mut item) in items.into_iter().filter(|(sort_key, _)| !sort_key.starts_with(RECORDS)) {
+                // Which settled records the item still holds, a stop more or less changes.
+                for name in [attribute::RECORDS, attribute::COMPLETE] {
+                    item.remove(name);
                 }
+                picture.add_item(&format!("item `{sort_key}` of `{partition}`"), &item);
             }
         }
         for queue in lock(&self.hall.queues).iter() {
@@ -196,10 +210,16 @@ impl<'a> World<'a> {
     }
 }
 
-pub(super) fn waits(letter: &Letter) -> Trouble {
+/// The messages, one of which is meant.
+fn kinds(letters: &[&Letter]) -> String {
+    let kinds: Vec<_> = letters.iter().map(|letter| format!("`{}`", letter.kind)).collect();
+    kinds.join(" or ")
+}
+
+pub(super) fn waits(letters: &[&Letter]) -> Trouble {
     let text = format!(
-        "the handler of `{}` waits for something that can never happen here: time, a socket or a task of a real runtime",
-        letter.kind
+        "the handler of {} waits for something that can never happen here: time, a socket or a task of a real runtime",
+        kinds(letters)
     );
     Trouble::new(FindingKind::Waits, text)
 }

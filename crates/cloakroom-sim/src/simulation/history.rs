@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use cloakroom::{Claim, Envelope, MessageId, Partition, QueueMessage, Record, StateRead, Version, parking};
 use serde::de::DeserializeOwned;
 
+use super::tally::Tally;
+
 /// Something that a store or a queue did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -72,20 +74,11 @@ impl Sent {
     }
 }
 
-/// All deeds in their order, and how often something was seen that changed nothing.
+/// All deeds in their order, and how often something happened that is no deed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) deeds: Vec<Deed>,
-    /// Records that were found: somebody goes on where somebody else had stopped.
-    pub(crate) resumes: u64,
-    /// Payloads that were missing, and entries that were found: duplicates.
-    pub(crate) duplicates: u64,
-    /// Messages that were received more than once.
-    pub(crate) redeliveries: u64,
-    /// Messages that came to a dead-letter queue.
-    pub(crate) parked: u64,
-    /// Dead letters whose record the operator found, and finished.
-    pub(crate) finished: u64,
+    pub(crate) tally: Tally,
 }
 
 /// What is left when everything has come to rest.
@@ -95,7 +88,7 @@ pub struct Rest {
     pub(crate) is_reached: bool,
     /// By endpoint and partition.
     pub(crate) states: BTreeMap<(String, Partition), StateRead>,
-    /// The partitions and sort keys of records.
+    /// Records whose messages are not settled.
     pub(crate) records: Vec<String>,
     /// The messages in every queue that has any.
     pub(crate) queues: BTreeMap<String, Vec<QueueMessage>>,

@@ -39,7 +39,7 @@ impl TroubledQueue {
                 format!("    queue {}: {} ({claim}) {why}", queue.name(), sent.message)
             });
             if queue.name().ends_with("-dead") {
-                self.world.history().parked += 1;
+                self.world.history().tally.parked += 1;
             } else {
                 self.world.record(Deed::Sent(sent));
             }
@@ -133,7 +133,7 @@ impl Queue for TroubledQueue {
         if self.is_dead_letters() {
             return Ok(deliveries);
         }
-        self.world.history().redeliveries +=
+        self.world.history().tally.redeliveries +=
             deliveries.iter().filter(|delivery| delivery.receive_count > 1).count() as u64;
         for delivery in deliveries.extract_if(.., |delivery| delivery.receive_count > self.redrive_after) {
             self.redrive(&delivery).await;

@@ -1,12 +1,15 @@
 //! The stores, with what they do written down as they do it.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
-    Queue, Queues, Record, RecordKey, StateRead, Timestamp, Version, protocol::Consistency,
+    Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, Placement, PortError,
+    Ports, Queue, Queues, Record, RecordKey, StateRead, Timestamp, Version, protocol::Consistency,
 };
 
 use super::{
@@ -20,9 +23,12 @@ use super::{
 /// How long the store's client waits before it repeats a commit, at most.
 const REPEAT_MS: std::ops::RangeInclusive<u64> = 1..=5_000;
 
+/// How many commits ago a state may be that is read late.
+const LATE_COMMITS_MAX: u64 = 3;
+
 /// The ports of the world's memory, recorded.
 pub(crate) fn recorded(world: &Arc<World>, redrive_after: u32) -> Ports {
-    let port = || Arc::new(Recorded { world: Arc::clone(world), redrive_after });
+    let port = || Arc::new(Recorded { world: Arc::clone(world), redrive_after, past: Mutex::default() });
     Ports { store: port(), payloads: port(), queues: port(), ..world.memory.ports() }
 }
 
@@ -31,42 +37,73 @@ struct Recorded {
     world: Arc<World>,
     /// How often a message is received before it is moved to the dead-letter queue.
     redrive_after: u32,
+    /// What each state was after each of its commits, by endpoint and partition.
+    past: Mutex<BTreeMap<(String, Partition), Vec<StateRead>>>,
 }
 
 impl Recorded {
-    async fn version(&self, commit: Commit<'_>) -> Result<Version, PortError> {
-        let store = &self.world.memory.store;
-        Ok(store.read_state(commit.partition, commit.endpoint, Consistency::Strong).await?.version)
+    async fn current(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
+        self.world.memory.store.read_state(partition, endpoint, Consistency::Strong).await
     }
 
     /// One try of a commit, written down if it applies.
     async fn try_commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let Commit { partition, endpoint, .. } = commit;
-        let before = self.version(commit).await?;
+        let before = self.current(partition, endpoint).await?;
         let result = self.world.memory.store.commit(commit).await?;
-        if matches!(result, Committed::Applied(_)) {
-            let after = self.version(commit).await?;
-            for (number, (message, record)) in commit.records.iter().enumerate() {
-                // Each has a version of its own; the last one's is what the store has now.
-                let is_last = number + 1 == commit.records.len();
-                let (before, after) = (before.after(number), if is_last { after } else { before.after(number + 1) });
-                self.world.tell(|| {
-                    let sends = trace::outgoing(&record.messages);
-                    format!(
-                        "    {partition} at {endpoint}: {message} makes version {after} of {before}, to be sent:{sends}"
-                    )
-                });
-                self.world.record(Deed::Committed {
-                    endpoint: endpoint.to_owned(),
-                    partition: partition.clone(),
-                    message: (*message).clone(),
-                    before,
-                    after,
-                    outgoing: Sent::of(record),
-                });
-            }
+        if let Committed::Applied(placement) = result {
+            let after = self.current(partition, endpoint).await?;
+            self.count(commit, placement, [&before, &after]);
+            self.write_down(commit, placement, [before.version, after.version]);
+            self.past().entry((endpoint.to_owned(), partition.clone())).or_default().push(after);
         }
         Ok(result)
+    }
+
+    fn write_down(&self, commit: Commit<'_>, placement: Placement, [before, after]: [Version; 2]) {
+        let Commit { partition, endpoint, .. } = commit;
+        for (number, (message, record)) in commit.records.iter().enumerate() {
+            // Each has a version of its own; the last one's is what the store has now.
+            let is_last = number + 1 == commit.records.len();
+            let (before, after) = (before.after(number), if is_last { after } else { before.after(number + 1) });
+            self.world.tell(|| {
+                let sends = trace::outgoing(&record.messages);
+                let lies = match placement {
+                    Placement::Beside => "beside",
+                    Placement::Embedded => "embedded",
+                };
+                format!(
+                    "    {partition} at {endpoint}: {message} makes version {after} of {before}, {lies}, to be sent:{sends}"
+                )
+            });
+            self.world.record(Deed::Committed {
+                endpoint: endpoint.to_owned(),
+                partition: partition.clone(),
+                message: (*message).clone(),
+                before,
+                after,
+                outgoing: Sent::of(record),
+            });
+        }
+    }
+
+    fn count(&self, commit: Commit<'_>, placement: Placement, [before, after]: [&StateRead; 2]) {
+        let mut history = self.world.history();
+        let (tally, messages) = (&mut history.tally, commit.records.len() as u64);
+        tally.folded += if messages > 1 { messages } else { 0 };
+        match placement {
+            Placement::Embedded => tally.embedded += messages,
+            Placement::Beside if commit.embedded_bytes_max > 0 => tally.spilled += messages,
+            Placement::Beside => {}
+        }
+        let (records, left) = (&before.embedded.records, &after.embedded.records);
+        let carried = records.keys().filter(|message| left.contains_key(*message)).count();
+        tally.carried += carried as u64;
+        tally.dropped += (records.len() - carried) as u64;
+    }
+
+    fn past(&self) -> MutexGuard<'_, BTreeMap<(String, Partition), Vec<StateRead>>> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,12 +115,25 @@ impl PartitionStore for Recorded {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
-        self.world.memory.store.read_state(partition, endpoint, consistency).await
+        let read = self.world.memory.store.read_state(partition, endpoint, consistency).await?;
+        if consistency == Consistency::Strong || !self.world.weather.is_stormy() {
+            return Ok(read);
+        }
+        let mut decision = self.world.weather.decide(&format!("{endpoint} {partition} read"));
+        if self.world.weather.strike(&mut decision, &[Fault::ReadLate]).is_none() {
+            return Ok(read);
+        }
+        let past = self.past();
+        let past = past.get(&(endpoint.to_owned(), partition.clone())).map_or(&[][..], Vec::as_slice);
+        // As it was before the last commit, or the one before that. Before the first there was nothing.
+        let commits_ago = decision.number(1..=LATE_COMMITS_MAX);
+        let then = past.len().checked_sub(1 + commits_ago as usize).and_then(|number| past.get(number));
+        Ok(then.cloned().unwrap_or_default())
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         let found = self.world.memory.store.read_record(key).await?;
-        self.world.history().resumes += u64::from(found.is_some());
+        self.world.history().tally.resumes += u64::from(found.as_ref().is_some_and(|record| !record.is_retained));
         Ok(found)
     }
 
@@ -112,6 +162,7 @@ impl PartitionStore for Recorded {
     }
 
     async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
+        self.world.history().tally.retained += 1;
         self.world.memory.store.retain(key, record, expires).await
     }
 
@@ -141,7 +192,7 @@ impl PayloadStore for Recorded {
 
     async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
         let found = self.world.memory.payloads.read(claim).await?;
-        self.world.history().duplicates += u64::from(found.is_none());
+        self.world.history().tally.duplicates += u64::from(found.is_none());
         Ok(found)
     }
 
@@ -155,7 +206,7 @@ impl PayloadStore for Recorded {
 
     async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
         let found = self.world.memory.payloads.has_entry(endpoint, message).await?;
-        self.world.history().duplicates += u64::from(found);
+        self.world.history().tally.duplicates += u64::from(found);
         Ok(found)
     }
 

@@ -9,10 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use cloakroom::{
-    Backoff, Claim, Clock as _, DeadLetter, Delivery, Endpoint, EndpointSettings, PayloadStore as _, Ports, Queue as _,
-    QueueMessage, Timestamp, Worker, WorkerSettings,
+    Claim, Clock as _, DeadLetter, Delivery, Endpoint, EndpointSettings, PayloadStore as _, Ports, Queue as _,
+    QueueMessage, Timestamp, Worker,
     memory::{MemoryQueue, SeededRandom},
-    protocol::{CheckIn, WhenMissing},
 };
 use futures::{
     StreamExt as _,
@@ -25,6 +24,7 @@ use super::{
     network::Network,
     queue::message,
     scenario::{Scenario, Submission},
+    settings::Settings,
     weather::Fault,
     world::World,
 };
@@ -43,31 +43,7 @@ pub(crate) struct Site<'a> {
     pub(crate) scenario: &'a dyn Scenario,
     /// The ports at the far end of the network.
     pub(crate) ports: Ports,
-    pub(crate) endpoint: EndpointSettings,
-    pub(crate) worker: WorkerSettings,
-}
-
-/// Settings that follow from the seed, with short pauses and leases, so that little time passes in between.
-pub(crate) fn settings(random: &mut fastrand::Rng) -> (EndpointSettings, WorkerSettings) {
-    let endpoint = EndpointSettings {
-        check_in: if random.bool() { CheckIn::BeforeCommit } else { CheckIn::AfterCommit },
-        when_missing: WhenMissing::Acknowledge,
-        passes_max: random.u32(2..12),
-        calls_max: random.u32(1..5),
-        attempts_max: random.u32(3..9),
-        linger_ms: random.u64(0..30),
-        backoff: Backoff { first_ms: 10, max_ms: 1_000 },
-        ..EndpointSettings::default()
-    };
-    let worker = WorkerSettings {
-        in_flight_max: random.usize(1..20),
-        receive_wait_ms: random.u64(1_000..20_000),
-        visibility_ms: random.u64(2_000..30_000),
-        attempt_ms_max: random.u64(5_000..120_000),
-        retry: Backoff { first_ms: 500, max_ms: random.u64(1_000..30_000) },
-        ..WorkerSettings::default()
-    };
-    (endpoint, worker)
+    pub(crate) settings: Settings,
 }
 
 impl Site<'_> {
@@ -79,8 +55,16 @@ impl Site<'_> {
         Ports { random, ..by_way_of(&wire, &self.ports) }
     }
 
-    fn build(&self, endpoint: &str, ports: Ports) -> Endpoint {
-        let built = self.scenario.endpoint(endpoint, ports, self.endpoint.clone());
+    fn build(&self, endpoint: &str, who: &str, incarnation: u64, ports: Ports) -> Endpoint {
+        let mut random = self.world.weather.stream(&format!("{who} {endpoint} settings {incarnation}"));
+        let settings = self.settings.of(endpoint, &mut random);
+        self.world.tell(|| {
+            let EndpointSettings { placement, embedded_bytes_max, fold_max, state_reads, dedupe, .. } = &settings;
+            format!(
+                "{who} has {endpoint}: {placement:?}, {embedded_bytes_max} bytes, {fold_max} together, {state_reads:?} reads, {dedupe:?}"
+            )
+        });
+        let built = self.scenario.endpoint(endpoint, ports, settings);
         built.unwrap_or_else(|error| panic!("scenario `{}` cannot be simulated: {error}", self.scenario.name()))
     }
 
@@ -91,7 +75,8 @@ impl Site<'_> {
             incarnation += 1;
             self.world.tell(|| format!("{worker} starts"));
             let ports = self.ports_of(worker, incarnation);
-            let work = Worker::new(self.build(endpoint, ports), endpoint).settings(self.worker.clone());
+            let built = self.build(endpoint, worker, incarnation, ports);
+            let work = Worker::new(built, endpoint).settings(self.settings.worker.clone());
             match self.until_death(worker, Box::pin(work.run(std::future::pending()))).await {
                 Some(error) => self.world.tell(|| format!("{worker} ends: {error}")),
                 None => self.world.tell(|| format!("{worker} dies")),
@@ -151,7 +136,7 @@ impl Site<'_> {
     pub(crate) async fn operate(&self) {
         let ports = self.ports_of("operator", 1);
         let endpoints = self.scenario.endpoints();
-        let built: Vec<_> = endpoints.iter().map(|name| self.build(name, ports.clone())).collect();
+        let built: Vec<_> = endpoints.iter().map(|name| self.build(name, "operator", 1, ports.clone())).collect();
         let mut random = self.world.weather.stream("operator");
         while self.world.weather.is_stormy() {
             self.world.sleep(Duration::from_millis(random.u64(1_000..8_000))).await;
@@ -175,7 +160,7 @@ impl Site<'_> {
     /// Whether there was something to finish.
     async fn finish(&self, endpoint: &Endpoint, letter: &Delivery) -> bool {
         let is_finished = matches!(endpoint.finish(letter).await, Ok(DeadLetter::Finished(_)));
-        self.world.history().finished += u64::from(is_finished);
+        self.world.history().tally.finished += u64::from(is_finished);
         is_finished
     }
 

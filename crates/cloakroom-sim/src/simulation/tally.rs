@@ -11,15 +11,27 @@ pub struct Tally {
     pub seeds: u64,
     /// Messages that had to be processed: submitted, or in the record of an applied commit.
     pub messages: u64,
-    /// Commits that were applied.
+    /// Messages that were committed.
     pub commits: u64,
+    /// Of the messages in them, those that were committed together with others.
+    pub folded: u64,
+    /// Those whose records were embedded in the state's item.
+    pub embedded: u64,
+    /// Those whose records were to be embedded, and lay beside the state because its item would have grown too large.
+    pub spilled: u64,
+    /// Embedded records of others that a commit carried on.
+    pub carried: u64,
+    /// Embedded records of others that a commit dropped, since they were settled.
+    pub dropped: u64,
+    /// Records that were kept as the proof that their messages were processed.
+    pub retained: u64,
     /// What went wrong, how often.
     pub faults: BTreeMap<Fault, u64>,
     /// Times that a payload was missing, or an entry found: duplicates that were recognised.
     pub duplicates: u64,
     /// Messages that were received more than once.
     pub redeliveries: u64,
-    /// Records that were found, by whoever went on from there.
+    /// Records beside the state that were found, by whoever went on from there.
     pub resumes: u64,
     /// Messages that came to a dead-letter queue.
     pub parked: u64,
@@ -39,6 +51,12 @@ impl Tally {
         self.seeds += other.seeds;
         self.messages += other.messages;
         self.commits += other.commits;
+        self.folded += other.folded;
+        self.embedded += other.embedded;
+        self.spilled += other.spilled;
+        self.carried += other.carried;
+        self.dropped += other.dropped;
+        self.retained += other.retained;
         for (fault, times) in &other.faults {
             *self.faults.entry(*fault).or_default() += times;
         }
@@ -59,6 +77,12 @@ impl fmt::Display for Tally {
         line("seeds", &self.seeds)?;
         line("messages", &self.messages)?;
         line("commits", &self.commits)?;
+        line("folded", &self.folded)?;
+        line("embedded", &self.embedded)?;
+        line("spilled", &self.spilled)?;
+        line("carried on", &self.carried)?;
+        line("dropped", &self.dropped)?;
+        line("retained", &self.retained)?;
         for (fault, times) in &self.faults {
             line(&format!("  {fault}"), times)?;
         }

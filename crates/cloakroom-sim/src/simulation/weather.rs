@@ -30,6 +30,8 @@ pub enum Fault {
     SlowReply,
     /// A commit was applied, and repeated by the store's client, which was told of a conflict.
     CommitRepeated,
+    /// A state that need not be current was read as it had been some commits ago.
+    ReadLate,
     /// One message of a batch was not sent, and that was known.
     EntryRefused,
     /// One message of a batch was sent, and that was not known.
@@ -56,6 +58,7 @@ impl fmt::Display for Fault {
             Self::SlowRequest => "slow request",
             Self::SlowReply => "slow reply",
             Self::CommitRepeated => "commit repeated",
+            Self::ReadLate => "read late",
             Self::EntryRefused => "entry refused",
             Self::EntryUnanswered => "entry unanswered",
             Self::Duplicated => "duplicated",
@@ -68,7 +71,7 @@ impl fmt::Display for Fault {
 }
 
 /// How often each thing goes wrong in an average storm, of all decisions where it can.
-const RATES: [(Fault, f64); 12] = [
+const RATES: [(Fault, f64); 13] = [
     (Fault::Refused, 0.03),
     (Fault::Vanished, 0.03),
     (Fault::Unanswered, 0.04),
@@ -76,6 +79,7 @@ const RATES: [(Fault, f64); 12] = [
     (Fault::SlowRequest, 0.03),
     (Fault::SlowReply, 0.02),
     (Fault::CommitRepeated, 0.06),
+    (Fault::ReadLate, 0.15),
     (Fault::EntryRefused, 0.04),
     (Fault::EntryUnanswered, 0.04),
     (Fault::Duplicated, 0.15),

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Clock, Commit, Committed, Item, MessageId, Partition, PartitionStore,
-    PayloadStore, PortError, Ports, Record, RecordKey, StateRead, StateWrite, Timestamp,
+    AttributeValue, Claim, ClaimsStored, Clock, Commit, Committed, Embedded, Item, MessageId, Partition,
+    PartitionStore, PayloadStore, Placement, PortError, Ports, Record, RecordKey, StateRead, StateWrite, Timestamp,
     memory::Memory,
     placement::{record_item, record_sort_key},
     protocol::Consistency,
@@ -33,6 +33,20 @@ pub(crate) enum Flaw {
     UnconditionalClaims,
     /// A deleted state leaves no tombstone.
     NoTombstone,
+    /// Every commit drops the embedded records of others, settled or not.
+    EmbeddedDropped,
+    /// A commit whose records lie beside drops those that are embedded.
+    DroppedBeside,
+    /// A tombstone keeps the version, and no embedded records.
+    TombstoneWithoutRecords,
+    /// A commit that embeds its records does not move the version.
+    VersionStands,
+    /// A state may be read late although it was to be current.
+    LateReads,
+    /// A state's item tells that all records are embedded, whether some lie beside or not.
+    BelievedComplete,
+    /// Of a fold the state is written, and the record of its first message.
+    TornFold,
 }
 
 /// How far a replica lags behind, and after what time a write is repeated.
@@ -96,6 +110,20 @@ impl Broken {
         lock(&self.payloads).entry(claim.clone()).or_default().push((self.now(), payload));
     }
 
+    /// Spoils a state that was just committed with embedded records.
+    fn spoil(&self, commit: Commit<'_>) {
+        let sort_key = Key::State { endpoint: commit.endpoint }.to_string();
+        let Some(mut item) = self.memory.store.partition(commit.partition).remove(&sort_key) else { return };
+        if self.flaw == Flaw::TombstoneWithoutRecords && matches!(commit.state, StateWrite::Tombstone { .. }) {
+            item.remove(attribute::RECORDS);
+        }
+        if self.flaw == Flaw::VersionStands {
+            let before = AttributeValue::N(commit.expected.number().to_string());
+            item.insert(attribute::VERSION.to_owned(), before);
+        }
+        self.memory.store.put_item(commit.partition, &sort_key, item);
+    }
+
     /// The first write of a payload, if it was long enough ago.
     fn written(&self, claim: &Claim, ago: Duration) -> Option<Bytes> {
         let payloads = lock(&self.payloads);
@@ -112,7 +140,10 @@ impl PartitionStore for Broken {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
-        self.ports.store.read_state(partition, endpoint, consistency).await
+        let consistency = if self.flaw == Flaw::LateReads { Consistency::Any } else { consistency };
+        let mut read = self.ports.store.read_state(partition, endpoint, consistency).await?;
+        read.embedded.is_complete |= self.flaw == Flaw::BelievedComplete;
+        Ok(read)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -128,7 +159,15 @@ impl PartitionStore for Broken {
         if self.flaw == Flaw::NoVersionCondition {
             expected = self.memory.store.read_state(partition, endpoint, Consistency::Strong).await?.version;
         }
-        let result = self.ports.store.commit(Commit { expected, ..commit }).await?;
+        let drops =
+            self.flaw == Flaw::EmbeddedDropped || self.flaw == Flaw::DroppedBeside && commit.embedded_bytes_max == 0;
+        let nothing = Embedded { records: BTreeMap::new(), is_complete: commit.kept.is_complete };
+        let kept = if drops { &nothing } else { commit.kept };
+        let records = if self.flaw == Flaw::TornFold { &commit.records[..1] } else { commit.records };
+        let result = self.ports.store.commit(Commit { expected, kept, records, ..commit }).await?;
+        if result == Committed::Applied(Placement::Embedded) {
+            self.spoil(commit);
+        }
         if self.flaw == Flaw::NoTombstone && matches!(commit.state, StateWrite::Tombstone { .. }) {
             // As absent as an item can be that is there.
             let nothing = [

@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PortError, Ports, Record, RecordKey,
-    StateRead, Timestamp, memory::Memory, protocol::Consistency,
+    ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, Placement, PortError, Ports, Record,
+    RecordKey, StateRead, Timestamp,
+    memory::Memory,
+    protocol::Consistency,
+    schema::{Key, attribute},
 };
 
 /// What is wrong with the store.
@@ -19,6 +22,10 @@ pub(crate) enum Flaw {
     NoClear,
     /// Claims replace those that are stored already.
     ClaimsReplaced,
+    /// Embedded records are not written.
+    NothingEmbedded,
+    /// Of a fold the state is written, and the record of its first message.
+    TornFold,
     /// A commit cares for its version only if the same message was the last one to commit.
     OthersOverwritten,
 }
@@ -62,7 +69,15 @@ impl PartitionStore for Flawed {
         if self.flaw == Flaw::NoVersion || self.flaw == Flaw::OthersOverwritten && is_other {
             expected = self.memory.store.read_state(partition, endpoint, Consistency::Strong).await?.version;
         }
-        let committed = self.memory.store.commit(Commit { expected, ..commit }).await?;
+        let records = if self.flaw == Flaw::TornFold { &commit.records[..1] } else { commit.records };
+        let committed = self.memory.store.commit(Commit { expected, records, ..commit }).await?;
+        if self.flaw == Flaw::NothingEmbedded && committed == Committed::Applied(Placement::Embedded) {
+            let sort_key = Key::State { endpoint }.to_string();
+            if let Some(mut item) = self.memory.store.partition(partition).remove(&sort_key) {
+                item.remove(attribute::RECORDS);
+                self.memory.store.put_item(partition, &sort_key, item);
+            }
+        }
         if matches!(committed, Committed::Applied(_)) {
             *self.last.lock().expect("nobody panics with it") = last;
         }
