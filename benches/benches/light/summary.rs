@@ -1,0 +1,136 @@
+//! What was measured, in words.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use cloakroom_local::Usage;
+
+use crate::Failure;
+
+/// What the library may take beside the same requests.
+const RATIO_MAX: f64 = 1.05;
+/// What their requests may differ by: a repetition of the SDK's own, an id of other length.
+const DIFFERENCE_MAX: f64 = 0.005;
+/// Requests that carry several messages: how many there are depends on who comes at the same time.
+const BATCHES: [&str; 3] = ["ReceiveMessage", "SendMessageBatch", "DeleteMessageBatch"];
+
+/// One run of one contestant.
+pub(crate) struct Run {
+    pub(crate) cpu: Duration,
+    pub(crate) messages: usize,
+    pub(crate) usage: Usage,
+}
+
+impl Run {
+    /// CPU time for each message, in microseconds.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.messages as f64
+    }
+
+    /// Whether as many messages were sent and deleted as there were.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let (sent, deleted) = (self.usage.sqs.messages_sent, self.usage.sqs.messages_deleted);
+        let messages = self.messages as u64;
+        if (sent, deleted) != (messages, messages) {
+            return Err(
+                format!("of {messages} messages {sent} were sent and {deleted} deleted: not the same work").into()
+            );
+        }
+        Ok(())
+    }
+
+    /// Requests by operation, and how large they were.
+    fn amounts(&self) -> impl Iterator<Item = (&str, f64)> {
+        let Usage { dynamodb, s3, sqs, .. } = &self.usage;
+        let requests = dynamodb.requests.iter().chain(&s3.requests).chain(&sqs.requests);
+        let requests = requests.map(|(operation, count)| (operation.as_str(), *count as f64));
+        let sizes = [
+            ("(read units)", dynamodb.units.read),
+            ("(write units)", dynamodb.units.write),
+            ("(bytes to S3)", s3.bytes_in as f64),
+            ("(bytes from S3)", s3.bytes_out as f64),
+        ];
+        requests.chain(sizes).filter(|(_, amount)| *amount > 0.0)
+    }
+}
+
+/// One run of each, one after the other.
+pub(crate) struct Pair {
+    pub(crate) ours: Run,
+    pub(crate) raw: Run,
+}
+
+impl Pair {
+    pub(crate) fn ratio(&self) -> f64 {
+        self.ours.cpu.as_secs_f64() / self.raw.cpu.as_secs_f64()
+    }
+}
+
+/// What all pairs say together.
+pub(crate) struct Summary {
+    ratio: Spread,
+    ours_us: Spread,
+    raw_us: Spread,
+    /// Requests for each message by operation, ours and raw, and their sizes.
+    amounts: BTreeMap<String, (f64, f64)>,
+}
+
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        let (last, middle) = (values.len().saturating_sub(1), values.len() / 2);
+        let median = if values.len().is_multiple_of(2) { at(middle.saturating_sub(1)).midpoint(at(middle)) } else { at(middle) };
+        Self { median, min: at(0), max: at(last) }
+    }
+}
+
+impl Summary {
+    /// What the pairs say.
+    ///
+    /// # Errors
+    /// The contestants did not send the same requests, so their figures cannot be compared.
+    pub(crate) fn of(pairs: &[Pair]) -> Result<Self, Failure> {
+        let mut amounts: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        let messages: usize = pairs.iter().map(|pair| pair.ours.messages).sum();
+        for Pair { ours, raw } in pairs {
+            for (name, amount) in ours.amounts() {
+                amounts.entry(name.to_owned()).or_default().0 += amount / messages as f64;
+            }
+            for (name, amount) in raw.amounts() {
+                amounts.entry(name.to_owned()).or_default().1 += amount / messages as f64;
+            }
+        }
+        let differs = |(name, (ours, raw)): &(&String, &(f64, f64))| {
+            !BATCHES.contains(&name.as_str()) && (ours - raw).abs() > ours.max(*raw) * DIFFERENCE_MAX
+        };
+        if let Some((name, (ours, raw))) = amounts.iter().find(differs) {
+            let text = format!("`{name}` a message: ours has {ours:.4} and raw {raw:.4}, which is not the same work");
+            return Err(text.into());
+        }
+        Ok(Self {
+            ratio: Spread::of(pairs.iter().map(Pair::ratio)),
+            ours_us: Spread::of(pairs.iter().map(|pair| pair.ours.cpu_us())),
+            raw_us: Spread::of(pairs.iter().map(|pair| pair.raw.cpu_us())),
+            amounts,
+        })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, (ours, raw)) in &self.amounts {
+            writeln!(f, "  {name:<24} {ours:>9.3} a message, raw {raw:>9.3}")?;
+        }
+        let Spread { median, min, max } = self.ratio;
+        let verdict = if median <= RATIO_MAX { "within" } else { "over" };
+        writeln!(f, "CPU: ours {:.1} µs a message, raw {:.1} µs (medians)", self.ours_us.median, self.raw_us.median)?;
+        writeln!(f, "ratio: median {median:.3} (from {min:.3} to {max:.3}), {verdict} {RATIO_MAX}")
+    }
+}
