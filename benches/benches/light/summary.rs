@@ -86,7 +86,8 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
         let (last, middle) = (values.len().saturating_sub(1), values.len() / 2);
-        let median = if values.len().is_multiple_of(2) { at(middle.saturating_sub(1)).midpoint(at(middle)) } else { at(middle) };
+        let median =
+            if values.len().is_multiple_of(2) { at(middle.saturating_sub(1)).midpoint(at(middle)) } else { at(middle) };
         Self { median, min: at(0), max: at(last) }
     }
 }
