@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,8 +23,8 @@ impl Default for MemoryPayloads {
 
 #[derive(Debug, Default)]
 struct Objects {
-    payloads: BTreeMap<Claim, Bytes>,
-    entries: BTreeSet<String>,
+    payloads: HashMap<Claim, Bytes>,
+    entries: HashSet<String>,
 }
 
 impl MemoryPayloads {
@@ -37,9 +37,11 @@ impl MemoryPayloads {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The claims of all payloads there are.
+    /// The claims of all payloads there are, in order.
     pub fn claims(&self) -> Vec<Claim> {
-        self.objects().payloads.keys().cloned().collect()
+        let mut claims: Vec<_> = self.objects().payloads.keys().cloned().collect();
+        claims.sort();
+        claims
     }
 }
 
