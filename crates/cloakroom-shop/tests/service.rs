@@ -25,7 +25,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
 /// Some 360 messages, with hundreds of faults.
 const ORDERS: usize = 60;
 /// Enough to be in the midst of them when somebody looks.
-const FEWER: usize = 40;
+const FEWER: usize = 150;
 
 /// What a process has beyond its drain, on a machine that is busy.
 const MARGIN: Duration = Duration::from_secs(20);
