@@ -8,6 +8,7 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use cloakroom::{
     Claim, Clock, MessageId, PayloadStore, PortError,
+    prices::Prices,
     schema::{Key, payload_attribute as attribute},
 };
 
@@ -82,20 +83,19 @@ impl DynamoPayloads {
         Self { clock, ..self }
     }
 
-    /// The largest payload, in bytes, that costs no more in a table than in a bucket, at these prices in dollars a piece: of a write unit and a read
-    /// unit of DynamoDB, and of a PUT and a GET of S3. There a payload is one of each; here, for each begun KB a write unit to write it and one
-    /// to delete it, and for each begun 4 KB a read unit. What is stored for seconds costs nothing. 0 if it is never cheaper.
+    /// The largest payload, in bytes, that costs less in a table than in a bucket, [at these prices](Prices::small_payload_bytes_max).
+    /// 0 if it is never cheaper.
     ///
     /// ```
+    /// use cloakroom::prices::Prices;
     /// use cloakroom_aws::DynamoPayloads;
     ///
-    /// let us_east_1 = DynamoPayloads::cheaper_bytes_max(0.625e-6, 0.125e-6, 5e-6, 0.4e-6);
+    /// let us_east_1 = DynamoPayloads::cheaper_bytes_max(&Prices::list(None)?);
     /// assert_eq!(us_east_1, DynamoPayloads::CHEAPER_BYTES_MAX);
+    /// # Ok::<(), cloakroom::Error>(())
     /// ```
-    pub fn cheaper_bytes_max(write_unit: f64, read_unit: f64, put: f64, get: f64) -> usize {
-        let in_table = |kb: usize| 2.0 * write_unit * kb as f64 + read_unit * kb.div_ceil(4) as f64;
-        let kb = (1..=400).take_while(|kb| in_table(*kb) <= put + get).last().unwrap_or(0);
-        (kb * 1024).saturating_sub(ITEM_BYTES)
+    pub fn cheaper_bytes_max(prices: &Prices) -> usize {
+        prices.small_payload_bytes_max().saturating_sub(ITEM_BYTES)
     }
 
     fn target(&self) -> String {

@@ -119,7 +119,13 @@ fn a_payload_that_no_item_holds_is_refused_by_its_size() {
 
 #[test]
 fn what_is_cheaper_follows_from_the_prices() {
-    let at = |write, put| DynamoPayloads::cheaper_bytes_max(write, 0.125e-6, put, 0.4e-6);
+    let at = |write: f64, put: f64| {
+        let prices = json!({
+            "region": "here", "dynamodb_write_unit": write, "dynamodb_read_unit": 0.125e-6, "s3_put_class": put,
+            "s3_get_class": 0.4e-6, "sqs_request": 0, "sqs_fifo_request": 0,
+        });
+        DynamoPayloads::cheaper_bytes_max(&Prices::read(&prices.to_string(), "prices", None).unwrap())
+    };
     assert_eq!(at(0.625e-6, 5e-6), DynamoPayloads::CHEAPER_BYTES_MAX);
     assert_eq!(at(0.625e-6, 0.0), 0, "never");
     assert_eq!(at(0.0, 5e-6), 172 * 1024 - ITEM_BYTES, "reads alone");
