@@ -18,8 +18,8 @@ impl std::fmt::Display for UnknownType {
 impl std::error::Error for UnknownType {}
 
 /// An item for a request.
-pub(crate) fn to_sdk(item: &Item) -> HashMap<String, Sdk> {
-    item.iter().map(|(name, value)| (name.clone(), value_to_sdk(value))).collect()
+pub(crate) fn to_sdk(item: Item) -> HashMap<String, Sdk> {
+    map_to_sdk(item.into())
 }
 
 /// An item of an answer, for those who read the table themselves.
@@ -30,18 +30,22 @@ pub fn item_from_sdk(item: HashMap<String, Sdk>) -> Result<Item, UnknownType> {
     map_from_sdk(item).map(Item::from)
 }
 
-fn value_to_sdk(value: &Core) -> Sdk {
+fn map_to_sdk(map: HashMap<String, Core>) -> HashMap<String, Sdk> {
+    map.into_iter().map(|(name, value)| (name, value_to_sdk(value))).collect()
+}
+
+fn value_to_sdk(value: Core) -> Sdk {
     match value {
-        Core::N(digits) => Sdk::N(digits.clone()),
-        Core::S(text) => Sdk::S(text.clone()),
-        Core::Bool(value) => Sdk::Bool(*value),
-        Core::B(bytes) => Sdk::B(Blob::new(bytes.clone())),
-        Core::Null(value) => Sdk::Null(*value),
-        Core::M(map) => Sdk::M(map.iter().map(|(name, value)| (name.clone(), value_to_sdk(value))).collect()),
-        Core::L(list) => Sdk::L(list.iter().map(value_to_sdk).collect()),
-        Core::Ss(set) => Sdk::Ss(set.clone()),
-        Core::Ns(set) => Sdk::Ns(set.clone()),
-        Core::Bs(set) => Sdk::Bs(set.iter().cloned().map(Blob::new).collect()),
+        Core::N(digits) => Sdk::N(digits),
+        Core::S(text) => Sdk::S(text),
+        Core::Bool(value) => Sdk::Bool(value),
+        Core::B(bytes) => Sdk::B(Blob::new(bytes)),
+        Core::Null(value) => Sdk::Null(value),
+        Core::M(map) => Sdk::M(map_to_sdk(map)),
+        Core::L(list) => Sdk::L(list.into_iter().map(value_to_sdk).collect()),
+        Core::Ss(set) => Sdk::Ss(set),
+        Core::Ns(set) => Sdk::Ns(set),
+        Core::Bs(set) => Sdk::Bs(set.into_iter().map(Blob::new).collect()),
     }
 }
 
@@ -91,12 +95,12 @@ mod tests {
     #[test]
     fn every_type_survives_both_ways() {
         let item = every_type();
-        assert_eq!(item_from_sdk(to_sdk(&item)), Ok(item));
+        assert_eq!(item_from_sdk(to_sdk(item.clone())), Ok(item));
     }
 
     #[test]
     fn types_stay_what_they_are() {
-        let sdk = to_sdk(&every_type());
+        let sdk = to_sdk(every_type());
         assert!(sdk["number"].is_n() && sdk["bytes"].is_b() && sdk["map"].is_m() && sdk["blobs"].is_bs());
         assert!(sdk["texts"].is_ss() && sdk["numbers"].is_ns() && sdk["yes"].is_bool() && sdk["text"].is_s());
     }

@@ -67,6 +67,7 @@ pub mod lambda;
 mod listing;
 mod look;
 mod message;
+mod once;
 mod payload_table;
 mod payloads;
 mod provisioning;

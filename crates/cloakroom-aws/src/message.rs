@@ -84,7 +84,7 @@ pub(crate) fn outgoing(
 /// JSON allows characters only in texts, where an escape stands for the same character. Without this, a message that
 /// is committed already could never be sent.
 fn without_noncharacters(body: String) -> String {
-    if !body.contains(['\u{fffe}', '\u{ffff}']) {
+    if !body.contains('\u{fffe}') && !body.contains('\u{ffff}') {
         return body;
     }
     body.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff")

@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
-use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use cloakroom::{
     Claim, Clock, MessageId, PayloadStore, PortError,
@@ -12,7 +11,7 @@ use cloakroom::{
     schema::{Key, payload_attribute as attribute},
 };
 
-use crate::{TokioClock, failure::Operation, store::target};
+use crate::{TokioClock, failure::Operation, once, store::target};
 
 const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
 const CHECK_IN: Operation = Operation::once("PutItem", "dynamodb:PutItem");
@@ -52,6 +51,9 @@ const ITEM_BYTES: usize = 3 + 16 + 5;
 #[derive(Clone, Debug)]
 pub struct DynamoPayloads {
     client: Client,
+    /// SUBTLE: a payload is sent at most once. A repetition that arrives after the receiver's delete would make the message
+    /// look unprocessed again (`a_small_payload_is_sent_once`).
+    once: Client,
     table: String,
     ttl: Duration,
     clock: Arc<dyn Clock>,
@@ -68,7 +70,8 @@ impl DynamoPayloads {
 
     /// The payloads in this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into(), ttl: Duration::from_secs(45 * DAY_S), clock: Arc::new(TokioClock) }
+        let (once, ttl) = (once::dynamodb(&client), Duration::from_secs(45 * DAY_S));
+        Self { client, once, table: table.into(), ttl, clock: Arc::new(TokioClock) }
     }
 
     /// The same store, with another time to live than 45 days.
@@ -153,13 +156,9 @@ impl PayloadStore for DynamoPayloads {
             let what = format!("checking payload `{claim}` in to {}", self.target());
             return Err(PortError::new(what, cause).without_effect().permanent().public());
         }
-        let put = self.client.put_item().table_name(&self.table).item(attribute::KEY, AttributeValue::B(key));
+        let put = self.once.put_item().table_name(&self.table).item(attribute::KEY, AttributeValue::B(key));
         let put =
             put.item(attribute::BODY, AttributeValue::B(Blob::new(payload))).item(attribute::EXPIRES, self.expires());
-        // SUBTLE: at most once. A repetition that arrives after the receiver's delete would make the message
-        // look unprocessed again (`a_small_payload_is_sent_once`).
-        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
-        let put = put.customize().config_override(once);
         put.send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
         Ok(())
     }

@@ -2,11 +2,13 @@
 
 use async_trait::async_trait;
 use aws_sdk_s3::{Client, primitives::ByteStream};
-use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use cloakroom::{Claim, MessageId, PayloadStore, PortError, schema::Key};
 
-use crate::failure::{Operation, SdkError, code, status};
+use crate::{
+    failure::{Operation, SdkError, code, status},
+    once,
+};
 
 /// Without `s3:ListBucket`, S3 answers "access denied" for a key that is not there.
 const GET: Operation = Operation::read("GetObject", "s3:GetObject and, to tell what is missing, s3:ListBucket");
@@ -48,13 +50,17 @@ const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject
 #[derive(Clone, Debug)]
 pub struct S3Payloads {
     pub(crate) client: Client,
+    /// SUBTLE: a payload is sent at most once. A repetition that arrives after the receiver's delete would make the message
+    /// look unprocessed again (`a_payload_is_sent_once`).
+    once: Client,
     bucket: String,
 }
 
 impl S3Payloads {
     /// The payloads in this bucket.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+        let once = once::s3(&client);
+        Self { client, once, bucket: bucket.into() }
     }
 
     pub(crate) fn target(&self) -> String {
@@ -94,12 +100,8 @@ impl PayloadStore for S3Payloads {
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         let key = Key::Payload { claim }.to_string();
-        let put = self.client.put_object().bucket(&self.bucket).key(key).content_type("application/json");
-        // SUBTLE: at most once. A repetition that arrives after the receiver's delete would make the message
-        // look unprocessed again (`a_payload_is_sent_once`).
-        let once = aws_sdk_s3::Config::builder().retry_config(RetryConfig::disabled());
-        let put = put.body(ByteStream::from(payload)).customize().config_override(once);
-        put.send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
+        let put = self.once.put_object().bucket(&self.bucket).key(key).content_type("application/json");
+        put.body(ByteStream::from(payload)).send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
         Ok(())
     }
 

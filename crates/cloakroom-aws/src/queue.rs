@@ -21,6 +21,7 @@ use crate::{
     batch::{self, Answer, Numbered, Told},
     failure::Operation,
     message::{Flavour, incoming},
+    once,
     settings::{QueueSettings, SettingsError},
 };
 
@@ -104,6 +105,9 @@ impl Queues for SqsQueues {
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
+    /// SUBTLE: a batch is sent once. A copy that the SDK sends would not be marked as dispatched anew; its payload may be gone
+    /// by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`).
+    once: Client,
     name: String,
     target: String,
     url: String,
@@ -123,6 +127,7 @@ impl SqsQueue {
         let url = found.map_err(|error| OPEN.failed(&target, error))?.queue_url;
         let silent = || PortError::new(OPEN.on(&target), "the answer has no address").without_effect().public();
         Ok(Self {
+            once: once::sqs(&client),
             client,
             name: name.to_owned(),
             url: url.ok_or_else(silent)?,
@@ -244,8 +249,11 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .message_attribute_names("All")
-            .customize()
-            .config_override(Config::builder().timeout_config(timeouts));
+            .customize();
+        let request = match timeouts.has_timeouts() {
+            true => request.config_override(Config::builder().timeout_config(timeouts)),
+            false => request,
+        };
         let output = request.send().await.map_err(|error| RECEIVE.failed(&self.target, error))?;
         Ok(output.messages.unwrap_or_default().into_iter().filter_map(incoming).collect())
     }

@@ -1,6 +1,6 @@
 //! Partitions in a DynamoDB table.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -8,11 +8,10 @@ use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
-use aws_smithy_types::retry::RetryConfig;
 use cloakroom::{
     ClaimsStored, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
     RecordKey, StateRead, Timestamp,
-    placement::{self, Write},
+    placement::{self, Write, WriteCondition},
     protocol::{Claims, Consistency},
     schema::{Key, attribute},
 };
@@ -20,6 +19,7 @@ use cloakroom::{
 use crate::{
     attributes::{item_from_sdk, to_sdk},
     failure::{Operation, SdkError, code},
+    once,
     transaction::{self, Cancelled},
 };
 
@@ -48,6 +48,10 @@ const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteIte
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
     client: Client,
+    /// SUBTLE: a commit is sent once. Were the SDK to repeat it, a throttled repetition would hide a first request that
+    /// is done, or will be, and "without effect" would be a lie (`a_commit_is_sent_once`). The token, which a put has not even,
+    /// guards the repetitions of the engine, which come only after "without effect".
+    once: Client,
     table: String,
     limits: Limits,
 }
@@ -55,7 +59,8 @@ pub struct DynamoStore {
 impl DynamoStore {
     /// The store in this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into(), limits: Limits::default() }
+        let once = once::dynamodb(&client);
+        Self { client, once, table: table.into(), limits: Limits::default() }
     }
 
     /// The same store with other limits.
@@ -93,9 +98,9 @@ impl DynamoStore {
         writes: &[Write],
         token: &str,
     ) -> Result<Option<Committed>, PortError> {
-        let items = writes.iter().map(|write| transaction::item(&self.table, partition, write)).collect();
-        let request = self.client.transact_write_items().set_transact_items(Some(items));
-        let request = request.client_request_token(token).customize().config_override(once());
+        let items = writes.iter().map(|write| transaction::item(&self.table, partition, write.clone())).collect();
+        let request = self.once.transact_write_items().set_transact_items(Some(items));
+        let request = request.client_request_token(token);
         match request.send().await {
             Ok(_) => Ok(None),
             Err(error) => self.commit_failed(writes, error).map(Some),
@@ -103,16 +108,22 @@ impl DynamoStore {
     }
 
     /// Writes the state alone, with the records that are embedded in it: half the units of a transaction. How it failed, if it did.
-    async fn put(&self, partition: &Partition, write: &Write, item: &Item) -> Result<Option<Committed>, PortError> {
-        let put = transaction::put(&self.table, partition, write, item);
+    async fn put(
+        &self,
+        partition: &Partition,
+        sort_key: &str,
+        item: Item,
+        condition: WriteCondition,
+    ) -> Result<Option<Committed>, PortError> {
+        let put = transaction::put(&self.table, partition, sort_key, item, condition);
         let put = self
-            .client
+            .once
             .put_item()
             .table_name(&self.table)
             .set_item(Some(put.item))
             .set_condition_expression(put.condition_expression)
             .set_expression_attribute_values(put.expression_attribute_values);
-        let error = match put.customize().config_override(once()).send().await {
+        let error = match put.send().await {
             Ok(_) => return Ok(None),
             Err(error) => error,
         };
@@ -175,13 +186,6 @@ impl DynamoStore {
     }
 }
 
-/// SUBTLE: a commit is sent once. Were the SDK to repeat it, a throttled repetition would hide a first request that
-/// is done, or will be, and "without effect" would be a lie (`a_commit_is_sent_once`). The token, which a put has not even,
-/// guards the repetitions of the engine, which come only after "without effect".
-fn once() -> aws_sdk_dynamodb::config::Builder {
-    aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled())
-}
-
 pub(crate) fn target(table: &str) -> String {
     format!("table `{table}`")
 }
@@ -204,19 +208,21 @@ impl PartitionStore for DynamoStore {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
-        let (placement, writes) = transaction::writes(&commit);
+        let (placement, mut writes) = transaction::writes(&commit);
         if let Err(error) = self.limits.check_transaction(commit.partition.as_str(), placement::sizes(&writes)) {
             return Ok(Committed::TooLarge(error));
         }
-        let failed = match &writes[..] {
-            [Write { action: ItemAction::Put(item), .. }] => self.put(commit.partition, &writes[0], item).await?,
+        let failed = match &mut writes[..] {
+            [Write { sort_key, action: ItemAction::Put(item), condition }] => {
+                self.put(commit.partition, sort_key, mem::take(item), *condition).await?
+            }
             _ => self.transact(commit.partition, &writes, commit.token).await?,
         };
         Ok(failed.unwrap_or(Committed::Applied(placement)))
     }
 
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
-        let mut item = to_sdk(&placement::record_item(record));
+        let mut item = to_sdk(placement::record_item(record));
         item.extend(transaction::key(key.partition, &placement::record_sort_key(key)));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         // SUBTLE: without the second half of the condition, two workers could put different claims in turn, and
@@ -233,7 +239,7 @@ impl PartitionStore for DynamoStore {
     }
 
     async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
-        let mut item = to_sdk(&placement::retained_item(record, expires));
+        let mut item = to_sdk(placement::retained_item(record, expires));
         item.extend(transaction::key(key.partition, &placement::record_sort_key(key)));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         match put.condition_expression("attribute_exists(pk)").send().await {

@@ -20,12 +20,13 @@ pub(crate) fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
 }
 
 /// One write of a transaction as DynamoDB takes it.
-pub(crate) fn item(table: &str, partition: &Partition, write: &Write) -> TransactWriteItem {
-    let Expression { text, values } = Expression::of(write.condition);
-    let key = key(partition, &write.sort_key);
+pub(crate) fn item(table: &str, partition: &Partition, write: Write) -> TransactWriteItem {
+    let Write { sort_key, action, condition } = write;
+    let Expression { text, values } = Expression::of(condition);
+    let key = key(partition, &sort_key);
     let item = TransactWriteItem::builder();
-    match &write.action {
-        ItemAction::Put(attributes) => item.put(put(table, partition, write, attributes)),
+    match action {
+        ItemAction::Put(attributes) => item.put(put(table, partition, &sort_key, attributes, condition)),
         ItemAction::Delete => {
             let delete = Delete::builder().table_name(table).set_key(Some(key));
             let delete = delete.set_condition_expression(text.map(str::to_owned));
@@ -41,11 +42,17 @@ pub(crate) fn item(table: &str, partition: &Partition, write: &Write) -> Transac
 }
 
 /// A write that puts these attributes.
-pub(crate) fn put(table: &str, partition: &Partition, write: &Write, attributes: &Item) -> Put {
-    let Expression { text, values } = Expression::of(write.condition);
+pub(crate) fn put(
+    table: &str,
+    partition: &Partition,
+    sort_key: &str,
+    attributes: Item,
+    condition: WriteCondition,
+) -> Put {
+    let Expression { text, values } = Expression::of(condition);
     // The keys go in last: an item cannot name another place than its own.
     let mut whole = to_sdk(attributes);
-    whole.extend(key(partition, &write.sort_key));
+    whole.extend(key(partition, sort_key));
     let put = Put::builder().table_name(table).set_item(Some(whole));
     let put = put.set_condition_expression(text.map(str::to_owned)).set_expression_attribute_values(values);
     put.build().expect(COMPLETE)

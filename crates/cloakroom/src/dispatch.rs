@@ -1,6 +1,6 @@
 //! Step 6: sends what a record holds.
 
-use std::{cell::LazyCell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use futures::future::join_all;
 
@@ -92,20 +92,26 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
 
 /// As long as the name of a payload store may be.
 const LONGEST_STORE_NAME: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// As long as a claim may be: it begins with 32 digits and a dot.
+const CLAIM_BYTES_MAX: usize = 33 + LONGEST_STORE_NAME.len();
 
 /// Checks, before anything is written, that its queue will take every message.
 ///
 /// # Errors
 /// What it will not take, and what to do.
 pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), String> {
-    // Most records send nothing.
-    let longest = LazyCell::new(|| Claim::from_random(0, LONGEST_STORE_NAME));
     record.messages.iter().try_for_each(|Outgoing { envelope, queue, delay_s, .. }| {
         limits.check_transaction(envelope.partition.as_str(), []).map_err(|error| error.to_string())?;
         let what = format!("message `{}` to queue `{queue}`", envelope.kind);
         check_delay(&what, queue, *delay_s)?;
-        let claim = envelope.dataref.as_ref().unwrap_or_else(|| &longest);
-        let body = envelope.encode_with(Some(claim), true);
+        // Most are far too small to be written for that.
+        let claim_bytes = envelope.dataref.as_ref().map_or(CLAIM_BYTES_MAX, |claim| claim.as_str().len());
+        if envelope.encoded_bytes_max(claim_bytes).is_some_and(|bytes| bytes <= limits.message_bytes_max) {
+            return Ok(());
+        }
+        let longest = || Claim::from_random(0, LONGEST_STORE_NAME);
+        let claim = envelope.dataref.clone().unwrap_or_else(longest);
+        let body = envelope.encode_with(Some(&claim), true);
         check_size(limits, &what, &QueueMessage { body, ..QueueMessage::default() })
     })
 }

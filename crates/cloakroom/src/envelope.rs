@@ -12,6 +12,11 @@ use crate::{Claim, MessageId, Partition, Version, schema::derived_id};
 /// The format that this version of the library writes (extension attribute `cloakroomformat`).
 const FORMAT: u32 = 1;
 
+/// All names and numbers of an envelope, and what stands around texts.
+const NAMES_BYTES_MAX: usize = 512;
+/// What a byte of a text becomes at most: `\u0000`.
+const ESCAPED_BYTES_MAX: usize = 6;
+
 /// The envelope of one message.
 ///
 /// ```
@@ -155,6 +160,24 @@ impl Envelope {
     /// Notes the version that the sender's state has after the commit.
     pub fn set_sequence(&mut self, version: Version) {
         self.sequence = Some(format!("{:020}", version.number()));
+    }
+
+    /// At least as many bytes as it has when it is written with a claim of so many, found without writing it; none if it has parts of
+    /// which that is not known.
+    pub(crate) fn encoded_bytes_max(&self, claim_bytes: usize) -> Option<usize> {
+        #[rustfmt::skip]
+        let Self {
+            specversion, cloakroomformat: _, id, source, kind, time, datacontenttype, partition, dataref: _, data, sequence,
+            correlationid, causationid, replyto, traceparent, redispatch: _, extensions,
+        } = self;
+        if data.is_some() || !extensions.is_empty() {
+            return None;
+        }
+        let optional = [time, datacontenttype, sequence, correlationid, replyto, traceparent];
+        let optional: usize = optional.into_iter().flatten().map(String::len).sum();
+        let ids = id.as_str().len() + causationid.as_ref().map_or(0, |id| id.as_str().len()) + partition.as_str().len();
+        let texts = specversion.len() + source.len() + kind.len() + optional + ids + claim_bytes;
+        Some(NAMES_BYTES_MAX + ESCAPED_BYTES_MAX * texts)
     }
 
     /// Writes the envelope, in characters that SQS takes: two are legal in JSON and refused there.

@@ -92,17 +92,13 @@ impl Record {
 
     /// The same record with `claims` in place of the bodies: one for each of [`Record::unclaimed`].
     #[must_use]
-    pub fn with_claims(&self, claims: impl IntoIterator<Item = Claim>) -> Self {
+    pub fn with_claims(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         let mut claims = claims.into_iter();
-        // Field by field: a body may be large, and is not copied to be dropped.
-        let claim = |Outgoing { queue, envelope, delay_s, body: _, group, extensions }: &Outgoing| {
-            let mut envelope = envelope.clone();
-            envelope.dataref = envelope.dataref.or_else(|| claims.next());
-            let (queue, group, extensions) = (queue.clone(), group.clone(), extensions.clone());
-            Outgoing { queue, envelope, delay_s: *delay_s, body: None, group, extensions }
-        };
-        let messages = self.messages.iter().map(claim).collect();
-        Self { messages, settles: self.settles.clone(), extensions: self.extensions.clone(), ..*self }
+        for Outgoing { envelope, body, .. } in &mut self.messages {
+            envelope.dataref = envelope.dataref.take().or_else(|| claims.next());
+            *body = None;
+        }
+        self
     }
 
     /// Writes the record.

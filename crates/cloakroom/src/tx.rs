@@ -72,8 +72,9 @@ impl Tx {
 
     /// Sends a message that its queue holds back for up to 15 minutes, rounded up to whole seconds.
     pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) {
-        match self.routes.get(M::TYPE) {
-            Some(queues) => self.write(&queues.clone(), delay, &message),
+        let routes = Arc::clone(&self.routes);
+        match routes.get(M::TYPE) {
+            Some(queues) => self.write(queues, delay, &message),
             None => self.fail(HandlerError::retry(format!(
                 "endpoint `{}` sent a `{}`, for which it has no route: add one when it is built",
                 self.endpoint,
@@ -114,16 +115,16 @@ impl Tx {
             return self.fail(HandlerError::reject(format!("a `{}` has an empty partition", M::TYPE)));
         }
         let envelope = self.envelope::<M>(partition);
-        for queue in queues {
-            self.outgoing.push(Outgoing {
-                queue: queue.clone(),
-                envelope: envelope.clone(),
-                delay_s,
-                body: Some(body.clone()),
-                group: Some(self.incoming.partition.to_string()),
-                extensions: serde_json::Map::new(),
-            });
-        }
+        // One for each queue; nearly always there is one.
+        let copies = std::iter::repeat_n((envelope, body), queues.len());
+        self.outgoing.extend(queues.iter().zip(copies).map(|(queue, (envelope, body))| Outgoing {
+            queue: queue.clone(),
+            envelope,
+            delay_s,
+            body: Some(body),
+            group: Some(self.incoming.partition.to_string()),
+            extensions: serde_json::Map::new(),
+        }));
     }
 
     fn envelope<M: Message>(&mut self, partition: Partition) -> Envelope {

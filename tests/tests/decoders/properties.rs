@@ -32,10 +32,10 @@ pub(crate) fn record(text: &str) -> bool {
     let item = placement::record_item(&record);
     assert_eq!(placement::read_record_item("reading", &item).ok(), Some(record.clone()));
 
-    let bodies = record.unclaimed().count();
+    let (bodies, messages) = (record.unclaimed().count(), record.messages.len());
     assert_eq!(record.claims() == Claims::Stored, bodies == 0);
     let claimed = record.with_claims((0..bodies).map(|n| Claim::from_random(n as u128, "memory")));
-    assert_eq!((claimed.claims(), claimed.messages.len()), (Claims::Stored, record.messages.len()));
+    assert_eq!((claimed.claims(), claimed.messages.len()), (Claims::Stored, messages));
     true
 }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::{
-    Config,
     operation::send_message_batch::SendMessageBatchError,
     types::{BatchResultErrorEntry, SendMessageBatchRequestEntry},
 };
-use aws_smithy_types::{error::metadata::ProvideErrorMetadata as _, retry::RetryConfig};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use cloakroom::{LimitError, Limits, PortError, QueueMessage};
 
 use super::{SqsQueue, all, apart};
@@ -73,11 +72,8 @@ impl SqsQueue {
 
     async fn request(&self, batch: Vec<Entry>) -> Result<Told, SdkError<SendMessageBatchError>> {
         let (_, entries) = apart(batch);
-        // SUBTLE: once. A copy that the SDK sends would not be marked as dispatched anew; its payload may be gone
-        // by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`).
-        let once = Config::builder().retry_config(RetryConfig::disabled());
-        let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        let output = request.customize().config_override(once).send().await?;
+        let request = self.once.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let output = request.send().await?;
         let done = output.successful.into_iter().map(|entry| entry.id).collect();
         Ok(Told { done, failed: output.failed })
     }

@@ -1,5 +1,7 @@
 //! Steps 4b to 5b: outgoing payloads, and the commit.
 
+use std::mem;
+
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tracing::{Instrument as _, debug_span};
@@ -161,7 +163,7 @@ impl Desk<'_> {
                 None => return Ok(Saw::CheckedIn),
             }
         };
-        self.record = self.record.with_claims(claims);
+        self.record = mem::take(&mut self.record).with_claims(claims);
         Ok(Saw::CheckedIn)
     }
 

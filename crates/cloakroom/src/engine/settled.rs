@@ -6,9 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use uuid::Uuid;
-
-use crate::{MessageId, Partition, Settles, schema::derived_id};
+use crate::{Claim, MessageId, Partition, Settles};
 
 /// How many are remembered: at least so many of the last, at most twice as many.
 const GENERATION: usize = 32_768;
@@ -19,8 +17,8 @@ pub(crate) struct Settled(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashSet<Uuid>,
-    old: HashSet<Uuid>,
+    young: HashSet<Identity>,
+    old: HashSet<Identity>,
 }
 
 impl Settled {
@@ -29,23 +27,32 @@ impl Settled {
         if generations.young.len() >= GENERATION {
             generations.old = mem::take(&mut generations.young);
         }
-        generations.young.insert(key(partition, message, settles));
+        generations.young.insert(Identity::of(partition, message, settles));
     }
 
     pub(crate) fn knows(&self, partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> bool {
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key(partition, message, settles);
-        generations.young.contains(&key) || generations.old.contains(&key)
+        let identity = Identity::of(partition, message, settles);
+        generations.young.contains(&identity) || generations.old.contains(&identity)
     }
 }
 
 /// No two messages have the same, so none passes for another's; two of one id differ in their claims.
-fn key(partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> Uuid {
-    let claim = match settles {
-        Some(Settles::Payload(claim)) => claim.as_str(),
-        Some(Settles::Entry(_) | Settles::Retained(_)) | None => "",
-    };
-    derived_id(&[partition.as_str(), message.as_str(), claim])
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Identity {
+    Claimed(Claim),
+    Unclaimed(Partition, MessageId),
+}
+
+impl Identity {
+    fn of(partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> Self {
+        match settles {
+            Some(Settles::Payload(claim)) => Self::Claimed(claim.clone()),
+            Some(Settles::Entry(_) | Settles::Retained(_)) | None => {
+                Self::Unclaimed(partition.clone(), message.clone())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

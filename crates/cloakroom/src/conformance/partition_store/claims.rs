@@ -16,7 +16,7 @@ pub(super) async fn claims_are_stored_once(s: &Subject<'_>) {
     let bodies = Attempt { record: s.record("bodies", 2), ..s.attempt("m") };
     s.must_apply(&bodies).await;
     s.must_have(&bodies, Some(&bodies.record)).await;
-    let [first, second] = ["first", "second"].map(|who| bodies.record.with_claims(s.claims(who)));
+    let [first, second] = ["first", "second"].map(|who| bodies.record.clone().with_claims(s.claims(who)));
     s.law.same("the first", &s.store_claims(&bodies, &first).await, &ClaimsStored::Stored);
     s.must_have(&bodies, Some(&first)).await;
     let there = ClaimsStored::AlreadyThere(first.clone());
@@ -40,7 +40,7 @@ pub(super) async fn claims_are_not_stored_where_there_are_some(s: &Subject<'_>) 
 /// A record that is gone must not come back, nor one come into being.
 pub(super) async fn claims_are_not_stored_without_a_record(s: &Subject<'_>) {
     let bodies = Attempt { record: s.record("bodies", 2), ..s.attempt("m") };
-    let claimed = bodies.record.with_claims(s.claims("late"));
+    let claimed = bodies.record.clone().with_claims(s.claims("late"));
     s.law.same("before the commit", &s.store_claims(&bodies, &claimed).await, &ClaimsStored::Gone);
     s.must_have(&bodies, None).await;
     s.must_apply(&bodies).await;
@@ -53,7 +53,7 @@ pub(super) async fn claims_are_not_stored_without_a_record(s: &Subject<'_>) {
 pub(super) async fn of_concurrent_claims_the_first_are_kept(s: &Subject<'_>) {
     let bodies = Attempt { record: s.record("bodies", 2), ..s.attempt("m") };
     s.must_apply(&bodies).await;
-    let claimed: Vec<_> = (0..8).map(|who| bodies.record.with_claims(s.claims(&who.to_string()))).collect();
+    let claimed: Vec<_> = (0..8).map(|who| bodies.record.clone().with_claims(s.claims(&who.to_string()))).collect();
     let answers = join_all(claimed.iter().map(|record| s.store_claims(&bodies, record))).await;
     let stored: Vec<_> = (0..8).filter(|who| answers[*who] == ClaimsStored::Stored).collect();
     s.law.same("the number of those who stored", &stored.len(), &1);
