@@ -24,7 +24,8 @@ use crate::random::Random;
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// Requests refused as too many: `ProvisionedThroughputExceededException` or
-    /// `ThrottlingException` by DynamoDB, `SlowDown` by S3, `RequestThrottled` by SQS.
+    /// `ThrottlingException` by DynamoDB, `SlowDown` by S3, `RequestThrottled` by SQS. Of a batch of several items
+    /// DynamoDB does a part, and gives the rest back.
     pub throttled: f64,
     /// DynamoDB writes and transactions that meet another transaction:
     /// `TransactionCanceledException` with the reason `TransactionConflict` for one of the

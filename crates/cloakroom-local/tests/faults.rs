@@ -51,6 +51,33 @@ async fn throttling_takes_the_form_of_each_service() {
     assert_eq!(items(&aws).await, 0);
 }
 
+/// Some of a batch is done, and what is not is given back: together they are the batch.
+#[tokio::test]
+async fn of_a_throttled_batch_a_part_is_given_back() {
+    let aws = start().await;
+    create_table(&aws.dynamodb_url(), "orders").await;
+    let throttle = |rate| aws.set_faults(Faults { throttled: rate, ..Faults::default() }).expect("valid");
+    let request = |entry: &dyn Fn(&str) -> Value| ["a", "b", "c"].map(entry).to_vec();
+
+    throttle(1.0);
+    let writes = request(&|key| json!({ "PutRequest": { "Item": { "pk": { "S": key } } } }));
+    let batch = json!({ "RequestItems": { "orders": writes } });
+    let answer = dynamodb(&aws.dynamodb_url(), "BatchWriteItem", batch).await.expect("an answer");
+    let left = answer.json()["UnprocessedItems"]["orders"].as_array().map_or(0, Vec::len) as u64;
+    throttle(0.0);
+    assert!((1..3).contains(&left), "{}", answer.text());
+    assert_eq!(items(&aws).await, 3 - left);
+
+    throttle(1.0);
+    let keys = request(&|key| json!({ "pk": { "S": key } }));
+    let batch = json!({ "RequestItems": { "orders": { "Keys": keys, "ConsistentRead": true } } });
+    let answer = dynamodb(&aws.dynamodb_url(), "BatchGetItem", batch).await.expect("an answer");
+    let left = &answer.json()["UnprocessedKeys"]["orders"];
+    assert_eq!(left["ConsistentRead"], true, "it can be sent as it is");
+    assert!((1..3).contains(&left["Keys"].as_array().map_or(0, Vec::len)), "{}", answer.text());
+    assert_eq!(aws.usage().faults.throttled, 2);
+}
+
 #[tokio::test]
 async fn server_errors_leave_requests_undone() {
     let aws = start().await;

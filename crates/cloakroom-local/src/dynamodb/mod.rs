@@ -5,6 +5,7 @@ mod engine;
 mod errors;
 mod recovery;
 mod tokens;
+mod unprocessed;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use engine::Engine;
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
+use unprocessed::Part;
 
 use crate::clock;
 use crate::faults::Fault;
 use crate::folder::Folder;
-use crate::http::{Api, Request, Response};
+use crate::http::{Api, Completion, Request, Response};
 use crate::identifier;
 use crate::start_error::StartError;
 use crate::usage::{Meter, Units, count};
@@ -100,6 +102,18 @@ impl Api for DynamoDb {
     fn refusal(&self, fault: Fault, request: &Request) -> Response {
         let (status, json) = errors::injected(fault, &self.operation(request), request.body());
         answer(status, json)
+    }
+
+    fn curtailed(&self, fault: Fault, request: &Request) -> Option<(Request, Completion)> {
+        let Fault::Throttled(pick) = fault else { return None };
+        let part = Part::of(&self.operation(request), request.body(), pick)?;
+        let mut done = request.clone();
+        *done.body_mut() = part.body.clone();
+        let complete = |done: Response| match part.answer(done.body()) {
+            Some(json) if done.status() == StatusCode::OK => answer(StatusCode::OK, json),
+            _ => done,
+        };
+        Some((done, Box::new(complete)))
     }
 
     fn failure(&self, message: &str) -> Response {

@@ -17,6 +17,9 @@ pub(crate) type Request = http::Request<Bytes>;
 /// A complete answer.
 pub(crate) type Response = http::Response<Bytes>;
 
+/// Makes the answer to the whole of a request out of that to a part.
+pub(crate) type Completion = Box<dyn FnOnce(Response) -> Response + Send>;
+
 /// One of the services, seen from the wire.
 pub(crate) trait Api: Send + Sync + 'static {
     /// Bodies longer than this are refused unread.
@@ -36,6 +39,12 @@ pub(crate) trait Api: Send + Sync + 'static {
     /// The answer in this service's form when a fault takes the place of the real one. Only
     /// asked for faults that answer.
     fn refusal(&self, fault: Fault, request: &Request) -> Response;
+
+    /// The part of a request that is done although it is throttled, and how the answer to it tells what was left. `None`
+    /// where requests are throttled whole.
+    fn curtailed(&self, _fault: Fault, _request: &Request) -> Option<(Request, Completion)> {
+        None
+    }
 
     /// The answer when the service itself failed.
     fn failure(&self, message: &str) -> Response;
@@ -97,9 +106,11 @@ impl<A: Api> Endpoint<A> {
         tracing::debug!(operation, ?fault, "injected");
         self.count(fault);
         match fault {
-            Fault::Throttled(_) | Fault::TransactionConflict(_) | Fault::ServerError(_) => {
-                Some(self.api.refusal(fault, &request))
-            }
+            Fault::Throttled(_) => Some(match self.api.curtailed(fault, &request) {
+                Some((part, complete)) => complete(self.perform(part).await),
+                None => self.api.refusal(fault, &request),
+            }),
+            Fault::TransactionConflict(_) | Fault::ServerError(_) => Some(self.api.refusal(fault, &request)),
             Fault::AnswerReplaced => {
                 self.perform(request.clone()).await;
                 Some(self.api.refusal(fault, &request))

@@ -3,5 +3,5 @@
 mod endpoint;
 mod listener;
 
-pub(crate) use endpoint::{Api, Endpoint, Request, Response};
+pub(crate) use endpoint::{Api, Completion, Endpoint, Request, Response};
 pub(crate) use listener::{Listener, Server, listen};
