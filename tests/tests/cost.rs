@@ -106,7 +106,10 @@ impl Observer for Watch {
 
 /// What one message causes, on average.
 struct Cost {
+    /// If each item has a request of its own.
     dynamodb: &'static [(&'static str, f64)],
+    /// At most, if items share requests.
+    shared_dynamodb_max: f64,
     s3: &'static [(&'static str, f64)],
     write_units: f64,
     read_units: f64,
@@ -130,7 +133,7 @@ fn consumption(Usage { dynamodb, s3, sqs, .. }: &Usage) -> Consumption {
 }
 
 impl Cost {
-    /// Demands that so many messages cost this.
+    /// Demands that so many messages cost this, each item alone.
     fn must_be(&self, usage: &Usage, messages: u32) {
         let each = |sum: f64| sum / f64::from(messages);
         let by_name = |requests: &BTreeMap<String, u64>| -> Vec<(String, f64)> {
@@ -139,9 +142,22 @@ impl Cost {
         let expected = |requests: &[(&str, f64)]| -> Vec<(String, f64)> {
             requests.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };
-        let Usage { dynamodb, s3, sqs, .. } = usage;
-        assert_eq!(by_name(&dynamodb.requests), expected(self.dynamodb));
-        assert_eq!(by_name(&s3.requests), expected(self.s3));
+        assert_eq!(by_name(&usage.dynamodb.requests), expected(self.dynamodb));
+        assert_eq!(by_name(&usage.s3.requests), expected(self.s3));
+        self.must_be_billed(usage, messages);
+    }
+
+    /// Demands that so many messages cost the same with fewer requests.
+    fn must_be_shared(&self, usage: &Usage, messages: u32) {
+        let requests = usage.dynamodb.requests.values().sum::<u64>() as f64 / f64::from(messages);
+        let by_name = &usage.dynamodb.requests;
+        assert!(requests <= self.shared_dynamodb_max, "{requests} requests to DynamoDB a message: {by_name:?}");
+        self.must_be_billed(usage, messages);
+    }
+
+    fn must_be_billed(&self, usage: &Usage, messages: u32) {
+        let each = |sum: f64| sum / f64::from(messages);
+        let Usage { dynamodb, sqs, .. } = usage;
         let units = (each(dynamodb.units.write), each(dynamodb.units.read));
         assert_eq!(units, (self.write_units, self.read_units), "{:?}", dynamodb.units_by_operation);
         assert_eq!((sqs.messages_sent, sqs.messages_deleted), (u64::from(messages), u64::from(messages)));
@@ -170,8 +186,15 @@ async fn work(endpoint: Endpoint, watch: &Watch, messages: u32) {
     assert_eq!(watch.counters.counts() - before, Counts { processed, handled, ..Counts::default() });
 }
 
-/// Each entity gets a message from a worker that then goes away, and another one whose cost is measured.
+/// Units do not depend on how requests are shared.
 async fn must_cost(cost: Cost, site: AwsSettings, settings: EndpointSettings) {
+    let alone = AwsSettings { items_per_request_max: 1, ..site.clone() };
+    cost.must_be(&measured(alone, settings.clone()).await, MESSAGES);
+    cost.must_be_shared(&measured(site, settings).await, MESSAGES);
+}
+
+/// Each entity gets a message from a worker that then goes away, and another one whose cost is measured.
+async fn measured(site: AwsSettings, settings: EndpointSettings) -> Usage {
     let Embedded { local, aws, .. } = Embedded::start_as(site, &["pings", "pongs"]).await;
     let watch = Watch::new();
     fill(&aws.ports(), 0..MESSAGES).await;
@@ -179,7 +202,7 @@ async fn must_cost(cost: Cost, site: AwsSettings, settings: EndpointSettings) {
     fill(&aws.ports(), MESSAGES..2 * MESSAGES).await;
     let before = local.usage();
     work(endpoint(&aws, &watch, &settings), &watch, MESSAGES).await;
-    cost.must_be(&local.usage().since(&before), MESSAGES);
+    local.usage().since(&before)
 }
 
 /// Two items in a transaction at twice the price, and the record's deletion; two reads.
@@ -187,6 +210,7 @@ async fn must_cost(cost: Cost, site: AwsSettings, settings: EndpointSettings) {
 async fn a_record_beside_the_state_and_payloads_in_the_bucket() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 2.0), ("TransactWriteItems", 1.0)],
+        shared_dynamodb_max: 2.4,
         s3: &[("DeleteObject", 1.0), ("GetObject", 1.0), ("PutObject", 1.0)],
         write_units: 5.0,
         read_units: 2.0,
@@ -200,6 +224,7 @@ async fn a_record_beside_the_state_and_payloads_in_the_bucket() {
 async fn a_record_beside_the_state_and_payloads_in_a_table() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 2.0), ("GetItem", 3.0), ("PutItem", 1.0), ("TransactWriteItems", 1.0)],
+        shared_dynamodb_max: 2.7,
         s3: &[],
         write_units: 7.0,
         read_units: 3.0,
@@ -217,6 +242,7 @@ fn embedding() -> EndpointSettings {
 async fn a_record_embedded_in_the_state() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 3.0), ("PutItem", 2.0)],
+        shared_dynamodb_max: 1.6,
         s3: &[],
         write_units: 3.0,
         read_units: 3.0,
@@ -230,6 +256,7 @@ async fn a_record_embedded_in_the_state() {
 async fn a_record_embedded_in_a_state_that_may_be_read_late() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 3.0), ("PutItem", 2.0)],
+        shared_dynamodb_max: 1.6,
         s3: &[],
         write_units: 3.0,
         read_units: 2.5,
@@ -243,7 +270,21 @@ const PARTITIONS: u32 = 50;
 /// Ten messages for each partition, in a batch of all, as a function gets them. Its own records of the batch before it need no look.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_messages_of_a_partition_in_one_commit() {
-    let Embedded { local, aws, .. } = Embedded::start_as(with_payload_table(), &["pings", "pongs"]).await;
+    let cost = Cost {
+        dynamodb: &[("DeleteItem", 1.0), ("GetItem", 1.1), ("PutItem", 1.1)],
+        shared_dynamodb_max: 0.5,
+        s3: &[],
+        write_units: 2.2,
+        read_units: 1.1,
+        dollars: 1.7,
+    };
+    let alone = AwsSettings { items_per_request_max: 1, ..with_payload_table() };
+    cost.must_be(&measured_by_tens(alone).await, MESSAGES);
+    cost.must_be_shared(&measured_by_tens(with_payload_table()).await, MESSAGES);
+}
+
+async fn measured_by_tens(site: AwsSettings) -> Usage {
+    let Embedded { local, aws, .. } = Embedded::start_as(site, &["pings", "pongs"]).await;
     let (ports, watch) = (aws.ports(), Watch::new());
     let (endpoint, queue) = (endpoint(&aws, &watch, &embedding()), ports.queues.open("pings").await.expect("a queue"));
     let mut before = local.usage();
@@ -263,12 +304,5 @@ async fn ten_messages_of_a_partition_in_one_commit() {
         }
         queue.delete(deliveries.into_iter().map(|delivery| delivery.receipt).collect()).await;
     }
-    let cost = Cost {
-        dynamodb: &[("DeleteItem", 1.0), ("GetItem", 1.1), ("PutItem", 1.1)],
-        s3: &[],
-        write_units: 2.2,
-        read_units: 1.1,
-        dollars: 1.7,
-    };
-    cost.must_be(&local.usage().since(&before), MESSAGES);
+    local.usage().since(&before)
 }

@@ -17,17 +17,20 @@ impl std::fmt::Display for UnknownType {
 
 impl std::error::Error for UnknownType {}
 
-/// An item for a request.
-pub(crate) fn to_sdk(item: Item) -> HashMap<String, Sdk> {
-    map_to_sdk(item.into())
-}
-
 /// An item of an answer, for those who read the table themselves.
 ///
 /// # Errors
 /// An attribute of a type that the SDK does not know.
 pub fn item_from_sdk(item: HashMap<String, Sdk>) -> Result<Item, UnknownType> {
     map_from_sdk(item).map(Item::from)
+}
+
+/// An item for a request, with its key. That goes in last: an item cannot name another place than its own.
+pub(crate) fn to_sdk<const N: usize>(key: [(String, Sdk); N], item: Item) -> HashMap<String, Sdk> {
+    let mut whole = HashMap::with_capacity(item.len() + N);
+    whole.extend(HashMap::from(item).into_iter().map(|(name, value)| (name, value_to_sdk(value))));
+    whole.extend(key);
+    whole
 }
 
 fn map_to_sdk(map: HashMap<String, Core>) -> HashMap<String, Sdk> {
@@ -95,12 +98,12 @@ mod tests {
     #[test]
     fn every_type_survives_both_ways() {
         let item = every_type();
-        assert_eq!(item_from_sdk(to_sdk(item.clone())), Ok(item));
+        assert_eq!(item_from_sdk(to_sdk([], item.clone())), Ok(item));
     }
 
     #[test]
     fn types_stay_what_they_are() {
-        let sdk = to_sdk(every_type());
+        let sdk = to_sdk([], every_type());
         assert!(sdk["number"].is_n() && sdk["bytes"].is_b() && sdk["map"].is_m() && sdk["blobs"].is_bs());
         assert!(sdk["texts"].is_ss() && sdk["numbers"].is_ns() && sdk["yes"].is_bool() && sdk["text"].is_s());
     }

@@ -34,7 +34,7 @@ pub struct Aws {
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) settings: AwsSettings,
-    queues: Arc<SqsQueues>,
+    ports: Ports,
 }
 
 impl Aws {
@@ -49,8 +49,17 @@ impl Aws {
         settings: AwsSettings,
     ) -> Result<Self, SettingsError> {
         settings.validate()?;
-        let queues = SqsQueues::new(sqs.clone(), settings.queues.clone())?.with_limits(settings.limits);
-        Ok(Self { dynamodb, s3, sqs, settings, queues: Arc::new(queues) })
+        let AwsSettings { table, limits, items_per_request_max, .. } = &settings;
+        let store = DynamoStore::new(dynamodb.clone(), table).with_items_per_request_max(*items_per_request_max);
+        let ports = Ports {
+            store: Arc::new(store.with_limits(*limits)),
+            payloads: payloads(&dynamodb, &s3, &settings),
+            queues: Arc::new(SqsQueues::new(sqs.clone(), settings.queues.clone())?.with_limits(*limits)),
+            clock: Arc::new(TokioClock),
+            random: Arc::new(SystemRandom),
+            limits: *limits,
+        };
+        Ok(Self { dynamodb, s3, sqs, settings, ports })
     }
 
     /// Makes the clients from a configuration that `aws-config` has loaded, with all of its standard variables and
@@ -125,17 +134,10 @@ impl Aws {
     }
 
     /// What an endpoint needs: store, payloads and queues, the machine's clock and its random numbers.
-    /// All ports of one `Aws` share the queues that are open.
+    /// All ports of one `Aws`, and of its clones, share the queues that are open, and
+    /// [requests](AwsSettings::items_per_request_max).
     pub fn ports(&self) -> Ports {
-        let AwsSettings { table, limits, .. } = &self.settings;
-        Ports {
-            store: Arc::new(DynamoStore::new(self.dynamodb.clone(), table).with_limits(*limits)),
-            payloads: self.all_payloads(),
-            queues: Arc::clone(&self.queues) as Arc<dyn cloakroom::Queues>,
-            clock: Arc::new(TokioClock),
-            random: Arc::new(SystemRandom),
-            limits: *limits,
-        }
+        self.ports.clone()
     }
 
     /// What a [sweep](cloakroom::recovery::Sweep) finds records with.
@@ -143,21 +145,25 @@ impl Aws {
         DynamoRecords::new(self.dynamodb.clone(), &self.settings.table)
     }
 
-    /// The payloads of bucket and payload table.
-    fn all_payloads(&self) -> Arc<dyn PayloadStore> {
-        let bucket = Arc::new(self.payloads());
-        let AwsSettings { payload_table, small_payload_bytes_max, payload_ttl_days, .. } = &self.settings;
-        let Some(table) = payload_table else { return bucket };
-        let ttl = Duration::from_secs(u64::from(*payload_ttl_days) * 24 * 60 * 60);
-        let table = DynamoPayloads::new(self.dynamodb.clone(), table).with_ttl(ttl);
-        let placed = PlacedPayloads::new(bucket).small(Arc::new(table), *small_payload_bytes_max);
-        Arc::new(placed.expect("the settings were valid: the names differ"))
-    }
-
     /// The payloads in the bucket, for those who list them. What endpoints use is in [`ports`](Self::ports).
     pub fn payloads(&self) -> S3Payloads {
         S3Payloads::new(self.s3.clone(), &self.settings.bucket)
     }
+}
+
+/// The payloads of bucket and payload table.
+fn payloads(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    s3: &aws_sdk_s3::Client,
+    settings: &AwsSettings,
+) -> Arc<dyn PayloadStore> {
+    let bucket = Arc::new(S3Payloads::new(s3.clone(), &settings.bucket));
+    let Some(table) = &settings.payload_table else { return bucket };
+    let ttl = Duration::from_secs(u64::from(settings.payload_ttl_days) * 24 * 60 * 60);
+    let table = DynamoPayloads::new(dynamodb.clone(), table).with_ttl(ttl);
+    let table = table.with_items_per_request_max(settings.items_per_request_max);
+    let placed = PlacedPayloads::new(bucket).small(Arc::new(table), settings.small_payload_bytes_max);
+    Arc::new(placed.expect("the settings were valid: the names differ"))
 }
 
 /// Whether the configuration names an endpoint for all services or for this one.

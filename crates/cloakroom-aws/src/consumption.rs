@@ -24,11 +24,13 @@ use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use cloakroom::{Consumed, Observer, Service, Used};
 
 /// Operations that are counted by name; the others are counted as `other`.
-const OPERATIONS: [&str; 16] = [
+const OPERATIONS: [&str; 18] = [
     "GetItem",
+    "BatchGetItem",
     "PutItem",
     "DeleteItem",
     "UpdateItem",
+    "BatchWriteItem",
     "TransactWriteItems",
     "Query",
     "Scan",
@@ -139,9 +141,11 @@ fn ask_for_capacity(input: &mut Input) {
     }
     ask!(
         dynamodb::get_item::GetItemInput,
+        dynamodb::batch_get_item::BatchGetItemInput,
         dynamodb::put_item::PutItemInput,
         dynamodb::delete_item::DeleteItemInput,
         dynamodb::update_item::UpdateItemInput,
+        dynamodb::batch_write_item::BatchWriteItemInput,
         dynamodb::transact_write_items::TransactWriteItemsInput,
         dynamodb::query::QueryInput,
         dynamodb::scan::ScanInput
@@ -151,27 +155,38 @@ fn ask_for_capacity(input: &mut Input) {
 /// Read and write units of a success.
 fn units(output: &Output) -> (f64, f64) {
     macro_rules! charged {
-        ($($type:ty),+) => {
+        ($($type:ty),+; $($batch:ty),*) => {{
             $(if let Some(output) = output.downcast_ref::<$type>() {
-                return output.consumed_capacity.as_ref().and_then(|told| told.capacity_units).unwrap_or(0.0);
+                return Some(sum(output.consumed_capacity.as_slice()));
             })+
-        };
+            $(if let Some(output) = output.downcast_ref::<$batch>() {
+                return Some(sum(output.consumed_capacity()));
+            })*
+            None
+        }};
     }
     let read = || {
-        charged!(dynamodb::get_item::GetItemOutput, dynamodb::query::QueryOutput, dynamodb::scan::ScanOutput);
-        0.0
+        charged!(
+            dynamodb::get_item::GetItemOutput,
+            dynamodb::query::QueryOutput,
+            dynamodb::scan::ScanOutput;
+            dynamodb::batch_get_item::BatchGetItemOutput
+        )
     };
     let write = || {
         charged!(
             dynamodb::put_item::PutItemOutput,
             dynamodb::delete_item::DeleteItemOutput,
-            dynamodb::update_item::UpdateItemOutput
-        );
-        let output = output.downcast_ref::<dynamodb::transact_write_items::TransactWriteItemsOutput>();
-        let told = output.map_or(&[][..], |output| output.consumed_capacity());
-        told.iter().filter_map(|told: &ConsumedCapacity| told.capacity_units).sum()
+            dynamodb::update_item::UpdateItemOutput;
+            dynamodb::batch_write_item::BatchWriteItemOutput,
+            dynamodb::transact_write_items::TransactWriteItemsOutput
+        )
     };
-    (read(), write())
+    (read().unwrap_or(0.0), write().unwrap_or(0.0))
+}
+
+fn sum(told: &[ConsumedCapacity]) -> f64 {
+    told.iter().filter_map(|told| told.capacity_units).sum()
 }
 
 /// Whether a condition failed: then DynamoDB charges, and does not tell what.

@@ -35,8 +35,8 @@
 //!
 //! | for | on | allow |
 //! |---|---|---|
-//! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
-//! | endpoints | the payload table, if there is one | `dynamodb:GetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem` |
+//! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
+//! | endpoints | the payload table, if there is one | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:BatchWriteItem` |
 //! | endpoints | the bucket | `s3:ListBucket`, without which a missing payload cannot be told from a forbidden one |
 //! | endpoints | its objects | `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` |
 //! | endpoints | each queue | `sqs:GetQueueUrl`, `sqs:SendMessage`, `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` |
@@ -62,6 +62,7 @@ mod consumption;
 mod diagnosis;
 mod failure;
 mod form;
+mod items;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod listing;

@@ -1,6 +1,6 @@
 //! Small payloads and dedupe entries in a DynamoDB table.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
@@ -8,15 +8,17 @@ use bytes::Bytes;
 use cloakroom::{
     Claim, Clock, MessageId, PayloadStore, PortError,
     prices::Prices,
+    protocol::Consistency,
     schema::{Key, payload_attribute as attribute},
 };
 
-use crate::{TokioClock, failure::Operation, once, store::target};
-
-const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
-const CHECK_IN: Operation = Operation::once("PutItem", "dynamodb:PutItem");
-const PUT_ENTRY: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
-const DELETE: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteItem");
+use crate::{
+    TokioClock,
+    items::{Attributes, ItemKey, ONCE, REPEATEDLY, Reads, Write, Writes},
+    once,
+    settings::items_per_request_max,
+    store::target,
+};
 
 const DAY_S: u64 = 24 * 60 * 60;
 /// What a claim's item has beside the payload: three names of one letter, a key of 16 bytes, and eight digits at most.
@@ -51,12 +53,32 @@ const ITEM_BYTES: usize = 3 + 16 + 5;
 #[derive(Clone, Debug)]
 pub struct DynamoPayloads {
     client: Client,
-    /// SUBTLE: a payload is sent at most once. A repetition that arrives after the receiver's delete would make the message
-    /// look unprocessed again (`a_small_payload_is_sent_once`).
-    once: Client,
     table: String,
     ttl: Duration,
     clock: Arc<dyn Clock>,
+    requests: Arc<Requests>,
+}
+
+/// Those that are made of calls that happen at the same time.
+#[derive(Debug)]
+struct Requests {
+    reads: Reads,
+    /// SUBTLE: a payload is sent at most once. A repetition that arrives after the receiver's delete would make the message
+    /// look unprocessed again (`a_small_payload_is_sent_once`).
+    check_ins: Writes,
+    /// What may be repeated: deletions of claims, which are never used again, and entries, which stay.
+    others: Writes,
+}
+
+impl Requests {
+    fn new(client: &Client, table: &str, entries_max: usize) -> Arc<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock);
+        Arc::new(Self {
+            reads: Reads::new(client.clone(), table, entries_max, &clock),
+            check_ins: Writes::new(once::dynamodb(client), table, ONCE, entries_max, &clock),
+            others: Writes::new(client.clone(), table, REPEATEDLY, entries_max, &clock),
+        })
+    }
 }
 
 impl DynamoPayloads {
@@ -70,8 +92,9 @@ impl DynamoPayloads {
 
     /// The payloads in this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let (once, ttl) = (once::dynamodb(&client), Duration::from_secs(45 * DAY_S));
-        Self { client, once, table: table.into(), ttl, clock: Arc::new(TokioClock) }
+        let (table, ttl) = (table.into(), Duration::from_secs(45 * DAY_S));
+        let requests = Requests::new(&client, &table, items_per_request_max());
+        Self { client, table, ttl, clock: Arc::new(TokioClock), requests }
     }
 
     /// The same store, with another time to live than 45 days.
@@ -84,6 +107,12 @@ impl DynamoPayloads {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same store, with [up to so many items](crate::AwsSettings::items_per_request_max) in a request.
+    #[must_use]
+    pub fn with_items_per_request_max(self, items: usize) -> Self {
+        Self { requests: Requests::new(&self.client, &self.table, items), ..self }
     }
 
     /// The largest payload, in bytes, that costs less in a table than in a bucket, [at these prices](Prices::small_payload_bytes_max).
@@ -109,12 +138,12 @@ impl DynamoPayloads {
     ///
     /// SUBTLE: a claim of another form, or of another store, must not pass for a missing payload
     /// (`a_claim_that_is_not_its_own_is_an_error`).
-    fn key_of(&self, claim: &Claim) -> Result<Blob, PortError> {
+    fn key_of(&self, claim: &Claim) -> Result<ItemKey, PortError> {
         let bits = claim.as_str().strip_suffix(self.table.as_str()).and_then(|rest| rest.strip_suffix('.'));
         let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
         let bits = bits.filter(|bits| bits.len() == 32 && bits.bytes().all(is_digit));
         let key = bits.and_then(|bits| u128::from_str_radix(bits, 16).ok());
-        key.map(|key| Blob::new(key.to_be_bytes())).ok_or_else(|| {
+        key.map(|key| ItemKey::Payload(key.to_be_bytes().to_vec())).ok_or_else(|| {
             let cause = format!("it is not of this store, whose claims are 32 digits and `.{}`", self.table);
             let what = format!("payload `{claim}` in {}", self.target());
             PortError::new(what, cause).without_effect().permanent().public()
@@ -127,16 +156,14 @@ impl DynamoPayloads {
         AttributeValue::N(end.to_string())
     }
 
-    async fn get(&self, key: Blob) -> Result<Option<HashMap<String, AttributeValue>>, PortError> {
-        let get = self.client.get_item().table_name(&self.table).consistent_read(true);
-        let output = get.key(attribute::KEY, AttributeValue::B(key)).send().await;
-        Ok(output.map_err(|error| GET.failed(&self.target(), error))?.item)
+    async fn get(&self, key: ItemKey) -> Result<Option<Attributes>, PortError> {
+        self.requests.reads.read(key, Consistency::Strong).await
     }
 }
 
 /// Longer than the key of any claim.
-fn entry_key(endpoint: &str, message: &MessageId) -> Blob {
-    Blob::new(format!("entry/{}", Key::Entry { endpoint, message }))
+fn entry_key(endpoint: &str, message: &MessageId) -> ItemKey {
+    ItemKey::Payload(format!("entry/{}", Key::Entry { endpoint, message }).into_bytes())
 }
 
 #[async_trait]
@@ -156,11 +183,11 @@ impl PayloadStore for DynamoPayloads {
             let what = format!("checking payload `{claim}` in to {}", self.target());
             return Err(PortError::new(what, cause).without_effect().permanent().public());
         }
-        let put = self.once.put_item().table_name(&self.table).item(attribute::KEY, AttributeValue::B(key));
-        let put =
-            put.item(attribute::BODY, AttributeValue::B(Blob::new(payload))).item(attribute::EXPIRES, self.expires());
-        put.send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
-        Ok(())
+        let item = Attributes::from([
+            (attribute::BODY.to_owned(), AttributeValue::B(Blob::new(payload))),
+            (attribute::EXPIRES.to_owned(), self.expires()),
+        ]);
+        self.requests.check_ins.write(Write { key, item: Some(item) }).await
     }
 
     async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
@@ -168,17 +195,16 @@ impl PayloadStore for DynamoPayloads {
         let Some(AttributeValue::B(body)) = item.remove(attribute::BODY) else {
             let cause =
                 format!("the item of `{claim}` has no bytes in `{}`: it was not written by Cloakroom", attribute::BODY);
-            return Err(PortError::new(GET.on(&self.target()), cause).without_effect().permanent().public());
+            return Err(PortError::new(format!("reading an item of {}", self.target()), cause)
+                .without_effect()
+                .permanent()
+                .public());
         };
         Ok(Some(Bytes::from(body.into_inner())))
     }
 
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
-        // A repetition that comes late finds nothing: claims are never used again.
-        let delete = self.client.delete_item().table_name(&self.table);
-        let delete = delete.key(attribute::KEY, AttributeValue::B(self.key_of(claim)?));
-        delete.send().await.map_err(|error| DELETE.failed(&self.target(), error))?;
-        Ok(())
+        self.requests.others.write(Write { key: self.key_of(claim)?, item: None }).await
     }
 
     async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
@@ -186,11 +212,8 @@ impl PayloadStore for DynamoPayloads {
     }
 
     async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
-        let key = AttributeValue::B(entry_key(endpoint, message));
-        let put = self.client.put_item().table_name(&self.table).item(attribute::KEY, key);
-        let put = put.item(attribute::EXPIRES, self.expires()).send().await;
-        put.map_err(|error| PUT_ENTRY.failed(&self.target(), error))?;
-        Ok(())
+        let item = Attributes::from([(attribute::EXPIRES.to_owned(), self.expires())]);
+        self.requests.others.write(Write { key: entry_key(endpoint, message), item: Some(item) }).await
     }
 }
 

@@ -5,7 +5,10 @@ use std::fmt;
 use cloakroom::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::DynamoPayloads;
+use crate::{
+    DynamoPayloads,
+    items::{READS_MAX, WRITES_MAX},
+};
 
 /// Where an endpoint keeps what.
 ///
@@ -36,6 +39,11 @@ pub struct AwsSettings {
     /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike. Default: 45.
     #[serde(default = "payload_ttl_days")]
     pub payload_ttl_days: u32,
+    /// Up to how many reads of single items, or writes of payloads, that happen at the same time share a request to DynamoDB: 1 to 100, and of
+    /// writes never more than 25. They cost the same, and take less time of the processor; a request may take a little longer than one
+    /// for a single item does. With 1 each goes alone. Default: 25.
+    #[serde(default = "items_per_request_max")]
+    pub items_per_request_max: usize,
     /// SQS.
     #[serde(default)]
     pub queues: QueueSettings,
@@ -53,6 +61,7 @@ impl AwsSettings {
             payload_table: None,
             small_payload_bytes_max: small_payload_bytes_max(),
             payload_ttl_days: payload_ttl_days(),
+            items_per_request_max: items_per_request_max(),
             queues: QueueSettings::default(),
             limits: Limits::default(),
         }
@@ -67,6 +76,7 @@ impl AwsSettings {
             return Err(SettingsError::new("table", &self.table, "3 to 255 letters, digits and `_-.`"));
         }
         self.validate_payload_table()?;
+        within("items_per_request_max", self.items_per_request_max as u64, 1, READS_MAX as u64)?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let bucket = &self.bucket;
         let fits = (3..=63).contains(&bucket.len())
@@ -104,6 +114,10 @@ const fn small_payload_bytes_max() -> usize {
 
 const fn payload_ttl_days() -> u32 {
     45
+}
+
+pub(crate) const fn items_per_request_max() -> usize {
+    WRITES_MAX
 }
 
 fn is_table_character(c: char) -> bool {

@@ -1,6 +1,6 @@
 //! Partitions in a DynamoDB table.
 
-use std::{collections::HashMap, mem};
+use std::{mem, sync::Arc};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -9,21 +9,23 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use cloakroom::{
-    ClaimsStored, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
-    RecordKey, StateRead, Timestamp,
+    ClaimsStored, Clock, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError,
+    Record, RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition},
     protocol::{Claims, Consistency},
     schema::{Key, attribute},
 };
 
 use crate::{
+    TokioClock,
     attributes::{item_from_sdk, to_sdk},
     failure::{Operation, SdkError, code},
+    items::{self, Attributes, ItemKey, Reads},
     once,
+    settings::items_per_request_max,
     transaction::{self, Cancelled},
 };
 
-const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
 const COMMIT: Operation =
     Operation::once("TransactWriteItems", "dynamodb:PutItem, dynamodb:DeleteItem and dynamodb:ConditionCheckItem");
 const COMMIT_ALONE: Operation = Operation::once("PutItem", "dynamodb:PutItem");
@@ -53,14 +55,22 @@ pub struct DynamoStore {
     /// guards the repetitions of the engine, which come only after "without effect".
     once: Client,
     table: String,
+    reads: Arc<Reads>,
     limits: Limits,
 }
 
 impl DynamoStore {
     /// The store in this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let once = once::dynamodb(&client);
-        Self { client, once, table: table.into(), limits: Limits::default() }
+        let (once, table) = (once::dynamodb(&client), table.into());
+        let reads = reads(&client, &table, items_per_request_max());
+        Self { client, once, table, reads, limits: Limits::default() }
+    }
+
+    /// The same store, with [up to so many items](crate::AwsSettings::items_per_request_max) in a request.
+    #[must_use]
+    pub fn with_items_per_request_max(self, items: usize) -> Self {
+        Self { reads: reads(&self.client, &self.table, items), ..self }
     }
 
     /// The same store with other limits.
@@ -73,21 +83,21 @@ impl DynamoStore {
         target(&self.table)
     }
 
+    /// SUBTLE: an item for itself, even where others are read by the same request. State and record of one message are never in one: whoever
+    /// wants the record has the state already (the wrong order `record_before_state`).
     async fn get(
         &self,
         partition: &Partition,
-        sort_key: &str,
+        sort: String,
         consistency: Consistency,
     ) -> Result<Option<Item>, PortError> {
-        let is_strong = consistency == Consistency::Strong;
-        let get = self.client.get_item().table_name(&self.table).consistent_read(is_strong);
-        let get = get.set_key(Some(transaction::key(partition, sort_key)));
-        let output = get.send().await.map_err(|error| GET.failed(&self.target(), error))?;
-        output.item.map(|item| self.read(&GET, item)).transpose()
+        let key = ItemKey::Sorted { partition: partition.clone(), sort };
+        let item = self.reads.read(key, consistency).await?;
+        item.map(|item| self.read(item)).transpose()
     }
 
-    fn read(&self, operation: &Operation, item: HashMap<String, AttributeValue>) -> Result<Item, PortError> {
-        let unreadable = |error| PortError::new(operation.on(&self.target()), error).without_effect().permanent();
+    fn read(&self, item: Attributes) -> Result<Item, PortError> {
+        let unreadable = |error| PortError::new(reading(&self.table), error).without_effect().permanent();
         item_from_sdk(item).map_err(unreadable)
     }
 
@@ -173,7 +183,7 @@ impl DynamoStore {
         };
         let Some(item) = failed.item() else { return Ok(ClaimsStored::Gone) };
         let what = STORE_CLAIMS.on(&self.target());
-        let record = placement::read_record_item(&what, &self.read(&STORE_CLAIMS, item.clone())?)?;
+        let record = placement::read_record_item(&what, &self.read(item.clone())?)?;
         // SUBTLE: a record without claims must not pass for one that can be dispatched; its bodies would go out
         // without any (`a_damaged_record_is_not_taken_for_a_claimed_one`).
         match record.claims() {
@@ -184,6 +194,15 @@ impl DynamoStore {
             }
         }
     }
+}
+
+fn reads(client: &Client, table: &str, items_per_request_max: usize) -> Arc<Reads> {
+    let clock: Arc<dyn Clock> = Arc::new(TokioClock);
+    Arc::new(Reads::new(client.clone(), table, items_per_request_max, &clock))
+}
+
+fn reading(table: &str) -> String {
+    format!("reading an item of {}", target(table))
 }
 
 pub(crate) fn target(table: &str) -> String {
@@ -198,13 +217,13 @@ impl PartitionStore for DynamoStore {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
-        let item = self.get(partition, &Key::State { endpoint }.to_string(), consistency).await?;
-        placement::read_state_item(&GET.on(&self.target()), item)
+        let item = self.get(partition, Key::State { endpoint }.to_string(), consistency).await?;
+        placement::read_state_item(&reading(&self.table), item)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
-        let item = self.get(key.partition, &placement::record_sort_key(key), Consistency::Strong).await?;
-        item.map(|item| placement::read_record_item(&GET.on(&self.target()), &item)).transpose()
+        let item = self.get(key.partition, placement::record_sort_key(key), Consistency::Strong).await?;
+        item.map(|item| placement::read_record_item(&reading(&self.table), &item)).transpose()
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
@@ -222,8 +241,8 @@ impl PartitionStore for DynamoStore {
     }
 
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
-        let mut item = to_sdk(placement::record_item(record));
-        item.extend(transaction::key(key.partition, &placement::record_sort_key(key)));
+        let at = items::sorted(key.partition, &placement::record_sort_key(key));
+        let item = to_sdk(at, placement::record_item(record));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         // SUBTLE: without the second half of the condition, two workers could put different claims in turn, and
         // the receiver would process both (`the_first_claims_stay`). The SDK may repeat the put: a repetition
@@ -239,8 +258,8 @@ impl PartitionStore for DynamoStore {
     }
 
     async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError> {
-        let mut item = to_sdk(placement::retained_item(record, expires));
-        item.extend(transaction::key(key.partition, &placement::record_sort_key(key)));
+        let at = items::sorted(key.partition, &placement::record_sort_key(key));
+        let item = to_sdk(at, placement::retained_item(record, expires));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         match put.condition_expression("attribute_exists(pk)").send().await {
             Ok(_) => Ok(()),

@@ -6,10 +6,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, ConditionCheck
 use cloakroom::{
     Commit, Condition, Conflict, Item, ItemAction, Partition, Placement, Retry, Version,
     placement::{self, Write, WriteCondition},
-    schema::attribute,
 };
 
-use crate::attributes::to_sdk;
+use crate::{attributes::to_sdk, items};
 
 /// The writes of a commit: the state, the records that go beside it, then the handlers' items.
 pub(crate) fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
@@ -50,10 +49,7 @@ pub(crate) fn put(
     condition: WriteCondition,
 ) -> Put {
     let Expression { text, values } = Expression::of(condition);
-    // The keys go in last: an item cannot name another place than its own.
-    let mut whole = to_sdk(attributes);
-    whole.extend(key(partition, sort_key));
-    let put = Put::builder().table_name(table).set_item(Some(whole));
+    let put = Put::builder().table_name(table).set_item(Some(to_sdk(items::sorted(partition, sort_key), attributes)));
     let put = put.set_condition_expression(text.map(str::to_owned)).set_expression_attribute_values(values);
     put.build().expect(COMPLETE)
 }
@@ -62,10 +58,7 @@ const COMPLETE: &str = "table, key or item, and condition are set";
 
 /// The key of an item.
 pub(crate) fn key(partition: &Partition, sort_key: &str) -> HashMap<String, AttributeValue> {
-    HashMap::from([
-        (attribute::PARTITION.to_owned(), AttributeValue::S(partition.as_str().to_owned())),
-        (attribute::SORT.to_owned(), AttributeValue::S(sort_key.to_owned())),
-    ])
+    items::sorted(partition, sort_key).into()
 }
 
 const ABSENT: &str = "attribute_not_exists(pk)";

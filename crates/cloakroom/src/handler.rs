@@ -114,7 +114,7 @@ pub(crate) fn to_item(what: &str, value: &impl serde::Serialize) -> Result<Item,
         let text = format!("{what} has a number `{number}`, which no attribute can hold");
         return Err(HandlerError::reject(text));
     }
-    match attribute::RESERVED.into_iter().find(|name| item.contains_key(*name)) {
+    match item.keys().find(|name| attribute::RESERVED.contains(&&***name)) {
         None => Ok(item),
         Some(name) => {
             Err(HandlerError::reject(format!("{what} has an attribute `{name}`, a name that is reserved: rename it")))

@@ -172,9 +172,7 @@ pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, Port
     if item.contains_key(attribute::DELETED) {
         return Ok(StateRead { version, state: None, embedded });
     }
-    for name in attribute::RESERVED {
-        item.remove(name);
-    }
+    item.retain(|name, _| !attribute::RESERVED.contains(&&**name));
     Ok(StateRead { version, state: Some(item), embedded })
 }
 

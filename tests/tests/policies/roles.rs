@@ -18,7 +18,8 @@ pub(crate) enum Does {
 const STORE: &str = "crates/cloakroom-aws/src/store";
 const TRANSACTION: &str = "crates/cloakroom-aws/src/transaction";
 const PAYLOADS: &str = "crates/cloakroom-aws/src/payloads";
-const PAYLOAD_TABLE: &str = "crates/cloakroom-aws/src/payload_table";
+const READS: &str = "crates/cloakroom-aws/src/items/reads";
+const WRITES: &str = "crates/cloakroom-aws/src/items/writes";
 const QUEUE: &str = "crates/cloakroom-aws/src/queue";
 const PROVISIONING: &str = "crates/cloakroom-aws/src/provisioning";
 const LOOK: &str = "crates/cloakroom-aws/src/look";
@@ -34,7 +35,8 @@ pub(crate) const ROLES: &[Role] = &[
             Does::All(STORE),
             Does::All(TRANSACTION),
             Does::All(PAYLOADS),
-            Does::All(PAYLOAD_TABLE),
+            Does::All(READS),
+            Does::All(WRITES),
             Does::All(QUEUE),
         ],
     },
@@ -43,9 +45,8 @@ pub(crate) const ROLES: &[Role] = &[
     Role {
         policy: "OperatorReadPolicy",
         calls: &[
-            Does::Some(STORE, &["GetItem"]),
+            Does::All(READS),
             Does::Some(PAYLOADS, &["GetObject"]),
-            Does::Some(PAYLOAD_TABLE, &["GetItem"]),
             Does::Some(QUEUE, &["GetQueueUrl", "ReceiveMessage", "ChangeMessageVisibilityBatch"]),
             Does::All(LOOK),
             Does::All(RECORDS),
@@ -57,9 +58,10 @@ pub(crate) const ROLES: &[Role] = &[
     Role {
         policy: "OperatorPolicy",
         calls: &[
-            Does::Some(STORE, &["GetItem", "PutItem", "DeleteItem"]),
+            Does::Some(STORE, &["PutItem", "DeleteItem"]),
             Does::All(PAYLOADS),
-            Does::All(PAYLOAD_TABLE),
+            Does::All(READS),
+            Does::All(WRITES),
             Does::All(QUEUE),
             Does::Some(RECORDS, &["Scan"]),
         ],

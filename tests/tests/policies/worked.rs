@@ -9,10 +9,12 @@ use std::{
 use bytes::Bytes;
 use cloakroom::{
     Claim, Condition, Endpoint, EndpointSettings, Envelope, Event, Handled, HandlerError, Message, Observer, Partition,
-    Ports, QueueMessage, Tx, Worker, protocol::CheckIn,
+    Ports, QueueMessage, Tx, Version, Worker,
+    protocol::{CheckIn, Consistency},
 };
 use cloakroom_aws::{Aws, ProvisioningSettings};
 use cloakroom_local::Usage;
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -141,6 +143,15 @@ async fn endpoints_ask_for_what_their_source_says() {
         };
         Worker::new(endpoint, queue).run(all_ended).await.expect("the worker ends well");
     }
+    // What comes together shares requests, and what comes alone does not.
+    let ports = aws.ports();
+    let check_in = async |_| {
+        let claim = Claim::from_random(ports.random.bits(), ports.payloads.place(2));
+        ports.payloads.check_in(&claim, Bytes::from_static(b"{}")).await.expect("the payload table exists");
+    };
+    join_all((0..2).map(check_in)).await;
+    let alone = ports.store.read_state(&"nobody".into(), "before", Consistency::Strong).await;
+    assert_eq!(alone.expect("the table exists").version, Version::ABSENT);
     must_be_calls_of("EndpointPolicy", [world.local.usage().since(&before)]);
 }
 

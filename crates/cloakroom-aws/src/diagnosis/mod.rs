@@ -15,6 +15,7 @@ mod trouble;
 use std::sync::Arc;
 
 use cloakroom::{Clock, Random, SystemRandom};
+use futures::FutureExt as _;
 
 pub use finding::{Finding, Findings};
 pub use problem::{Problem, Severity, UnknownProblem};
@@ -79,14 +80,15 @@ impl Diagnosis {
 
     /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings.
     pub async fn run(&self) -> Findings {
+        // Boxed: all of them together are more than the stack of a thread should bear in a build without optimisation.
         let (table, table_permissions, payload_table, bucket, bucket_permissions, queues, queue_permissions) = futures::join!(
-            self.table_findings(),
-            self.table_permissions(),
-            self.look_at_payload_table(),
-            self.look_at_bucket(),
-            self.bucket_permissions(),
-            self.look_at_queues(),
-            self.queue_permissions(),
+            self.table_findings().boxed(),
+            self.table_permissions().boxed(),
+            self.look_at_payload_table().boxed(),
+            self.look_at_bucket().boxed(),
+            self.bucket_permissions().boxed(),
+            self.look_at_queues().boxed(),
+            self.queue_permissions().boxed(),
         );
         let days_min = queues::expiry_days_min(&queues);
         let payload_table = payload_table.map_or_else(Vec::new, |look| self.payload_table_findings(look, days_min));

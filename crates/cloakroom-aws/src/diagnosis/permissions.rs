@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     primitives::Blob,
-    types::{AttributeValue, ConditionCheck, TransactWriteItem},
+    types::{AttributeValue, ConditionCheck, DeleteRequest, KeysAndAttributes, TransactWriteItem, WriteRequest},
 };
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -22,6 +22,8 @@ use crate::{
 };
 
 const GET_ITEM: Operation = Operation::read("GetItem", "dynamodb:GetItem");
+const GET_ITEMS: Operation = Operation::read("BatchGetItem", "dynamodb:BatchGetItem");
+const WRITE_ITEMS: Operation = Operation::read("BatchWriteItem", "dynamodb:BatchWriteItem");
 const PUT_ITEM: Operation = Operation::read("PutItem", "dynamodb:PutItem");
 const DELETE_ITEM: Operation = Operation::read("DeleteItem", "dynamodb:DeleteItem");
 const CHECK_ITEM: Operation = Operation::read("TransactWriteItems", "dynamodb:ConditionCheckItem");
@@ -70,27 +72,43 @@ impl Diagnosis {
     pub(super) async fn payload_table_permissions(&self, table: &str) -> Vec<Finding> {
         let bits = AttributeValue::B(Blob::new(self.random().to_be_bytes()));
         let key = HashMap::from([(payload_attribute::KEY.to_owned(), bits)]);
+        let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().expect("it has a key");
+        let delete = WriteRequest::builder().delete_request(delete).build();
+        // It has no condition, and deletes nothing all the same.
+        let write = self.aws.dynamodb.batch_write_item().request_items(table, vec![delete]);
+        let watch = Watch::new(self.clock.clone());
+        let (proofs, written) = futures::join!(self.try_items(table, key, PAYLOAD_EXISTS, &watch), write.send());
+        let written = self.shares().then(|| proof(written, &WRITE_ITEMS, &store::target(table), REFUSED));
         let mut findings = Vec::new();
-        for proof in self.try_items(table, key, PAYLOAD_EXISTS, &Watch::new(self.clock.clone())).await {
+        for proof in proofs.into_iter().chain(written) {
             self.told(Place::PayloadTable, proof, &mut findings);
         }
         findings
     }
 
     /// Reads an item that is not there, and writes and deletes it if it is.
-    async fn try_items(&self, table: &str, key: Item, exists: &str, watch: &Watch) -> [Result<(), PortError>; 3] {
+    async fn try_items(&self, table: &str, key: Item, exists: &str, watch: &Watch) -> Vec<Result<(), PortError>> {
         let client = &self.aws.dynamodb;
         let get = client.get_item().table_name(table).consistent_read(true).set_key(Some(key.clone()));
         let get = get.customize().interceptor(watch.clone());
+        let keys = KeysAndAttributes::builder().keys(key.clone()).build().expect("it has keys");
+        let get_all = client.batch_get_item().request_items(table, keys);
         let put = client.put_item().table_name(table).set_item(Some(key.clone())).condition_expression(exists);
         let delete = client.delete_item().table_name(table).set_key(Some(key)).condition_expression(exists);
-        let (get, put, delete) = futures::join!(get.send(), put.send(), delete.send());
+        let (get, get_all, put, delete) = futures::join!(get.send(), get_all.send(), put.send(), delete.send());
         let target = store::target(table);
-        [
+        let get_all = self.shares().then(|| proof(get_all, &GET_ITEMS, &target, REFUSED));
+        let singles = [
             proof(get, &GET_ITEM, &target, REFUSED),
             proof(put, &PUT_ITEM, &target, REFUSED),
             proof(delete, &DELETE_ITEM, &target, REFUSED),
-        ]
+        ];
+        singles.into_iter().chain(get_all).collect()
+    }
+
+    /// Whether items share requests here. Otherwise nobody needs to be allowed batches.
+    const fn shares(&self) -> bool {
+        self.aws.settings.items_per_request_max > 1
     }
 
     /// Writes an object under a claim that nobody has, reads it, deletes it, and finds it gone.

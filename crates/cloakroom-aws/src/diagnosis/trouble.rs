@@ -8,8 +8,10 @@ use crate::failure::{Meaning, Origin, Refusal};
 /// What endpoints have to be allowed. Everything else that is denied is only not seen.
 const OF_ENDPOINTS: &[&str] = &[
     "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
     "dynamodb:PutItem",
     "dynamodb:DeleteItem",
+    "dynamodb:BatchWriteItem",
     "dynamodb:ConditionCheckItem",
     "s3:ListBucket",
     "s3:GetObject",

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use cloakroom::{
     Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Outgoing, Placement, StateWrite, Version,
     protocol::Consistency,

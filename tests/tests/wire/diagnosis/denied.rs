@@ -78,6 +78,7 @@ async fn every_permission_that_endpoints_lack_is_named() {
     let world = healthy().await;
     for (operation, permission, on) in [
         ("DynamoDB.GetItem", "dynamodb:GetItem", "table `things`"),
+        ("DynamoDB.BatchGetItem", "dynamodb:BatchGetItem", "table `things`"),
         ("DynamoDB.PutItem", "dynamodb:PutItem", "table `things`"),
         ("DynamoDB.DeleteItem", "dynamodb:DeleteItem", "table `things`"),
         ("DynamoDB.TransactWriteItems", "dynamodb:ConditionCheckItem", "table `things`"),

@@ -1,0 +1,338 @@
+//! Requests out of single calls that happen at the same time.
+
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use futures::{
+    channel::oneshot,
+    future::{Either, join_all, poll_fn, select},
+};
+
+use crate::{Clock, PortError};
+
+/// How many requests' worth of one caller's entries are under way at a time.
+const REQUESTS_AT_A_TIME: usize = 10;
+
+/// How long a request that is not full waits for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// So long: where a request costs the same however full it is.
+    Linger(Duration),
+    /// Not at all: what is asked for in the same turn of the executor goes together. While another request is under way, it waits for
+    /// that one, but no longer than so long. So requests are as full as the load makes them, and a single call does not wait.
+    Prompt(Duration),
+}
+
+impl Pace {
+    const fn longest(self) -> Duration {
+        let (Self::Linger(time) | Self::Prompt(time)) = self;
+        time
+    }
+}
+
+/// Lets calls wait a little for others, so that requests carry several of them.
+///
+/// No task runs in the background: whoever comes first waits and sends for all who came after, and
+/// whoever makes a request full sends it at once. If the one who waits for others is dropped, another one takes
+/// over; if that happens while it sends, the others are told that the outcome is unknown.
+///
+/// An entry is in one request, and is in no other unless its caller enters it again.
+///
+/// ```
+/// use std::time::Duration;
+/// use cloakroom::{Coalescer, Pace, PortError, memory::Memory};
+///
+/// let memory = Memory::new();
+/// let doubled = Coalescer::new("doubling", 10, Pace::Prompt(Duration::from_millis(10)), memory.clock.clone());
+/// let request = async |numbers: Vec<u32>| numbers.into_iter().map(|number| Ok(2 * number)).collect();
+/// let answers: Vec<Result<u32, PortError>> = memory.run(doubled.all(vec![1, 2, 3], &request));
+/// assert_eq!(answers.into_iter().collect::<Result<Vec<_>, _>>()?, [2, 4, 6]);
+/// # Ok::<(), PortError>(())
+/// ```
+pub struct Coalescer<T, A> {
+    what: String,
+    entries_max: usize,
+    pace: Pace,
+    clock: Arc<dyn Clock>,
+    waiting: Mutex<Waiting<T, A>>,
+}
+
+impl<T: Send, A: Send> Coalescer<T, A> {
+    /// Puts up to `entries_max` entries, at least one, in a request. Errors call a request `what`.
+    pub fn new(what: impl Into<String>, entries_max: usize, pace: Pace, clock: Arc<dyn Clock>) -> Self {
+        Self { what: what.into(), entries_max: entries_max.max(1), pace, clock, waiting: Mutex::default() }
+    }
+
+    /// Enters one value, and answers with what its request answers for it. `request` answers each value, in order.
+    pub async fn one<F>(&self, value: T, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
+    where
+        F: Future<Output = Vec<Answer<A>>> + Send,
+    {
+        if self.entries_max == 1 {
+            let answer = request(vec![value]).await.pop();
+            return answer.unwrap_or_else(|| Err(self.unknown()));
+        }
+        let place = self.place(&mut self.lock(), value);
+        self.see_through(place, request).await
+    }
+
+    /// Enters values together, so that they share requests; answers in their order.
+    pub async fn all<F>(&self, values: Vec<T>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Vec<Answer<A>>
+    where
+        F: Future<Output = Vec<Answer<A>>> + Send,
+    {
+        let mut answers = Vec::with_capacity(values.len());
+        let mut left = values.into_iter();
+        if left.len() == 1 {
+            let one = left.next().map(|value| self.one(value, request));
+            return vec![one.expect("there is one").await];
+        }
+        while left.len() > 0 {
+            let some: Vec<T> = left.by_ref().take(REQUESTS_AT_A_TIME * self.entries_max).collect();
+            let places = self.enter(some);
+            answers.extend(join_all(places.into_iter().map(|place| self.see_through(place, request))).await);
+        }
+        answers
+    }
+
+    async fn see_through<F>(&self, mut place: Place<'_, T, A>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
+    where
+        F: Future<Output = Vec<Answer<A>>> + Send,
+    {
+        loop {
+            match self.wait(place, request).await {
+                Told::Answer(answer) => return answer,
+                // Whoever was to send it is gone, and has not begun.
+                Told::Back(value) => place = self.place(&mut self.lock(), value),
+            }
+        }
+    }
+
+    /// Waits for the answer; sends a request, or leads one, if that fell to this place.
+    async fn wait<F>(&self, place: Place<'_, T, A>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Told<T, A>
+    where
+        F: Future<Output = Vec<Answer<A>>> + Send,
+    {
+        let Place { mut told, duty } = place;
+        let or_unknown = |told: Result<Told<T, A>, _>| told.unwrap_or_else(|_| Told::Answer(Err(self.unknown())));
+        match duty {
+            // A leader that nobody polls leads nobody: those who follow do not wait for it much longer than it should.
+            Duty::Follow(number) => match select(&mut told, self.clock.sleep(self.pace.longest() * 2)).await {
+                Either::Left((told, _)) => return or_unknown(told),
+                Either::Right(((), _)) => self.flush(self.take(number), request).await,
+            },
+            Duty::Send(full) => self.flush(full, request).await,
+            Duty::Lead(lead) => match select(&mut told, std::pin::pin!(self.gather())).await {
+                // Sent with somebody else's full request.
+                Either::Left((told, _)) => return or_unknown(told),
+                Either::Right(((), _)) => self.flush(self.take(lead.number), request).await,
+            },
+        }
+        or_unknown(told.await)
+    }
+
+    /// Ends when what has gathered is to go.
+    async fn gather(&self) {
+        match self.pace {
+            Pace::Linger(time) => self.clock.sleep(time).await,
+            Pace::Prompt(time) => {
+                end_of_turn().await;
+                if let Some(idle) = self.idle() {
+                    select(idle, self.clock.sleep(time)).await;
+                }
+            }
+        }
+    }
+
+    /// Sends a request and tells everybody.
+    async fn flush<F>(&self, entries: Vec<Entry<T, A>>, request: &impl Fn(Vec<T>) -> F)
+    where
+        F: Future<Output = Vec<Answer<A>>>,
+    {
+        // Nobody waits any more for what a dropped caller wanted: whoever comes after it does it again.
+        let wanted = entries.into_iter().filter(|entry| !entry.caller.is_canceled());
+        let (values, callers): (Vec<T>, Vec<_>) = wanted.map(|entry| (entry.value, entry.caller)).unzip();
+        if values.is_empty() {
+            return;
+        }
+        let under_way = UnderWay::begin(self);
+        let answers = request(values).await;
+        drop(under_way);
+        for (caller, answer) in callers.into_iter().zip(answers) {
+            let _ = caller.send(Told::Answer(answer));
+        }
+    }
+
+    fn unknown(&self) -> PortError {
+        PortError::new(&*self.what, "its sender was dropped").public()
+    }
+}
+
+impl<T, A> Coalescer<T, A> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T, A>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, values: Vec<T>) -> Vec<Place<'_, T, A>> {
+        let mut waiting = self.lock();
+        values.into_iter().map(|value| self.place(&mut waiting, value)).collect()
+    }
+
+    /// Takes what has gathered for this leader; whoever comes next leads anew.
+    ///
+    /// SUBTLE: nothing, if it is gone, and others lead by now. Were those taken who wait for them, the one who takes them would see to somebody
+    /// else's request while its own answer is there, and leaders would give back each other's followers for ever
+    /// (`a_leader_who_comes_late_disturbs_nobody`, `who_is_sent_already_sends_for_nobody_else`).
+    fn take(&self, leader: u64) -> Vec<Entry<T, A>> {
+        let mut waiting = self.lock();
+        if waiting.leader != Some(leader) {
+            return Vec::new();
+        }
+        waiting.leader = None;
+        mem::take(&mut waiting.entries)
+    }
+
+    fn place(&self, waiting: &mut Waiting<T, A>, value: T) -> Place<'_, T, A> {
+        let (caller, told) = oneshot::channel();
+        waiting.entries.push(Entry { value, caller });
+        let duty = if waiting.entries.len() >= self.entries_max {
+            waiting.leader = None;
+            Duty::Send(mem::take(&mut waiting.entries))
+        } else if let Some(leader) = waiting.leader {
+            Duty::Follow(leader)
+        } else {
+            waiting.leaders += 1;
+            waiting.leader = Some(waiting.leaders);
+            Duty::Lead(Lead { coalescer: self, number: waiting.leaders })
+        };
+        Place { told, duty }
+    }
+
+    /// Is told when no request is under way any more; none if that is so.
+    fn idle(&self) -> Option<oneshot::Receiver<()>> {
+        let mut waiting = self.lock();
+        (waiting.under_way > 0).then(|| {
+            let (sender, receiver) = oneshot::channel();
+            waiting.idle = Some(sender);
+            receiver
+        })
+    }
+}
+
+impl<T, A> fmt::Debug for Coalescer<T, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, entries_max, pace, .. } = self;
+        let waiting = self.lock().entries.len();
+        f.debug_struct("Coalescer")
+            .field("what", what)
+            .field("entries_max", entries_max)
+            .field("pace", pace)
+            .field("waiting", &waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets everybody else go on who can.
+async fn end_of_turn() {
+    let mut is_over = false;
+    poll_fn(|context| {
+        if mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What a request answers for one entry.
+pub(crate) type Answer<A> = Result<A, PortError>;
+
+/// What the caller of an entry is told.
+enum Told<T, A> {
+    Answer(Answer<A>),
+    /// Not sent: here it is again.
+    Back(T),
+}
+
+struct Entry<T, A> {
+    value: T,
+    caller: oneshot::Sender<Told<T, A>>,
+}
+
+/// A caller's place in a request, and what the others expect of it.
+struct Place<'a, T, A> {
+    told: oneshot::Receiver<Told<T, A>>,
+    duty: Duty<'a, T, A>,
+}
+
+enum Duty<'a, T, A> {
+    /// It waits for the leader of this number.
+    Follow(u64),
+    /// It made this request full.
+    Send(Vec<Entry<T, A>>),
+    /// It came first.
+    Lead(Lead<'a, T, A>),
+}
+
+/// Entries that wait, and who leads them.
+struct Waiting<T, A> {
+    entries: Vec<Entry<T, A>>,
+    /// The number of the leader, if there is one.
+    leader: Option<u64>,
+    /// How many leaders there were.
+    leaders: u64,
+    /// Requests that were not answered yet.
+    under_way: usize,
+    /// The leader, if it waits until there is none.
+    idle: Option<oneshot::Sender<()>>,
+}
+
+impl<T, A> Default for Waiting<T, A> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), leader: None, leaders: 0, under_way: 0, idle: None }
+    }
+}
+
+/// The duty to send what gathers. Dropped before it ended, it gives everybody back what they entered.
+struct Lead<'a, T, A> {
+    coalescer: &'a Coalescer<T, A>,
+    number: u64,
+}
+
+impl<T, A> Drop for Lead<'_, T, A> {
+    fn drop(&mut self) {
+        for Entry { value, caller } in self.coalescer.take(self.number) {
+            let _ = caller.send(Told::Back(value));
+        }
+    }
+}
+
+/// A request that is under way, until it is answered or its sender is dropped.
+struct UnderWay<'a, T, A>(&'a Coalescer<T, A>);
+
+impl<'a, T, A> UnderWay<'a, T, A> {
+    fn begin(coalescer: &'a Coalescer<T, A>) -> Self {
+        coalescer.lock().under_way += 1;
+        Self(coalescer)
+    }
+}
+
+impl<T, A> Drop for UnderWay<'_, T, A> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.under_way -= 1;
+        if waiting.under_way == 0
+            && let Some(leader) = waiting.idle.take()
+        {
+            let _ = leader.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
