@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p cloakroom-benches --bench endtoend`, perhaps with `-- '{"rate_per_s": 200, "extent": {"seconds": 30}}'`:
 //! settings of the workload in JSON, as `LoadSettings` has them. With `--json` the report is printed as data. With
-//! `--powertools PYTHON` the real AWS Lambda Powertools take part, too; `benches/powertools/run` sees to that.
+//! `--powertools PYTHON` the real AWS Lambda Powertools take part, too; `benches/powertools/run` sees to that. With
+//! `--only NAMES`, separated by commas, the others do not.
 
 mod powertools;
 mod table;
@@ -16,11 +17,16 @@ use cloakroom_bench::{
 };
 use powertools::Powertools;
 
+/// Services that pass messages from thread to thread should have such an allocator: that of the C library takes a third of their time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Default)]
 struct Options {
     load: LoadSettings,
     json: bool,
     python: Option<String>,
+    only: Vec<String>,
     processes: usize,
 }
 
@@ -34,6 +40,7 @@ impl Options {
                 "--bench" => {}
                 "--json" => options.json = true,
                 "--powertools" => options.python = Some(value()?),
+                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--processes" => options.processes = value()?.parse()?,
                 json if json.starts_with('{') => options.load = serde_json::from_str(json)?,
                 other => return Err(format!("`{other}` is neither an option nor JSON with a workload").into()),
@@ -45,7 +52,7 @@ impl Options {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let Options { load, json, python, processes } = Options::read(std::env::args().skip(1))?;
+    let Options { load, json, python, only, processes } = Options::read(std::env::args().skip(1))?;
     let target = Target::embedded(Faults::default()).await?;
     let mut everybody = contestants::all();
     everybody.retain(|contestant| contestant.payload_bytes_max() >= load.payload_bytes);
@@ -53,6 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let powertools: Arc<dyn Contestant> = Arc::new(Powertools::new(python, processes, local.environment()));
         everybody.insert(0, powertools);
     }
+    everybody.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.name()));
     let mut told = String::new();
     let progress = |progress: &Progress| {
         if told != progress.contestant {

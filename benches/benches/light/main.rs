@@ -58,9 +58,9 @@ async fn main() -> ExitCode {
 }
 
 async fn compare(arguments: &[String]) -> Result<(), Failure> {
-    let Options { pairs, messages, placements, only } = Options::read(arguments)?;
+    let Options { pairs, messages, placements, only, shared } = Options::read(arguments)?;
     for placement in placements {
-        let services = Services::start().await?;
+        let services = Services::start(shared).await?;
         let mut arena = Arena { services, runs: 0 };
         let contest = Contest { placement, messages };
         if let Some(contestant) = only {
@@ -74,6 +74,9 @@ async fn compare(arguments: &[String]) -> Result<(), Failure> {
         let warm = Contest { messages: messages.min(200), ..contest };
         arena.pair(warm, true).await?;
         println!("\n{placement:?}, payloads on S3; {messages} messages of 1 KB, each with one outgoing");
+        if shared {
+            println!("ours with shared requests, raw with one for each item");
+        }
         println!("{:>6} {:>16} {:>16} {:>8}", "pair", "ours, µs each", "raw, µs each", "ratio");
         let mut measured = Vec::with_capacity(pairs);
         for number in 1..=pairs {
@@ -81,7 +84,7 @@ async fn compare(arguments: &[String]) -> Result<(), Failure> {
             println!("{number:>6} {:>16.1} {:>16.1} {:>8.3}", pair.ours.cpu_us(), pair.raw.cpu_us(), pair.ratio());
             measured.push(pair);
         }
-        print!("{}", Summary::of(&measured)?);
+        print!("{}", Summary::of(&measured, shared)?);
     }
     Ok(())
 }

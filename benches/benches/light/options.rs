@@ -11,10 +11,12 @@ pub(crate) struct Options {
     pub(crate) placements: Vec<Placement>,
     /// One contestant alone, for a profiler.
     pub(crate) only: Option<Contestant>,
+    /// Ours with its default settings, by which reads of items share requests: then it does not send the same ones.
+    pub(crate) shared: bool,
 }
 
 const USAGE: &str = "--pairs N (default 10), --messages N (default 2000), --placement beside|embedded (default both), \
-                     --only ours|raw (nothing is compared: for a profiler)";
+                     --only ours|raw (nothing is compared: for a profiler), --shared (ours as it is by default: reads share requests)";
 
 impl Options {
     /// Reads the arguments.
@@ -23,7 +25,7 @@ impl Options {
     /// Those that are not known, and numbers that are none, or 0.
     pub(crate) fn read(arguments: &[String]) -> Result<Self, Failure> {
         let placements = vec![Placement::Beside, Placement::Embedded];
-        let mut options = Self { pairs: 10, messages: 2_000, placements, only: None };
+        let mut options = Self { pairs: 10, messages: 2_000, placements, only: None, shared: false };
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("`{name}` wants a value; known are {USAGE}"));
@@ -32,6 +34,7 @@ impl Options {
                 "--messages" => options.messages = count(name, value()?)?,
                 "--placement" => options.placements = vec![placement(value()?)?],
                 "--only" => options.only = Some(contestant(value()?)?),
+                "--shared" => options.shared = true,
                 // From `cargo bench` itself.
                 "--bench" => {}
                 other => return Err(format!("`{other}` is not known; known are {USAGE}").into()),

@@ -66,14 +66,17 @@ macro_rules! client {
 
 impl Services {
     /// Starts them, with a table, a bucket and queues.
-    pub(crate) async fn start() -> Result<Self, Failure> {
+    pub(crate) async fn start(shared: bool) -> Result<Self, Failure> {
         let mut process = Process::start()?;
         let Addresses { dynamodb, s3, sqs } = serde_json::from_str(&process.line()?)?;
         let http = aws_smithy_http_client::Builder::new().build_http();
         let dynamodb = client!(aws_sdk_dynamodb, dynamodb, http);
         let s3 = client!(aws_sdk_s3, s3, http, force_path_style);
         let sqs = client!(aws_sdk_sqs, sqs, http);
-        let settings = AwsSettings::new(workload::TABLE, workload::BUCKET);
+        let mut settings = AwsSettings::new(workload::TABLE, workload::BUCKET);
+        if !shared {
+            settings.items_per_request_max = 1;
+        }
         let aws = Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings)?;
         let queues = vec![workload::WORKS.to_owned(), workload::DONES.to_owned()];
         Provisioning::new(&aws, ProvisioningSettings { queues, ..Default::default() })?.apply().await?;

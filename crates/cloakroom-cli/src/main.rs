@@ -18,6 +18,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+/// Messages go from thread to thread here, which the allocator of the C library makes slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exactly-once message processing on DynamoDB, S3 and SQS.
 #[derive(Debug, Parser)]
 #[command(version, about, long_about = None)]
