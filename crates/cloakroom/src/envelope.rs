@@ -262,3 +262,34 @@ impl std::fmt::Display for EnvelopeError {
 }
 
 impl std::error::Error for EnvelopeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_envelope_is_larger_than_it_was_said_to_be() {
+        for text in ["", "a", "\u{0}", "\"\\", "\u{ffff}", "grün"] {
+            let text = text.repeat(40);
+            let mut envelope = Envelope::new(text.as_str().into(), &*text, &*text, text.as_str().into());
+            let claim = Claim::from(text.as_str());
+            // As it is, and once more with all that it may have.
+            for _ in 0..2 {
+                let said = envelope.encoded_bytes_max(text.len()).expect("it has no other parts");
+                let written = envelope.encode_with(Some(&claim), true).len();
+                assert!(written <= said, "{written} bytes, and not {said} at most: {envelope:?}");
+                let more = Some(text.clone());
+                envelope.time.clone_from(&more);
+                envelope.datacontenttype.clone_from(&more);
+                envelope.sequence.clone_from(&more);
+                envelope.correlationid.clone_from(&more);
+                envelope.replyto.clone_from(&more);
+                envelope.traceparent = more;
+                envelope.causationid = Some(text.as_str().into());
+            }
+        }
+        let mut envelope = Envelope::new("1".into(), "shop", "order", "p".into());
+        envelope.extensions.insert("tenant".to_owned(), Value::Null);
+        assert_eq!(envelope.encoded_bytes_max(0), None, "what others have added is written to be measured");
+    }
+}
