@@ -121,13 +121,13 @@ impl<T: Send, A: Send> Coalescer<T, A> {
         let or_unknown = |told: Result<Told<T, A>, _>| told.unwrap_or_else(|_| Told::Answer(Err(self.unknown())));
         match duty {
             // A leader that nobody polls leads nobody: those who follow do not wait for it much longer than it should.
-            Duty::Follow(number) => match select(&mut told, self.clock.sleep(self.pace.longest() * 2)).await {
+            Duty::Follow(request_number) => match select(&mut told, self.clock.sleep(self.pace.longest() * 2)).await {
                 Either::Left((told, _)) => return or_unknown(told),
-                Either::Right(((), _)) => self.flush(self.take(number), request).await,
+                Either::Right(((), _)) => self.flush(self.disband(request_number), request).await,
             },
             Duty::Send(full) => self.flush(full, request).await,
             Duty::Lead(lead) => match select(&mut told, std::pin::pin!(self.gather())).await {
-                // Sent with somebody else's full request.
+                // Sent with somebody else's full request. Whoever came later is given back, and leads.
                 Either::Left((told, _)) => return or_unknown(told),
                 Either::Right(((), _)) => self.flush(self.take(lead.number), request).await,
             },
@@ -184,26 +184,38 @@ impl<T, A> Coalescer<T, A> {
 
     /// Takes what has gathered for this leader; whoever comes next leads anew.
     ///
-    /// SUBTLE: nothing, if it is gone, and others lead by now. Were those taken who wait for them, the one who takes them would see to somebody
-    /// else's request while its own answer is there, and leaders would give back each other's followers for ever
-    /// (`a_leader_who_comes_late_disturbs_nobody`, `who_is_sent_already_sends_for_nobody_else`).
+    /// SUBTLE: nothing, if others did not wait for this leader and have another one by now. Were those given back, their
+    /// leader would give back these, and so on for ever (`a_leader_who_comes_late_disturbs_nobody`).
     fn take(&self, leader: u64) -> Vec<Entry<T, A>> {
         let mut waiting = self.lock();
         if waiting.leader != Some(leader) {
             return Vec::new();
         }
         waiting.leader = None;
-        mem::take(&mut waiting.entries)
+        waiting.take()
+    }
+
+    /// Takes what has gathered, whoever leads it, for one who follows and has waited for too long.
+    ///
+    /// SUBTLE: nothing, if its own request is under way and none should wait. It would see to the next one, while its own answer is there
+    /// (`who_is_sent_already_sends_for_nobody_else`). Where requests linger it sends what has gathered meanwhile: a worker that holds back
+    /// has few messages, and they would wait for each other (`a_table_that_splits_gets_over_it`).
+    fn disband(&self, request: u64) -> Vec<Entry<T, A>> {
+        let mut waiting = self.lock();
+        if matches!(self.pace, Pace::Prompt(_)) && waiting.request != request {
+            return Vec::new();
+        }
+        waiting.leader = None;
+        waiting.take()
     }
 
     fn place(&self, waiting: &mut Waiting<T, A>, value: T) -> Place<'_, T, A> {
         let (caller, told) = oneshot::channel();
         waiting.entries.push(Entry { value, caller });
         let duty = if waiting.entries.len() >= self.entries_max {
-            waiting.leader = None;
-            Duty::Send(mem::take(&mut waiting.entries))
-        } else if let Some(leader) = waiting.leader {
-            Duty::Follow(leader)
+            Duty::Send(waiting.take())
+        } else if waiting.leader.is_some() {
+            Duty::Follow(waiting.request)
         } else {
             waiting.leaders += 1;
             waiting.leader = Some(waiting.leaders);
@@ -271,7 +283,7 @@ struct Place<'a, T, A> {
 }
 
 enum Duty<'a, T, A> {
-    /// It waits for the leader of this number.
+    /// It waits for the request of this number.
     Follow(u64),
     /// It made this request full.
     Send(Vec<Entry<T, A>>),
@@ -286,6 +298,8 @@ struct Waiting<T, A> {
     leader: Option<u64>,
     /// How many leaders there were.
     leaders: u64,
+    /// The number of the request that they will be in.
+    request: u64,
     /// Requests that were not answered yet.
     under_way: usize,
     /// The leader, if it waits until there is none.
@@ -294,7 +308,14 @@ struct Waiting<T, A> {
 
 impl<T, A> Default for Waiting<T, A> {
     fn default() -> Self {
-        Self { entries: Vec::new(), leader: None, leaders: 0, under_way: 0, idle: None }
+        Self { entries: Vec::new(), leader: None, leaders: 0, request: 0, under_way: 0, idle: None }
+    }
+}
+
+impl<T, A> Waiting<T, A> {
+    fn take(&mut self) -> Vec<Entry<T, A>> {
+        self.request += 1;
+        mem::take(&mut self.entries)
     }
 }
 
