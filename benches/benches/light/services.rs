@@ -5,7 +5,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
+use cloakroom_aws::{Aws, AwsSettings, BucketAddress, Provisioning, ProvisioningSettings};
 use cloakroom_local::{LocalAws, Usage};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncBufReadExt as _;
@@ -38,7 +38,7 @@ pub(crate) async fn serve() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The services, and the clients that both contestants share.
+/// The services, and the clients of the one who does it by hand. The library has the same, but that of S3 is made as it makes it.
 pub(crate) struct Services {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) s3: aws_sdk_s3::Client,
@@ -77,7 +77,9 @@ impl Services {
         if !shared {
             settings.items_per_request_max = 1;
         }
-        let aws = Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings)?;
+        let own_s3 = s3.config().to_builder().endpoint_resolver(BucketAddress::default()).build();
+        let own_s3 = aws_sdk_s3::Client::from_conf(own_s3);
+        let aws = Aws::new(dynamodb.clone(), own_s3, sqs.clone(), settings)?;
         let queues = vec![workload::WORKS.to_owned(), workload::DONES.to_owned()];
         Provisioning::new(&aws, ProvisioningSettings { queues, ..Default::default() })?.apply().await?;
         let (works, dones) = (url(&sqs, workload::WORKS).await?, url(&sqs, workload::DONES).await?);

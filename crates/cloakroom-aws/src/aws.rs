@@ -6,7 +6,7 @@ use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use cloakroom::{Observer, PayloadStore, PlacedPayloads, Ports, Service, SystemRandom};
 
 use crate::{
-    AwsSettings, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock,
+    AwsSettings, BucketAddress, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock,
     consumption::Meter,
 };
 
@@ -81,7 +81,8 @@ impl Aws {
         if config.region().is_none() {
             return Err(SettingsError::new("region", "", "set: by `AWS_REGION`, or in the profile"));
         }
-        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_own_endpoint(config, "S3")).build();
+        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_own_endpoint(config, "S3"));
+        let s3 = s3.endpoint_resolver(BucketAddress::default()).build();
         let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(config), aws_sdk_sqs::Client::new(config));
         Self::new(dynamodb, aws_sdk_s3::Client::from_conf(s3), sqs, settings)
     }

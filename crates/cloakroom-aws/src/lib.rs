@@ -54,6 +54,7 @@
 //!
 //! A diagnosis tries what endpoints need with the credentials that it has: give it theirs, and the rows above besides.
 
+mod address;
 mod attributes;
 mod aws;
 mod batch;
@@ -80,6 +81,7 @@ mod settings;
 mod store;
 mod transaction;
 
+pub use address::BucketAddress;
 pub use attributes::{UnknownType, item_from_sdk};
 pub use aws::Aws;
 pub use clock::TokioClock;

@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn keys_of_ours_are_told_from_others() {
-        assert!(is_our_key(&Key::Payload { claim: &Claim::from_random(7, "payloads") }.to_string()));
-        assert!(is_our_key(&Key::Entry { endpoint: "stock", message: &"a/b c".into() }.to_string()));
+        assert!(is_our_key(&Key::Payload { claim: &Claim::from_random(7, "payloads") }.text()));
+        assert!(is_our_key(&Key::Entry { endpoint: "stock", message: &"a/b c".into() }.text()));
         for key in ["", "logs/2026", "photo.jpg", "deadbeef", &*"a".repeat(33), "deadbee/x/y"] {
             assert!(!is_our_key(key), "{key}");
         }

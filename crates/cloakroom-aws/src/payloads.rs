@@ -69,7 +69,7 @@ impl S3Payloads {
 
     /// The object's body, not yet read.
     async fn get(&self, key: Key<'_>) -> Result<Option<ByteStream>, PortError> {
-        match self.client.get_object().bucket(&self.bucket).key(key.to_string()).send().await {
+        match self.client.get_object().bucket(&self.bucket).key(key.text()).send().await {
             Ok(output) => Ok(Some(output.body)),
             Err(error) if is_no_such_key(&error) => Ok(None),
             Err(error) => Err(GET.failed(&self.target(), error)),
@@ -99,7 +99,7 @@ impl PayloadStore for S3Payloads {
     }
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
-        let key = Key::Payload { claim }.to_string();
+        let key = Key::Payload { claim }.text();
         let put = self.once.put_object().bucket(&self.bucket).key(key).content_type("application/json");
         put.body(ByteStream::from(payload)).send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
         Ok(())
@@ -113,7 +113,7 @@ impl PayloadStore for S3Payloads {
 
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
         // A repetition that comes late finds nothing: claims are never used again.
-        let delete = self.client.delete_object().bucket(&self.bucket).key(Key::Payload { claim }.to_string());
+        let delete = self.client.delete_object().bucket(&self.bucket).key(Key::Payload { claim }.text());
         match delete.send().await {
             Err(error) if !is_no_such_key(&error) => Err(DELETE.failed(&self.target(), error)),
             Ok(_) | Err(_) => Ok(()),
@@ -128,7 +128,7 @@ impl PayloadStore for S3Payloads {
     }
 
     async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
-        let key = Key::Entry { endpoint, message }.to_string();
+        let key = Key::Entry { endpoint, message }.text();
         let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
         match put.body(ByteStream::from_static(b"")).send().await {
             // It is there already, perhaps by an earlier try of this very call.

@@ -196,11 +196,18 @@ fn receipts_in_batches(receipts: Vec<String>) -> Vec<Vec<Numbered<String>>> {
     batch::split(numbered.collect(), usize::MAX)
 }
 
-async fn all<T, F>(batches: Vec<T>, call: impl Fn(T) -> F) -> Vec<Answer>
+async fn all<T, F>(mut batches: Vec<T>, call: impl Fn(T) -> F) -> Vec<Answer>
 where
     F: Future<Output = Vec<Answer>>,
 {
-    stream::iter(batches.into_iter().map(call)).buffered(REQUESTS_MAX).collect::<Vec<_>>().await.concat()
+    // Mostly there is one.
+    if batches.len() == 1
+        && let Some(only) = batches.pop()
+    {
+        return call(only).await;
+    }
+    let answers: Vec<_> = stream::iter(batches.into_iter().map(call)).buffered(REQUESTS_MAX).collect().await;
+    answers.into_iter().flatten().collect()
 }
 
 /// Whole seconds, rounded up, at most `max`.

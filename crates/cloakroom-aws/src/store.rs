@@ -55,6 +55,8 @@ pub struct DynamoStore {
     /// guards the repetitions of the engine, which come only after "without effect".
     once: Client,
     table: String,
+    /// What errors call a read.
+    reading: String,
     reads: Arc<Reads>,
     limits: Limits,
 }
@@ -64,7 +66,8 @@ impl DynamoStore {
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         let (once, table) = (once::dynamodb(&client), table.into());
         let reads = reads(&client, &table, items_per_request_max());
-        Self { client, once, table, reads, limits: Limits::default() }
+        let reading = format!("reading an item of {}", target(&table));
+        Self { client, once, table, reading, reads, limits: Limits::default() }
     }
 
     /// The same store, with [up to so many items](crate::AwsSettings::items_per_request_max) in a request.
@@ -97,7 +100,7 @@ impl DynamoStore {
     }
 
     fn read(&self, item: Attributes) -> Result<Item, PortError> {
-        let unreadable = |error| PortError::new(reading(&self.table), error).without_effect().permanent();
+        let unreadable = |error| PortError::new(&*self.reading, error).without_effect().permanent();
         item_from_sdk(item).map_err(unreadable)
     }
 
@@ -201,10 +204,6 @@ fn reads(client: &Client, table: &str, items_per_request_max: usize) -> Arc<Read
     Arc::new(Reads::new(client.clone(), table, items_per_request_max, &clock))
 }
 
-fn reading(table: &str) -> String {
-    format!("reading an item of {}", target(table))
-}
-
 pub(crate) fn target(table: &str) -> String {
     format!("table `{table}`")
 }
@@ -217,13 +216,13 @@ impl PartitionStore for DynamoStore {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
-        let item = self.get(partition, Key::State { endpoint }.to_string(), consistency).await?;
-        placement::read_state_item(&reading(&self.table), item)
+        let item = self.get(partition, Key::State { endpoint }.text(), consistency).await?;
+        placement::read_state_item(&self.reading, item)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         let item = self.get(key.partition, placement::record_sort_key(key), Consistency::Strong).await?;
-        item.map(|item| placement::read_record_item(&reading(&self.table), &item)).transpose()
+        item.map(|item| placement::read_record_item(&self.reading, &item)).transpose()
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_types::SdkConfig;
-use cloakroom_aws::{Aws, AwsSettings, QueueSettings, dead_letter_queue};
+use cloakroom_aws::{Aws, AwsSettings, BucketAddress, QueueSettings, dead_letter_queue};
 use cloakroom_local::{Faults, LocalAws};
 
 use crate::{
@@ -107,7 +107,10 @@ impl Target {
     pub(crate) fn aws(&self, name: &str, settings: impl Fn(AwsSettings) -> AwsSettings) -> Result<Aws, RunError> {
         let queues = QueueSettings { prefix: format!("{name}-"), ..QueueSettings::default() };
         let settings = settings(AwsSettings { queues, ..AwsSettings::new(name, name) });
-        Ok(Aws::new(self.dynamodb.clone(), self.s3.clone(), self.sqs.clone(), settings)?)
+        // Each has a bucket of its own.
+        let s3 = self.s3.config().to_builder().endpoint_resolver(BucketAddress::default()).build();
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
+        Ok(Aws::new(self.dynamodb.clone(), s3, self.sqs.clone(), settings)?)
     }
 
     /// Deletes what was made for a contestant. Answers with what could not be deleted, and why.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
-use cloakroom_aws::AwsSettings;
+use cloakroom_aws::{AwsSettings, BucketAddress};
 use cloakroom_shop::Site;
 
 /// Why a command could not be carried out. Its text is for the person at the terminal.
@@ -49,7 +49,8 @@ pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site
         };
     }
     let dynamodb = config!(aws_sdk_dynamodb, "AWS_ENDPOINT_URL_DYNAMODB").build();
-    let s3 = config!(aws_sdk_s3, "AWS_ENDPOINT_URL_S3").force_path_style(true).build();
+    let s3 = config!(aws_sdk_s3, "AWS_ENDPOINT_URL_S3").force_path_style(true);
+    let s3 = s3.endpoint_resolver(BucketAddress::default()).build();
     let sqs = config!(aws_sdk_sqs, "AWS_ENDPOINT_URL_SQS").build();
     Ok(Site {
         dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),

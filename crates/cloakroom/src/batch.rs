@@ -2,15 +2,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    future::ready,
     pin::pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use futures::{
-    FutureExt as _, StreamExt as _,
-    channel::mpsc,
-    stream::{self, Stream},
-};
+use futures::{StreamExt as _, future::select, stream};
 
 use crate::{
     Delivery, Endpoint, Outcome, Timestamp,
@@ -71,43 +70,41 @@ impl Endpoint {
         let Batch { queue, deliveries, in_flight_max, until } = batch;
         let order = Order::of(queue);
         let clock = &self.inner.ports.clock;
-        let lanes = self.lanes(order, deliveries).into_iter().map(|lane| self.in_turn(order, deliveries, lane).boxed());
-        let mut done: BTreeMap<usize, Done> = stream::iter(lanes)
-            .flatten_unordered(in_flight_max.max(1))
-            .take_until(clock.sleep(until.since(clock.now())))
-            .collect()
-            .await;
+        // What is done is told at once: the time may be up before the rest is.
+        let done = Mutex::new(BTreeMap::new());
+        let tell = |number, result| {
+            done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
+        };
+        let lanes = stream::iter(self.lanes(order, deliveries));
+        let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| self.in_turn(order, deliveries, lane, &tell));
+        select(clock.sleep(until.since(clock.now())), pin!(work)).await;
+        let mut done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
         (0..deliveries.len()).map(|number| done.remove(&number).unwrap_or(Err(NotDone::Stopped))).collect()
     }
 
-    /// The results of one lane, as they come.
-    fn in_turn<'a>(
-        &'a self,
+    /// Processes one lane.
+    async fn in_turn(
+        &self,
         order: Order,
-        deliveries: &'a [Delivery],
+        deliveries: &[Delivery],
         lane: Vec<usize>,
-    ) -> impl Stream<Item = (usize, Done)> + Send + 'a {
+        tell: &(impl Fn(usize, Done) + Send + Sync),
+    ) {
         let is_ordered = order.stops_at_failure();
-        let (sender, answers) = mpsc::unbounded();
-        let work = async move {
-            let (mut lane, mut is_stopped) = (VecDeque::from(lane), false);
-            while let Some(fold) = self.next_fold(order, deliveries, &mut lane) {
-                let tell = |number: usize, done| drop(sender.unbounded_send((fold[number], done)));
-                if is_stopped {
-                    (0..fold.len()).for_each(|number| tell(number, Err(NotDone::Behind)));
-                    continue;
-                }
-                let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
-                let together: Vec<_> = fold.iter().map(|n| &deliveries[*n]).zip(&spans).collect();
-                let mut told = pin!(self.process_fold(&together, is_ordered));
-                while let Some((number, done)) = told.next().await {
-                    is_stopped |= is_ordered && done.is_err();
-                    tell(number, done);
-                }
+        let (mut lane, is_stopped) = (VecDeque::from(lane), AtomicBool::new(false));
+        while let Some(fold) = self.next_fold(order, deliveries, &mut lane) {
+            if is_stopped.load(Ordering::Relaxed) {
+                fold.into_iter().for_each(|number| tell(number, Err(NotDone::Behind)));
+                continue;
             }
-        };
-        // What is done is told at once: the time may be up before the rest is.
-        stream::select(answers, work.into_stream().filter_map(|()| ready(None)))
+            let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
+            let together: Vec<_> = fold.iter().map(|n| &deliveries[*n]).zip(&spans).collect();
+            let told = |number: usize, done: Done| {
+                is_stopped.fetch_or(is_ordered && done.is_err(), Ordering::Relaxed);
+                tell(fold[number], done);
+            };
+            self.process_fold(&together, is_ordered, told).await;
+        }
     }
 
     /// The numbers of the next messages of a lane that may be committed together.

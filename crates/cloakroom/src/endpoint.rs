@@ -5,15 +5,9 @@ mod inner;
 use std::{
     collections::BTreeMap,
     fmt,
-    future::ready,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
-use futures::{
-    FutureExt as _, StreamExt as _,
-    channel::mpsc,
-    stream::{self, Stream},
-};
 use tracing::{Instrument as _, Span};
 
 use crate::{
@@ -130,7 +124,7 @@ impl Endpoint {
     async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
         let told = Mutex::new(None);
         let tell = |_, done| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-        self.work_on(&[(delivery, span)], false, tell).await;
+        self.process_fold(&[(delivery, span)], false, tell).await;
         let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
             NotDone::Failed(error) => error,
@@ -138,20 +132,9 @@ impl Endpoint {
         })
     }
 
-    /// Processes deliveries of one partition, in this order: what can be is committed together. Each has its own answer, with its number,
-    /// as soon as there is one. If they are ordered, none is begun behind one that was not finished.
-    pub(crate) fn process_fold<'a>(
-        &'a self,
-        deliveries: &'a [(&'a Delivery, &'a Span)],
-        is_ordered: bool,
-    ) -> impl Stream<Item = (usize, Result<Outcome, NotDone>)> + Send + 'a {
-        let (sender, answers) = mpsc::unbounded();
-        let tell = move |number, done| drop(sender.unbounded_send((number, done)));
-        let work = self.work_on(deliveries, is_ordered, tell).into_stream();
-        stream::select(answers, work.filter_map(|()| ready(None)))
-    }
-
-    async fn work_on(
+    /// Processes deliveries of one partition, in this order: what can be is committed together. `told` is told of each what became of
+    /// it, by its number, as soon as that is known. If they are ordered, none is begun behind one that was not finished.
+    pub(crate) async fn process_fold(
         &self,
         deliveries: &[(&Delivery, &Span)],
         is_ordered: bool,

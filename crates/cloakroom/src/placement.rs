@@ -42,37 +42,33 @@ pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
         action,
         condition: WriteCondition::Item(condition),
     });
-    if let Some(state) = embedded(commit) {
-        return (Placement::Embedded, std::iter::once(state).chain(own).collect());
-    }
-    let kept = Embedded { is_complete: false, ..commit.kept.clone() };
-    let state = state_write(commit, state_item(commit, &kept));
-    let records = commit.records.iter().map(|(message, record)| Write {
-        sort_key: Key::Record { endpoint: commit.endpoint, message }.to_string(),
+    let sort_key = Key::State { endpoint: commit.endpoint }.text();
+    let embedded = embedded(commit, &sort_key);
+    let placement = if embedded.is_some() { Placement::Embedded } else { Placement::Beside };
+    let item = embedded.unwrap_or_else(|| {
+        let kept = Embedded { is_complete: false, ..commit.kept.clone() };
+        state_item(commit, &sort_key, kept)
+    });
+    let action = ItemAction::Put(item);
+    let state = Write { sort_key, action, condition: WriteCondition::VersionIs(commit.expected) };
+    let beside = commit.records.iter().filter(|_| placement == Placement::Beside);
+    let records = beside.map(|(message, record)| Write {
+        sort_key: Key::Record { endpoint: commit.endpoint, message }.text(),
         action: ItemAction::Put(record_item(record)),
         condition: WriteCondition::Item(Condition::Absent),
     });
-    (Placement::Beside, std::iter::once(state).chain(records).chain(own).collect())
+    (placement, std::iter::once(state).chain(records).chain(own).collect())
 }
 
 /// The state with the records in it, if it does not become too large by them.
-fn embedded(commit: &Commit<'_>) -> Option<Write> {
+fn embedded(commit: &Commit<'_>, sort_key: &str) -> Option<Item> {
     if commit.embedded_bytes_max == 0 {
         return None;
     }
     let mut embedded = commit.kept.clone();
     embedded.records.extend(commit.records.iter().map(|(message, record)| ((*message).clone(), record.encode())));
-    let write = state_write(commit, state_item(commit, &embedded));
-    let ItemAction::Put(item) = &write.action else { return None };
-    (key_bytes(commit) + item_bytes(item) <= commit.embedded_bytes_max).then_some(write)
-}
-
-fn state_write(commit: &Commit<'_>, item: Item) -> Write {
-    Write {
-        sort_key: Key::State { endpoint: commit.endpoint }.to_string(),
-        action: ItemAction::Put(item),
-        condition: WriteCondition::VersionIs(commit.expected),
-    }
+    let item = state_item(commit, sort_key, embedded);
+    (key_bytes(commit, sort_key) + item_bytes(&item) <= commit.embedded_bytes_max).then_some(item)
 }
 
 /// Which conflict it is that the condition of write `number` failed.
@@ -93,10 +89,10 @@ pub fn sizes(writes: &[Write]) -> impl Iterator<Item = (&str, Option<&Item>)> {
 
 /// The sort key of a record.
 pub fn record_sort_key(key: RecordKey<'_>) -> String {
-    Key::Record { endpoint: key.endpoint, message: key.message }.to_string()
+    Key::Record { endpoint: key.endpoint, message: key.message }.text()
 }
 
-fn state_item(commit: &Commit<'_>, embedded: &Embedded) -> Item {
+fn state_item(commit: &Commit<'_>, sort_key: &str, embedded: Embedded) -> Item {
     let mut item = match commit.state {
         StateWrite::Put(item) => item.clone(),
         StateWrite::Tombstone { expires } => Item::from(HashMap::from([
@@ -110,15 +106,14 @@ fn state_item(commit: &Commit<'_>, embedded: &Embedded) -> Item {
         item.insert(attribute::COMPLETE.to_owned(), AttributeValue::Bool(true));
     }
     if !embedded.records.is_empty() {
-        let records = packed::records(&embedded.records, key_bytes(commit) + item_bytes(&item));
+        let records = packed::records(embedded.records, key_bytes(commit, sort_key) + item_bytes(&item));
         item.insert(attribute::RECORDS.to_owned(), records);
     }
     item
 }
 
 /// What the keys of the state's item add to its size.
-fn key_bytes(commit: &Commit<'_>) -> usize {
-    let sort_key = Key::State { endpoint: commit.endpoint }.to_string();
+fn key_bytes(commit: &Commit<'_>, sort_key: &str) -> usize {
     attribute::PARTITION.len() + commit.partition.as_str().len() + attribute::SORT.len() + sort_key.len()
 }
 

@@ -16,7 +16,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x5d1f_7a3c_0e42_4b86_9a57_c10a_6b00_4d0
 /// use cloakroom::schema::Key;
 ///
 /// let key = Key::Record { endpoint: "stock", message: &"m-1".into() };
-/// assert_eq!(key.to_string(), "outbox#stock#m-1");
+/// assert_eq!(key.text(), "outbox#stock#m-1");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
@@ -88,17 +88,24 @@ const STATES: &str = "state#";
 /// What the sort keys of all outbox records begin with.
 pub const RECORDS: &str = "outbox#";
 
-impl std::fmt::Display for Key<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Key<'_> {
+    /// The key as it is written.
+    pub fn text(&self) -> String {
         match self {
-            Self::State { endpoint } => write!(f, "{STATES}{endpoint}"),
-            Self::Record { endpoint, message } => write!(f, "{RECORDS}{endpoint}#{message}"),
-            Self::Payload { claim } => write!(f, "{claim}"),
+            Self::State { endpoint } => [STATES, endpoint].concat(),
+            Self::Record { endpoint, message } => [RECORDS, endpoint, "#", message.as_str()].concat(),
+            Self::Payload { claim } => claim.as_str().to_owned(),
             Self::Entry { endpoint, message } => {
                 let hash = derived_id(&[endpoint, message.as_str()]).as_u128() >> 96;
-                write!(f, "{hash:08x}/{endpoint}/{message}")
+                format!("{hash:08x}/{endpoint}/{message}")
             }
         }
+    }
+}
+
+impl std::fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text())
     }
 }
 

@@ -170,6 +170,10 @@ impl WorkerSettings {
     pub(crate) const fn visibility(&self) -> Duration {
         Duration::from_millis(self.visibility_ms)
     }
+
+    pub(crate) const fn attempt_max(&self) -> Duration {
+        Duration::from_millis(self.attempt_ms_max)
+    }
 }
 
 fn validate_backoff(field: &str, Backoff { first_ms, max_ms }: Backoff) -> Result<(), Error> {

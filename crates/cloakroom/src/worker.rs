@@ -1,5 +1,7 @@
 //! The worker: takes messages from one queue to one endpoint, many at a time.
 
+mod answers;
+
 use std::{
     collections::BTreeSet,
     convert::Infallible,
@@ -17,10 +19,11 @@ use futures::{
 use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use crate::{
-    Delivery, Endpoint, Error, ErrorKind, Outcome, PortError, Queue, Timed, WorkerSettings,
+    Delivery, Endpoint, Error, Outcome, PortError, Queue, Timed, WorkerSettings,
     concurrency::{InHand, Outage, Receives},
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
     trace,
+    worker::answers::Answers,
 };
 
 /// What SQS returns at most from one receive.
@@ -252,36 +255,25 @@ impl Shift<'_> {
         let others: Vec<_> = along.iter().map(|one| (Arc::clone(&one.delivery), one.span.clone())).collect();
         let others = others.iter().map(|(delivery, span)| (&**delivery, span));
         let fold: Vec<_> = std::iter::once((delivery, span)).chain(others).collect();
-        let mut along: Vec<_> = along.into_iter().map(Some).collect();
-        let (mut own, mut is_finished, mut service) = (None, true, None);
-        let mut tell = |number: usize, done: Result<Outcome, NotDone>| {
-            is_finished &= done.is_ok();
-            service = service.max(is_up(&done));
-            match number.checked_sub(1) {
-                None => own = Some(done),
-                Some(other) => {
-                    if let Some(one) = along.get_mut(other).and_then(Option::take) {
-                        one.tell(done);
-                    }
-                }
-            }
-        };
-        let WorkerSettings { attempt_ms_max, .. } = self.worker.settings;
-        let mut answers = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure()));
-        let mut left: BTreeSet<usize> = (0..fold.len()).collect();
-        // Whose turn comes after others has the time of an attempt, too.
-        while let Either::Left((Some((number, done)), _)) =
-            select(answers.next(), pin!(self.sleep(Duration::from_millis(attempt_ms_max)))).await
+        let (attempt_max, now) = (self.worker.settings.attempt_max(), || self.now());
+        let answers = Mutex::new(Answers::new(along, now()));
+        let answers = || answers.lock().unwrap_or_else(PoisonError::into_inner);
         {
-            left.remove(&number);
-            tell(number, done);
+            let tell = |number, done| answers().tell(number, done, now());
+            let mut work = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure(), tell));
+            let mut left = attempt_max;
+            while !left.is_zero()
+                && let Either::Right(_) = select(work.as_mut(), pin!(self.sleep(left))).await
+            {
+                left = answers().time_left(attempt_max, now());
+            }
         }
-        left.into_iter().for_each(|number| tell(number, Err(NotDone::Failed(took_too_long(attempt_ms_max)))));
-        self.note_outage(service);
-        (own.unwrap_or(Err(NotDone::Stopped)), is_finished)
+        let mut answers = std::mem::take(&mut *answers());
+        answers.time_is_up(attempt_max, now());
+        self.note_outage(answers.is_up());
+        answers.into_own()
     }
 
-    /// Messages that were tried together are one sign of a service that is out, or is not.
     fn note_outage(&self, is_up: Option<bool>) {
         match is_up {
             Some(false) => self.outage.failed(),
@@ -335,6 +327,10 @@ impl Shift<'_> {
         self.worker.endpoint.inner.throttled.load(Ordering::Relaxed)
     }
 
+    fn now(&self) -> Duration {
+        self.worker.endpoint.inner.ports.clock.monotonic()
+    }
+
     fn random(&self) -> u128 {
         self.worker.endpoint.inner.ports.random.bits()
     }
@@ -342,21 +338,4 @@ impl Shift<'_> {
     async fn sleep(&self, duration: Duration) {
         self.worker.endpoint.inner.ports.clock.sleep(duration).await;
     }
-}
-
-/// Whether the services answer, as far as this tells. What was not tried tells nothing.
-fn is_up(done: &Result<Outcome, NotDone>) -> Option<bool> {
-    match done {
-        Ok(_) => Some(true),
-        Err(NotDone::Failed(error)) => match error.kind() {
-            ErrorKind::AwaitService | ErrorKind::MendConfiguration => Some(false),
-            ErrorKind::RetryMessage => Some(true),
-        },
-        Err(NotDone::Behind | NotDone::Stopped) => None,
-    }
-}
-
-fn took_too_long(attempt_ms_max: u64) -> Error {
-    let text = format!("the attempt took longer than {attempt_ms_max} ms (`attempt_ms_max`)");
-    Error::new(ErrorKind::RetryMessage, text)
 }

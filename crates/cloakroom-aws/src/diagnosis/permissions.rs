@@ -115,7 +115,7 @@ impl Diagnosis {
     pub(super) async fn bucket_permissions(&self) -> Vec<Finding> {
         let (client, bucket) = (&self.aws.s3, &self.aws.settings.bucket);
         let claim = Claim::from_random(self.random(), "doctor");
-        let (key, target) = (Key::Payload { claim: &claim }.to_string(), payloads::target(bucket));
+        let (key, target) = (Key::Payload { claim: &claim }.text(), payloads::target(bucket));
         let mut findings = Vec::new();
         let get = || client.get_object().bucket(bucket).key(&key).send();
         let put = client.put_object().bucket(bucket).key(&key).body(ByteStream::from_static(b"{}")).send().await;

@@ -108,7 +108,7 @@ impl PartitionStore for Table {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
-        self.read(partition, || Key::State { endpoint }.to_string(), consistency).await?;
+        self.read(partition, || Key::State { endpoint }.text(), consistency).await?;
         self.items(partition).read_state(partition, endpoint, consistency).await
     }
 

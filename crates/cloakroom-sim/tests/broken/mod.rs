@@ -112,7 +112,7 @@ impl Broken {
 
     /// Spoils a state that was just committed with embedded records.
     fn spoil(&self, commit: Commit<'_>) {
-        let sort_key = Key::State { endpoint: commit.endpoint }.to_string();
+        let sort_key = Key::State { endpoint: commit.endpoint }.text();
         let Some(mut item) = self.memory.store.partition(commit.partition).remove(&sort_key) else { return };
         if self.flaw == Flaw::TombstoneWithoutRecords && matches!(commit.state, StateWrite::Tombstone { .. }) {
             item.remove(attribute::RECORDS);
@@ -175,7 +175,7 @@ impl PartitionStore for Broken {
                 (attribute::DELETED.to_owned(), AttributeValue::Bool(true)),
             ];
             let item = Item::from(std::collections::HashMap::from(nothing));
-            self.memory.store.put_item(partition, &Key::State { endpoint }.to_string(), item);
+            self.memory.store.put_item(partition, &Key::State { endpoint }.text(), item);
         }
         for key in commit.keys() {
             self.note_record(key).await?;

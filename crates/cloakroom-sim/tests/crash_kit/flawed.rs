@@ -72,7 +72,7 @@ impl PartitionStore for Flawed {
         let records = if self.flaw == Flaw::TornFold { &commit.records[..1] } else { commit.records };
         let committed = self.memory.store.commit(Commit { expected, records, ..commit }).await?;
         if self.flaw == Flaw::NothingEmbedded && committed == Committed::Applied(Placement::Embedded) {
-            let sort_key = Key::State { endpoint }.to_string();
+            let sort_key = Key::State { endpoint }.text();
             if let Some(mut item) = self.memory.store.partition(partition).remove(&sort_key) {
                 item.remove(attribute::RECORDS);
                 self.memory.store.put_item(partition, &sort_key, item);

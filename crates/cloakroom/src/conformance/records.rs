@@ -130,7 +130,7 @@ async fn all_items_of_a_partition_are_read(subject: &Subject<'_>) {
     subject.commit(&neighbour, "stock", "2").await;
     let items = subject.law.ok("items", subject.records.items_of(&partition).await);
     let key = RecordKey { partition: &partition, endpoint: "orders", message: &"1".into() };
-    let must = ["item of orders".to_owned(), record_sort_key(key), Key::State { endpoint: "orders" }.to_string()];
+    let must = ["item of orders".to_owned(), record_sort_key(key), Key::State { endpoint: "orders" }.text()];
     subject.law.same("their sort keys", &items.keys().cloned().collect(), &BTreeSet::from(must));
     let nothing = subject.law.ok("items", subject.records.items_of(&subject.partition("none")).await);
     subject.law.same("items of a partition that was never written", &nothing, &BTreeMap::new());

@@ -66,11 +66,11 @@ impl PayloadStore for MemoryPayloads {
     }
 
     async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
-        Ok(self.objects().entries.contains(&Key::Entry { endpoint, message }.to_string()))
+        Ok(self.objects().entries.contains(&Key::Entry { endpoint, message }.text()))
     }
 
     async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
-        self.objects().entries.insert(Key::Entry { endpoint, message }.to_string());
+        self.objects().entries.insert(Key::Entry { endpoint, message }.text());
         Ok(())
     }
 }

@@ -71,7 +71,7 @@ fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortErr
 #[async_trait]
 impl PartitionStore for MemoryStore {
     async fn read_state(&self, partition: &Partition, endpoint: &str, _: Consistency) -> Result<StateRead, PortError> {
-        let item = self.item(partition, &Key::State { endpoint }.to_string());
+        let item = self.item(partition, &Key::State { endpoint }.text());
         placement::read_state_item("reading a state", item)
     }
 

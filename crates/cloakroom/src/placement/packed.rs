@@ -18,16 +18,16 @@ const WRITE_UNIT_BYTES: usize = 1024;
 const UNPACKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The attribute of these records in an item that has so many bytes without it.
-pub(super) fn records(records: &Records, others: usize) -> AttributeValue {
+pub(super) fn records(records: Records, others: usize) -> AttributeValue {
     let units = |bytes: usize| (others + attribute::RECORDS.len() + bytes).div_ceil(WRITE_UNIT_BYTES);
     // As DynamoDB counts: 3 bytes for the map, and one for each entry.
     let plain: usize = 3 + records.iter().map(|(message, text)| 1 + message.as_str().len() + text.len()).sum::<usize>();
     if units(plain) > 1
-        && let Some(packed) = pack(records).filter(|packed| units(packed.len()) < units(plain))
+        && let Some(packed) = pack(&records).filter(|packed| units(packed.len()) < units(plain))
     {
         return AttributeValue::B(packed);
     }
-    let texts = records.iter().map(|(message, text)| (message.to_string(), AttributeValue::S(text.clone())));
+    let texts = records.into_iter().map(|(message, text)| (message.to_string(), AttributeValue::S(text)));
     AttributeValue::M(texts.collect::<HashMap<_, _>>())
 }
 
@@ -80,7 +80,7 @@ mod tests {
     fn records_are_packed_if_that_saves_a_unit() {
         for (count, is_packed) in [(1, false), (5, false), (20, true)] {
             let records = some(count);
-            let attribute = super::records(&records, 100);
+            let attribute = super::records(records.clone(), 100);
             assert_eq!(matches!(attribute, AttributeValue::B(_)), is_packed, "{count} records");
             assert_eq!(read(&attribute), Ok(records));
         }
@@ -90,7 +90,7 @@ mod tests {
     fn what_would_not_be_unpacked_is_not_packed() {
         let large = usize::try_from(UNPACKED_BYTES_MAX).expect("a size");
         let records = Records::from([("m".into(), "x".repeat(large))]);
-        assert!(read(&super::records(&records, 100)).as_ref() == Ok(&records), "it cannot be read");
+        assert!(read(&super::records(records.clone(), 100)).as_ref() == Ok(&records), "it cannot be read");
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! What became of messages that are tried together.
+
+use std::time::Duration;
+
+use crate::{
+    Error, ErrorKind, Outcome,
+    lanes::{NotDone, Waiting},
+};
+
+type Done = Result<Outcome, NotDone>;
+
+/// The answers of one attempt, as they come.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// That for the message whose turn it was: number 0.
+    own: Option<Done>,
+    /// Those who came along, from number 1 on, until they are told.
+    along: Vec<Option<Waiting>>,
+    /// Whether all who have an answer are finished.
+    is_finished: bool,
+    /// Whether the services answer, as far as this tells.
+    is_up: Option<bool>,
+    /// When the last answer came, or the attempt began.
+    last: Duration,
+}
+
+impl Answers {
+    /// None yet.
+    pub(super) fn new(along: Vec<Waiting>, began: Duration) -> Self {
+        Self { along: along.into_iter().map(Some).collect(), is_finished: true, last: began, ..Self::default() }
+    }
+
+    /// Notes an answer. Who came along is told at once.
+    pub(super) fn tell(&mut self, number: usize, done: Done, now: Duration) {
+        self.last = now;
+        self.is_finished &= done.is_ok();
+        self.is_up = self.is_up.max(is_up(&done));
+        match number.checked_sub(1) {
+            None => self.own = Some(done),
+            Some(other) => {
+                if let Some(one) = self.along.get_mut(other).and_then(Option::take) {
+                    one.tell(done);
+                }
+            }
+        }
+    }
+
+    /// How much time is left until the next answer: whose turn comes after others has the time of an attempt, too.
+    pub(super) fn time_left(&self, attempt_max: Duration, now: Duration) -> Duration {
+        attempt_max.saturating_sub(now.saturating_sub(self.last))
+    }
+
+    /// Tells those who have no answer that their time is up.
+    pub(super) fn time_is_up(&mut self, attempt_max: Duration, now: Duration) {
+        let own = self.own.is_none().then_some(0);
+        let others = self.along.iter().zip(1..).filter_map(|(one, number)| one.as_ref().map(|_| number));
+        for number in own.into_iter().chain(others).collect::<Vec<_>>() {
+            self.tell(number, Err(NotDone::Failed(took_too_long(attempt_max))), now);
+        }
+    }
+
+    /// Messages that were tried together are one sign of a service that is out, or is not.
+    pub(super) const fn is_up(&self) -> Option<bool> {
+        self.is_up
+    }
+
+    /// The answer for the message whose turn it was, and whether all were finished.
+    pub(super) fn into_own(self) -> (Done, bool) {
+        (self.own.unwrap_or(Err(NotDone::Stopped)), self.is_finished)
+    }
+}
+
+/// Whether the services answer, as far as this tells. What was not tried tells nothing.
+fn is_up(done: &Done) -> Option<bool> {
+    match done {
+        Ok(_) => Some(true),
+        Err(NotDone::Failed(error)) => match error.kind() {
+            ErrorKind::AwaitService | ErrorKind::MendConfiguration => Some(false),
+            ErrorKind::RetryMessage => Some(true),
+        },
+        Err(NotDone::Behind | NotDone::Stopped) => None,
+    }
+}
+
+fn took_too_long(attempt_max: Duration) -> Error {
+    let text = format!("the attempt took longer than {} ms (`attempt_ms_max`)", attempt_max.as_millis());
+    Error::new(ErrorKind::RetryMessage, text)
+}
