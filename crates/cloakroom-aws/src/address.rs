@@ -80,12 +80,8 @@ mod tests {
         ]
     }
 
-    const BUCKETS: [&str; 4] = [
-        "coats",
-        "coats--euc1-az1--x-s3",
-        "arn:aws:s3:us-west-2:123456789012:accesspoint:coats",
-        "no bucket at all",
-    ];
+    const BUCKETS: [&str; 4] =
+        ["coats", "coats--euc1-az1--x-s3", "arn:aws:s3:us-west-2:123456789012:accesspoint:coats", "no bucket at all"];
 
     #[test]
     fn every_object_of_a_bucket_has_the_address_that_the_sdk_works_out() {

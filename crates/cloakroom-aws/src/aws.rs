@@ -6,8 +6,8 @@ use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use cloakroom::{Observer, PayloadStore, PlacedPayloads, Ports, Service, SystemRandom};
 
 use crate::{
-    AwsSettings, BucketAddress, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues, TokioClock,
-    consumption::Meter,
+    AwsSettings, BucketAddress, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues,
+    TokioClock, consumption::Meter,
 };
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.

@@ -19,6 +19,11 @@ pub(crate) struct Numbered<T> {
 /// Splits entries into batches of at most ten entries and `bytes_max`, keeping their order.
 /// An entry that is larger than that is a batch of its own.
 pub(crate) fn split<T>(entries: Vec<Numbered<T>>, bytes_max: usize) -> Vec<Vec<Numbered<T>>> {
+    // Mostly that is all.
+    if (1..=ENTRIES_MAX).contains(&entries.len()) && entries.iter().map(|entry| entry.bytes).sum::<usize>() <= bytes_max
+    {
+        return vec![entries];
+    }
     let mut batches: Vec<Vec<Numbered<T>>> = Vec::new();
     let mut bytes = 0;
     for entry in entries {

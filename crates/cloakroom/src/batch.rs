@@ -1,6 +1,7 @@
 //! A batch: messages that came together and are answered together, as a Lambda function gets them.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     pin::pin,
     sync::{
@@ -13,6 +14,7 @@ use futures::{StreamExt as _, future::select, stream};
 
 use crate::{
     Delivery, Endpoint, Outcome, Timestamp,
+    intake::Arrival,
     lanes::{NotDone, Order},
     trace,
 };
@@ -75,8 +77,9 @@ impl Endpoint {
         let tell = |number, result| {
             done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
         };
-        let lanes = stream::iter(self.lanes(order, deliveries));
-        let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| self.in_turn(order, deliveries, lane, &tell));
+        let arrivals: Vec<_> = deliveries.iter().map(|one| self.inner.accept(Cow::Borrowed(one))).collect();
+        let lanes = stream::iter(lanes(order, &arrivals));
+        let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| self.in_turn(order, &arrivals, lane, &tell));
         select(clock.sleep(until.since(clock.now())), pin!(work)).await;
         let mut done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
         (0..deliveries.len()).map(|number| done.remove(&number).unwrap_or(Err(NotDone::Stopped))).collect()
@@ -86,19 +89,19 @@ impl Endpoint {
     async fn in_turn(
         &self,
         order: Order,
-        deliveries: &[Delivery],
+        arrivals: &[Arrival<'_>],
         lane: Vec<usize>,
         tell: &(impl Fn(usize, Done) + Send + Sync),
     ) {
         let is_ordered = order.stops_at_failure();
         let (mut lane, is_stopped) = (VecDeque::from(lane), AtomicBool::new(false));
-        while let Some(fold) = self.next_fold(order, deliveries, &mut lane) {
+        while let Some(fold) = self.next_fold(order, arrivals, &mut lane) {
             if is_stopped.load(Ordering::Relaxed) {
                 fold.into_iter().for_each(|number| tell(number, Err(NotDone::Behind)));
                 continue;
             }
-            let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
-            let together: Vec<_> = fold.iter().map(|n| &deliveries[*n]).zip(&spans).collect();
+            let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &arrivals[*n].delivery)).collect();
+            let together: Vec<_> = fold.iter().map(|n| &arrivals[*n]).zip(&spans).collect();
             let told = |number: usize, done: Done| {
                 is_stopped.fetch_or(is_ordered && done.is_err(), Ordering::Relaxed);
                 tell(fold[number], done);
@@ -108,29 +111,29 @@ impl Endpoint {
     }
 
     /// The numbers of the next messages of a lane that may be committed together.
-    fn next_fold(&self, order: Order, deliveries: &[Delivery], lane: &mut VecDeque<usize>) -> Option<Vec<usize>> {
+    fn next_fold(&self, order: Order, arrivals: &[Arrival<'_>], lane: &mut VecDeque<usize>) -> Option<Vec<usize>> {
         let first = lane.pop_front()?;
         let mut fold = vec![first];
         while fold.len() < self.inner.settings.fold_max
-            && lane.front().is_some_and(|next| order.may_fold(self, &deliveries[first], &deliveries[*next]))
+            && lane.front().is_some_and(|next| order.may_fold(&arrivals[first], &arrivals[*next]))
         {
             fold.extend(lane.pop_front());
         }
         Some(fold)
     }
+}
 
-    /// The numbers of the messages by lane, both in the order of the batch.
-    fn lanes(&self, order: Order, deliveries: &[Delivery]) -> Vec<Vec<usize>> {
-        let mut lanes: Vec<Vec<usize>> = Vec::new();
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        for (number, delivery) in deliveries.iter().enumerate() {
-            let next = lanes.len();
-            let lane = order.lane(self, delivery).map_or(next, |lane| *known.entry(lane).or_insert(next));
-            if lane == next {
-                lanes.push(Vec::new());
-            }
-            lanes[lane].push(number);
+/// The numbers of the messages by lane, both in the order of the batch.
+fn lanes(order: Order, arrivals: &[Arrival<'_>]) -> Vec<Vec<usize>> {
+    let mut lanes: Vec<Vec<usize>> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, arrival) in arrivals.iter().enumerate() {
+        let next = lanes.len();
+        let lane = order.lane(arrival).map_or(next, |lane| *known.entry(lane).or_insert(next));
+        if lane == next {
+            lanes.push(Vec::new());
         }
-        lanes
+        lanes[lane].push(number);
     }
+    lanes
 }

@@ -3,6 +3,7 @@
 mod inner;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
@@ -11,11 +12,10 @@ use std::{
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Partition, Ports,
-    State,
+    Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Ports, State,
     engine::{Desk, Done, Fold, Settled},
     handler::{AnyHandler, Typed},
-    intake::Intake,
+    intake::{Arrival, Intake},
     observer::Unobserved,
     parking::Parking,
     settings::check_name,
@@ -124,7 +124,8 @@ impl Endpoint {
     async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
         let told = Mutex::new(None);
         let tell = |_, done| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-        self.process_fold(&[(delivery, span)], false, tell).await;
+        let arrival = self.inner.accept(Cow::Borrowed(delivery));
+        self.process_fold(&[(&arrival, span)], false, tell).await;
         let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
             NotDone::Failed(error) => error,
@@ -132,11 +133,11 @@ impl Endpoint {
         })
     }
 
-    /// Processes deliveries of one partition, in this order: what can be is committed together. `told` is told of each what became of
+    /// Processes messages of one partition, in this order: what can be is committed together. `told` is told of each what became of
     /// it, by its number, as soon as that is known. If they are ordered, none is begun behind one that was not finished.
     pub(crate) async fn process_fold(
         &self,
-        deliveries: &[(&Delivery, &Span)],
+        arrivals: &[(&Arrival<'_>, &Span)],
         is_ordered: bool,
         told: impl Fn(usize, Result<Outcome, NotDone>) + Send + Sync,
     ) {
@@ -145,15 +146,12 @@ impl Endpoint {
         let tell = |number: usize, done: Done| {
             // Only who finishes leaves a message; it then stays where parked messages are.
             let done = done.map(|outcome| outcome.unwrap_or(Outcome::Parked));
-            inner.note(deliveries[number].1, began, &done);
+            inner.note(arrivals[number].1, began, &done);
             told(number, done);
         };
-        let limits = &inner.ports.limits;
-        let arrivals: Vec<_> = deliveries.iter().map(|(delivery, _)| inner.intake.accept(limits, delivery)).collect();
         let mut desks = Vec::with_capacity(arrivals.len());
         let mut is_stopped = false;
-        for (number, arrival) in arrivals.iter().enumerate() {
-            let span = deliveries[number].1;
+        for (number, &(arrival, span)) in arrivals.iter().enumerate() {
             match Desk::open(inner, arrival) {
                 _ if is_stopped => tell(number, Err(NotDone::Behind)),
                 Ok(desk) => desks.push(desk.numbered(number, span.clone())),
@@ -179,11 +177,6 @@ impl Endpoint {
     /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
     pub async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
         self.inner.finish(delivery).await
-    }
-
-    /// The partition of a message, as far as it can be told: to work on one message of a partition at a time.
-    pub(crate) fn partition_of(&self, delivery: &Delivery) -> Option<Partition> {
-        self.inner.intake.partition_of(delivery)
     }
 }
 

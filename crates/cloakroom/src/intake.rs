@@ -47,6 +47,7 @@ pub(crate) struct Intake {
 }
 
 /// A delivery, and its envelope or why it has none.
+#[derive(Debug)]
 pub(crate) struct Arrival<'d> {
     /// As it came; or, of a foreign message, with its envelope for a body. It is this one that is parked.
     ///
@@ -54,6 +55,13 @@ pub(crate) struct Arrival<'d> {
     /// committed before, it would be committed again when it is put back (`a_plain_message_keeps_its_identity_when_parked`).
     pub(crate) delivery: Cow<'d, Delivery>,
     pub(crate) envelope: Result<Arc<Envelope>, String>,
+}
+
+impl Arrival<'_> {
+    /// Its partition, if it can be told.
+    pub(crate) fn partition(&self) -> Option<&Partition> {
+        self.envelope.as_ref().ok().map(|envelope| &envelope.partition)
+    }
 }
 
 impl Intake {
@@ -73,30 +81,17 @@ impl Intake {
     }
 
     /// Reads the envelope of a delivery, or makes one.
-    pub(crate) fn accept<'d>(&self, limits: &Limits, delivery: &'d Delivery) -> Arrival<'d> {
-        let as_it_came = |envelope| Arrival { delivery: Cow::Borrowed(delivery), envelope };
-        match Envelope::decode(&delivery.body) {
-            Ok(envelope) => as_it_came(with_data(envelope).map(Arc::new)),
+    pub(crate) fn accept<'d>(&self, limits: &Limits, delivery: Cow<'d, Delivery>) -> Arrival<'d> {
+        let envelope = match Envelope::decode(&delivery.body) {
+            Ok(envelope) => with_data(envelope).map(Arc::new),
             Err(error) => {
-                match self.adopt(delivery, &error).and_then(|envelope| enclosed(limits, delivery, envelope)) {
-                    Ok(arrival) => arrival,
-                    Err(reason) => as_it_came(Err(reason)),
+                match self.adopt(&delivery, &error).and_then(|envelope| enclosed(limits, &delivery, envelope)) {
+                    Ok(arrival) => return arrival,
+                    Err(reason) => Err(reason),
                 }
             }
-        }
-    }
-
-    /// The partition of a message, as far as it can be told.
-    pub(crate) fn partition_of(&self, delivery: &Delivery) -> Option<Partition> {
-        #[derive(serde::Deserialize)]
-        struct Address {
-            partitionkey: Partition,
-        }
-        // Passes over all the rest without keeping it.
-        match serde_json::from_str(&delivery.body) {
-            Ok(Address { partitionkey }) => Some(partitionkey),
-            Err(error) => self.adopt(delivery, &EnvelopeError::from(error)).ok().map(|envelope| envelope.partition),
-        }
+        };
+        Arrival { delivery, envelope }
     }
 
     /// Makes an envelope for a body that is none, as `error` says.
@@ -165,7 +160,7 @@ pub(crate) fn is_event(body: &str) -> bool {
 }
 
 /// The foreign message as the envelope that it has become.
-fn enclosed<'d>(limits: &Limits, delivery: &Delivery, envelope: Envelope) -> Result<Arrival<'d>, String> {
+fn enclosed(limits: &Limits, delivery: &Delivery, envelope: Envelope) -> Result<Arrival<'static>, String> {
     let attributes = delivery.attributes.clone();
     let message = QueueMessage { body: envelope.encode(), attributes, ..QueueMessage::default() };
     // It must be possible to park it.
@@ -229,12 +224,8 @@ mod tests {
         intake.add::<Upload>();
         intake.take_plain::<Upload>();
         let delivery = Delivery { id: "1".to_owned(), body: body.to_owned(), ..Delivery::default() };
-        let partition = intake.partition_of(&delivery);
-        let accepted = intake.accept(&Limits::default(), &delivery).envelope.ok();
-        if let Some(envelope) = accepted {
-            assert_eq!(partition.as_ref(), Some(&envelope.partition), "what is worked on is what was told");
-        }
-        partition.map(|partition| partition.to_string())
+        let arrival = intake.accept(&Limits::default(), Cow::Owned(delivery));
+        arrival.partition().map(ToString::to_string)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use futures::channel::oneshot;
 use tracing::Span;
 
-use crate::{Delivery, Endpoint, Error, Outcome, fifo::is_fifo};
+use crate::{Error, Outcome, fifo::is_fifo, intake::Arrival};
 
 /// Which messages of a queue share a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +27,10 @@ impl Order {
     }
 
     /// The lane of a message. None if its partition cannot be told: such a message waits for nobody.
-    pub(crate) fn lane(self, endpoint: &Endpoint, delivery: &Delivery) -> Option<String> {
+    pub(crate) fn lane(self, arrival: &Arrival<'_>) -> Option<String> {
         match self {
-            Self::ByPartition => endpoint.partition_of(delivery).map(|partition| partition.as_str().to_owned()),
-            Self::ByGroup => Some(delivery.group.clone().unwrap_or_default()),
+            Self::ByPartition => arrival.partition().map(|partition| partition.as_str().to_owned()),
+            Self::ByGroup => Some(arrival.delivery.group.clone().unwrap_or_default()),
         }
     }
 
@@ -40,10 +40,10 @@ impl Order {
     }
 
     /// Whether two messages of one lane may be committed together. A group may have messages of several partitions.
-    pub(crate) fn may_fold(self, endpoint: &Endpoint, one: &Delivery, other: &Delivery) -> bool {
+    pub(crate) fn may_fold(self, one: &Arrival<'_>, other: &Arrival<'_>) -> bool {
         match self {
             Self::ByPartition => true,
-            Self::ByGroup => endpoint.partition_of(one) == endpoint.partition_of(other),
+            Self::ByGroup => one.partition() == other.partition(),
         }
     }
 }
@@ -85,7 +85,7 @@ pub(crate) struct Lanes(Mutex<BTreeMap<String, VecDeque<Waiting>>>);
 /// A message that waits for its turn, or to be taken along by the one whose turn it is.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) arrival: Arc<Arrival<'static>>,
     pub(crate) span: Span,
     call: oneshot::Sender<Turn>,
 }
@@ -111,7 +111,7 @@ impl Lanes {
     }
 
     /// Takes a place in a lane. It is kept until the place is dropped.
-    pub(crate) fn enter(&self, lane: String, delivery: &Arc<Delivery>, span: &Span) -> Place<'_> {
+    pub(crate) fn enter(&self, lane: String, arrival: &Arc<Arrival<'static>>, span: &Span) -> Place<'_> {
         let mut lanes = self.lock();
         let standing = match lanes.get_mut(&lane) {
             None => {
@@ -120,7 +120,7 @@ impl Lanes {
             }
             Some(waiting) => {
                 let (call, called) = oneshot::channel();
-                waiting.push_back(Waiting { delivery: Arc::clone(delivery), span: span.clone(), call });
+                waiting.push_back(Waiting { arrival: Arc::clone(arrival), span: span.clone(), call });
                 Standing::Waiting(called)
             }
         };
@@ -159,11 +159,11 @@ impl Place<'_> {
 
     /// Takes along those next behind this place, which is at the head: up to so many, and no further than to the first that may not
     /// come. They are to be told what became of them.
-    pub(crate) fn take_along(&self, max: usize, may_come: impl Fn(&Delivery) -> bool) -> Vec<Waiting> {
+    pub(crate) fn take_along(&self, max: usize, may_come: impl Fn(&Arrival<'_>) -> bool) -> Vec<Waiting> {
         let mut taken = Vec::new();
         let mut lanes = self.lanes.lock();
         let Some(waiting) = lanes.get_mut(&self.lane) else { return taken };
-        while taken.len() < max && waiting.front().is_some_and(|next| may_come(&next.delivery)) {
+        while taken.len() < max && waiting.front().is_some_and(|next| may_come(&next.arrival)) {
             taken.extend(waiting.pop_front().filter(|next| !next.call.is_canceled()));
         }
         taken
@@ -205,10 +205,12 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::{Handled, Message, Partition, Tx, memory::Memory};
+    use crate::{Delivery, Envelope};
 
     fn is_called(place: &mut Place<'_>) -> bool {
         matches!(place.turn().now_or_never(), Some(Turn::Yours))
@@ -219,7 +221,8 @@ mod tests {
     }
 
     fn enter<'l>(lanes: &'l Lanes, lane: &str) -> Place<'l> {
-        lanes.enter(lane.to_owned(), &Arc::default(), &Span::none())
+        let arrival = Arrival { delivery: Cow::Owned(Delivery::default()), envelope: Err(String::new()) };
+        lanes.enter(lane.to_owned(), &Arc::new(arrival), &Span::none())
     }
 
     #[test]
@@ -303,25 +306,16 @@ mod tests {
 
     #[test]
     fn the_name_of_the_queue_decides_about_the_lane() {
-        #[derive(serde::Serialize, serde::Deserialize)]
-        struct Ping;
-        impl Message for Ping {
-            const TYPE: &'static str = "ping";
-            fn partition(&self) -> Partition {
-                "p".into()
-            }
-        }
-        async fn ping(_: &mut BTreeMap<String, u64>, _: Ping, _: &mut Tx) -> Handled {
-            Ok(())
-        }
-        let endpoint = Endpoint::builder("pings").on(ping).build(Memory::new().ports()).expect("an endpoint");
-        let lane = |queue, delivery| Order::of(queue).lane(&endpoint, delivery);
-
-        let body = r#"{ "partitionkey": "p" }"#.to_owned();
-        let delivery = Delivery { body, group: Some("g".to_owned()), ..Delivery::default() };
-        assert_eq!(lane("orders", &delivery).as_deref(), Some("p"), "groups of fair queues order nothing");
-        assert_eq!(lane("orders.fifo", &delivery).as_deref(), Some("g"));
-        let unreadable = Delivery { body: "{".to_owned(), ..delivery.clone() };
+        let envelope = Envelope::new("1".into(), "s", "ping", "p".into());
+        let arrival = |envelope| Arrival {
+            delivery: Cow::Owned(Delivery { group: Some("g".to_owned()), ..Delivery::default() }),
+            envelope,
+        };
+        let readable = arrival(Ok(Arc::new(envelope)));
+        let lane = |queue, arrival: &Arrival<'_>| Order::of(queue).lane(arrival);
+        assert_eq!(lane("orders", &readable).as_deref(), Some("p"), "groups of fair queues order nothing");
+        assert_eq!(lane("orders.fifo", &readable).as_deref(), Some("g"));
+        let unreadable = arrival(Err("no JSON".to_owned()));
         assert_eq!(lane("orders", &unreadable), None);
         assert_eq!(lane("orders.fifo", &unreadable).as_deref(), Some("g"));
     }

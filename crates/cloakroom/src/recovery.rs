@@ -15,6 +15,7 @@ mod sweep;
 mod walk;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -97,7 +98,7 @@ impl Recovery {
     /// # Errors
     /// What could not be read; a payload that is in another store than that of the ports.
     pub async fn look(&self, delivery: &Delivery) -> Result<Standing, Error> {
-        let arrival = self.inner.intake.accept(&self.inner.ports.limits, delivery);
+        let arrival = self.inner.accept(Cow::Borrowed(delivery));
         let desk = match Desk::open(&self.inner, &arrival) {
             Ok(desk) => desk,
             Err(reason) => return Ok(Standing::Unreadable(reason)),

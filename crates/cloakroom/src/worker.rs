@@ -3,6 +3,7 @@
 mod answers;
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     convert::Infallible,
     pin::pin,
@@ -21,6 +22,7 @@ use tracing::{Instrument as _, Span, debug_span, field::Empty};
 use crate::{
     Delivery, Endpoint, Error, Outcome, PortError, Queue, Timed, WorkerSettings,
     concurrency::{InHand, Outage, Receives},
+    intake::Arrival,
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
     trace,
     worker::answers::Answers,
@@ -186,16 +188,16 @@ impl Shift<'_> {
     /// Takes one message in hand, and in its lane the place behind those that came before.
     fn attend(&self, delivery: Delivery, span: Span) -> BoxFuture<'_, ()> {
         self.held().insert(delivery.receipt.clone());
-        let delivery = Arc::new(delivery);
-        let lane = self.order.lane(&self.worker.endpoint, &delivery);
-        let place = lane.map(|lane| self.lanes.enter(lane, &delivery, &span));
-        self.see_through(delivery, span, place).boxed()
+        let arrival = Arc::new(self.worker.endpoint.inner.accept(Cow::Owned(delivery)));
+        let place = self.order.lane(&arrival).map(|lane| self.lanes.enter(lane, &arrival, &span));
+        self.see_through(arrival, span, place).boxed()
     }
 
     /// Sees one message through: has it processed when its turn comes, keeps its lease meanwhile, and acknowledges it or
     /// gives it back.
-    async fn see_through(&self, delivery: Arc<Delivery>, span: Span, place: Option<Place<'_>>) {
-        let result = match select(pin!(self.process(&span, &delivery, place)), pin!(self.keep_lease(&delivery))).await {
+    async fn see_through(&self, arrival: Arc<Arrival<'static>>, span: Span, place: Option<Place<'_>>) {
+        let delivery = &*arrival.delivery;
+        let result = match select(pin!(self.process(&span, &arrival, place)), pin!(self.keep_lease(delivery))).await {
             Either::Left((result, _)) => result,
             Either::Right((never, _)) => match never {},
         };
@@ -229,20 +231,20 @@ impl Shift<'_> {
     async fn process(
         &self,
         span: &Span,
-        delivery: &Delivery,
+        arrival: &Arrival<'_>,
         mut place: Option<Place<'_>>,
     ) -> Result<Outcome, NotDone> {
-        let endpoint = &self.worker.endpoint;
         let along = match &mut place {
             None => Vec::new(),
             Some(place) => match place.turn().await {
                 Turn::Over(done) => return done,
-                Turn::Yours => place.take_along(endpoint.inner.settings.fold_max - 1, |next| {
-                    self.order.may_fold(endpoint, delivery, next)
-                }),
+                Turn::Yours => {
+                    let others_max = self.worker.endpoint.inner.settings.fold_max - 1;
+                    place.take_along(others_max, |next| self.order.may_fold(arrival, next))
+                }
             },
         };
-        let (own, is_finished) = self.attempt(delivery, span, along).await;
+        let (own, is_finished) = self.attempt(arrival, span, along).await;
         if let Some(place) = place.filter(|_| self.order.stops_at_failure() && !is_finished) {
             place.stop();
         }
@@ -251,10 +253,15 @@ impl Shift<'_> {
 
     /// One attempt at a message and those that came along. Those are told at once what became of them. The answer for the message itself,
     /// and whether all were finished.
-    async fn attempt(&self, delivery: &Delivery, span: &Span, along: Vec<Waiting>) -> (Result<Outcome, NotDone>, bool) {
-        let others: Vec<_> = along.iter().map(|one| (Arc::clone(&one.delivery), one.span.clone())).collect();
-        let others = others.iter().map(|(delivery, span)| (&**delivery, span));
-        let fold: Vec<_> = std::iter::once((delivery, span)).chain(others).collect();
+    async fn attempt(
+        &self,
+        arrival: &Arrival<'_>,
+        span: &Span,
+        along: Vec<Waiting>,
+    ) -> (Result<Outcome, NotDone>, bool) {
+        let others: Vec<_> = along.iter().map(|one| (Arc::clone(&one.arrival), one.span.clone())).collect();
+        let others = others.iter().map(|(arrival, span)| (&**arrival, span));
+        let fold: Vec<_> = std::iter::once((arrival, span)).chain(others).collect();
         let (attempt_max, now) = (self.worker.settings.attempt_max(), || self.now());
         let answers = Mutex::new(Answers::new(along, now()));
         let answers = || answers.lock().unwrap_or_else(PoisonError::into_inner);

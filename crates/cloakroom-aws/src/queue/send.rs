@@ -27,7 +27,7 @@ impl SqsQueue {
     /// Sends messages of which none has to wait for another.
     pub(super) async fn send_at_once(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
         let mut answers = Vec::new();
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(messages.len());
         for (number, message) in messages.into_iter().enumerate() {
             match self.entry(number, message) {
                 Ok(entry) => entries.push(entry),

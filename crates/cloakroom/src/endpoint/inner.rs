@@ -1,6 +1,7 @@
 //! What an endpoint is made of, and what it does for its engine.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
@@ -13,7 +14,7 @@ use crate::{
     Coalesced, Delivery, EndpointSettings, Error, Event, NotDone, Observer, Outcome, PortError, Ports, Queue, Timed,
     engine::{Desk, Settled},
     handler::AnyHandler,
-    intake::Intake,
+    intake::{Arrival, Intake},
     observer::Unobserved,
     parking::Parking,
     trace,
@@ -57,8 +58,13 @@ impl Inner {
         }
     }
 
+    /// Reads what came.
+    pub(crate) fn accept<'d>(&self, delivery: Cow<'d, Delivery>) -> Arrival<'d> {
+        self.intake.accept(&self.ports.limits, delivery)
+    }
+
     pub(crate) async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
-        let arrival = self.intake.accept(&self.ports.limits, delivery);
+        let arrival = self.accept(Cow::Borrowed(delivery));
         // What cannot be read was never committed.
         let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
         let span = trace::process(&self.name, delivery);
