@@ -14,7 +14,7 @@ use crate::{
 ///
 /// Clients are used as they come: region, credentials, endpoints, timeouts and retries are the caller's affair, and
 /// nothing is read from the environment here. The three calls that must not be repeated unseen (committing, checking
-/// a payload in, sending) go without the client's retries.
+/// a payload in, sending) go without the client's retries. A client of S3 takes less of the processor with a [`BucketAddress`].
 ///
 /// ```no_run
 /// use cloakroom_aws::{Aws, AwsSettings};

@@ -12,7 +12,7 @@ use cloakroom::{
     Claim, Partition, PortError,
     schema::{Key, payload_attribute},
 };
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future::OptionFuture, stream};
 
 use super::{Diagnosis, Finding, Place, Problem, clock::Watch, queues::QUEUES_AT_ONCE};
 use crate::{
@@ -77,8 +77,9 @@ impl Diagnosis {
         // It has no condition, and deletes nothing all the same.
         let write = self.aws.dynamodb.batch_write_item().request_items(table, vec![delete]);
         let watch = Watch::new(self.clock.clone());
-        let (proofs, written) = futures::join!(self.try_items(table, key, PAYLOAD_EXISTS, &watch), write.send());
-        let written = self.shares().then(|| proof(written, &WRITE_ITEMS, &store::target(table), REFUSED));
+        let write = self.if_shared(|| write.send());
+        let (proofs, written) = futures::join!(self.try_items(table, key, PAYLOAD_EXISTS, &watch), write);
+        let written = written.map(|written| proof(written, &WRITE_ITEMS, &store::target(table), REFUSED));
         let mut findings = Vec::new();
         for proof in proofs.into_iter().chain(written) {
             self.told(Place::PayloadTable, proof, &mut findings);
@@ -95,9 +96,10 @@ impl Diagnosis {
         let get_all = client.batch_get_item().request_items(table, keys);
         let put = client.put_item().table_name(table).set_item(Some(key.clone())).condition_expression(exists);
         let delete = client.delete_item().table_name(table).set_key(Some(key)).condition_expression(exists);
-        let (get, get_all, put, delete) = futures::join!(get.send(), get_all.send(), put.send(), delete.send());
+        let get_all = self.if_shared(|| get_all.send());
+        let (get, get_all, put, delete) = futures::join!(get.send(), get_all, put.send(), delete.send());
         let target = store::target(table);
-        let get_all = self.shares().then(|| proof(get_all, &GET_ITEMS, &target, REFUSED));
+        let get_all = get_all.map(|get_all| proof(get_all, &GET_ITEMS, &target, REFUSED));
         let singles = [
             proof(get, &GET_ITEM, &target, REFUSED),
             proof(put, &PUT_ITEM, &target, REFUSED),
@@ -106,9 +108,9 @@ impl Diagnosis {
         singles.into_iter().chain(get_all).collect()
     }
 
-    /// Whether items share requests here. Otherwise nobody needs to be allowed batches.
-    const fn shares(&self) -> bool {
-        self.aws.settings.items_per_request_max > 1
+    /// Makes a call if items share requests here. Otherwise nobody needs to be allowed batches.
+    fn if_shared<F: Future>(&self, call: impl FnOnce() -> F) -> OptionFuture<F> {
+        (self.aws.settings.items_per_request_max > 1).then(call).into()
     }
 
     /// Writes an object under a claim that nobody has, reads it, deletes it, and finds it gone.

@@ -98,17 +98,17 @@ impl Writes {
     }
 
     async fn alone(&self, Write { key, item }: Write) -> Answer {
-        let target = target(&self.table);
+        let target = || target(&self.table);
         match item {
             Some(mut item) => {
                 item.extend(key.attributes());
                 let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
-                put.map(drop).map_err(|error| self.sent.put.failed(&target, error))
+                put.map(drop).map_err(|error| self.sent.put.failed(&target(), error))
             }
             None => {
                 let delete =
                     self.client.delete_item().table_name(&self.table).set_key(Some(key.attributes())).send().await;
-                delete.map(drop).map_err(|error| self.sent.delete.failed(&target, error))
+                delete.map(drop).map_err(|error| self.sent.delete.failed(&target(), error))
             }
         }
     }

@@ -25,6 +25,19 @@ async fn a_healthy_one_has_no_findings_and_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn batches_are_tried_where_endpoints_send_them() {
+    let world = healthy_as(with_payload_table()).await;
+    for (items_per_request_max, batches) in [(25, 1), (1, 0)] {
+        let site = AwsSettings { items_per_request_max, ..with_payload_table() };
+        let before = world.local.usage();
+        assert_eq!(found(&seen(&world, site), settings()).await, []);
+        let requests = world.local.usage().since(&before).dynamodb.requests;
+        let sent = |operation: &str| requests.get(operation).copied().unwrap_or_default();
+        assert_eq!((sent("BatchGetItem"), sent("BatchWriteItem")), (2 * batches, batches), "{requests:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_one_is_named() {
     let world = healthy_as(with_payload_table()).await;
     let site = AwsSettings { payload_table: Some("nothing".to_owned()), ..with_payload_table() };
