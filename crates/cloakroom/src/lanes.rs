@@ -306,17 +306,21 @@ mod tests {
 
     #[test]
     fn the_name_of_the_queue_decides_about_the_lane() {
-        let envelope = Envelope::new("1".into(), "s", "ping", "p".into());
+        let envelope = |partition: &str| Ok(Arc::new(Envelope::new("1".into(), "s", "ping", partition.into())));
         let arrival = |envelope| Arrival {
             delivery: Cow::Owned(Delivery { group: Some("g".to_owned()), ..Delivery::default() }),
             envelope,
         };
-        let readable = arrival(Ok(Arc::new(envelope)));
+        let readable = arrival(envelope("p"));
         let lane = |queue, arrival: &Arrival<'_>| Order::of(queue).lane(arrival);
         assert_eq!(lane("orders", &readable).as_deref(), Some("p"), "groups of fair queues order nothing");
         assert_eq!(lane("orders.fifo", &readable).as_deref(), Some("g"));
         let unreadable = arrival(Err("no JSON".to_owned()));
         assert_eq!(lane("orders", &unreadable), None);
         assert_eq!(lane("orders.fifo", &unreadable).as_deref(), Some("g"));
+
+        let may_fold = |other| Order::ByGroup.may_fold(&readable, &arrival(other));
+        assert!(may_fold(envelope("p")));
+        assert!(!may_fold(envelope("q")), "a group has messages of several partitions");
     }
 }
