@@ -79,7 +79,8 @@ impl Endpoint {
         };
         let arrivals: Vec<_> = deliveries.iter().map(|one| self.inner.accept(Cow::Borrowed(one))).collect();
         let lanes = stream::iter(lanes(order, &arrivals));
-        let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| self.in_turn(order, &arrivals, lane, &tell));
+        let work = lanes
+            .for_each_concurrent(in_flight_max.max(1), |lane| self.in_turn(order, deliveries, &arrivals, lane, &tell));
         select(clock.sleep(until.since(clock.now())), pin!(work)).await;
         let mut done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
         (0..deliveries.len()).map(|number| done.remove(&number).unwrap_or(Err(NotDone::Stopped))).collect()
@@ -89,6 +90,7 @@ impl Endpoint {
     async fn in_turn(
         &self,
         order: Order,
+        deliveries: &[Delivery],
         arrivals: &[Arrival<'_>],
         lane: Vec<usize>,
         tell: &(impl Fn(usize, Done) + Send + Sync),
@@ -100,7 +102,7 @@ impl Endpoint {
                 fold.into_iter().for_each(|number| tell(number, Err(NotDone::Behind)));
                 continue;
             }
-            let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &arrivals[*n].delivery)).collect();
+            let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
             let together: Vec<_> = fold.iter().map(|n| &arrivals[*n]).zip(&spans).collect();
             let told = |number: usize, done: Done| {
                 is_stopped.fetch_or(is_ordered && done.is_err(), Ordering::Relaxed);

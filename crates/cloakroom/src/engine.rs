@@ -321,7 +321,7 @@ impl Desk<'_> {
 
     /// Takes a step of its own.
     async fn step(&mut self, pass: Pass<'_>) {
-        let span = self.span_of_step();
+        let (process, span) = (self.span.clone(), self.span_of_step());
         let step = async {
             Some(match self.action {
                 Do::ReadRecord => self.read_record(pass).await,
@@ -338,7 +338,8 @@ impl Desk<'_> {
                 }
             })
         };
-        if let Some(saw) = step.instrument(span).await {
+        // In both: who does not listen to the steps hears of the message all the same (`who_hears_warnings_only_hears_of_which_message`).
+        if let Some(saw) = step.instrument(span).instrument(process).await {
             self.saw(saw);
         }
     }

@@ -89,7 +89,7 @@ const STATES: &str = "state#";
 pub const RECORDS: &str = "outbox#";
 
 impl Key<'_> {
-    /// The key as it is written.
+    /// The key as it is written; what [`Display`](std::fmt::Display) writes, too.
     pub fn text(&self) -> String {
         match self {
             Self::State { endpoint } => [STATES, endpoint].concat(),

@@ -8,12 +8,13 @@ use std::{
     convert::Infallible,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    task::Poll,
     time::Duration,
 };
 
 use futures::{
     FutureExt as _, StreamExt as _,
-    future::{BoxFuture, Either, join, select},
+    future::{BoxFuture, Either, join, poll_fn, select},
     stream::FuturesUnordered,
 };
 
@@ -262,25 +263,32 @@ impl Shift<'_> {
         let others: Vec<_> = along.iter().map(|one| (Arc::clone(&one.arrival), one.span.clone())).collect();
         let others = others.iter().map(|(arrival, span)| (&**arrival, span));
         let fold: Vec<_> = std::iter::once((arrival, span)).chain(others).collect();
-        let (attempt_max, now) = (self.worker.settings.attempt_max(), || self.now());
-        let answers = Mutex::new(Answers::new(along, now()));
-        let answers = || answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (clock, attempt_max) = (&self.worker.endpoint.inner.ports.clock, self.worker.settings.attempt_max());
+        let answers = Mutex::new(Answers::new(along));
+        let lock = || answers.lock().unwrap_or_else(PoisonError::into_inner);
         {
-            let tell = |number, done| answers().tell(number, done, now());
+            let tell = |number, done| lock().tell(number, done);
             let mut work = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure(), tell));
-            let mut left = attempt_max;
-            while !left.is_zero()
-                && let Either::Right(_) = select(work.as_mut(), pin!(self.sleep(left))).await
-            {
-                left = answers().time_left(attempt_max, now());
-            }
+            let mut time = clock.sleep(attempt_max);
+            poll_fn(|context| {
+                if work.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                // Whose turn comes after others has the time of an attempt, too.
+                if lock().take_news() {
+                    time = clock.sleep(attempt_max);
+                }
+                time.as_mut().poll(context)
+            })
+            .await;
         }
-        let mut answers = std::mem::take(&mut *answers());
-        answers.time_is_up(attempt_max, now());
+        let mut answers = std::mem::take(&mut *lock());
+        answers.time_is_up(attempt_max);
         self.note_outage(answers.is_up());
         answers.into_own()
     }
 
+    /// Messages that were tried together are one sign of a service that is out, or is not.
     fn note_outage(&self, is_up: Option<bool>) {
         match is_up {
             Some(false) => self.outage.failed(),
@@ -332,10 +340,6 @@ impl Shift<'_> {
 
     fn throttled(&self) -> u64 {
         self.worker.endpoint.inner.throttled.load(Ordering::Relaxed)
-    }
-
-    fn now(&self) -> Duration {
-        self.worker.endpoint.inner.ports.clock.monotonic()
     }
 
     fn random(&self) -> u128 {

@@ -180,6 +180,19 @@ fn each_of_a_fold_has_the_time_of_an_attempt() {
 }
 
 #[test]
+fn none_of_a_fold_has_more_than_the_time_of_an_attempt() {
+    let memory = Memory::new();
+    let counters = Arc::new(Counters::default());
+    let endpoint = till(&memory, EndpointSettings::default(), &counters);
+    send(&memory, [60, 150, 0].into_iter().enumerate().map(|(id, s)| body(&id.to_string(), 0, false, s)).collect());
+    let settings = WorkerSettings { attempt_ms_max: 100_000, drain_ms: 0, ..WorkerSettings::default() };
+    // The second is given up after 160 seconds; it would be done after 210.
+    work(&memory, Worker::new(endpoint, "till").settings(settings), 205);
+    let counts = counters.counts();
+    assert!(counts.processed >= 1 && counts.handled >= 3, "{counts:?}");
+}
+
+#[test]
 fn payloads_are_checked_in_once_also_by_handlers_with_items_of_their_own() {
     let world = World::new();
     let message = |id: usize| {

@@ -11,6 +11,7 @@ use cloakroom::{
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, World, stage::Fault};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Puts messages into the worker's queue, and lets it work for a minute.
 fn work(world: &World, deliveries: Vec<Delivery>) {
@@ -53,6 +54,15 @@ fn spans_go_from_receive_to_acknowledge() {
     let (ended, dropped) = tree.split_at(expected.len());
     assert_eq!(ended, expected);
     assert!(dropped.iter().all(|line| line == "receive endpoint=bank queue=accounts"), "{dropped:?}");
+}
+
+#[test]
+fn who_hears_warnings_only_hears_of_which_message() {
+    let world = World::new();
+    let delivery = world.claimed("m-1", &[Act::Reject]);
+    let heard = Capture::up_to(LevelFilter::INFO, || assert_eq!(world.outcome(&delivery), Outcome::Parked));
+    let spans = heard.spans_of("parked");
+    assert!(spans.len() == 1 && spans[0].contains("message_id=m-1"), "{spans:?} {:?}", heard.events());
 }
 
 #[test]

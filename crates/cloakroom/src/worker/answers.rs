@@ -20,19 +20,19 @@ pub(super) struct Answers {
     is_finished: bool,
     /// Whether the services answer, as far as this tells.
     is_up: Option<bool>,
-    /// When the last answer came, or the attempt began.
-    last: Duration,
+    /// Whether there was an answer since this was asked for.
+    is_news: bool,
 }
 
 impl Answers {
     /// None yet.
-    pub(super) fn new(along: Vec<Waiting>, began: Duration) -> Self {
-        Self { along: along.into_iter().map(Some).collect(), is_finished: true, last: began, ..Self::default() }
+    pub(super) fn new(along: Vec<Waiting>) -> Self {
+        Self { along: along.into_iter().map(Some).collect(), is_finished: true, ..Self::default() }
     }
 
     /// Notes an answer. Who came along is told at once.
-    pub(super) fn tell(&mut self, number: usize, done: Done, now: Duration) {
-        self.last = now;
+    pub(super) fn tell(&mut self, number: usize, done: Done) {
+        self.is_news = true;
         self.is_finished &= done.is_ok();
         self.is_up = self.is_up.max(is_up(&done));
         match number.checked_sub(1) {
@@ -45,21 +45,21 @@ impl Answers {
         }
     }
 
-    /// How much time is left until the next answer: whose turn comes after others has the time of an attempt, too.
-    pub(super) fn time_left(&self, attempt_max: Duration, now: Duration) -> Duration {
-        attempt_max.saturating_sub(now.saturating_sub(self.last))
+    /// Whether there was an answer since this was asked last.
+    pub(super) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.is_news, false)
     }
 
     /// Tells those who have no answer that their time is up.
-    pub(super) fn time_is_up(&mut self, attempt_max: Duration, now: Duration) {
+    pub(super) fn time_is_up(&mut self, attempt_max: Duration) {
         let own = self.own.is_none().then_some(0);
         let others = self.along.iter().zip(1..).filter_map(|(one, number)| one.as_ref().map(|_| number));
         for number in own.into_iter().chain(others).collect::<Vec<_>>() {
-            self.tell(number, Err(NotDone::Failed(took_too_long(attempt_max))), now);
+            self.tell(number, Err(NotDone::Failed(took_too_long(attempt_max))));
         }
     }
 
-    /// Messages that were tried together are one sign of a service that is out, or is not.
+    /// Whether the services answer, as far as the attempt tells.
     pub(super) const fn is_up(&self) -> Option<bool> {
         self.is_up
     }

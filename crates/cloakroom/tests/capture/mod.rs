@@ -12,7 +12,7 @@ use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt as _, registry::LookupSpan};
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::Context, layer::SubscriberExt as _, registry::LookupSpan};
 
 /// A span: whose child it is, and its name and fields.
 #[derive(Debug, Default)]
@@ -25,7 +25,8 @@ struct Seen {
 struct Log {
     /// In the order in which they began.
     spans: Vec<(u64, Seen)>,
-    events: Vec<String>,
+    /// Each with the number of the span that it is in.
+    events: Vec<(String, Option<u64>)>,
     /// The number of each span that is open: ids are used again.
     open: BTreeMap<u64, u64>,
 }
@@ -67,11 +68,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
         values.record(&mut Fields(&mut log.spans[number as usize].1.text));
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         if is_ours(event.metadata()) {
             let mut text = format!("{}", event.metadata().level());
             event.record(&mut Fields(&mut text));
-            self.log().events.push(text);
+            let span = context.event_span(event).map(|span| span.id().into_u64());
+            let mut log = self.log();
+            let number = span.and_then(|id| log.open.get(&id).copied());
+            log.events.push((text, number));
         }
     }
 }
@@ -87,8 +91,13 @@ impl Capture {
 
     /// Runs something, and captures what this thread says meanwhile.
     pub(crate) fn of(run: impl FnOnce()) -> Self {
+        Self::up_to(LevelFilter::TRACE, run)
+    }
+
+    /// The same, for one who listens no further than to this level.
+    pub(crate) fn up_to(level: LevelFilter, run: impl FnOnce()) -> Self {
         let capture = Self::default();
-        listening(tracing_subscriber::registry().with(capture.clone()), run);
+        listening(tracing_subscriber::registry().with(level).with(capture.clone()), run);
         capture
     }
 
@@ -103,7 +112,14 @@ impl Capture {
 
     /// What events said.
     pub(crate) fn events(&self) -> Vec<String> {
-        self.log().events.clone()
+        self.log().events.iter().map(|(event, _)| event.clone()).collect()
+    }
+
+    /// The span that each of the events is in, which are said to be so.
+    pub(crate) fn spans_of(&self, event: &str) -> Vec<String> {
+        let log = self.log();
+        let events = log.events.iter().filter(|(said, _)| said.contains(event));
+        events.map(|(_, span)| span.map_or_else(String::new, |span| log.spans[span as usize].1.text.clone())).collect()
     }
 
     /// Everything, as text.
