@@ -163,7 +163,7 @@ impl DynamoPayloads {
 
 /// Longer than the key of any claim.
 fn entry_key(endpoint: &str, message: &MessageId) -> ItemKey {
-    ItemKey::Payload(format!("entry/{}", Key::Entry { endpoint, message }).into_bytes())
+    ItemKey::Payload(format!("entry/{}", Key::Entry { endpoint, message }.text()).into_bytes())
 }
 
 #[async_trait]

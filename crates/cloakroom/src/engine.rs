@@ -321,17 +321,17 @@ impl Desk<'_> {
 
     /// Takes a step of its own.
     async fn step(&mut self, pass: Pass<'_>) {
-        let (process, span) = (self.span.clone(), self.span_of_step());
+        let process = self.span.clone();
         let step = async {
             Some(match self.action {
-                Do::ReadRecord => self.read_record(pass).await,
-                Do::ReadPayload => self.read_payload(pass).await,
-                Do::Withdraw => Ok(self.withdraw().await),
-                Do::Park => self.park().await,
-                Do::CheckIn => self.check_in().await,
-                Do::StoreClaims => self.store_claims().await,
-                Do::Settle => self.settle().await,
-                Do::Clear => self.clear().await,
+                Do::ReadRecord => self.read_record(pass).instrument(debug_span!("read_record")).await,
+                Do::ReadPayload => self.read_payload(pass).instrument(debug_span!("read_payload")).await,
+                Do::Withdraw => Ok(self.withdraw().instrument(debug_span!("withdraw")).await),
+                Do::Park => self.park().instrument(debug_span!("park")).await,
+                Do::CheckIn => self.check_in().instrument(debug_span!("check_in")).await,
+                Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await,
+                Do::Settle => self.settle().instrument(debug_span!("settle")).await,
+                Do::Clear => self.clear().instrument(debug_span!("clear")).await,
                 // These are taken together, or are no steps.
                 Do::ReadState(_) | Do::Handle | Do::Commit(_) | Do::Dispatch | Do::Acknowledge(_) | Do::Leave => {
                     return None;
@@ -339,25 +339,8 @@ impl Desk<'_> {
             })
         };
         // In both: who does not listen to the steps hears of the message all the same (`who_hears_warnings_only_hears_of_which_message`).
-        if let Some(saw) = step.instrument(span).instrument(process).await {
+        if let Some(saw) = step.instrument(process).await {
             self.saw(saw);
-        }
-    }
-
-    fn span_of_step(&self) -> Span {
-        let process = &self.span;
-        match self.action {
-            Do::ReadRecord => debug_span!(parent: process, "read_record"),
-            Do::ReadPayload => debug_span!(parent: process, "read_payload"),
-            Do::Withdraw => debug_span!(parent: process, "withdraw"),
-            Do::Park => debug_span!(parent: process, "park"),
-            Do::CheckIn => debug_span!(parent: process, "check_in"),
-            Do::StoreClaims => debug_span!(parent: process, "store_claims"),
-            Do::Settle => debug_span!(parent: process, "settle"),
-            Do::Clear => debug_span!(parent: process, "clear"),
-            Do::ReadState(_) | Do::Handle | Do::Commit(_) | Do::Dispatch | Do::Acknowledge(_) | Do::Leave => {
-                process.clone()
-            }
         }
     }
 

@@ -89,7 +89,7 @@ const STATES: &str = "state#";
 pub const RECORDS: &str = "outbox#";
 
 impl Key<'_> {
-    /// The key as it is written; what [`Display`](std::fmt::Display) writes, too.
+    /// The key as it is written.
     pub fn text(&self) -> String {
         match self {
             Self::State { endpoint } => [STATES, endpoint].concat(),
@@ -100,12 +100,6 @@ impl Key<'_> {
                 format!("{hash:08x}/{endpoint}/{message}")
             }
         }
-    }
-}
-
-impl std::fmt::Display for Key<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text())
     }
 }
 

@@ -162,8 +162,8 @@ pub(crate) fn stored(state: Option<Item>, record: Option<Item>) -> Option<Outcom
     envelope.data = Some(serde_json::json!({ "text": "still", "copy": false, "answer": false }));
     let (world, delivery) = (World::new(), delivery_of(&envelope));
     let (partition, identity) = (&envelope.partition, envelope.identity());
-    let state_key = Key::State { endpoint: "ledger" }.to_string();
-    let record_key = Key::Record { endpoint: "ledger", message: &identity }.to_string();
+    let state_key = Key::State { endpoint: "ledger" }.text();
+    let record_key = Key::Record { endpoint: "ledger", message: &identity }.text();
     for (key, item) in [(&state_key, &state), (&record_key, &record)] {
         if let Some(item) = item {
             world.memory.store.put_item(partition, key, item.clone());

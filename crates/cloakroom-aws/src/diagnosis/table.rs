@@ -150,7 +150,7 @@ impl Diagnosis {
 /// is told.
 fn strange(item: &Item) -> Option<String> {
     let Some(AttributeValue::S(key)) = item.get(attribute::SORT) else { return None };
-    let begins = |key_of_nothing: Key<'_>| key.starts_with(&key_of_nothing.to_string());
+    let begins = |key_of_nothing: Key<'_>| key.starts_with(&key_of_nothing.text());
     if begins(Key::State { endpoint: "" }) && placement::read_state_item("", Some(item.clone())).is_err() {
         return Some(format!(
             "item `{key}` is no state with a version in `{}`: its messages fail, until something writes over it",
