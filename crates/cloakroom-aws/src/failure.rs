@@ -117,6 +117,7 @@ impl Operation {
         // What is wrong with a request may be told by quoting it. The code comes first.
         let code = text.split(':').next().filter(|_| meaning == Meaning::Invalid);
         let in_logs = code.map(|code| format!("{} failed: {code}", self.on(target)));
+        let is_about_content = matches!(&origin, Origin::Answer(Some(code)) if is_about_content(code));
         let refusal = Refusal { meaning, origin, permissions: self.permissions, text: format!("{text}{hint}") };
         let error = PortError::new(self.on(target), refusal);
         let error = match in_logs {
@@ -138,6 +139,7 @@ impl Operation {
             (Meaning::Busy | Meaning::Throttled | Meaning::Contended, Sending::Read | Sending::Once) => {
                 error.without_effect()
             }
+            (Meaning::Invalid, _) if is_about_content => error.without_effect().caused_by_data(),
             // These would have met any try before, too.
             (Meaning::Absent | Meaning::Denied | Meaning::Elsewhere | Meaning::Invalid, _) => {
                 error.without_effect().permanent()
@@ -305,6 +307,20 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
         ],
     ),
 ];
+
+/// The codes with which a service refuses the content of one message, payload or partition, and nothing else.
+const CONTENT_CODES: &[&str] = &[
+    "EntityTooLarge",
+    "InvalidMessageContents",
+    "ItemCollectionSizeLimitExceeded",
+    "ItemCollectionSizeLimitExceededException",
+    "KeyTooLongError",
+    "MessageTooLong",
+];
+
+fn is_about_content(code: &str) -> bool {
+    CONTENT_CODES.contains(&code.rsplit('.').next().unwrap_or(code))
+}
 
 /// The code that a service answered with, if it answered with one.
 pub(crate) fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {

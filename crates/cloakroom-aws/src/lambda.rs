@@ -190,6 +190,6 @@ fn log(queue: &str, result: &Result<Outcome, NotDone>, delivery: &Delivery) {
         Err(NotDone::Failed(error)) => {
             tracing::warn!(queue, error = error.loggable(), receive_count, "message not finished");
         }
-        Ok(_) | Err(NotDone::Behind | NotDone::Stopped) => {}
+        Ok(_) | Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded) => {}
     }
 }

@@ -6,8 +6,9 @@ use cloakroom::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DynamoPayloads,
+    DynamoPayloads, ProvisioningSettings,
     items::{READS_MAX, WRITES_MAX},
+    provisioning::expiry_days_min,
 };
 
 /// Where an endpoint keeps what.
@@ -36,7 +37,8 @@ pub struct AwsSettings {
     #[serde(default = "small_payload_bytes_max")]
     pub small_payload_bytes_max: usize,
     /// After how many days the items of the payload table expire: as long as the [objects of the
-    /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike. Default: 45.
+    /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike, and not fewer than the queues need that
+    /// Cloakroom provisions by default: 43. Default: 45.
     #[serde(default = "payload_ttl_days")]
     pub payload_ttl_days: u32,
     /// Up to how many reads of single items, or writes of payloads, that happen at the same time share a request to DynamoDB: 1 to 100, and of
@@ -94,7 +96,7 @@ impl AwsSettings {
     fn validate_payload_table(&self) -> Result<(), SettingsError> {
         let payloads_max = DynamoPayloads::BYTES_MAX as u64;
         within("small_payload_bytes_max", self.small_payload_bytes_max as u64, 0, payloads_max)?;
-        within("payload_ttl_days", self.payload_ttl_days.into(), 1, 3_650)?;
+        within("payload_ttl_days", self.payload_ttl_days.into(), payload_ttl_days_min(), 3_650)?;
         let Some(name) = &self.payload_table else { return Ok(()) };
         // Claims have the name in them, and are as short as they can be.
         if !(3..=64).contains(&name.len()) || !name.chars().all(is_table_character) {
@@ -110,6 +112,12 @@ impl AwsSettings {
 
 const fn small_payload_bytes_max() -> usize {
     DynamoPayloads::CHEAPER_BYTES_MAX
+}
+
+/// A message whose payload has expired looks processed.
+fn payload_ttl_days_min() -> u64 {
+    let ProvisioningSettings { retention_s, dead_letter_retention_s, .. } = ProvisioningSettings::default();
+    expiry_days_min(retention_s, dead_letter_retention_s)
 }
 
 const fn payload_ttl_days() -> u32 {
@@ -227,7 +235,11 @@ mod tests {
         let new = || AwsSettings::new("table", "bucket");
         let too_large = AwsSettings { small_payload_bytes_max: DynamoPayloads::BYTES_MAX + 1, ..new() };
         assert_eq!(field_at_fault(&too_large), "small_payload_bytes_max");
-        assert_eq!(field_at_fault(&AwsSettings { payload_ttl_days: 0, ..new() }), "payload_ttl_days");
+        for (payload_ttl_days, field) in
+            [(0, "payload_ttl_days"), (1, "payload_ttl_days"), (42, "payload_ttl_days"), (43, "none")]
+        {
+            assert_eq!(field_at_fault(&AwsSettings { payload_ttl_days, ..new() }), field, "{payload_ttl_days} days");
+        }
         let with = |queues| AwsSettings { queues, ..AwsSettings::new("table", "bucket") };
         let prefix = QueueSettings { prefix: "a.".to_owned(), ..QueueSettings::default() };
         assert_eq!(field_at_fault(&with(prefix)), "queues.prefix");

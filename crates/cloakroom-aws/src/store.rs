@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use cloakroom::{
-    ClaimsStored, Clock, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError,
-    Record, RecordKey, StateRead, Timestamp,
+    ClaimsStored, Clock, Commit, Committed, Conflict, Failures, Item, ItemAction, Limits, Partition, PartitionStore,
+    PortError, Record, RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition},
     protocol::{Claims, Consistency},
     schema::{Key, attribute},
@@ -100,7 +100,7 @@ impl DynamoStore {
     }
 
     fn read(&self, item: Attributes) -> Result<Item, PortError> {
-        let unreadable = |error| PortError::new(&*self.reading, error).without_effect().permanent();
+        let unreadable = |error| PortError::new(&*self.reading, error).without_effect().caused_by_data();
         item_from_sdk(item).map_err(unreadable)
     }
 
@@ -193,7 +193,7 @@ impl DynamoStore {
             Claims::Stored => Ok(ClaimsStored::AlreadyThere(record)),
             Claims::Missing => {
                 let cause = format!("the record has no claims, and no `false` in `{}`", attribute::CLAIMED);
-                Err(PortError::new(what, cause).without_effect().permanent().public())
+                Err(PortError::new(what, cause).without_effect().caused_by_data().public())
             }
         }
     }
@@ -275,6 +275,23 @@ impl PartitionStore for DynamoStore {
         let delete = delete.set_key(Some(transaction::key(key.partition, &placement::record_sort_key(key))));
         delete.send().await.map_err(|error| CLEAR.failed(&self.target(), error))?;
         Ok(())
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        let item = self.get(key.partition, placement::failures_sort_key(key), Consistency::Strong).await?;
+        Ok(item.as_ref().and_then(placement::read_failures_item))
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        let sort_key = placement::failures_sort_key(key);
+        let Some(failures) = failures else {
+            let delete = self.client.delete_item().table_name(&self.table);
+            let delete = delete.set_key(Some(transaction::key(key.partition, &sort_key)));
+            return delete.send().await.map(drop).map_err(|error| CLEAR.failed(&self.target(), error));
+        };
+        let item = to_sdk(items::sorted(key.partition, &sort_key), placement::failures_item(failures));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        put.send().await.map(drop).map_err(|error| RETAIN.failed(&self.target(), error))
     }
 }
 

@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, Delivery, Embedded, ItemWrite, MessageId, Partition, PartitionStore,
-    PayloadStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, StateWrite, Timestamp,
-    Version, protocol::Consistency,
+    Claim, ClaimsStored, Commit, Committed, Delivery, Embedded, Failures, ItemWrite, MessageId, Partition,
+    PartitionStore, PayloadStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead,
+    StateWrite, Timestamp, Version, protocol::Consistency,
 };
 
 /// What is called.
@@ -20,6 +20,8 @@ pub enum Operation {
     StoreClaims,
     Retain,
     Clear,
+    ReadFailures,
+    WriteFailures,
     CheckIn,
     ReadPayload,
     DeletePayload,
@@ -36,11 +38,17 @@ impl Operation {
     /// Whether it changes nothing.
     pub const fn is_read(self) -> bool {
         match self {
-            Self::ReadState | Self::ReadRecord | Self::ReadPayload | Self::HasEntry | Self::OpenQueue => true,
+            Self::ReadState
+            | Self::ReadRecord
+            | Self::ReadFailures
+            | Self::ReadPayload
+            | Self::HasEntry
+            | Self::OpenQueue => true,
             Self::Commit
             | Self::StoreClaims
             | Self::Retain
             | Self::Clear
+            | Self::WriteFailures
             | Self::CheckIn
             | Self::DeletePayload
             | Self::PutEntry
@@ -217,6 +225,19 @@ impl<W: Wire> PartitionStore for Wired<W> {
         let (store, address) = (self.ports.store.clone(), Address::of(key));
         let subject = address.to_string();
         self.carry(Operation::Clear, subject, async move { store.clear(address.key()).await }).await
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        let (store, address) = (self.ports.store.clone(), Address::of(key));
+        let subject = address.to_string();
+        self.carry(Operation::ReadFailures, subject, async move { store.read_failures(address.key()).await }).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        let (store, address) = (self.ports.store.clone(), Address::of(key));
+        let subject = address.to_string();
+        let effect = async move { store.write_failures(address.key(), failures).await };
+        self.carry(Operation::WriteFailures, subject, effect).await
     }
 }
 

@@ -14,6 +14,8 @@ use futures::{StreamExt as _, future::select, stream};
 
 use crate::{
     Delivery, Endpoint, Outcome, Timestamp,
+    endpoint::Taken,
+    engine::HandlerLimit,
     intake::Arrival,
     lanes::{NotDone, Order},
     trace,
@@ -28,7 +30,8 @@ pub struct Batch<'a> {
     pub deliveries: &'a [Delivery],
     /// How many are processed at a time; at least one is.
     pub in_flight_max: usize,
-    /// When work stops. What is not finished by then is dropped, wherever it is.
+    /// When work stops. What is not finished by then is dropped, wherever it is. A handler that uses up most of the time is stopped
+    /// before, so that its failure is counted.
     pub until: Timestamp,
 }
 
@@ -79,8 +82,11 @@ impl Endpoint {
         };
         let arrivals: Vec<_> = deliveries.iter().map(|one| self.inner.accept(Cow::Borrowed(one))).collect();
         let lanes = stream::iter(lanes(order, &arrivals));
-        let work = lanes
-            .for_each_concurrent(in_flight_max.max(1), |lane| self.in_turn(order, deliveries, &arrivals, lane, &tell));
+        let handler_limit = HandlerLimit::Until { began: clock.now(), ends: until };
+        let taken = Taken { queue: Some(queue), is_ordered: order.stops_at_failure(), handler_limit };
+        let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| {
+            self.in_turn(order, taken, deliveries, &arrivals, lane, &tell)
+        });
         select(clock.sleep(until.since(clock.now())), pin!(work)).await;
         let mut done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
         (0..deliveries.len()).map(|number| done.remove(&number).unwrap_or(Err(NotDone::Stopped))).collect()
@@ -90,12 +96,13 @@ impl Endpoint {
     async fn in_turn(
         &self,
         order: Order,
+        taken: Taken<'_>,
         deliveries: &[Delivery],
         arrivals: &[Arrival<'_>],
         lane: Vec<usize>,
         tell: &(impl Fn(usize, Done) + Send + Sync),
     ) {
-        let is_ordered = order.stops_at_failure();
+        let is_ordered = taken.is_ordered;
         let (mut lane, is_stopped) = (VecDeque::from(lane), AtomicBool::new(false));
         while let Some(fold) = self.next_fold(order, arrivals, &mut lane) {
             if is_stopped.load(Ordering::Relaxed) {
@@ -108,7 +115,7 @@ impl Endpoint {
                 is_stopped.fetch_or(is_ordered && done.is_err(), Ordering::Relaxed);
                 tell(fold[number], done);
             };
-            self.process_fold(&together, is_ordered, told).await;
+            self.process_fold(&together, taken, told).await;
         }
     }
 

@@ -28,6 +28,13 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// Reads RFC 3339 text in UTC, as [`Timestamp`] writes it. `None` if it is anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = humantime::parse_rfc3339(text).ok()?;
+        let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(Self::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The moment that much later.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

@@ -13,7 +13,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Ports, State,
-    engine::{Desk, Done, Fold, Settled},
+    engine::{Desk, Done, Fold, HandlerLimit, Settled},
     handler::{AnyHandler, Typed},
     intake::{Arrival, Intake},
     observer::Unobserved,
@@ -92,7 +92,7 @@ impl Endpoint {
         let name = name.into();
         EndpointBuilder {
             reply_queue: name.clone(),
-            dead_letters: format!("{name}-dead"),
+            dead_letters: None,
             name,
             handlers: Vec::new(),
             intake: Intake::default(),
@@ -125,23 +125,27 @@ impl Endpoint {
         let told = Mutex::new(None);
         let tell = |_, done| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         let arrival = self.inner.accept(Cow::Borrowed(delivery));
-        self.process_fold(&[(&arrival, span)], false, tell).await;
+        let taken = Taken { queue: None, is_ordered: false, handler_limit: HandlerLimit::Unlimited };
+        self.process_fold(&[(&arrival, span)], taken, tell).await;
         let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
             NotDone::Failed(error) => error,
-            NotDone::Behind | NotDone::Stopped => Error::new(ErrorKind::RetryMessage, undone.to_string()),
+            NotDone::Behind | NotDone::Stopped | NotDone::Crowded => {
+                Error::new(ErrorKind::RetryMessage, undone.to_string())
+            }
         })
     }
 
     /// Processes messages of one partition, in this order: what can be is committed together. `told` is told of each what became of
-    /// it, by its number, as soon as that is known. If they are ordered, none is begun behind one that was not finished.
+    /// it, by its number, as soon as that is known.
     pub(crate) async fn process_fold(
         &self,
         arrivals: &[(&Arrival<'_>, &Span)],
-        is_ordered: bool,
+        taken: Taken<'_>,
         told: impl Fn(usize, Result<Outcome, NotDone>) + Send + Sync,
     ) {
         let inner = &*self.inner;
+        let Taken { queue, is_ordered, handler_limit } = taken;
         let began = inner.ports.clock.monotonic();
         let tell = |number: usize, done: Done| {
             // Only who finishes leaves a message; it then stays where parked messages are.
@@ -152,18 +156,18 @@ impl Endpoint {
         let mut desks = Vec::with_capacity(arrivals.len());
         let mut is_stopped = false;
         for (number, &(arrival, span)) in arrivals.iter().enumerate() {
-            match Desk::open(inner, arrival) {
+            match Desk::open(inner, arrival, queue) {
                 _ if is_stopped => tell(number, Err(NotDone::Behind)),
                 Ok(desk) => desks.push(desk.numbered(number, span.clone())),
                 Err(reason) => {
-                    let parked = inner.park(&arrival.delivery, &reason).instrument(span.clone()).await;
+                    let parked = inner.park(&arrival.delivery, queue, &reason).instrument(span.clone()).await;
                     is_stopped = is_ordered && parked.is_err();
                     tell(number, parked.map(Some).map_err(NotDone::Failed));
                 }
             }
         }
         if let Some(fold) = Fold::new(desks, is_ordered) {
-            fold.process(tell).await;
+            fold.limited(handler_limit).process(tell).await;
         }
     }
 
@@ -180,6 +184,17 @@ impl Endpoint {
     }
 }
 
+/// How messages are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken<'q> {
+    /// The queue that they came from, if that is known.
+    pub(crate) queue: Option<&'q str>,
+    /// Whether none is begun behind one that was not finished.
+    pub(crate) is_ordered: bool,
+    /// How long each handler may run.
+    pub(crate) handler_limit: HandlerLimit,
+}
+
 /// Takes components one by one; see [`Endpoint::builder`].
 #[must_use = "an endpoint is made by `build`"]
 pub struct EndpointBuilder<S> {
@@ -188,7 +203,7 @@ pub struct EndpointBuilder<S> {
     intake: Intake,
     routes: Routes,
     reply_queue: String,
-    dead_letters: String,
+    dead_letters: Option<String>,
     settings: EndpointSettings,
     observer: Arc<dyn Observer>,
     state: std::marker::PhantomData<fn(S)>,
@@ -243,9 +258,11 @@ impl<S: State> EndpointBuilder<S> {
         Self { reply_queue: queue.into(), ..self }
     }
 
-    /// The queue that takes parked messages. Default: the endpoint's name and `-dead`.
+    /// The queue that takes parked messages. Default: [the one that belongs to the queue](crate::fifo::dead_letter_queue) that a
+    /// message came from, and, for [`Endpoint::process`], to a queue that is called as the endpoint is. To a FIFO queue belongs a
+    /// FIFO queue, and no other: a worker does not start otherwise.
     pub fn dead_letters(self, queue: impl Into<String>) -> Self {
-        Self { dead_letters: queue.into(), ..self }
+        Self { dead_letters: Some(queue.into()), ..self }
     }
 
     /// Settings other than the defaults.

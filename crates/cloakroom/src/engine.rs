@@ -3,7 +3,10 @@
 //! It decides nothing about the order of steps. What it adds is how a step is performed: retries of
 //! calls, pauses, the handler, and which of a record's claims are whose.
 
+mod age;
 mod committing;
+mod failing;
+mod handler_limit;
 mod handling;
 mod reading;
 mod recovering;
@@ -29,6 +32,7 @@ use crate::{
     schema::Key,
 };
 
+pub(crate) use handler_limit::HandlerLimit;
 pub(crate) use settled::Settled;
 
 /// What became of a message; none if it was left where it is.
@@ -58,12 +62,16 @@ pub(crate) struct Fold<'a> {
     passes: u32,
     /// Nothing is committed, so that no commit would be lost to a record that was not looked for.
     is_finishing: bool,
+    /// How long each handler may run.
+    handler_limit: HandlerLimit,
 }
 
 /// The work on one delivery: what was read and made so far.
 pub(crate) struct Desk<'a> {
     endpoint: &'a Inner,
     delivery: &'a Delivery,
+    /// The queue that it came from, if that is known.
+    queue: Option<&'a str>,
     /// Its place among the deliveries.
     number: usize,
     span: Span,
@@ -110,7 +118,13 @@ impl<'a> Fold<'a> {
             is_narrow: false,
             passes: 0,
             is_finishing: true,
+            handler_limit: HandlerLimit::Unlimited,
         })
+    }
+
+    /// The same messages, with a limit for each of their handlers.
+    pub(crate) fn limited(self, handler_limit: HandlerLimit) -> Self {
+        Self { handler_limit, ..self }
     }
 
     /// Follows the protocol to its end for all of them. Each is told what became of it, by its number.
@@ -205,7 +219,11 @@ impl<'a> Fold<'a> {
 
     /// Sends what they have to send together: so the messages to a queue stay in the order in which they were handled.
     async fn dispatch(&mut self) {
+        self.refuse_outlived_records();
         let records: Vec<_> = self.wanting(Do::Dispatch).map(|desk| (&desk.record, desk.resumed)).collect();
+        if records.is_empty() {
+            return;
+        }
         let messages = records.iter().map(|(record, _)| record.messages.len()).sum::<usize>();
         let process = self.span(Do::Dispatch);
         let span = debug_span!(parent: &process, "dispatch", messages);
@@ -229,7 +247,7 @@ impl<'a> Desk<'a> {
     ///
     /// # Errors
     /// Why the message can never be processed.
-    pub(crate) fn open(endpoint: &'a Inner, arrival: &'a Arrival<'_>) -> Result<Self, String> {
+    pub(crate) fn open(endpoint: &'a Inner, arrival: &'a Arrival<'_>, queue: Option<&'a str>) -> Result<Self, String> {
         let envelope = arrival.envelope.clone()?;
         let identity = envelope.identity();
         let record = Key::Record { endpoint: &endpoint.name, message: &identity }.text();
@@ -241,7 +259,8 @@ impl<'a> Desk<'a> {
             Some(claim) => Settles::Payload(claim.clone()),
             None => endpoint.settings.dedupe.settles(endpoint.ports.payloads.name()),
         };
-        Ok(Self::cleared(endpoint, &arrival.delivery, envelope, identity, Some(settles)).begun())
+        let cleared = Self::cleared(endpoint, &arrival.delivery, envelope, identity, Some(settles));
+        Ok(Self { queue, ..cleared }.begun())
     }
 
     /// With nothing read yet.
@@ -256,6 +275,7 @@ impl<'a> Desk<'a> {
         Self {
             endpoint,
             delivery,
+            queue: None,
             number: 0,
             span: Span::current(),
             envelope,
@@ -278,7 +298,7 @@ impl<'a> Desk<'a> {
     fn begun(self) -> Self {
         let settings = &self.endpoint.settings;
         // A payload that is missing although nobody can have collected it.
-        let when_missing = if self.is_first() { settings.when_missing } else { WhenMissing::Acknowledge };
+        let when_missing = if self.must_have_its_payload() { settings.when_missing } else { WhenMissing::Acknowledge };
         let (memory, action) = protocol::next(Memory::new(settings.check_in, when_missing), Saw::Delivery);
         let error = self.check_store().err();
         Self { memory, action, error, ..self }
@@ -315,7 +335,7 @@ impl Desk<'_> {
     fn saw(&mut self, saw: Result<Saw, Error>) {
         match saw {
             Ok(saw) => (self.memory, self.action) = protocol::next(self.memory, saw),
-            Err(error) => self.error = Some(error),
+            Err(error) => self.error = Some(failing::blamed(error, self.action)),
         }
     }
 
@@ -348,27 +368,9 @@ impl Desk<'_> {
         RecordKey { partition: &self.envelope.partition, endpoint: &self.endpoint.name, message: &self.identity }
     }
 
-    /// Whether nobody can have collected the payload before, as far as can be told: it must be there. (A dedupe entry, on
-    /// the other hand, proves that its message was processed; nobody else writes it.)
-    fn is_first(&self) -> bool {
-        self.delivery.receive_count == 1 && !self.envelope.redispatch && self.envelope.dataref.is_some()
-    }
-
     async fn park(&self) -> Result<Saw, Error> {
-        self.endpoint.parking.park(self.endpoint, self.delivery, &self.reason).await?;
+        self.endpoint.park(self.delivery, self.queue, &self.reason).await?;
         Ok(Saw::Parked)
-    }
-
-    /// How it ended. One that failed too often is parked.
-    async fn conclude(self) -> Result<Option<Outcome>, Error> {
-        let (endpoint, delivery) = (self.endpoint, self.delivery);
-        match self.end() {
-            Err(error) if error.kind() == ErrorKind::RetryMessage && endpoint.is_last_attempt(delivery) => {
-                let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
-                endpoint.park(delivery, &reason).await.map(Some)
-            }
-            end => end,
-        }
     }
 
     fn end(self) -> Result<Option<Outcome>, Error> {

@@ -25,6 +25,7 @@ pub struct PortError {
     cause: Cause,
     may_have_happened: bool,
     may_be_repeated: bool,
+    is_caused_by_data: bool,
     reason: Option<Retry>,
     in_logs: InLogs,
 }
@@ -48,6 +49,7 @@ impl PortError {
             cause: Arc::from(cause.into()),
             may_have_happened: true,
             may_be_repeated: true,
+            is_caused_by_data: false,
             reason: None,
             in_logs: InLogs::Reason,
         }
@@ -63,6 +65,13 @@ impl PortError {
     #[must_use]
     pub fn permanent(self) -> Self {
         Self { may_be_repeated: false, ..self }
+    }
+
+    /// The call fails because of what it reads or sends: an item that cannot be decoded, a message that its queue does not
+    /// accept. Repeating it does not help, the configuration is not at fault, and other messages are not affected.
+    #[must_use]
+    pub fn caused_by_data(self) -> Self {
+        Self { may_be_repeated: false, is_caused_by_data: true, ..self }
     }
 
     /// Its text may be logged: it names neither a key of a user's nor anything that was sent or stored.
@@ -124,8 +133,23 @@ impl PortError {
         }
     }
 
+    /// Whether the call failed because of the data that it reads or sends: see [`PortError::caused_by_data`].
+    pub const fn is_caused_by_data(&self) -> bool {
+        self.is_caused_by_data
+    }
+
     pub(crate) const fn kind(&self) -> ErrorKind {
-        if self.may_be_repeated { ErrorKind::AwaitService } else { ErrorKind::MendConfiguration }
+        match (self.may_be_repeated, self.is_caused_by_data) {
+            (true, _) => ErrorKind::AwaitService,
+            (false, true) => ErrorKind::RetryMessage,
+            (false, false) => ErrorKind::MendConfiguration,
+        }
+    }
+
+    /// Whether calls for other messages fail, too, until the service recovers. A transaction conflict concerns the items of
+    /// one partition only.
+    fn is_outage(&self) -> bool {
+        self.may_be_repeated && self.reason() != Retry::TransactionConflict
     }
 }
 
@@ -145,11 +169,14 @@ impl StdError for PortError {
 /// What the caller of the library should do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// Give the message back to its queue. Its handler failed; when that goes on, the message is parked.
+    /// Give the message back to its queue. The fault lies with this message: its handler failed, its payload is in a store that
+    /// the endpoint does not have, or stored data that it needs cannot be read. If that continues, the message is parked.
     RetryMessage,
-    /// Give the message back to its queue. A service failed or was busy, which is not the message's fault.
+    /// Give the message back to its queue. A service failed or was busy, which is not the message's fault. The message is not
+    /// parked for it.
     AwaitService,
-    /// Mend the configuration or the infrastructure; until then no try can succeed.
+    /// Fix the configuration or the infrastructure: a permission or a queue is missing. Until then no try can succeed, and the
+    /// message is not parked.
     MendConfiguration,
 }
 
@@ -173,17 +200,29 @@ pub struct Error {
     /// What logs say instead of the text; none if the text itself may be logged.
     in_logs: Option<Cow<'static, str>>,
     cause: Option<Cause>,
+    /// What the failure shows about the services that every message needs: whether they answer. `None` if it shows nothing.
+    services_answer: Option<bool>,
 }
 
 impl Error {
     /// An error whose text may be logged.
     pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), in_logs: None, cause: None }
+        Self { kind, text: text.into(), in_logs: None, cause: None, services_answer: None }
     }
 
     /// What logs say of it instead of its text, which may quote keys or a handler.
     pub(crate) fn in_logs(self, text: impl Into<Cow<'static, str>>) -> Self {
         Self { in_logs: Some(text.into()), ..self }
+    }
+
+    /// Records that a service failed or answered, unless that is known already.
+    pub(crate) fn with_services_answering(self, answering: bool) -> Self {
+        Self { services_answer: self.services_answer.or(Some(answering)), ..self }
+    }
+
+    /// Whether the services that every message needs answer, as far as this failure shows it.
+    pub(crate) const fn services_answer(&self) -> Option<bool> {
+        self.services_answer
     }
 
     pub(crate) fn misconfigured(text: impl Into<String>) -> Self {
@@ -204,7 +243,8 @@ impl Error {
 impl From<PortError> for Error {
     fn from(error: PortError) -> Self {
         let in_logs = Some(Cow::Owned(error.loggable()));
-        Self { kind: error.kind(), text: error.to_string(), in_logs, cause: Some(Arc::new(error)) }
+        let services_answer = error.is_outage().then_some(false);
+        Self { kind: error.kind(), text: error.to_string(), in_logs, cause: Some(Arc::new(error)), services_answer }
     }
 }
 

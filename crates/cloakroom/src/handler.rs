@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_dynamo::{AttributeValue, Item};
 
-use crate::{Message, State, Tx, schema::attribute};
+use crate::{ErrorKind, Message, State, Tx, schema::attribute};
 
 /// Why a handler did not accept a message.
 ///
@@ -24,18 +24,41 @@ use crate::{Message, State, Tx, schema::attribute};
 #[derive(Debug)]
 pub struct HandlerError {
     pub(crate) reason: String,
-    pub(crate) is_rejection: bool,
+    pub(crate) refusal: Refusal,
+}
+
+/// What a [`HandlerError`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The message can never be processed.
+    Rejected,
+    /// The handler failed and may succeed at another try.
+    Failed,
+    /// The endpoint lacks something that the handler needs, such as a route.
+    Misconfigured,
 }
 
 impl HandlerError {
     /// The message can never be processed: it is parked in the dead-letter queue with this reason.
     pub fn reject(reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string(), is_rejection: true }
+        Self { reason: reason.to_string(), refusal: Refusal::Rejected }
     }
 
     /// Not now: the message is received again later, and parked only after many tries.
     pub fn retry(reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string(), is_rejection: false }
+        Self { reason: reason.to_string(), refusal: Refusal::Failed }
+    }
+
+    /// The endpoint is not configured for what the handler does. The message waits until that is fixed.
+    pub(crate) const fn misconfigured(reason: String) -> Self {
+        Self { reason, refusal: Refusal::Misconfigured }
+    }
+
+    pub(crate) const fn kind(&self) -> ErrorKind {
+        match self.refusal {
+            Refusal::Rejected | Refusal::Failed => ErrorKind::RetryMessage,
+            Refusal::Misconfigured => ErrorKind::MendConfiguration,
+        }
     }
 }
 

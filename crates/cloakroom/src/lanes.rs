@@ -2,10 +2,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::channel::oneshot;
+use futures::{
+    channel::oneshot,
+    future::{Either, select},
+};
 use tracing::Span;
 
 use crate::{Error, Outcome, fifo::is_fifo, intake::Arrival};
@@ -39,6 +43,12 @@ impl Order {
         matches!(self, Self::ByGroup)
     }
 
+    /// Whether the messages that a lane has in flight are bounded. A FIFO queue bounds them itself: it gives out no more of a group
+    /// than one receive brings.
+    pub(crate) const fn bounds_lanes(self) -> bool {
+        matches!(self, Self::ByPartition)
+    }
+
     /// Whether two messages of one lane may be committed together. A group may have messages of several partitions.
     pub(crate) fn may_fold(self, one: &Arrival<'_>, other: &Arrival<'_>) -> bool {
         match self {
@@ -57,6 +67,8 @@ pub enum NotDone {
     Behind,
     /// It was dropped, or not begun, because the time was up.
     Stopped,
+    /// It was not tried, because too many messages of its partition are in flight in this worker. It uses up no attempt.
+    Crowded,
 }
 
 impl std::fmt::Display for NotDone {
@@ -65,6 +77,7 @@ impl std::fmt::Display for NotDone {
             Self::Failed(error) => error.fmt(f),
             Self::Behind => f.write_str("a message before it in its group was not finished; it is tried after that"),
             Self::Stopped => f.write_str("the time was up before it was finished"),
+            Self::Crowded => f.write_str("too many messages of its partition are in flight; it is tried later"),
         }
     }
 }
@@ -73,14 +86,22 @@ impl std::error::Error for NotDone {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed(error) => error.source(),
-            Self::Behind | Self::Stopped => None,
+            Self::Behind | Self::Stopped | Self::Crowded => None,
         }
     }
 }
 
 /// Who waits in which lane. Lanes that nobody uses take no space.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes(Mutex<BTreeMap<String, VecDeque<Waiting>>>);
+pub(crate) struct Lanes(Mutex<BTreeMap<String, Lane>>);
+
+/// The messages of one lane, besides the one at its head.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Waiting>,
+    /// How many the one at the head has taken along.
+    along: usize,
+}
 
 /// A message that waits for its turn, or to be taken along by the one whose turn it is.
 #[derive(Debug)]
@@ -106,7 +127,7 @@ pub(crate) enum Turn {
 }
 
 impl Lanes {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Waiting>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Lane>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,12 +136,12 @@ impl Lanes {
         let mut lanes = self.lock();
         let standing = match lanes.get_mut(&lane) {
             None => {
-                lanes.insert(lane.clone(), VecDeque::new());
+                lanes.insert(lane.clone(), Lane::default());
                 Standing::AtHead
             }
-            Some(waiting) => {
+            Some(lane) => {
                 let (call, called) = oneshot::channel();
-                waiting.push_back(Waiting { arrival: Arc::clone(arrival), span: span.clone(), call });
+                lane.waiting.push_back(Waiting { arrival: Arc::clone(arrival), span: span.clone(), call });
                 Standing::Waiting(called)
             }
         };
@@ -162,18 +183,52 @@ impl Place<'_> {
     pub(crate) fn take_along(&self, max: usize, may_come: impl Fn(&Arrival<'_>) -> bool) -> Vec<Waiting> {
         let mut taken = Vec::new();
         let mut lanes = self.lanes.lock();
-        let Some(waiting) = lanes.get_mut(&self.lane) else { return taken };
-        while taken.len() < max && waiting.front().is_some_and(|next| may_come(&next.arrival)) {
-            taken.extend(waiting.pop_front().filter(|next| !next.call.is_canceled()));
+        let Some(lane) = lanes.get_mut(&self.lane) else { return taken };
+        while taken.len() < max && lane.waiting.front().is_some_and(|next| may_come(&next.arrival)) {
+            taken.extend(lane.waiting.pop_front().filter(|next| !next.call.is_canceled()));
         }
+        lane.along = taken.len();
         taken
+    }
+
+    /// Waits for its turn. If `max` or more messages of the lane are in flight before this one, it waits only as long as `patience`
+    /// and then leaves the lane.
+    pub(crate) async fn turn_unless_crowded(&mut self, max: usize, patience: impl Future<Output = ()>) -> Turn {
+        if self.before().is_some_and(|before| before >= max) {
+            if let Either::Left((turn, _)) = select(pin!(self.turn()), pin!(patience)).await {
+                return turn;
+            }
+            if self.before().is_some_and(|before| before >= max) {
+                self.leave();
+                return Turn::Over(Err(NotDone::Crowded));
+            }
+        }
+        self.turn().await
+    }
+
+    /// How many messages of the lane are in flight before this one. `None` if its turn has come, or another one took it along.
+    fn before(&self) -> Option<usize> {
+        let Standing::Waiting(called) = &self.standing else { return None };
+        let lanes = self.lanes.lock();
+        let Lane { waiting, along } = lanes.get(&self.lane)?;
+        let position = waiting.iter().position(|one| one.call.is_connected_to(called))?;
+        Some(1 + along + position)
+    }
+
+    /// Leaves the lane without a turn.
+    fn leave(&mut self) {
+        let mut lanes = self.lanes.lock();
+        self.standing = Standing::Gone;
+        if let Some(lane) = lanes.get_mut(&self.lane) {
+            lane.waiting.retain(|one| !one.call.is_canceled());
+        }
     }
 
     /// Sends away all who wait behind this place, which is at the head. Whoever comes later is not concerned: a queue
     /// gives out nothing of a group before all of it that is in hand has come back.
     pub(crate) fn stop(self) {
-        if let Some(waiting) = self.lanes.lock().get_mut(&self.lane) {
-            waiting.drain(..).for_each(|next| next.tell(Err(NotDone::Behind)));
+        if let Some(lane) = self.lanes.lock().get_mut(&self.lane) {
+            lane.waiting.drain(..).for_each(|next| next.tell(Err(NotDone::Behind)));
         }
     }
 }
@@ -189,11 +244,12 @@ impl Drop for Place<'_> {
             Standing::Waiting(called) => matches!(called.try_recv(), Ok(Some(Turn::Yours))),
         };
         if !is_at_head {
-            return;
+            return self.leave();
         }
         let mut lanes = self.lanes.lock();
-        let Some(waiting) = lanes.get_mut(&self.lane) else { return };
-        while let Some(next) = waiting.pop_front() {
+        let Some(lane) = lanes.get_mut(&self.lane) else { return };
+        lane.along = 0;
+        while let Some(next) = lane.waiting.pop_front() {
             // Whoever was dropped while waiting is passed over.
             if next.call.send(Turn::Yours).is_ok() {
                 return;
@@ -289,6 +345,25 @@ mod tests {
             matches!(sixth.turn().now_or_never(), Some(Turn::Over(Err(NotDone::Stopped)))),
             "dropped with who took it"
         );
+    }
+
+    #[test]
+    fn message_leaves_a_crowded_lane_when_its_patience_ends() {
+        let lanes = Lanes::default();
+        let [first, mut second, mut third, mut fourth] = [0; 4].map(|_| enter(&lanes, "a"));
+        let is_crowded = |place: &mut Place<'_>, max| {
+            let turn = place.turn_unless_crowded(max, std::future::ready(())).now_or_never();
+            matches!(turn, Some(Turn::Over(Err(NotDone::Crowded))))
+        };
+        assert!(!is_crowded(&mut second, 2), "one message is before it");
+        assert!(is_crowded(&mut third, 2), "two messages are before it");
+        assert!(!is_crowded(&mut fourth, 3), "the third has left");
+        let taken = first.take_along(1, |_| true);
+        assert!(!is_crowded(&mut second, 1), "it was taken along");
+        assert!(is_crowded(&mut fourth, 2), "the one that was taken along is in flight, too");
+        assert_eq!(lanes.lock()["a"].waiting.len(), 0, "who has left takes no space");
+        drop((taken, first, second, third, fourth));
+        assert!(lanes.lock().is_empty());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub mod fifo;
 mod handler;
 pub mod intake;
 mod lanes;
+mod lifetime;
 mod limits;
 pub mod memory;
 mod message;
@@ -75,8 +76,8 @@ pub use name::{Claim, MessageId, Partition, Version};
 pub use observer::{Event, Observer, Retry, Timed, Unobserved};
 pub use placed::PlacedPayloads;
 pub use ports::{
-    ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
-    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
+    ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, Failures, ItemAction, ItemWrite,
+    PartitionStore, PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
 };
 pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError, Settles};

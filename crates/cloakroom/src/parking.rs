@@ -2,7 +2,15 @@
 //! Its payload stays where it is, so that the message can be put back. A foreign message is parked as the envelope that it was
 //! turned into, if it could be.
 
-use crate::{Delivery, Envelope, Error, PortError, Queue, QueueMessage, endpoint::Inner, intake};
+use std::time::Duration;
+
+use crate::{
+    Delivery, Envelope, Error, PortError, Queue, QueueMessage,
+    endpoint::Inner,
+    fifo::{dead_letter_queue, is_fifo},
+    intake,
+    tx::DELAY_S_MAX,
+};
 
 /// Message attribute: why the message was parked.
 pub const REASON: &str = "cloakroom-reason";
@@ -49,37 +57,56 @@ const REASON_BYTES_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Parking {
-    queue: String,
+    /// `None` if it follows the queue that a message came from.
+    queue: Option<String>,
     /// Whether it says which endpoint has parked a message.
     signs: bool,
 }
 
 impl Parking {
-    pub(crate) const fn new(queue: String) -> Self {
+    pub(crate) const fn new(queue: Option<String>) -> Self {
         Self { queue, signs: true }
     }
 
     /// That of an operator, who may not know which endpoint it is.
     pub(crate) const fn of_operator(queue: String, signs: bool) -> Self {
-        Self { queue, signs }
+        Self { queue: Some(queue), signs }
     }
 
     /// Opens the dead-letter queue, so that a missing one is noticed before it is needed.
-    pub(crate) async fn open(&self, endpoint: &Inner) -> Result<(), Error> {
-        endpoint.queue(&self.queue).await?;
+    pub(crate) async fn open(&self, endpoint: &Inner, source: &str) -> Result<(), Error> {
+        endpoint.queue(&self.queue(endpoint, Some(source))?).await?;
         Ok(())
+    }
+
+    /// The queue that takes parked messages of the queue `source`, if that is known.
+    ///
+    /// # Errors
+    /// One of them is a FIFO queue and the other is not.
+    fn queue(&self, endpoint: &Inner, source: Option<&str>) -> Result<String, Error> {
+        let follows = || dead_letter_queue(source.unwrap_or(&endpoint.name));
+        let queue = self.queue.clone().unwrap_or_else(follows);
+        let Some(source) = source.filter(|source| is_fifo(source) != is_fifo(&queue)) else { return Ok(queue) };
+        let fitting = dead_letter_queue(source);
+        Err(Error::misconfigured(format!(
+            "dead letters of queue `{source}` cannot go to queue `{queue}`: one is a FIFO queue and the other is not, so that they \
+             would lose their group, or lack one; name a queue such as `{fitting}` with `dead_letters`"
+        )))
     }
 
     /// Sends the message to the dead-letter queue as it was taken in, with the reason if it fits. What could not be taken in
     /// here may have been elsewhere, by a version of the service that knows its type: so it keeps its identity, too.
-    pub(crate) async fn park(&self, endpoint: &Inner, delivery: &Delivery, reason: &str) -> Result<(), Error> {
+    pub(crate) async fn park(
+        &self,
+        endpoint: &Inner,
+        delivery: &Delivery,
+        source: Option<&str>,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let queue = self.queue(endpoint, source)?;
         // Not the reason: it may quote the message.
-        tracing::warn!(
-            endpoint = &*endpoint.name,
-            queue = self.queue,
-            "message parked; its attribute `{REASON}` says why"
-        );
-        let queue = endpoint.queue(&self.queue).await?;
+        tracing::warn!(endpoint = &*endpoint.name, queue, "message parked; its attribute `{REASON}` says why");
+        let queue = endpoint.queue(&queue).await?;
         let mut told = sent_again(endpoint, without_reason(delivery));
         let silent = told.clone();
         told.attributes.insert(REASON.to_owned(), printable(reason));
@@ -96,8 +123,24 @@ impl Parking {
 
 /// Sends a dead letter back to a queue.
 pub(crate) async fn send_back(endpoint: &Inner, delivery: &Delivery, queue: &str) -> Result<(), Error> {
+    send_later(endpoint, delivery, queue, Duration::ZERO).await
+}
+
+/// Sends the same logical message to a queue, which holds it back for up to 15 minutes. The caller acknowledges the delivery
+/// afterwards.
+///
+/// SUBTLE: sent before the delivery is acknowledged. A worker that stops in between leaves two copies, and the identity that both
+/// carry makes one of them a duplicate. The other way round there would be none.
+pub(crate) async fn send_later(
+    endpoint: &Inner,
+    delivery: &Delivery,
+    queue: &str,
+    delay: Duration,
+) -> Result<(), Error> {
     let queue = endpoint.queue(queue).await?;
-    let message = sent_again(endpoint, put_back(delivery));
+    let delay_s = delay.as_millis().div_ceil(1_000).min(DELAY_S_MAX.into());
+    let delay_s = u32::try_from(delay_s).unwrap_or_default();
+    let message = QueueMessage { delay_s, ..sent_again(endpoint, put_back(delivery)) };
     endpoint.call(|| send_one(&*queue, message.clone())).await?;
     Ok(())
 }

@@ -104,7 +104,7 @@ impl PlacedPayloads {
             let cause = format!("it is in store `{name}`, and there are {}: give that one as well", stores.join(", "));
             PortError::new(format!("finding the store of payload `{claim}`"), cause)
                 .without_effect()
-                .permanent()
+                .caused_by_data()
                 .public()
         })
     }

@@ -1,14 +1,16 @@
 //! How a commit becomes items: the outbox records **embedded** in the state's item, or **beside** it, as items of their own.
 
 mod packed;
+mod recent;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use recent::Recent;
 use serde_dynamo::{AttributeValue, Item};
 
 use crate::{
-    Commit, Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Placement, PortError, Record, RecordKey,
-    StateRead, StateWrite, Timestamp, Version, item_bytes,
+    Commit, Condition, Conflict, Embedded, Failures, ItemAction, ItemWrite, MessageId, Placement, PortError, Record,
+    RecordKey, StateRead, StateWrite, Timestamp, Version, item_bytes,
     schema::{Key, attribute},
 };
 
@@ -45,10 +47,12 @@ pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     let sort_key = Key::State { endpoint: commit.endpoint }.text();
     let embedded = embedded(commit, &sort_key);
     let placement = if embedded.is_some() { Placement::Embedded } else { Placement::Beside };
-    let item = embedded.unwrap_or_else(|| {
+    let mut item = embedded.unwrap_or_else(|| {
         let kept = Embedded { is_complete: false, ..commit.kept.clone() };
         state_item(commit, &sort_key, kept)
     });
+    let records = commit.records.iter().map(|(_, record)| *record);
+    commit.kept.recent.clone().write(records, &mut item, key_bytes(commit, &sort_key));
     let action = ItemAction::Put(item);
     let state = Write { sort_key, action, condition: WriteCondition::VersionIs(commit.expected) };
     let beside = commit.records.iter().filter(|_| placement == Placement::Beside);
@@ -137,6 +141,30 @@ pub fn retained_item(record: &Record, expires: Timestamp) -> Item {
     item
 }
 
+/// The sort key of a count of failures.
+pub fn failures_sort_key(key: RecordKey<'_>) -> String {
+    Key::Failures { endpoint: key.endpoint, message: key.message }.text()
+}
+
+/// The item of a count of failures, without its keys.
+pub fn failures_item(failures: Failures) -> Item {
+    Item::from(HashMap::from([
+        (attribute::FAILURES.to_owned(), AttributeValue::N(failures.count.to_string())),
+        (attribute::EXPIRES.to_owned(), seconds(failures.expires)),
+    ]))
+}
+
+/// Reads the item of a count of failures. An item that is none counts nothing: its message gets more attempts, and no harm is done.
+pub fn read_failures_item(item: &Item) -> Option<Failures> {
+    let number = |name| match item.get(name) {
+        Some(AttributeValue::N(digits)) => digits.parse::<u64>().ok(),
+        _ => None,
+    };
+    let (count, expires) = (number(attribute::FAILURES)?, number(attribute::EXPIRES)?);
+    let expires = Timestamp::from_millis(expires.saturating_mul(1_000));
+    Some(Failures { count: u32::try_from(count).unwrap_or(u32::MAX), expires })
+}
+
 /// The version of a state item; that of none is [`Version::ABSENT`].
 ///
 /// # Errors
@@ -150,7 +178,7 @@ pub(crate) fn version(what: &str, item: Option<&Item>) -> Result<Version, PortEr
     };
     number.map(Version::new).ok_or_else(|| {
         let cause = format!("the item has no version in `{}`: it was not written by Cloakroom", attribute::VERSION);
-        PortError::new(what, cause).without_effect().permanent().public()
+        PortError::new(what, cause).without_effect().caused_by_data().public()
     })
 }
 
@@ -163,7 +191,7 @@ pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, Port
     let version = version(what, Some(&item))?;
     let records = read_embedded_records(what, &item)?;
     let is_complete = item.get(attribute::COMPLETE) == Some(&AttributeValue::Bool(true));
-    let embedded = Embedded { records, is_complete };
+    let embedded = Embedded { records, is_complete, recent: Recent::read(&item) };
     if item.contains_key(attribute::DELETED) {
         return Ok(StateRead { version, state: None, embedded });
     }
@@ -176,10 +204,10 @@ pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, Port
 /// # Errors
 /// An item that holds no record, or one of a format that is not known.
 pub fn read_record_item(what: &str, item: &Item) -> Result<Record, PortError> {
-    let permanent = |cause: String| PortError::new(what, cause).without_effect().permanent();
+    let unreadable = |cause: String| PortError::new(what, cause).without_effect().caused_by_data();
     match item.get(attribute::RECORD) {
-        Some(AttributeValue::S(text)) => Record::decode(text).map_err(|error| permanent(error.to_string())),
-        _ => Err(permanent(format!("the item has no text in `{}`", attribute::RECORD))),
+        Some(AttributeValue::S(text)) => Record::decode(text).map_err(|error| unreadable(error.to_string())),
+        _ => Err(unreadable(format!("the item has no text in `{}`", attribute::RECORD))),
     }
 }
 
@@ -191,7 +219,7 @@ pub fn read_embedded_records(what: &str, item: &Item) -> Result<BTreeMap<Message
     let Some(records) = item.get(attribute::RECORDS) else { return Ok(BTreeMap::new()) };
     packed::read(records).map_err(|problem| {
         let cause = format!("`{}` of the item cannot be read: {problem}", attribute::RECORDS);
-        PortError::new(what, cause).without_effect().permanent().public()
+        PortError::new(what, cause).without_effect().caused_by_data().public()
     })
 }
 
@@ -202,7 +230,7 @@ pub fn read_embedded_records(what: &str, item: &Item) -> Result<BTreeMap<Message
 pub(crate) fn read_embedded(key: RecordKey<'_>, text: &str) -> Result<Record, PortError> {
     Record::decode(text).map_err(|error| {
         let what = format!("reading the embedded record of `{}` in partition `{}`", key.message, key.partition);
-        PortError::new(what, error).without_effect().permanent()
+        PortError::new(what, error).without_effect().caused_by_data()
     })
 }
 

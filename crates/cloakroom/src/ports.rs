@@ -9,7 +9,7 @@ use serde_dynamo::Item;
 
 use crate::{
     Claim, Clock, LimitError, Limits, MessageId, Partition, PortError, Random, Record, Timestamp, Version,
-    protocol::Consistency,
+    placement::Recent, protocol::Consistency,
 };
 
 /// The address of a record: the partition it lives in, and the message it belongs to, as seen by one endpoint.
@@ -43,11 +43,13 @@ pub struct Embedded {
     /// No other record of the endpoint is in the partition: every commit so far has embedded its record. So it is where nothing
     /// was ever committed.
     pub is_complete: bool,
+    /// Which messages were committed last, as far as there was room to note it. Only for the loss alarm.
+    pub recent: Recent,
 }
 
 impl Default for Embedded {
     fn default() -> Self {
-        Self { records: BTreeMap::new(), is_complete: true }
+        Self { records: BTreeMap::new(), is_complete: true, recent: Recent::default() }
     }
 }
 
@@ -174,6 +176,15 @@ pub enum ClaimsStored {
     Gone,
 }
 
+/// How often an endpoint has failed to process a message, for whatever lies with that message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// How many times, since it was last parked.
+    pub count: u32,
+    /// When the count ends. The store may remove it from then on.
+    pub expires: Timestamp,
+}
+
 /// Partitions: the unit of atomicity. Where in a partition the record lives is the store's own affair.
 ///
 /// - `read_record`, and `read_state` if that is asked for, MUST be strongly consistent: a read that begins after
@@ -185,6 +196,8 @@ pub enum ClaimsStored {
 ///   with `Conflict`.
 /// - `store_claims` MUST write only if the record exists, beside the state, and has no claims.
 /// - `clear` of a record that is not there is a success.
+/// - `read_failures` MUST be strongly consistent. What `write_failures` writes MUST NOT change anything that the other methods
+///   read.
 /// - Every error that is not known to mean "nothing happened" MUST say that it may have happened.
 #[async_trait]
 pub trait PartitionStore: Send + Sync + fmt::Debug {
@@ -211,6 +224,13 @@ pub trait PartitionStore: Send + Sync + fmt::Debug {
 
     /// Step 8: deletes the record beside the state.
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError>;
+
+    /// The count of a message's failures; `None` if there is none. It is not part of the protocol: it decides when a message is
+    /// parked.
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError>;
+
+    /// Replaces the count of a message's failures, or with `None` deletes it.
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError>;
 }
 
 /// Payloads under their claims, and dedupe entries of messages without a claim.

@@ -82,10 +82,13 @@ impl Recovery {
     /// A name that no endpoint can have; limits out of range.
     pub fn new(endpoint: impl Into<String>, ports: Ports) -> Result<Self, Error> {
         let endpoint = endpoint.into();
-        check_name(&endpoint)?;
         ports.limits.validate()?;
-        let inner = Inner::without_handlers(endpoint, ports, EndpointSettings::default());
-        Ok(Self { inner: Arc::new(inner) })
+        Self::with_settings(endpoint, ports, EndpointSettings::default())
+    }
+
+    fn with_settings(endpoint: String, ports: Ports, settings: EndpointSettings) -> Result<Self, Error> {
+        check_name(&endpoint)?;
+        Ok(Self { inner: Arc::new(Inner::without_handlers(endpoint, ports, settings)) })
     }
 
     /// The endpoint's name.
@@ -99,7 +102,7 @@ impl Recovery {
     /// What could not be read; a payload that is in another store than that of the ports.
     pub async fn look(&self, delivery: &Delivery) -> Result<Standing, Error> {
         let arrival = self.inner.accept(Cow::Borrowed(delivery));
-        let desk = match Desk::open(&self.inner, &arrival) {
+        let desk = match Desk::open(&self.inner, &arrival, None) {
             Ok(desk) => desk,
             Err(reason) => return Ok(Standing::Unreadable(reason)),
         };
@@ -168,12 +171,14 @@ fn is_parked_with_claim(delivery: &Delivery, arrival: &Arrival<'_>) -> bool {
 #[derive(Debug)]
 struct Recoveries {
     ports: Ports,
+    /// For how long payloads are certain to live.
+    payload_ttl_ms: u64,
     known: Mutex<BTreeMap<String, Recovery>>,
 }
 
 impl Recoveries {
-    const fn new(ports: Ports) -> Self {
-        Self { ports, known: Mutex::new(BTreeMap::new()) }
+    const fn new(ports: Ports, payload_ttl_ms: u64) -> Self {
+        Self { ports, payload_ttl_ms, known: Mutex::new(BTreeMap::new()) }
     }
 
     fn of(&self, endpoint: &str) -> Result<Recovery, Error> {
@@ -181,7 +186,8 @@ impl Recoveries {
         if let Some(recovery) = known.get(endpoint) {
             return Ok(recovery.clone());
         }
-        let recovery = Recovery::new(endpoint, self.ports.clone())?;
+        let settings = EndpointSettings { payload_ttl_ms: self.payload_ttl_ms, ..EndpointSettings::default() };
+        let recovery = Recovery::with_settings(endpoint.to_owned(), self.ports.clone(), settings)?;
         known.insert(endpoint.to_owned(), recovery.clone());
         Ok(recovery)
     }

@@ -32,6 +32,13 @@ pub enum Key<'a> {
         /// The incoming message.
         message: &'a MessageId,
     },
+    /// Sort key of the count of a message's failures: `failed#<endpoint>#<message id>`.
+    Failures {
+        /// The endpoint whose handler failed.
+        endpoint: &'a str,
+        /// The incoming message.
+        message: &'a MessageId,
+    },
     /// Object key of a payload: `<claim>`. A claim is random from its first digit on, so that
     /// payloads spread over the partitions of a bucket.
     Payload {
@@ -48,8 +55,8 @@ pub enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// What [`Key::State`] and [`Key::Record`] write: whose state or record an item of this sort key is. None for a
-    /// handler's own item.
+    /// What [`Key::State`] and [`Key::Record`] write: whose state or record an item of this sort key is. `None` for a
+    /// handler's own item and for a count of failures.
     ///
     /// ```
     /// use cloakroom::schema::{Key, Kept};
@@ -87,6 +94,8 @@ pub enum Kept<'a> {
 const STATES: &str = "state#";
 /// What the sort keys of all outbox records begin with.
 pub const RECORDS: &str = "outbox#";
+/// Not longer than that of records: a key that is short enough for a record is short enough for the count.
+const FAILURES: &str = "failed#";
 
 impl Key<'_> {
     /// The key as it is written.
@@ -94,6 +103,7 @@ impl Key<'_> {
         match self {
             Self::State { endpoint } => [STATES, endpoint].concat(),
             Self::Record { endpoint, message } => [RECORDS, endpoint, "#", message.as_str()].concat(),
+            Self::Failures { endpoint, message } => [FAILURES, endpoint, "#", message.as_str()].concat(),
             Self::Payload { claim } => claim.as_str().to_owned(),
             Self::Entry { endpoint, message } => {
                 let hash = derived_id(&[endpoint, message.as_str()]).as_u128() >> 96;
@@ -104,7 +114,7 @@ impl Key<'_> {
 }
 
 /// Beginnings of sort keys that belong to Cloakroom; a handler's own items must not use them.
-pub const RESERVED_SORT_KEYS: [&str; 2] = [STATES, RECORDS];
+pub const RESERVED_SORT_KEYS: [&str; 3] = [STATES, RECORDS, FAILURES];
 
 /// Attribute names of the items in a table.
 pub mod attribute {
@@ -127,8 +137,13 @@ pub mod attribute {
     pub const RECORDS: &str = "cloakroom_records";
     /// Set on a state item as long as no record of its endpoint was put beside it.
     pub const COMPLETE: &str = "cloakroom_complete";
+    /// How often the handler of a message has failed.
+    pub const FAILURES: &str = "cloakroom_failures";
+    /// Digests of the claims of the messages that were committed to a state last.
+    pub const RECENT: &str = "cloakroom_recent";
     /// Names that a state or an item of a handler must not use for its own attributes.
-    pub const RESERVED: [&str; 9] = [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE];
+    pub const RESERVED: [&str; 11] =
+        [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE, FAILURES, RECENT];
 }
 
 /// Attribute names of the items in a payload table. A claim's item has 24 bytes beside its body, so that a payload of 1,000 bytes

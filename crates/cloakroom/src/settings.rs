@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backoff, Error, Placement, Settles,
+    lifetime::PAYLOAD_TTL_MS,
     protocol::{CheckIn, Consistency, WhenMissing},
 };
 
@@ -26,6 +27,11 @@ pub struct EndpointSettings {
     pub placement: Placement,
     /// Up to how many bytes the state's item may grow by embedded records. Those of a commit by which it would grow larger lie beside it.
     pub embedded_bytes_max: usize,
+    /// For how many milliseconds payloads are certain to live after they were written; at least a day. What was committed longer ago
+    /// is not sent any more, since the payloads of what it sends may have expired. A message that is older and lacks its payload
+    /// counts as [missing](crate::protocol::WhenMissing). It must be less than the lifecycle of the payload stores by
+    /// what a message can live in queue and dead-letter queue. Default: 28 days.
+    pub payload_ttl_ms: u64,
     /// How many messages of one partition are committed together, if so many wait in one worker, or are in one batch. With 1 each has a commit
     /// of its own.
     pub fold_max: usize,
@@ -39,7 +45,8 @@ pub struct EndpointSettings {
     pub passes_max: u32,
     /// How many times a single call to a port is tried before the message goes back to its queue.
     pub calls_max: u32,
-    /// How often a message is received before it is parked, if its handler fails each time.
+    /// How many times a message may fail before it is parked. What counts is what lies with the message, as a handler that fails or
+    /// runs too long. A receive that ends otherwise, since a service is out or the configuration is wrong, does not count.
     pub attempts_max: u32,
     /// How long the version of a deleted state is kept. It must exceed the time that a message can
     /// live in queue and dead-letter queue together.
@@ -56,6 +63,7 @@ impl Default for EndpointSettings {
             check_in: CheckIn::default(),
             placement: Placement::default(),
             embedded_bytes_max: 32 * 1024,
+            payload_ttl_ms: PAYLOAD_TTL_MS,
             fold_max: 32,
             state_reads: Consistency::Strong,
             dedupe: Dedupe::default(),
@@ -110,8 +118,13 @@ impl EndpointSettings {
         }
     }
 
+    pub(crate) const fn payload_ttl(&self) -> Duration {
+        Duration::from_millis(self.payload_ttl_ms)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), Error> {
         within("embedded_bytes_max", self.embedded_bytes_max as u64, 1_024, 256 * 1024)?;
+        within("payload_ttl_ms", self.payload_ttl_ms, DAY_MS, 3_650 * DAY_MS)?;
         within("fold_max", self.fold_max as u64, 1, FOLD_MAX)?;
         if let Dedupe::Retained { ttl_ms } = self.dedupe {
             within("dedupe.retained.ttl_ms", ttl_ms, HOUR_MS, 3_650 * DAY_MS)?;
@@ -131,12 +144,19 @@ impl EndpointSettings {
 pub struct WorkerSettings {
     /// Messages held at a time: in handlers, and waiting for their partition.
     pub in_flight_max: usize,
+    /// How many of these messages may be of one partition, so that a slow partition leaves places to others. What is more waits for
+    /// a second, and then goes back to the queue with a pause, which uses up no attempt. On FIFO queues the queue itself bounds what a
+    /// group has in flight. Default: half of `in_flight_max`. With less than `fold_max` of the endpoint, fewer messages share
+    /// a commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition_in_flight_max: Option<usize>,
     /// How long one long poll waits; 1 to 20 seconds. Short polls cost a request each time that there is nothing.
     pub receive_wait_ms: u64,
     /// For how long a received message is invisible to others. It is extended while the message is worked on.
     pub visibility_ms: u64,
-    /// How long one attempt at a message may take, its handler included. Then it is dropped, wherever it is, and the
-    /// message given back, so that a handler that hangs does not hold its place for ever.
+    /// How long a handler may run. A handler that runs longer is stopped, which counts as a failed attempt: so a handler that hangs
+    /// does not hold its place for ever, and its message is parked in the end. Reading, committing and sending may take as long
+    /// again. Then the attempt is dropped, wherever it is, and the message given back.
     pub attempt_ms_max: u64,
     /// How long a shutdown waits for messages in hand before it gives them back.
     pub drain_ms: u64,
@@ -148,6 +168,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             in_flight_max: 64,
+            partition_in_flight_max: None,
             receive_wait_ms: 20_000,
             visibility_ms: 30_000,
             attempt_ms_max: 15 * 60 * 1000,
@@ -160,11 +181,16 @@ impl Default for WorkerSettings {
 impl WorkerSettings {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         within("in_flight_max", self.in_flight_max as u64, 1, 100_000)?;
+        within("partition_in_flight_max", self.partition_in_flight_max() as u64, 1, self.in_flight_max as u64)?;
         within("receive_wait_ms", self.receive_wait_ms, 1_000, 20_000)?;
         within("visibility_ms", self.visibility_ms, 1_000, 12 * 60 * 60 * 1000)?;
         within("attempt_ms_max", self.attempt_ms_max, 1_000, DAY_MS)?;
         within("drain_ms", self.drain_ms, 0, 60 * 60 * 1000)?;
         validate_backoff("retry", self.retry)
+    }
+
+    pub(crate) fn partition_in_flight_max(&self) -> usize {
+        self.partition_in_flight_max.unwrap_or_else(|| self.in_flight_max.div_ceil(2))
     }
 
     pub(crate) const fn visibility(&self) -> Duration {

@@ -65,7 +65,7 @@ impl Tx {
     }
 
     /// Sends a message to every queue that is routed for its type.
-    /// A type without a route fails the attempt.
+    /// A type without a route fails the attempt, and the message waits until a route is added.
     pub fn send<M: Message>(&mut self, message: M) {
         self.send_after(Duration::ZERO, message);
     }
@@ -75,7 +75,7 @@ impl Tx {
         let routes = Arc::clone(&self.routes);
         match routes.get(M::TYPE) {
             Some(queues) => self.write(queues, delay, &message),
-            None => self.fail(HandlerError::retry(format!(
+            None => self.fail(HandlerError::misconfigured(format!(
                 "endpoint `{}` sent a `{}`, for which it has no route: add one when it is built",
                 self.endpoint,
                 M::TYPE

@@ -23,9 +23,11 @@ use tracing::{Instrument as _, Span, debug_span, field::Empty};
 use crate::{
     Delivery, Endpoint, Error, Outcome, PortError, Queue, Timed, WorkerSettings,
     concurrency::{InHand, Outage, Receives},
+    endpoint::Taken,
+    engine::HandlerLimit,
     intake::Arrival,
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
-    trace,
+    parking, trace,
     worker::answers::Answers,
 };
 
@@ -34,6 +36,9 @@ const RECEIVE_MAX: usize = 10;
 /// How long a shutdown tries to give messages back. Whoever cannot be told finds out when their leases end.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
 
+/// How long a message waits in a crowded lane: long enough for a partition whose handlers are fast.
+const CROWD_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Receives messages and has them processed: up to `in_flight_max` at a time, one per partition,
 /// keeping their leases while they are worked on. While calls are throttled there are fewer, down to one, and then more again.
 ///
@@ -41,8 +46,11 @@ const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
 ///
 /// From a FIFO queue (its name ends with `.fifo`) it takes messages one per group, in order. When one of a group is given
 /// back, those of the group that are in hand are given back with it, untried: they come again behind it. A message
-/// that is *parked* is finished, and its group goes on. Each return counts as a receive: in a group whose first message
-/// failed `attempts_max` times, the next one has used up its attempts too, and is parked if it fails once.
+/// that is *parked* is finished, and its group goes on.
+///
+/// A message that goes back without a failure of its own, after `attempts_max` receives, is sent again, with a delay, and
+/// deleted. So it is not moved to the dead-letter queue by its own queue. That takes `sqs:SendMessage` on the queue, and is
+/// not possible on FIFO queues.
 ///
 /// It needs no runtime but whatever drives the ports; a binary runs as many as it likes.
 ///
@@ -92,7 +100,7 @@ impl Worker {
         self.settings.validate()?;
         let endpoint = &*self.endpoint.inner;
         let queue = endpoint.queue(&self.queue).await?;
-        endpoint.parking.open(endpoint).await?;
+        endpoint.parking.open(endpoint, &self.queue).await?;
         let (order, lanes) = (Order::of(&self.queue), Lanes::default());
         let (held, outage) = (Mutex::default(), Outage::default());
         let shift = Shift { worker: &self, queue, order, lanes, held, outage };
@@ -209,7 +217,11 @@ impl Shift<'_> {
                 let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
                 let (error, receive_count) = (error.loggable(), delivery.receive_count);
                 tracing::warn!(parent: &span, error, ?pause, receive_count, "message given back");
-                self.queue.extend(receipts, pause).await
+                self.give_back(delivery, pause).await
+            }
+            Err(NotDone::Crowded) => {
+                let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
+                self.give_back(delivery, pause).await
             }
             // No pause: while the one before it is invisible, the queue keeps its group back.
             Err(NotDone::Behind | NotDone::Stopped) => self.queue.extend(receipts, Duration::ZERO).await,
@@ -220,6 +232,23 @@ impl Shift<'_> {
             tracing::debug!(parent: &span, error, "message neither acknowledged nor given back; its lease will end");
         }
         self.held().remove(&delivery.receipt);
+    }
+
+    /// Gives a message back for a while. A message that was received often is sent again instead, and acknowledged: its
+    /// receives start anew, and the queue does not move it to its dead-letter queue for receives that were no failures.
+    ///
+    /// On FIFO queues it would lose its place, and stays.
+    async fn give_back(&self, delivery: &Delivery, pause: Duration) -> Vec<Result<(), PortError>> {
+        let endpoint = &*self.worker.endpoint.inner;
+        let receipts = vec![delivery.receipt.clone()];
+        let is_often = delivery.receive_count >= endpoint.settings.attempts_max;
+        if is_often && !self.order.stops_at_failure() {
+            match parking::send_later(endpoint, delivery, &self.worker.queue, pause).await {
+                Ok(()) => return self.acknowledge(receipts).await,
+                Err(error) => tracing::debug!(error = error.loggable(), "message not sent again, but given back"),
+            }
+        }
+        self.queue.extend(receipts, pause).await
     }
 
     async fn acknowledge(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
@@ -237,7 +266,7 @@ impl Shift<'_> {
     ) -> Result<Outcome, NotDone> {
         let along = match &mut place {
             None => Vec::new(),
-            Some(place) => match place.turn().await {
+            Some(place) => match self.turn(place).await {
                 Turn::Over(done) => return done,
                 Turn::Yours => {
                     let others_max = self.worker.endpoint.inner.settings.fold_max - 1;
@@ -250,6 +279,15 @@ impl Shift<'_> {
             place.stop();
         }
         own
+    }
+
+    /// Waits until a message is next in its lane, or has waited too long in a crowded one.
+    async fn turn(&self, place: &mut Place<'_>) -> Turn {
+        if !self.order.bounds_lanes() {
+            return place.turn().await;
+        }
+        let max = self.worker.settings.partition_in_flight_max();
+        place.turn_unless_crowded(max, self.sleep(CROWD_PATIENCE)).await
     }
 
     /// One attempt at a message and those that came along. Those are told at once what became of them. The answer for the message itself,
@@ -268,15 +306,22 @@ impl Shift<'_> {
         let lock = || answers.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let tell = |number, done| lock().tell(number, done);
-            let mut work = pin!(self.worker.endpoint.process_fold(&fold, self.order.stops_at_failure(), tell));
-            let mut time = clock.sleep(attempt_max);
+            let taken = Taken {
+                queue: Some(&self.worker.queue),
+                is_ordered: self.order.stops_at_failure(),
+                handler_limit: HandlerLimit::Each(attempt_max),
+            };
+            let mut work = pin!(self.worker.endpoint.process_fold(&fold, taken, tell));
+            // A handler that hangs is stopped by the engine. Everything around it has as much time again.
+            let whole_max = attempt_max * 2;
+            let mut time = clock.sleep(whole_max);
             poll_fn(|context| {
                 if work.as_mut().poll(context).is_ready() {
                     return Poll::Ready(());
                 }
                 // Whose turn comes after others has the time of an attempt, too.
                 if lock().take_news() {
-                    time = clock.sleep(attempt_max);
+                    time = clock.sleep(whole_max);
                 }
                 time.as_mut().poll(context)
             })

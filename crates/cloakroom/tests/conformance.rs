@@ -88,6 +88,8 @@ fn a_flaw_of_a_partition_store_is_found() {
         (StoreFlaw::NamesNoItem, "an_item_not_as_demanded_conflicts_by_name"),
         (StoreFlaw::WritesItemsOnConflict, "a_conflict_writes_nothing"),
         (StoreFlaw::RoundsNumbers, "every_type_of_attribute_survives"),
+        (StoreFlaw::KeepsFailures, "failures_are_kept_apart_from_state_and_record"),
+        (StoreFlaw::ClearsRecordsForFailures, "failures_are_kept_apart_from_state_and_record"),
         (StoreFlaw::IgnoresCase, "odd_keys_are_kept_apart"),
         (StoreFlaw::CutsMessageIds, "long_keys_are_kept_apart"),
         (StoreFlaw::FailsOnTooLarge, "too_many_items_are_refused_by_number"),

@@ -7,6 +7,7 @@ use cloakroom::{
     Claim, Clock as _, Delivery, Endpoint, EndpointSettings, Envelope, Event, Handled, HandlerError, Message,
     MessageId, Observer, Outcome, Partition, PayloadStore, PortError, Ports, Queue as _, QueueMessage, Tx, Worker,
     memory::{Memory, MemoryClock, MemoryPayloads},
+    parking::ENDPOINT,
     protocol::WhenMissing,
     recovery::{DeadLetters, Letter, Sweep, SweepSettings, SweepStep, Swept, Treatment},
 };
@@ -73,8 +74,27 @@ fn lay(memory: &Memory, queue: &str, delivery: &Delivery, group: Option<&str>) {
 #[test]
 fn a_redrive_beside_a_live_worker_ends() {
     let memory = Memory::new();
-    let endpoint = Endpoint::builder("bank").on(reject).build(memory.ports()).unwrap();
     lay(&memory, "bank-dead", &claimed(&memory, "m"), None);
+    assert_redrive_beside_a_worker_ends(&memory);
+}
+
+#[test]
+fn redrive_of_unreadable_event_beside_a_live_worker_ends() {
+    let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"ping","data":{"q":7}}"#;
+    let plain = r#"{"q":7}"#;
+    for body in [event, plain] {
+        let memory = Memory::new();
+        let attributes = BTreeMap::from([(ENDPOINT.to_owned(), "bank".to_owned())]);
+        let parked = Delivery { body: body.to_owned(), attributes, ..Delivery::default() };
+        lay(&memory, "bank-dead", &parked, None);
+        assert_redrive_beside_a_worker_ends(&memory);
+    }
+}
+
+/// Redrives the one message of the dead-letter queue while a worker runs, which parks it again.
+#[track_caller]
+fn assert_redrive_beside_a_worker_ends(memory: &Memory) {
+    let endpoint = Endpoint::builder("bank").on(reject).build(memory.ports()).unwrap();
     let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
     let mut seen = 0;
     let redrive = letters.treat(Treatment::Redrive, |_| seen += 1);

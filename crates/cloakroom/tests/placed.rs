@@ -115,7 +115,7 @@ fn a_message_of_an_unknown_store_goes_back_and_waits_for_it() {
     let delivery = claimed(&world, &third, "m", &ONCE);
     let without = endpoint(&world, placed(&small, 999, &large));
     let error = process(&world, &without, &delivery).expect_err("no such store");
-    assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+    assert_eq!(error.kind(), ErrorKind::RetryMessage);
     assert!(error.to_string().contains("in store `third`, and this endpoint has `large`, `small`"), "{error}");
     assert_eq!((world.total(), third.claims().len()), (0, 1), "nothing has happened");
     let with = placed(&small, 999, &large).also(third.clone()).expect("another name");

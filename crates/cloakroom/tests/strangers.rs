@@ -44,7 +44,7 @@ fn a_payload_in_another_store_is_not_taken_for_processed() {
     let mut envelope = envelope("1", "account.play");
     envelope.dataref = Some(Claim::from_random(1, "elsewhere"));
     let error = world.process(&world.delivery(&envelope)).expect_err("not this store");
-    assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+    assert_eq!(error.kind(), ErrorKind::RetryMessage);
     assert!(error.to_string().contains("in store `elsewhere`, and this endpoint has `memory`"), "{error}");
 }
 
@@ -92,7 +92,7 @@ fn who_resumes_with_another_store_settles_nothing_and_clears_nothing() {
     let errors =
         world.memory.run(async { [other.process(&delivery).await.err(), other.finish(&delivery).await.err()] });
     for error in errors {
-        assert_eq!(error.expect("not this store").kind(), ErrorKind::MendConfiguration);
+        assert_eq!(error.expect("not this store").kind(), ErrorKind::RetryMessage);
     }
     assert_eq!(world.outcome(&delivery), Outcome::Resumed, "its record is still there");
     assert_eq!((world.outcome(&delivery), world.total()), (Outcome::Duplicate, 1));

@@ -12,9 +12,9 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Clock, Commit, Committed, Counters, Delivery, Endpoint, Envelope, Handled, HandlerError, Message,
-    Partition, PartitionStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, Timestamp,
-    Tx, Worker, WorkerSettings, memory::Memory, parking, protocol::Consistency,
+    ClaimsStored, Clock, Commit, Committed, Counters, Delivery, Endpoint, Envelope, Failures, Handled, HandlerError,
+    Message, Partition, PartitionStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead,
+    Timestamp, Tx, Worker, WorkerSettings, memory::Memory, parking, protocol::Consistency,
 };
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -329,6 +329,14 @@ impl PartitionStore for Out {
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
         self.1.clear(key).await
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        self.1.read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        self.1.write_failures(key, failures).await
     }
 }
 

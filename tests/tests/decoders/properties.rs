@@ -74,7 +74,7 @@ pub(crate) fn state_item(item: Item) {
             records.insert(message.clone(), record.encode());
         }
         let is_complete = embedded.is_complete && placement == Placement::Embedded;
-        assert_eq!(again.embedded, Embedded { records, is_complete });
+        assert_eq!(again.embedded, Embedded { records, is_complete, ..Embedded::default() });
     }
 }
 

@@ -169,13 +169,13 @@ async fn a_payload_table_with_other_keys_is_refused() {
 /// The time to live is in the items, and so it is checked against the queues in the settings.
 #[tokio::test]
 async fn payloads_that_expire_before_their_messages_are_refused() {
-    let site = AwsSettings { payload_ttl_days: 42, ..with_payload_table() };
-    let world = Embedded::of(site.clone()).await;
-    let error = Provisioning::new(&world.aws, ProvisioningSettings::default()).unwrap_err();
+    let longer = ProvisioningSettings { retention_s: 1_209_600, expiry_days: 63, ..ProvisioningSettings::default() };
+    let world = Embedded::of(with_payload_table()).await;
+    let error = Provisioning::new(&world.aws, longer.clone()).unwrap_err();
     assert_eq!(error.field(), "payload_ttl_days");
-    assert!(error.to_string().contains("from 43 to 3650"), "{error}");
-    let world = Embedded::of(AwsSettings { payload_table: None, ..site }).await;
-    assert!(Provisioning::new(&world.aws, ProvisioningSettings::default()).is_ok(), "nothing is written there");
+    assert!(error.to_string().contains("from 63 to 3650"), "{error}");
+    let world = Embedded::of(AwsSettings { payload_table: None, ..with_payload_table() }).await;
+    assert!(Provisioning::new(&world.aws, longer).is_ok(), "nothing is written there");
 }
 
 #[tokio::test]

@@ -53,6 +53,21 @@ fn codes_are_judged_for_calls_that_were_sent_once() {
 }
 
 #[test]
+fn only_refused_content_is_blamed_on_data() {
+    let is_blamed = |code| ONCE.failed(TARGET, service_error(400, Some(code))).is_caused_by_data();
+    for code in ["ItemCollectionSizeLimitExceededException", "EntityTooLarge", "KeyTooLongError"] {
+        assert!(is_blamed(code), "{code}");
+    }
+    for code in ["ValidationException", "AccessDeniedException", "ResourceNotFoundException", "KmsDisabled"] {
+        assert!(!is_blamed(code), "{code}: the configuration may be wrong");
+    }
+    assert!(!is_blamed("InternalServerError") && !is_blamed("NewerThanThisLibrary"));
+    let entry = |code| ONCE.entry_failed("queue `orders`", code, "refused", true);
+    assert!(entry("InvalidMessageContents").is_caused_by_data());
+    assert!(!entry("InvalidParameterValue").is_caused_by_data());
+}
+
+#[test]
 fn a_read_never_has_an_effect() {
     assert_eq!(judge(READ, 500, "InternalServerError"), BUSY);
     assert_eq!(judge(READ, 400, "NewerThanThisLibrary"), BUSY);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::PortError;
+pub use cloakroom::fifo::dead_letter_queue;
 use serde::{Deserialize, Serialize};
 
 use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX};
@@ -11,18 +12,6 @@ use crate::{failure::Operation, look::GET, queue::target};
 
 const CREATE: Operation = Operation::repeatedly("CreateQueue", "sqs:CreateQueue");
 const SET: Operation = Operation::repeatedly("SetQueueAttributes", "sqs:SetQueueAttributes");
-
-/// The dead-letter queue that belongs to a queue: `orders-dead` to `orders`, and `orders-dead.fifo` to `orders.fifo`.
-///
-/// ```
-/// assert_eq!(cloakroom_aws::dead_letter_queue("orders.fifo"), "orders-dead.fifo");
-/// ```
-pub fn dead_letter_queue(queue: &str) -> String {
-    match queue.strip_suffix(".fifo") {
-        Some(name) => format!("{name}-dead.fifo"),
-        None => format!("{queue}-dead"),
-    }
-}
 
 /// A queue as it is to be.
 struct Wanted {

@@ -41,7 +41,7 @@ impl SqsQueue {
 
     /// The entry of a message, or why it cannot be sent. Nothing is asked of SQS for that.
     fn entry(&self, number: usize, message: QueueMessage) -> Result<Entry, PortError> {
-        let refused = |cause: String| PortError::new(SEND.on(&self.target), cause).without_effect().permanent();
+        let refused = |cause: String| PortError::new(SEND.on(&self.target), cause).without_effect().caused_by_data();
         let attributes = message.attributes.len();
         let entry = outgoing(number, message, self.flavour).map_err(refused)?;
         let Limits { message_bytes_max, message_attributes_max, .. } = self.limits;

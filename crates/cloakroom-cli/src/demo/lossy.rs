@@ -80,7 +80,9 @@ const fn service(operation: Operation) -> &'static str {
         | Operation::Commit
         | Operation::StoreClaims
         | Operation::Retain
-        | Operation::Clear => "DynamoDB",
+        | Operation::Clear
+        | Operation::ReadFailures
+        | Operation::WriteFailures => "DynamoDB",
         Operation::CheckIn
         | Operation::ReadPayload
         | Operation::DeletePayload

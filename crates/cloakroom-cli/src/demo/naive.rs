@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, PortError, Ports,
-    Record, RecordKey, StateRead, Timestamp, protocol::Consistency,
+    Claim, ClaimsStored, Commit, Committed, Failures, MessageId, Partition, PartitionStore, PayloadStore, PortError,
+    Ports, Record, RecordKey, StateRead, Timestamp, protocol::Consistency,
 };
 
 /// Ports without any of the protections: whatever is asked for a proof of processing knows nothing.
@@ -60,6 +60,14 @@ impl PartitionStore for NaiveStore {
 
     async fn clear(&self, _: RecordKey<'_>) -> Result<(), PortError> {
         Ok(())
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        self.0.read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        self.0.write_failures(key, failures).await
     }
 }
 

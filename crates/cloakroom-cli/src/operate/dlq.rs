@@ -12,6 +12,9 @@ use cloakroom_aws::{Aws, dead_letter_queue};
 use super::Output;
 use crate::{account::Account, site::Failure};
 
+/// For how long payloads are certain to live, if nothing else is said.
+const PAYLOAD_TTL: &str = "28d";
+
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Lists what is in the dead-letter queue of a queue, and what is known of each message
@@ -51,6 +54,9 @@ pub(crate) struct Queue {
 pub(crate) struct Change {
     #[command(flatten)]
     queue: Queue,
+    /// Leave messages that are older than this if they have payloads or send some, which may have expired
+    #[arg(long, value_name = "DURATION", default_value = PAYLOAD_TTL)]
+    payload_ttl: humantime::Duration,
     /// Delete parked messages whose payload is missing, too: when it is known that they were processed
     #[arg(long)]
     drop_missing: bool,
@@ -63,7 +69,9 @@ impl Queue {
     async fn aws(&self) -> Result<Aws, Failure> {
         let name = self.queue.strip_suffix(".fifo").unwrap_or(&self.queue);
         if let Some(work) = name.strip_suffix("-dead") {
-            let text = format!("`{}` is a dead-letter queue: name the queue that it belongs to, `{work}`", self.queue);
+            let kind = self.queue.strip_prefix(name).unwrap_or_default();
+            let text =
+                format!("`{}` is a dead-letter queue: name the queue that it belongs to, `{work}{kind}`", self.queue);
             return Err(Failure::new(text));
         }
         self.account.aws().await
@@ -81,7 +89,11 @@ impl Queue {
 
 pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
-        Verb::List(queue) => treat::run(Change { queue, drop_missing: false, dry_run: false }, Treatment::Look).await,
+        Verb::List(queue) => {
+            let payload_ttl = PAYLOAD_TTL.parse().map_err(Failure::new)?;
+            let change = Change { queue, payload_ttl, drop_missing: false, dry_run: false };
+            treat::run(change, Treatment::Look).await
+        }
         Verb::Finish(change) => treat::run(change, Treatment::Finish).await,
         Verb::Redrive(change) => treat::run(change, Treatment::Redrive).await,
         Verb::Park(options) => park::run(options).await,

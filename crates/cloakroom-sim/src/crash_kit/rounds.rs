@@ -58,9 +58,11 @@ fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
         | Operation::DeletePayload
         | Operation::PutEntry
         | Operation::Retain
-        | Operation::Clear => &[1, usize::MAX],
+        | Operation::Clear
+        | Operation::WriteFailures => &[1, usize::MAX],
         Operation::ReadState
         | Operation::ReadRecord
+        | Operation::ReadFailures
         | Operation::ReadPayload
         | Operation::HasEntry
         | Operation::OpenQueue

@@ -49,6 +49,8 @@ fn doing(call: &Call) -> String {
         Operation::StoreClaims => "stores the claims".to_owned(),
         Operation::Retain => "marks the outbox record as retained".to_owned(),
         Operation::Clear => "clears the outbox record".to_owned(),
+        Operation::ReadFailures => "reads how often the message has failed".to_owned(),
+        Operation::WriteFailures => "counts a failure of the message".to_owned(),
         Operation::CheckIn => "checks an outgoing payload in".to_owned(),
         Operation::ReadPayload => "reads the payload".to_owned(),
         Operation::DeletePayload => "deletes a payload".to_owned(),
@@ -80,7 +82,7 @@ fn answered(operation: Operation, answer: &str) -> String {
             let version = answer.split_once("Version(").and_then(|(_, rest)| rest.split_once(')'));
             version.map_or_else(String::new, |(version, _)| format!("version {version}"))
         }
-        Operation::ReadRecord | Operation::ReadPayload => found(),
+        Operation::ReadRecord | Operation::ReadPayload | Operation::ReadFailures => found(),
         Operation::HasEntry => if answer == "true" { "found" } else { "none" }.to_owned(),
         Operation::Commit if answer.starts_with("Conflict(Overtaken") => {
             "lost: the version is another one, or there is a record".to_owned()
@@ -96,6 +98,7 @@ fn answered(operation: Operation, answer: &str) -> String {
         | Operation::Send
         | Operation::Retain
         | Operation::Clear
+        | Operation::WriteFailures
         | Operation::CheckIn
         | Operation::DeletePayload
         | Operation::PutEntry

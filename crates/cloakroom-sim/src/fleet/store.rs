@@ -7,8 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Commit, Committed, ItemAction, Partition, PartitionStore, PortError, Record, RecordKey, StateRead,
-    Timestamp, item_bytes,
+    ClaimsStored, Commit, Committed, Failures, ItemAction, Partition, PartitionStore, PortError, Record, RecordKey,
+    StateRead, Timestamp, item_bytes,
     memory::{Memory, MemoryStore},
     placement::{self, Write},
     protocol::Consistency,
@@ -155,5 +155,13 @@ impl PartitionStore for Table {
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
         self.change("DeleteItem", key, 0).await?;
         self.items(key.partition).clear(key).await
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        self.items(key.partition).read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        self.items(key.partition).write_failures(key, failures).await
     }
 }

@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, PayloadStore, Placement, PortError,
-    Ports, Queue, Queues, Record, RecordKey, StateRead, Timestamp, Version, protocol::Consistency,
+    Claim, ClaimsStored, Commit, Committed, Failures, MessageId, Partition, PartitionStore, PayloadStore, Placement,
+    PortError, Ports, Queue, Queues, Record, RecordKey, StateRead, Timestamp, Version, protocol::Consistency,
 };
 
 use super::{
@@ -168,6 +168,14 @@ impl PartitionStore for Recorded {
 
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
         self.world.memory.store.clear(key).await
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        self.world.memory.store.read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        self.world.memory.store.write_failures(key, failures).await
     }
 }
 

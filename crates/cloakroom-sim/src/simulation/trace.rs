@@ -49,6 +49,8 @@ pub(crate) fn call(call: &Call) -> String {
         | Operation::StoreClaims
         | Operation::Retain
         | Operation::Clear
+        | Operation::ReadFailures
+        | Operation::WriteFailures
         | Operation::HasEntry
         | Operation::PutEntry
         | Operation::OpenQueue

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Clock, Commit, Committed, Embedded, Item, MessageId, Partition,
+    AttributeValue, Claim, ClaimsStored, Clock, Commit, Committed, Embedded, Failures, Item, MessageId, Partition,
     PartitionStore, PayloadStore, Placement, PortError, Ports, Record, RecordKey, StateRead, StateWrite, Timestamp,
     memory::Memory,
     placement::{record_item, record_sort_key},
@@ -161,7 +161,7 @@ impl PartitionStore for Broken {
         }
         let drops =
             self.flaw == Flaw::EmbeddedDropped || self.flaw == Flaw::DroppedBeside && commit.embedded_bytes_max == 0;
-        let nothing = Embedded { records: BTreeMap::new(), is_complete: commit.kept.is_complete };
+        let nothing = Embedded { records: BTreeMap::new(), ..commit.kept.clone() };
         let kept = if drops { &nothing } else { commit.kept };
         let records = if self.flaw == Flaw::TornFold { &commit.records[..1] } else { commit.records };
         let result = self.ports.store.commit(Commit { expected, kept, records, ..commit }).await?;
@@ -201,6 +201,14 @@ impl PartitionStore for Broken {
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
         self.ports.store.clear(key).await?;
         self.note_record(key).await
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        self.ports.store.read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        self.ports.store.write_failures(key, failures).await
     }
 }
 

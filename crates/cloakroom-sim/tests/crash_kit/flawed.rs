@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Commit, Committed, MessageId, Partition, PartitionStore, Placement, PortError, Ports, Record,
-    RecordKey, StateRead, Timestamp,
+    ClaimsStored, Commit, Committed, Failures, MessageId, Partition, PartitionStore, Placement, PortError, Ports,
+    Record, RecordKey, StateRead, Timestamp,
     memory::Memory,
     protocol::Consistency,
     schema::{Key, attribute},
@@ -101,5 +101,13 @@ impl PartitionStore for Flawed {
             return Ok(());
         }
         self.memory.store.clear(key).await
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        self.memory.store.read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        self.memory.store.write_failures(key, failures).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod claims;
 mod embedded;
+mod failures;
 mod items;
 mod values;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 use claims::*;
 use embedded::*;
+use failures::*;
 use items::*;
 use values::*;
 
@@ -42,6 +44,7 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
         of_concurrent_commits_of_one_message_one_is_applied,
         a_clear_can_be_repeated,
         a_clear_touches_nothing_else,
+        failures_are_kept_apart_from_state_and_record,
         endpoints_in_one_partition_are_apart,
         partitions_are_apart,
         claims_are_stored_once,

@@ -49,7 +49,7 @@ impl Inner {
             ports,
             settings,
             observer: Arc::new(Unobserved),
-            parking: Parking::new(format!("{name}-dead")),
+            parking: Parking::new(None),
             intake: Intake::default(),
             settled: Settled::default(),
             throttled: AtomicU64::default(),
@@ -66,7 +66,7 @@ impl Inner {
     pub(crate) async fn finish(&self, delivery: &Delivery) -> Result<DeadLetter, Error> {
         let arrival = self.accept(Cow::Borrowed(delivery));
         // What cannot be read was never committed.
-        let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
+        let Ok(desk) = Desk::open(self, &arrival, None) else { return Ok(DeadLetter::Left) };
         let span = trace::process(&self.name, delivery);
         Ok(desk
             .numbered(0, span.clone())
@@ -89,8 +89,9 @@ impl Inner {
         Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))
     }
 
-    pub(crate) fn is_last_attempt(&self, delivery: &Delivery) -> bool {
-        delivery.receive_count >= self.settings.attempts_max
+    /// Whether a route of this endpoint ends at this queue.
+    pub(crate) fn has_route_to(&self, queue: &str) -> bool {
+        self.routes.values().flatten().any(|routed| routed == queue)
     }
 
     /// Tells what became of a message that was begun.
@@ -101,7 +102,7 @@ impl Inner {
             Ok(Outcome::Duplicate) => (Event::Duplicate, None),
             Ok(Outcome::Parked) => (Event::Parked, None),
             Err(NotDone::Failed(error)) => (Event::GivenBack, Some(error)),
-            Err(NotDone::Behind | NotDone::Stopped) => return,
+            Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded) => return,
         };
         let duration = self.ports.clock.monotonic().saturating_sub(began);
         self.observer.took(Timed::Process, duration, error.map(Error::kind));
@@ -109,8 +110,8 @@ impl Inner {
         self.observer.observe(event);
     }
 
-    pub(crate) async fn park(&self, delivery: &Delivery, reason: &str) -> Result<Outcome, Error> {
-        self.parking.park(self, delivery, reason).await?;
+    pub(crate) async fn park(&self, delivery: &Delivery, source: Option<&str>, reason: &str) -> Result<Outcome, Error> {
+        self.parking.park(self, delivery, source, reason).await?;
         Ok(Outcome::Parked)
     }
 }

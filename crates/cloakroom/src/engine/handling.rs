@@ -5,10 +5,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use tracing::{Instrument as _, debug_span};
 
-use super::{Desk, Fold};
+use super::{Desk, Fold, HandlerLimit};
 use crate::{
     Error, ErrorKind, Event, Item, Record, StateWrite, Timed, Version,
-    handler::HandlerError,
+    handler::{HandlerError, Refusal},
     protocol::{Do, Saw},
     tx::Tx,
 };
@@ -21,18 +21,20 @@ impl Fold<'_> {
     pub(super) async fn handle(&mut self) {
         let clock = &self.endpoint.ports.clock;
         let began = clock.monotonic();
-        let (mut bytes, mut is_full) = (0, false);
+        let (mut bytes, mut handled, mut is_full) = (0, 0_usize, false);
         self.accepted = 0;
         while let Some(number) = self.desks.iter().position(|desk| desk.wants() == Some(Do::Handle)) {
-            is_full |= self.accepted > 0
-                && (bytes > FOLD_BYTES_MAX || clock.monotonic().saturating_sub(began) > FOLD_TIME_MAX);
+            // Also behind a handler that failed after a long time: the messages behind it have their results sooner.
+            is_full |=
+                handled > 0 && (bytes > FOLD_BYTES_MAX || clock.monotonic().saturating_sub(began) > FOLD_TIME_MAX);
             if is_full || self.is_ordered && self.desks[..number].iter().any(Desk::may_come_again) {
                 self.set_aside(number);
                 continue;
             }
             let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
-            let handled = self.desks[number].handle(state, version).await;
-            let saw = match handled {
+            let result = self.desks[number].handle(state, version, self.handler_limit).await;
+            handled += 1;
+            let saw = match result {
                 Ok(Some(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
                     is_full = true;
                     continue;
@@ -105,34 +107,43 @@ impl Desk<'_> {
     }
 
     /// Runs the handler. What it makes of the state; none if it rejects the message.
-    async fn handle(&mut self, state: Option<Item>, version: Version) -> Result<Option<StateWrite>, Error> {
+    async fn handle(
+        &mut self,
+        state: Option<Item>,
+        version: Version,
+        limit: HandlerLimit,
+    ) -> Result<Option<StateWrite>, Error> {
         let endpoint = self.endpoint;
         endpoint.observer.observe(Event::Handled);
         let process = self.span.clone();
         let span = debug_span!(parent: &process, "handle");
-        let running = endpoint.timed(Timed::Handle, |_| ErrorKind::RetryMessage, self.run_handler(state, version));
+        let running = limit.run(&*endpoint.ports.clock, self.run_handler(state, version));
+        let running = endpoint.timed(Timed::Handle, HandlerError::kind, running);
         match running.instrument(span).instrument(process).await {
             Ok(state) => {
                 self.open_queues().await?;
                 Ok(Some(state))
             }
-            Err(HandlerError { reason, is_rejection: true }) => {
+            Err(HandlerError { reason, refusal: Refusal::Rejected }) => {
                 self.reason = reason;
                 Ok(None)
             }
-            Err(HandlerError { reason, is_rejection: false }) => {
+            Err(HandlerError { reason, refusal: Refusal::Failed }) => {
                 Err(Error::new(ErrorKind::RetryMessage, reason).in_logs("the handler failed"))
             }
+            Err(HandlerError { reason, refusal: Refusal::Misconfigured }) => Err(Error::misconfigured(reason)),
         }
     }
 
     /// Opens the queues that the messages go to: one that does not exist must be found before the commit, not after it.
+    ///
+    /// The queue of a route belongs to the configuration, which parks no message. A queue for replies is named by the incoming
+    /// message, and its absence is that message's fault.
     async fn open_queues(&self) -> Result<(), Error> {
         for message in &self.record.messages {
-            self.endpoint.queue(&message.queue).await.map_err(|error| match error.may_be_repeated() {
-                true => Error::from(error),
-                false => Error::new(ErrorKind::RetryMessage, error.to_string()).in_logs(error.loggable()),
-            })?;
+            let Err(error) = self.endpoint.queue(&message.queue).await else { continue };
+            let is_of_message = !error.may_be_repeated() && !self.endpoint.has_route_to(&message.queue);
+            return Err(Error::from(if is_of_message { error.caused_by_data() } else { error }));
         }
         Ok(())
     }

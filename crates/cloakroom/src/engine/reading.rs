@@ -110,6 +110,7 @@ impl Desk<'_> {
             let read = endpoint.call(|| store.read_state(partition, name, Consistency::Strong)).await?;
             let is_complete = read.embedded.is_complete && read.version != Version::ABSENT;
             anew = Embedded { is_complete, ..read.embedded };
+            self.may_be_lost &= !self.is_recent(&anew);
             &anew
         } else {
             pass.embedded
@@ -176,12 +177,18 @@ impl Desk<'_> {
             None => return Err(self.cannot_be_settled()),
         };
         let Some(payload) = payload else {
-            self.may_be_lost = pass.is_first && self.is_first() && !self.resumed;
+            self.may_be_lost =
+                pass.is_first && self.must_have_its_payload() && !self.resumed && !self.is_recent(pass.embedded);
             self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
             return Ok(Saw::PayloadMissing);
         };
         self.payload = payload;
         Ok(Saw::Payload)
+    }
+
+    /// Whether it was committed lately, as the state's item tells: so it is a duplicate, and no message is lost.
+    fn is_recent(&self, embedded: &Embedded) -> bool {
+        self.envelope.dataref.as_ref().is_some_and(|claim| embedded.recent.has(claim))
     }
 
     fn inline_payload(&self) -> Bytes {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Desk, Error};
-use crate::{Placement, Record, Settles, protocol::Saw};
+use crate::{ErrorKind, Placement, Record, Settles, protocol::Saw};
 
 impl Desk<'_> {
     /// Whether the message in hand, if there is one, is settled in a store that this endpoint has.
@@ -13,6 +13,9 @@ impl Desk<'_> {
 
     /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed; one that is
     /// deleted there stays where it is, and its message would be processed again. So it is with entries.
+    ///
+    /// The fault is that of one message: other messages name other stores. It is retried with growing pauses, and parked in
+    /// the end (`message_with_unknown_store_does_not_delay_others_and_is_parked`).
     fn check_store_of(&self, settles: &Settles) -> Result<(), Error> {
         let payloads = &self.endpoint.ports.payloads;
         let Some(store) = settles.store().filter(|store| !payloads.holds(store)) else { return Ok(()) };
@@ -21,10 +24,11 @@ impl Desk<'_> {
             Settles::Payload(claim) => format!("payload `{claim}`"),
             Settles::Entry(_) | Settles::Retained(_) => format!("the dedupe entry of `{}`", self.identity),
         };
-        Err(Error::misconfigured(format!(
+        let text = format!(
             "{what} is in store `{store}`, and this endpoint has {}: give both sides the same stores",
             own.join(", ")
-        )))
+        );
+        Err(Error::new(ErrorKind::RetryMessage, text))
     }
 
     /// Reads in the record how its message is settled. If there is no message in hand, nothing else tells it.
@@ -47,11 +51,11 @@ impl Desk<'_> {
     }
 
     pub(super) fn cannot_be_settled(&self) -> Error {
-        Error::misconfigured(format!(
+        let text = format!(
             "the record of `{}` in partition `{}` does not tell how its message is settled: deliver the message again",
             self.identity, self.envelope.partition
-        ))
-        .in_logs("a record does not tell how its message is settled")
+        );
+        Error::new(ErrorKind::RetryMessage, text).in_logs("a record does not tell how its message is settled")
     }
 
     pub(super) async fn settle(&mut self) -> Result<Saw, Error> {

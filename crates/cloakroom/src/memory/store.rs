@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use serde_dynamo::Item;
 
 use crate::{
-    ClaimsStored, Commit, Committed, Condition, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
-    RecordKey, StateRead, Timestamp,
+    ClaimsStored, Commit, Committed, Condition, Failures, ItemAction, Limits, Partition, PartitionStore, PortError,
+    Record, RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition, record_sort_key},
     protocol::{Claims, Consistency},
     schema::Key,
@@ -131,6 +131,20 @@ impl PartitionStore for MemoryStore {
 
     async fn clear(&self, record: RecordKey<'_>) -> Result<(), PortError> {
         self.remove_item(record.partition, &record_sort_key(record));
+        Ok(())
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        let item = self.item(key.partition, &placement::failures_sort_key(key));
+        Ok(item.as_ref().and_then(placement::read_failures_item))
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        let sort_key = placement::failures_sort_key(key);
+        match failures {
+            Some(failures) => self.put_item(key.partition, &sort_key, placement::failures_item(failures)),
+            None => self.remove_item(key.partition, &sort_key),
+        }
         Ok(())
     }
 }

@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{Recoveries, Recovery, Standing, walk::Walk};
 use crate::{
     DeadLetter, Delivery, Envelope, Error, Ports, intake,
+    lifetime::{PAYLOAD_TTL_MS, message_is_outlived},
     parking::{ENDPOINT, Parking, REASON},
+    schema::derived_id,
     settings::within,
 };
 
@@ -121,7 +124,7 @@ impl DeadLetters {
             messages_max: 10_000,
             drops_missing: false,
             dry_run: false,
-            recoveries: Recoveries::new(ports),
+            recoveries: Recoveries::new(ports, PAYLOAD_TTL_MS),
         }
     }
 
@@ -142,6 +145,14 @@ impl DeadLetters {
     #[must_use]
     pub fn messages_max(self, messages_max: usize) -> Self {
         Self { messages_max, ..self }
+    }
+
+    /// For how long payloads are certain to live after they were written. An older message is neither finished nor put back: it could
+    /// be lost on the way. Default: 28 days.
+    #[must_use]
+    pub fn payload_ttl(mut self, payload_ttl: Duration) -> Self {
+        self.recoveries.payload_ttl_ms = u64::try_from(payload_ttl.as_millis()).unwrap_or(u64::MAX);
+        self
     }
 
     /// Change nothing, and tell what would become of each message.
@@ -269,6 +280,11 @@ impl DeadLetters {
                 "`{other}` has parked it, whose queue this may not be: name that queue, or say `--endpoint {other}`"
             ));
         }
+        if plan == Fate::PutBack && self.is_outlived(letter) {
+            let reason = "it is so old that its payload may expire before it is processed (`payload_ttl`): its receiver would take it for \
+                          processed";
+            return Fate::Failed(reason.to_owned());
+        }
         // SUBTLE: what carries only an id may be known to several endpoints, and this one is a guess
         // (`a_guessed_endpoint_deletes_nothing`).
         let is_guess = !has_claim && signature.is_none() && self.endpoint.is_none();
@@ -279,6 +295,12 @@ impl DeadLetters {
             ));
         }
         plan
+    }
+
+    fn is_outlived(&self, letter: &Letter) -> bool {
+        let Recoveries { ports, payload_ttl_ms, .. } = &self.recoveries;
+        let payload_ttl = Duration::from_millis(*payload_ttl_ms);
+        letter.envelope.as_ref().is_some_and(|envelope| message_is_outlived(envelope, ports.clock.now(), payload_ttl))
     }
 
     async fn apply(
@@ -314,7 +336,9 @@ impl DeadLetters {
     ) -> Result<Fate, Error> {
         if !self.dry_run {
             // A guess is not written down: it would be believed.
-            Parking::of_operator(self.dead.clone(), self.endpoint.is_some()).park(&own.inner, delivery, reason).await?;
+            Parking::of_operator(self.dead.clone(), self.endpoint.is_some())
+                .park(&own.inner, delivery, None, reason)
+                .await?;
             walk.delete(delivery).await?;
         }
         Ok(Fate::Parked)
@@ -326,8 +350,16 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 }
 
 /// What stays the same when a message is put back and parked again.
+///
+/// SUBTLE: the queue's id does not: each time that the message is sent it gets another one. A plain message carries its first id
+/// along. An event that cannot be read carries nothing, so its body identifies it; of two such events with the same body one
+/// waits for the next redrive (`redrive_of_unreadable_event_beside_a_live_worker_ends`).
 fn identity(letter: &Letter) -> String {
-    let Delivery { id, attributes, .. } = &letter.delivery;
-    let own = || attributes.get(intake::ID).unwrap_or(id).clone();
-    letter.envelope.as_ref().map_or_else(own, |envelope| envelope.identity().to_string())
+    let Delivery { id, attributes, body, .. } = &letter.delivery;
+    match (&letter.envelope, attributes.get(intake::ID)) {
+        (Some(envelope), _) => envelope.identity().to_string(),
+        (None, Some(first_id)) => first_id.clone(),
+        (None, None) if intake::is_event(body) => derived_id(&[body]).to_string(),
+        (None, None) => id.clone(),
+    }
 }

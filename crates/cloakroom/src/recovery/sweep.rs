@@ -6,7 +6,11 @@ use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
-use crate::{Error, Observer, Placement, Ports, Record, Unobserved, settings::within};
+use crate::{
+    Error, Observer, Placement, Ports, Unobserved,
+    lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
+    settings::within,
+};
 
 /// How a sweep is done.
 ///
@@ -41,7 +45,7 @@ impl Default for SweepSettings {
         Self {
             endpoints: BTreeSet::new(),
             older_than_ms: 15 * 60 * 1000,
-            payload_ttl_ms: 28 * 24 * 60 * 60 * 1000,
+            payload_ttl_ms: PAYLOAD_TTL_MS,
             segments: 4,
             units_per_second_max: 100,
             finishing_max: 16,
@@ -183,7 +187,13 @@ impl Sweep {
     pub fn new(records: Arc<dyn Records>, ports: Ports, settings: SweepSettings) -> Result<Self, Error> {
         settings.validate()?;
         let pace = Pace::new(Arc::clone(&ports.clock), settings.units_per_second_max);
-        Ok(Self { records, recoveries: Recoveries::new(ports), settings, pace, observer: Arc::new(Unobserved) })
+        Ok(Self {
+            records,
+            recoveries: Recoveries::new(ports, settings.payload_ttl_ms),
+            settings,
+            pace,
+            observer: Arc::new(Unobserved),
+        })
     }
 
     /// Tells `observer` at the end of a whole sweep how old the oldest record was that it came by
@@ -253,7 +263,8 @@ impl Sweep {
         if !endpoints.is_empty() && !endpoints.contains(&found.endpoint) {
             return Swept::OfAnother;
         }
-        let age = found.age(self.recoveries.ports.clock.now());
+        let now = self.recoveries.ports.clock.now();
+        let age = found.age(now);
         if age.is_some_and(|age| age < Duration::from_millis(*older_than_ms)) {
             return Swept::Young;
         }
@@ -270,7 +281,7 @@ impl Sweep {
                 );
             }
             // SUBTLE: sent late, they would be lost without a word (`what_may_have_expired_is_not_sent`).
-            Ok(record) if age.is_some_and(|age| age > payload_ttl) && sends_claims(record) => {
+            Ok(record) if record_is_outlived(record, now, payload_ttl) => {
                 return Swept::Left(
                     "the payloads of what it sends may have expired (`payload_ttl_ms`): see whether they are there, with `inspect`"
                         .to_owned(),
@@ -300,8 +311,4 @@ impl Sweep {
     async fn finish(&self, found: &Found) -> Result<bool, Error> {
         self.recoveries.of(&found.endpoint)?.finish_record(&found.partition, &found.message).await
     }
-}
-
-fn sends_claims(record: &Record) -> bool {
-    record.messages.iter().any(|message| message.envelope.dataref.is_some())
 }

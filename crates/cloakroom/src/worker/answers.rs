@@ -70,19 +70,19 @@ impl Answers {
     }
 }
 
-/// Whether the services answer, as far as this tells. What was not tried tells nothing.
+/// Whether the services answer, as far as this result shows it. Only a failure that other messages meet, too, is an outage.
 fn is_up(done: &Done) -> Option<bool> {
     match done {
         Ok(_) => Some(true),
-        Err(NotDone::Failed(error)) => match error.kind() {
-            ErrorKind::AwaitService | ErrorKind::MendConfiguration => Some(false),
-            ErrorKind::RetryMessage => Some(true),
-        },
-        Err(NotDone::Behind | NotDone::Stopped) => None,
+        Err(NotDone::Failed(error)) => error.services_answer(),
+        Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded) => None,
     }
 }
 
+/// Handlers are stopped sooner, and that is their failure: here the time went into calls to services, which is no fault of the
+/// message.
 fn took_too_long(attempt_max: Duration) -> Error {
-    let text = format!("the attempt took longer than {} ms (`attempt_ms_max`)", attempt_max.as_millis());
-    Error::new(ErrorKind::RetryMessage, text)
+    let text =
+        format!("the attempt took twice as long as a handler may ({} ms, `attempt_ms_max`)", attempt_max.as_millis());
+    Error::new(ErrorKind::AwaitService, text)
 }

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Embedded, Item, ItemAction, MessageId, Partition,
-    PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Timestamp, Version,
+    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Embedded, Failures, Item, ItemAction, MessageId,
+    Partition, PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Timestamp, Version,
     memory::{Memory, MemoryPayloads, MemoryStore},
     placement,
     protocol::Consistency,
@@ -48,6 +48,8 @@ pub(crate) enum StoreFlaw {
     NamesNoItem,
     WritesItemsOnConflict,
     RoundsNumbers,
+    KeepsFailures,
+    ClearsRecordsForFailures,
     IgnoresCase,
     CutsMessageIds,
     FailsOnTooLarge,
@@ -236,6 +238,22 @@ impl PartitionStore for FlawedStore {
             StoreFlaw::ClearsNothing => Ok(()),
             StoreFlaw::FailsToClearNothing if !is_there => Err(error()),
             _ => self.store.clear(key).await,
+        }
+    }
+
+    async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError> {
+        let (partition, message) = (self.partition(key.partition), self.message(key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
+        self.store.read_failures(key).await
+    }
+
+    async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
+        let (partition, message) = (self.partition(key.partition), self.message(key.message));
+        let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
+        match (self.flaw, failures) {
+            (StoreFlaw::KeepsFailures, None) => Ok(()),
+            (StoreFlaw::ClearsRecordsForFailures, _) => self.store.clear(key).await,
+            _ => self.store.write_failures(key, failures).await,
         }
     }
 }

@@ -26,6 +26,7 @@ fn process(bench: &Bench, queue: &str, in_flight_max: usize, limit_s: u64, jobs:
         Err(NotDone::Failed(_)) => "failed",
         Err(NotDone::Behind) => "behind",
         Err(NotDone::Stopped) => "stopped",
+        Err(NotDone::Crowded) => "crowded",
     };
     bench.run(bench.endpoint(None).process_batch(batch)).into_iter().map(word).collect()
 }

@@ -1,9 +1,10 @@
 //! Faults of the table for small payloads.
 
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
+use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom_aws::{Aws, AwsSettings, Problem};
 
-use super::{denied, found, healthy_as, must_be, problems, settings};
+use super::{denied, found, healthy_as, must_be, problems, set, settings};
 use crate::embedded::{Embedded, with_payload_table};
 
 /// The same site, as one sees it who has other settings.
@@ -78,9 +79,12 @@ async fn one_that_can_be_deleted_is_told() {
 #[tokio::test]
 async fn payloads_that_expire_before_their_messages_are_told() {
     let world = healthy_as(with_payload_table()).await;
-    let site = AwsSettings { payload_ttl_days: 42, ..with_payload_table() };
-    let fix = "`--payload-ttl-days` here, to 43 or more";
-    must_be(&found(&seen(&world, site), settings()).await, Problem::LifecycleShort, &["after 42 days", fix]);
+    set(&world, "orders", QueueAttributeName::MessageRetentionPeriod, "1209600").await;
+    let findings = found(&world.aws, settings()).await;
+    assert_eq!(problems(&findings), [Problem::LifecycleShort; 2], "the bucket's, too: {findings:?}");
+    let of_table: Vec<_> = findings.into_iter().filter(|finding| finding.fix.contains("payload-ttl-days")).collect();
+    let fix = "`--payload-ttl-days` here, to 63 or more";
+    must_be(&of_table, Problem::LifecycleShort, &["after 45 days", fix]);
 }
 
 /// Two tables are asked, and each tells what is lacking there.

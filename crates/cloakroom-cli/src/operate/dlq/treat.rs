@@ -12,9 +12,9 @@ use crate::{
 };
 
 pub(super) async fn run(change: Change, treatment: Treatment) -> Result<ExitCode, Failure> {
-    let Change { queue, drop_missing, dry_run } = change;
+    let Change { queue, payload_ttl, drop_missing, dry_run } = change;
     let aws = queue.aws().await?;
-    let letters = queue.dead_letters(&aws).drops_missing(drop_missing).dry_run(dry_run);
+    let letters = queue.dead_letters(&aws).payload_ttl(payload_ttl.into()).drops_missing(drop_missing).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
     let treated = interruptible(letters.treat(treatment, |letter| report.note(letter))).await;
     let depth = aws.depth(&dead_letter_queue(&queue.queue)).await;

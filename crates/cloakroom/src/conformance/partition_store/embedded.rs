@@ -21,7 +21,7 @@ impl Subject<'_> {
     async fn must_hold(&self, attempt: &Attempt, records: &[(&MessageId, &Record)], is_complete: bool) {
         let records = records.iter().map(|(message, record)| ((*message).clone(), record.encode())).collect();
         let seen = self.read_state(attempt).await.embedded;
-        self.law.same("the embedded records", &seen, &Embedded { records, is_complete });
+        self.law.same("the embedded records", &seen, &Embedded { records, is_complete, ..Embedded::default() });
     }
 }
 
@@ -60,10 +60,10 @@ pub(super) async fn embedded_records_are_kept_as_they_are_given(s: &Subject<'_>)
     s.must_be_at(&first, 2, None).await;
     // What cannot be read here may be read by a later version.
     let odd = BTreeMap::from([(MessageId::from("odd"), "of a later version".to_owned())]);
-    let beside = Attempt { kept: Embedded { records: odd.clone(), is_complete: true }, ..s.attempt("3") }.at(2);
+    let beside = Attempt { kept: Embedded { records: odd.clone(), ..Embedded::default() }, ..s.attempt("3") }.at(2);
     s.must_lie(&beside, Placement::Beside).await;
     let seen = s.read_state(&beside).await.embedded;
-    s.law.same("after a commit beside", &seen, &Embedded { records: odd, is_complete: false });
+    s.law.same("after a commit beside", &seen, &Embedded { records: odd, is_complete: false, ..Embedded::default() });
     s.must_have(&beside, Some(&beside.record)).await;
     // That there is one beside stays known.
     let dropped = Embedded { records: BTreeMap::new(), ..seen };
@@ -84,7 +84,7 @@ pub(super) async fn what_does_not_fit_lies_beside(s: &Subject<'_>) {
 pub(super) async fn many_embedded_records_come_back(s: &Subject<'_>) {
     let record =
         |number: u32| (MessageId::new(format!("{number} ä€😀\n\"")), s.record(&format!("{number}"), 2).encode());
-    let kept = Embedded { records: (0..40).map(record).collect(), is_complete: true };
+    let kept = Embedded { records: (0..40).map(record).collect(), ..Embedded::default() };
     let attempt = Attempt { kept: kept.clone(), embedded_bytes_max: 256 * 1024, ..s.attempt("m") };
     s.must_lie(&attempt, Placement::Embedded).await;
     let mut must = kept;

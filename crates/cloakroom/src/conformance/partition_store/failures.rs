@@ -1,0 +1,35 @@
+//! Laws of counts of failures.
+
+use super::Subject;
+use crate::{Failures, Timestamp};
+
+/// A count is read as it was written, and neither changes state and record nor is changed with them.
+pub(super) async fn failures_are_kept_apart_from_state_and_record(s: &Subject<'_>) {
+    let (attempt, other) = (s.attempt("m"), s.attempt("other"));
+    s.must_have_failed(&attempt, None).await;
+    s.must_apply(&attempt).await;
+    for count in [1, 2] {
+        let failures = Failures { count, expires: Timestamp::from_millis(7_000_000_000_000) };
+        s.write_failures(&attempt, Some(failures)).await;
+        s.must_have_failed(&attempt, Some(failures)).await;
+        s.must_have_failed(&other, None).await;
+        s.must_be_at(&attempt, 1, attempt.state()).await;
+        s.must_have(&attempt, Some(&attempt.record)).await;
+    }
+    for _ in 0..2 {
+        s.write_failures(&attempt, None).await;
+        s.must_have_failed(&attempt, None).await;
+        s.must_have(&attempt, Some(&attempt.record)).await;
+    }
+}
+
+impl Subject<'_> {
+    async fn must_have_failed(&self, attempt: &super::Attempt, failures: Option<Failures>) {
+        let seen = self.law.ok("reading the failures", self.store.read_failures(attempt.key()).await);
+        self.law.same("the failures", &seen, &failures);
+    }
+
+    async fn write_failures(&self, attempt: &super::Attempt, failures: Option<Failures>) {
+        self.law.ok("writing the failures", self.store.write_failures(attempt.key(), failures).await);
+    }
+}

@@ -1,0 +1,24 @@
+//! How long payloads are certain to live. A message that is older may have lost its payload, or those of what it sends, and a receiver takes
+//! a message without its payload for one that was processed. So whatever resumes, finishes or puts back an old message asks here
+//! first.
+
+use std::time::Duration;
+
+use crate::{Envelope, Record, Timestamp};
+
+/// The default of every `payload_ttl_ms`: 28 days. The bucket's lifecycle is longer by what a message can live.
+pub(crate) const PAYLOAD_TTL_MS: u64 = 28 * 24 * 60 * 60 * 1000;
+
+/// Whether a record was committed so long ago that payloads of the messages that it sends may be gone. A record that does not say when
+/// it was committed counts as young.
+pub(crate) fn record_is_outlived(record: &Record, now: Timestamp, payload_ttl: Duration) -> bool {
+    let sends_claims = record.messages.iter().any(|message| message.envelope.dataref.is_some());
+    let committed = record.committed_ms.map(Timestamp::from_millis);
+    sends_claims && committed.is_some_and(|committed| now.since(committed) > payload_ttl)
+}
+
+/// Whether a message was made so long ago that its payload may be gone. A message that does not say when counts as young.
+pub(crate) fn message_is_outlived(envelope: &Envelope, now: Timestamp, payload_ttl: Duration) -> bool {
+    let made = envelope.time.as_deref().and_then(Timestamp::parse);
+    envelope.dataref.is_some() && made.is_some_and(|made| now.since(made) > payload_ttl)
+}
