@@ -94,7 +94,7 @@ fn work_stops_in_time_and_what_was_finished_counts() {
     let bench = Bench::new();
     let slow = |name, partition| (Job { takes_s: 100, ..job(name, partition) }, "g");
     let jobs = [(job("quick", "p1"), "g"), slow("slow", "p2"), slow("waits", "p2"), slow("not begun", "p3")];
-    assert_eq!(process(&bench, "jobs", 2, 30, &jobs), ["processed", "stopped", "stopped", "stopped"]);
+    assert_eq!(process(&bench, "jobs", 2, 30, &jobs), ["processed", "failed", "stopped", "failed"]);
     assert_eq!(bench.now().as_secs(), 30);
     assert!(bench.done("p2").is_empty());
     // A later try goes on from there.

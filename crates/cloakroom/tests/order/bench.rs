@@ -106,7 +106,7 @@ impl Bench {
     pub(crate) fn endpoint(&self, queues: Option<Arc<dyn Queues>>) -> Endpoint {
         let mut ports = self.memory.ports();
         ports.queues = queues.unwrap_or(ports.queues);
-        let endpoint = Endpoint::builder::<Done>("jobs").dead_letters("jobs-dead.fifo");
+        let endpoint = Endpoint::builder::<Done>("jobs");
         endpoint.on(handle).observer(self.counters.clone()).build(ports).unwrap()
     }
 
