@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Select},
 };
 use cloakroom::{
     ClaimsStored, Clock, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError,
     Record, RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition},
     protocol::{Claims, Consistency},
-    schema::{Key, attribute},
+    schema::{self, Key, attribute},
 };
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
 
 const COMMIT: Operation =
     Operation::once("TransactWriteItems", "dynamodb:PutItem, dynamodb:DeleteItem and dynamodb:ConditionCheckItem");
+const LOOK: Operation = Operation::read("Query", "dynamodb:Query");
 const COMMIT_ALONE: Operation = Operation::once("PutItem", "dynamodb:PutItem");
 const STORE_CLAIMS: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
 const RETAIN: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
@@ -218,6 +219,16 @@ impl PartitionStore for DynamoStore {
     ) -> Result<StateRead, PortError> {
         let item = self.get(partition, Key::State { endpoint }.text(), consistency).await?;
         placement::read_state_item(&self.reading, item)
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let query = self.client.query().table_name(&self.table).select(Select::Count).limit(1).consistent_read(true);
+        let query = query
+            .key_condition_expression("pk = :partition AND begins_with(sk, :records)")
+            .expression_attribute_values(":partition", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":records", AttributeValue::S(schema::records_of(endpoint)));
+        let output = query.send().await.map_err(|error| LOOK.failed(&self.target(), error))?;
+        Ok(output.count() > 0)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {

@@ -166,7 +166,7 @@ impl ErrorKind {
 
 /// Why a message was not finished, or an endpoint could not be built. Its text says what happened,
 /// to what, and what to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: ErrorKind,
     text: String,

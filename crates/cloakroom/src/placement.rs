@@ -71,6 +71,14 @@ fn embedded(commit: &Commit<'_>, sort_key: &str) -> Option<Item> {
     (key_bytes(commit, sort_key) + item_bytes(&item) <= commit.embedded_bytes_max).then_some(item)
 }
 
+/// Whether the state's item is larger than this only because of the embedded records of others that it carries on.
+pub(crate) fn is_crowded(commit: &Commit<'_>, item_bytes_max: usize) -> bool {
+    let sort_key = Key::State { endpoint: commit.endpoint }.text();
+    let bytes = |kept| key_bytes(commit, &sort_key) + item_bytes(&state_item(commit, &sort_key, kept));
+    let alone = Embedded { records: BTreeMap::new(), is_complete: false };
+    bytes(commit.kept.clone()) > item_bytes_max && bytes(alone) <= item_bytes_max
+}
+
 /// Which conflict it is that the condition of write `number` failed.
 pub fn conflict(number: usize, writes: &[Write]) -> Conflict {
     match writes.get(number).filter(|write| Key::kept(&write.sort_key).is_none()) {

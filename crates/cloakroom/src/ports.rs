@@ -40,8 +40,8 @@ pub struct StateRead {
 pub struct Embedded {
     /// Each [as text](Record::encode), by its incoming message.
     pub records: BTreeMap<MessageId, String>,
-    /// No other record of the endpoint is in the partition: every commit so far has embedded its record. So it is where nothing
-    /// was ever committed.
+    /// No other record of the endpoint is in the partition: every commit so far has embedded its record. An absent
+    /// state cannot tell; see [`embedding::is_complete`](crate::protocol::embedding::is_complete).
     pub is_complete: bool,
 }
 
@@ -195,6 +195,11 @@ pub trait PartitionStore: Send + Sync + fmt::Debug {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError>;
+
+    /// Whether any message of the endpoint has a record beside the state in this partition: asked when the state is
+    /// absent, before a record is embedded. MUST be strongly consistent. Of a record that is written or deleted
+    /// meanwhile it may say either.
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError>;
 
     /// Step 2: the record beside the state.
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError>;

@@ -103,6 +103,11 @@ impl Key<'_> {
     }
 }
 
+/// What the sort keys of all outbox records of this endpoint begin with.
+pub fn records_of(endpoint: &str) -> String {
+    [RECORDS, endpoint, "#"].concat()
+}
+
 /// Beginnings of sort keys that belong to Cloakroom; a handler's own items must not use them.
 pub const RESERVED_SORT_KEYS: [&str; 2] = [STATES, RECORDS];
 

@@ -41,6 +41,9 @@ pub struct EndpointSettings {
     pub calls_max: u32,
     /// How often a message is received before it is parked, if its handler fails each time.
     pub attempts_max: u32,
+    /// For how long payloads and dedupe entries live at least: the lifecycle of the bucket, the expiry of the payload table.
+    /// It must exceed the time that a message can live in queue and dead-letter queue together.
+    pub payload_ttl_ms: u64,
     /// How long the version of a deleted state is kept. It must exceed the time that a message can
     /// live in queue and dead-letter queue together.
     pub tombstone_ttl_ms: u64,
@@ -63,6 +66,7 @@ impl Default for EndpointSettings {
             passes_max: 16,
             calls_max: 4,
             attempts_max: 8,
+            payload_ttl_ms: 45 * DAY_MS,
             tombstone_ttl_ms: 45 * DAY_MS,
             linger_ms: 10,
             backoff: Backoff { first_ms: 10, max_ms: 1_000 },
@@ -119,6 +123,7 @@ impl EndpointSettings {
         within("passes_max", self.passes_max.into(), 1, 1_000)?;
         within("calls_max", self.calls_max.into(), 1, 100)?;
         within("attempts_max", self.attempts_max.into(), 1, 1_000)?;
+        within("payload_ttl_ms", self.payload_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;
         within("tombstone_ttl_ms", self.tombstone_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;
         within("linger_ms", self.linger_ms, 0, 1_000)?;
         validate_backoff("backoff", self.backoff)

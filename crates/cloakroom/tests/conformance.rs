@@ -83,6 +83,7 @@ fn a_flaw_of_a_partition_store_is_found() {
         (StoreFlaw::StoresClaimsWithoutRecord, "claims_are_not_stored_without_a_record"),
         (StoreFlaw::DropsEmbedded, "embedded_records_are_kept_as_they_are_given"),
         (StoreFlaw::ForgetsWhatIsBeside, "embedded_records_are_kept_as_they_are_given"),
+        (StoreFlaw::SeesNoRecordsBeside, "records_beside_the_state_are_known_to_be_there"),
         (StoreFlaw::WritesTheFirstOfSeveral, "several_messages_are_committed_together"),
         (StoreFlaw::RetainsNothing, "a_record_is_retained_where_there_is_one"),
         (StoreFlaw::NamesNoItem, "an_item_not_as_demanded_conflicts_by_name"),

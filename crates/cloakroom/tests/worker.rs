@@ -311,6 +311,10 @@ impl PartitionStore for Out {
         self.1.read_state(partition, endpoint, consistency).await
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.1.has_records(partition, endpoint).await
+    }
+
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         self.1.read_record(key).await
     }

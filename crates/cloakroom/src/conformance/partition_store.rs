@@ -52,6 +52,7 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
         an_embedding_commit_demands_its_version,
         embedded_records_are_kept_as_they_are_given,
         what_does_not_fit_lies_beside,
+        records_beside_the_state_are_known_to_be_there,
         many_embedded_records_come_back,
         several_messages_are_committed_together,
         a_record_is_retained_where_there_is_one,

@@ -11,7 +11,7 @@ use crate::{
     RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition, record_sort_key},
     protocol::{Claims, Consistency},
-    schema::Key,
+    schema::{self, Key},
 };
 
 /// Partitions in memory, as items, with the same placement and limits as a table.
@@ -73,6 +73,11 @@ impl PartitionStore for MemoryStore {
     async fn read_state(&self, partition: &Partition, endpoint: &str, _: Consistency) -> Result<StateRead, PortError> {
         let item = self.item(partition, &Key::State { endpoint }.text());
         placement::read_state_item("reading a state", item)
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let prefix = schema::records_of(endpoint);
+        Ok(self.items().get(partition.as_str()).is_some_and(|items| items.keys().any(|key| key.starts_with(&prefix))))
     }
 
     async fn read_record(&self, record: RecordKey<'_>) -> Result<Option<Record>, PortError> {

@@ -42,6 +42,7 @@ pub(crate) enum StoreFlaw {
     StoresClaimsAgain,
     StoresClaimsWithoutRecord,
     DropsEmbedded,
+    SeesNoRecordsBeside,
     ForgetsWhatIsBeside,
     WritesTheFirstOfSeveral,
     RetainsNothing,
@@ -167,6 +168,11 @@ impl PartitionStore for FlawedStore {
         let embedded = Embedded { is_complete, ..embedded };
         let state = if self.flaw == StoreFlaw::RoundsNumbers { state.map(rounded) } else { state };
         Ok(StateRead { version, state, embedded })
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let any = self.store.has_records(&self.partition(partition), self.endpoint(endpoint)).await?;
+        Ok(any && self.flaw != StoreFlaw::SeesNoRecordsBeside)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
