@@ -79,7 +79,7 @@ impl Api for S3 {
             Fault::ServerError(_) | Fault::TransactionConflict(_) => {
                 s3_error!(InternalError, "The request was not done. (injected)")
             }
-            Fault::AnswerReplaced | Fault::AnswerDropped => {
+            Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
                 s3_error!(InternalError, "The answer was lost. (injected)")
             }
         })

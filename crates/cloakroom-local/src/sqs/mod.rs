@@ -184,7 +184,7 @@ impl Api for Sqs {
             Fault::ServerError(_) | Fault::TransactionConflict(_) => {
                 Kind::InternalError.because("The request was not done. (injected)")
             }
-            Fault::AnswerReplaced | Fault::AnswerDropped => {
+            Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
                 Kind::InternalError.because("The answer was lost. (injected)")
             }
         };
