@@ -101,6 +101,10 @@ fn refusal(why: &Unchanged, handle: &str) -> Error {
         Unchanged::NotInFlight => {
             Kind::MessageNotInflight.because(format!("The message of the receipt handle {handle} is not in flight."))
         }
+        Unchanged::TooLong => Kind::InvalidParameterValue.because(
+            "The parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond \
+             the limit [43200 seconds].",
+        ),
     }
 }
 

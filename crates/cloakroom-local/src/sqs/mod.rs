@@ -2,6 +2,8 @@
 
 mod address;
 mod administer;
+mod attempts;
+mod attributes;
 mod batch;
 mod by_receipt;
 mod deduplication;
@@ -14,6 +16,7 @@ mod queue;
 mod queues;
 mod receive;
 mod records;
+mod redrive;
 mod send;
 mod settings;
 
@@ -81,8 +84,10 @@ impl Sqs {
         dice: Arc<Dice>,
         meter: Arc<Meter>,
         stop: watch::Receiver<bool>,
+        cooldowns: bool,
     ) -> Result<Self, String> {
-        let queues = records::load(entries, journal.is_durable())?;
+        let mut queues = records::load(entries, journal.is_durable())?;
+        queues.cooldowns = cooldowns;
         let sqs = Self { queues: Arc::new(Mutex::new(queues)), journal, dice, meter, stop };
         sqs.resume_move_tasks();
         Ok(sqs)

@@ -10,14 +10,17 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::attempts::Attempts;
 use super::deduplication::{self, Deduplication, Original};
 use super::line::Line;
 use super::message::{Content, Delivery, Message, Number, State};
 use super::settings::Settings;
-use crate::clock::Millis;
+use crate::clock::{Millis, SECOND};
 
 /// Messages that can be in flight at a time.
 const MOST_IN_FLIGHT: usize = 120_000;
+/// How many seconds one delivery can hide a message.
+const MOST_HIDDEN: u64 = 43_200;
 
 /// A queue.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(super) struct Queue {
     pub(super) arrivals: Arc<Notify>,
     pub(super) messages: HashMap<Number, Message>,
     pub(super) deduplication: Deduplication,
+    pub(super) attempts: Attempts,
+    /// When the queue was purged last.
+    pub(super) purged_at: Option<Millis>,
     /// Changes since they were last taken, if anyone takes them.
     changes: Option<Vec<Change>>,
     line: Line,
@@ -82,6 +88,8 @@ pub(super) enum Unchanged {
     Gone,
     /// Its visibility timeout has passed.
     NotInFlight,
+    /// It would be hidden for more than twelve hours since it was received.
+    TooLong,
 }
 
 /// The receipt no longer deletes its message: the visibility timeout of that delivery has passed.
@@ -108,6 +116,8 @@ impl Queue {
             arrivals: Arc::default(),
             messages: HashMap::new(),
             deduplication: Deduplication::default(),
+            attempts: Attempts::default(),
+            purged_at: None,
             changes: durable.then(Vec::new),
             line,
             deadlines: BinaryHeap::new(),
@@ -335,14 +345,24 @@ impl Queue {
         if !matches!(message.delivery.state, State::InFlight { .. }) {
             return Err(Unchanged::NotInFlight);
         }
-        self.leave(number);
+        // Receipts count from the time at which they were given.
+        let received_at = receipt >> 16;
+        if now.saturating_sub(received_at) / SECOND + visibility / SECOND > MOST_HIDDEN {
+            return Err(Unchanged::TooLong);
+        }
         let state = match visibility {
             0 => State::Ready,
             visibility => State::InFlight { until: now + visibility },
         };
+        self.change_state(number, state);
+        Ok(())
+    }
+
+    /// Moves a message from one state to another.
+    pub(super) fn change_state(&mut self, number: Number, state: State) {
+        self.leave(number);
         self.enter(number, state);
         self.note(Change::Moved(number));
-        Ok(())
     }
 
     /// Deletes all messages.
