@@ -29,6 +29,7 @@ use crate::{
         staff::{Events, Staff},
     },
     input::Input,
+    interrupt::interrupted,
     site::Failure,
 };
 
@@ -113,7 +114,7 @@ impl<'a> Soak<'a> {
         let mut trouble = self.options.trouble().trouble();
         let mut placing: Placing<'a> = Fuse::terminated();
         let end = self.began + self.options.duration();
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut interrupt = pin!(interrupted());
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(end) => break,
@@ -130,7 +131,7 @@ impl<'a> Soak<'a> {
                         placing = self.place(ahead);
                     }
                 }
-                _ = &mut interrupt => return Err(interrupted()),
+                () = &mut interrupt => return Err(unaudited()),
             }
         }
         if !placing.is_terminated() {
@@ -144,7 +145,7 @@ impl<'a> Soak<'a> {
     async fn drain(&mut self, mut staff: Staff) -> Result<Look, Failure> {
         self.watch = Watch::new(PATIENCE);
         let end = Instant::now() + DRAIN_WITHIN;
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut interrupt = pin!(interrupted());
         loop {
             tokio::select! {
                 _ = self.looks.tick() => {
@@ -156,7 +157,7 @@ impl<'a> Soak<'a> {
                         return Ok(look);
                     }
                 }
-                _ = &mut interrupt => return Err(interrupted()),
+                () = &mut interrupt => return Err(unaudited()),
             }
         }
     }
@@ -193,6 +194,6 @@ impl<'a> Soak<'a> {
     }
 }
 
-fn interrupted() -> Failure {
+fn unaudited() -> Failure {
     Failure::new("interrupted: nothing was audited; a soak ends by itself after its `--minutes`")
 }
