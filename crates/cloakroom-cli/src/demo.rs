@@ -7,7 +7,7 @@ mod process;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod staff;
-mod trouble;
+pub(crate) mod trouble;
 
 use std::{pin::pin, process::ExitCode, time::Duration};
 

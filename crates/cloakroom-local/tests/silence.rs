@@ -167,7 +167,7 @@ async fn a_shutdown_does_not_wait_for_silent_connections() {
         open.push(connection);
     }
     let shutdown = tokio::time::timeout(Duration::from_secs(10), world.aws.shutdown());
-    shutdown.await.expect("nobody closes them, but the services end");
+    shutdown.await.expect("no client closes its connection, but the services end");
 }
 
 /// Starts a long poll, and hangs up when it waits. It may take what is sent from then on.

@@ -56,7 +56,7 @@ impl Connections {
     /// Silences the connections that are open and those that are opened within this time, for good.
     /// Returns how many open ones were not silent yet.
     pub(crate) fn silence_all(&self, duration: Duration) -> u64 {
-        // First, lest a connection that is accepted meanwhile is missed by both.
+        // First: a connection that is accepted between both steps must not escape.
         self.state().silent_until = Some(Instant::now() + duration);
         self.silence_open()
     }

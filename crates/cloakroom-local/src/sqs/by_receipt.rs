@@ -5,8 +5,9 @@ use serde::Deserialize;
 use super::address::{Handle, name_in_url};
 use super::batch::{Batch, Entry, Success};
 use super::error::{Error, Kind};
-use super::queue::{Expired, Queue, Unchanged};
+use super::queue::{Expired, Queue};
 use super::receive::within;
+use super::visibility::Unchanged;
 use super::{Answer, Sqs};
 use crate::clock::{Millis, SECOND};
 

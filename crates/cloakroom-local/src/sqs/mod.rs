@@ -19,6 +19,7 @@ mod records;
 mod redrive;
 mod send;
 mod settings;
+mod visibility;
 
 #[cfg(test)]
 mod tests;

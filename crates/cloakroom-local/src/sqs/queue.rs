@@ -15,12 +15,10 @@ use super::deduplication::{self, Deduplication, Original};
 use super::line::Line;
 use super::message::{Content, Delivery, Message, Number, State};
 use super::settings::Settings;
-use crate::clock::{Millis, SECOND};
+use crate::clock::Millis;
 
 /// Messages that can be in flight at a time.
 const MOST_IN_FLIGHT: usize = 120_000;
-/// How many seconds one delivery can hide a message.
-const MOST_HIDDEN: u64 = 43_200;
 
 /// A queue.
 #[derive(Debug)]
@@ -79,17 +77,6 @@ pub(super) struct Receipt {
     pub(super) messages: Vec<Received>,
     /// Messages that were taken out because they were received too often.
     pub(super) dead: Vec<Message>,
-}
-
-/// Why a receipt does not change the visibility of a message.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unchanged {
-    /// It was deleted, or has been received again since.
-    Gone,
-    /// Its visibility timeout has passed.
-    NotInFlight,
-    /// It would be hidden for more than twelve hours since it was received.
-    TooLong,
 }
 
 /// The receipt no longer deletes its message: the visibility timeout of that delivery has passed.
@@ -328,34 +315,6 @@ impl Queue {
             return Err(Expired);
         }
         Ok(latest && self.remove(number).is_some())
-    }
-
-    /// Hides a message for this long from now, or shows it at once if that is zero.
-    pub(super) fn change_visibility(
-        &mut self,
-        now: Millis,
-        number: Number,
-        receipt: Number,
-        visibility: Millis,
-    ) -> Result<(), Unchanged> {
-        let message = self.messages.get(&number).ok_or(Unchanged::Gone)?;
-        if message.delivery.receipt != Some(receipt) {
-            return Err(Unchanged::Gone);
-        }
-        if !matches!(message.delivery.state, State::InFlight { .. }) {
-            return Err(Unchanged::NotInFlight);
-        }
-        // Receipts count from the time at which they were given.
-        let received_at = receipt >> 16;
-        if now.saturating_sub(received_at) / SECOND + visibility / SECOND > MOST_HIDDEN {
-            return Err(Unchanged::TooLong);
-        }
-        let state = match visibility {
-            0 => State::Ready,
-            visibility => State::InFlight { until: now + visibility },
-        };
-        self.change_state(number, state);
-        Ok(())
     }
 
     /// Moves a message from one state to another.

@@ -164,7 +164,7 @@ impl Queues {
             false => message.content.sent_at,
         };
         let content = Arc::unwrap_or_clone(message.content);
-        // SQS does so lest two messages with the same deduplication id be taken for one in the
+        // SQS does so: two messages with the same deduplication id must not be taken for one in the
         // dead-letter queue, where they may come from different groups or from different hours.
         let deduplication_id = content.deduplication_id.and(Some(content.id.clone()));
         let content = Content { dead_letter_source: Some(address::arn(source)), deduplication_id, sent_at, ..content };

@@ -39,9 +39,9 @@ pub(super) fn parse(text: &str) -> Result<Redrive, Error> {
     let target = target.ok_or_else(|| refuse("Invalid value for deadLetterTargetArn"))?.to_owned();
     let count = given(COUNT)?;
     // SQS takes the count as a number or as a string.
-    let parsed = match count {
-        Value::String(count) => count.parse().ok(),
-        count => count.as_u64().and_then(|count| u32::try_from(count).ok()),
+    let parsed = match count.as_str() {
+        Some(text) => text.parse().ok(),
+        None => count.as_u64().and_then(|count| u32::try_from(count).ok()),
     };
     let most_receives = parsed.filter(|count| RECEIVES.contains(count)).ok_or_else(|| {
         let range = "valid values are from 1 to 1000 both inclusive";
