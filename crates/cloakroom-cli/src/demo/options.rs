@@ -172,6 +172,7 @@ impl Options {
             late_deliveries: self.late,
             late_delivery_ms_max: 1_000,
             seed: self.seed,
+            ..Faults::default()
         }
     }
 
