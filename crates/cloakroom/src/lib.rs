@@ -17,6 +17,7 @@
 
 pub mod backoff;
 mod batch;
+mod bounded;
 mod calls;
 mod clock;
 mod coalesced;
@@ -59,6 +60,7 @@ mod worker;
 
 pub use backoff::Backoff;
 pub use batch::Batch;
+pub use bounded::Bounded;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
 pub use coalescer::{Coalescer, Pace};
