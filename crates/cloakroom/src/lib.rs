@@ -48,6 +48,7 @@ mod placed;
 pub mod placement;
 mod ports;
 pub mod prices;
+mod progress;
 pub mod protocol;
 mod record;
 pub mod recovery;
@@ -80,6 +81,7 @@ pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
     PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
 };
+pub use progress::LastProgress;
 pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};

@@ -4,3 +4,4 @@
 mod calls;
 mod queues;
 mod silent;
+mod worker;
