@@ -13,6 +13,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Ports, State,
+    bounded::BoundedPorts,
     engine::{Desk, Done, Fold, Settled},
     handler::{AnyHandler, Typed},
     intake::{Arrival, Intake},
@@ -292,7 +293,7 @@ impl<S: State> EndpointBuilder<S> {
             handlers,
             routes: Arc::new(self.routes),
             reply_queue: self.reply_queue.into(),
-            ports,
+            ports: BoundedPorts::new(ports, self.settings.call_max()),
             settings: self.settings,
             observer: self.observer,
             parking: Parking::new(self.dead_letters),

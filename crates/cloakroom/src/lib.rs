@@ -17,6 +17,7 @@
 
 pub mod backoff;
 mod batch;
+mod bounded;
 mod calls;
 mod clock;
 mod coalesced;
@@ -47,6 +48,7 @@ mod placed;
 pub mod placement;
 mod ports;
 pub mod prices;
+mod progress;
 pub mod protocol;
 mod record;
 pub mod recovery;
@@ -59,6 +61,7 @@ mod worker;
 
 pub use backoff::Backoff;
 pub use batch::Batch;
+pub use bounded::Bounded;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
 pub use coalescer::{Coalescer, Pace};
@@ -78,6 +81,7 @@ pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
     PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
 };
+pub use progress::LastProgress;
 pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};

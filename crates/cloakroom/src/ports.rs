@@ -188,6 +188,11 @@ pub enum ClaimsStored {
 /// - Every error that is not known to mean "nothing happened" MUST say that it may have happened.
 #[async_trait]
 pub trait PartitionStore: Send + Sync + fmt::Debug {
+    /// The store's name in error texts, such as ``table `orders` ``.
+    fn target(&self) -> String {
+        "the partition store".to_owned()
+    }
+
     /// Step 1: version and state, and the records that are embedded in it.
     async fn read_state(
         &self,

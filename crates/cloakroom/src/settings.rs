@@ -39,6 +39,10 @@ pub struct EndpointSettings {
     pub passes_max: u32,
     /// How many times a single call to a port is tried before the message goes back to its queue.
     pub calls_max: u32,
+    /// Milliseconds until a call to a port that is not answered ends as an error with an unknown outcome; 10 ms to 10
+    /// minutes. A long poll ends after its own wait and this. It is the last resort: the timeouts of a client of the
+    /// SDK should be shorter, since the client then also gives up the connection. Default: 10 seconds.
+    pub call_ms_max: u64,
     /// How often a message is received before it is parked, if its handler fails each time.
     pub attempts_max: u32,
     /// For how long payloads and dedupe entries live at least: the lifecycle of the bucket, the expiry of the payload table.
@@ -65,6 +69,7 @@ impl Default for EndpointSettings {
             when_missing: WhenMissing::default(),
             passes_max: 16,
             calls_max: 4,
+            call_ms_max: 10_000,
             attempts_max: 8,
             payload_ttl_ms: 45 * DAY_MS,
             tombstone_ttl_ms: 45 * DAY_MS,
@@ -106,6 +111,10 @@ impl Dedupe {
 }
 
 impl EndpointSettings {
+    pub(crate) const fn call_max(&self) -> Duration {
+        Duration::from_millis(self.call_ms_max)
+    }
+
     /// Up to how many bytes records are embedded; none are with 0.
     pub(crate) const fn embedded_bytes_max(&self) -> usize {
         match self.placement {
@@ -122,6 +131,7 @@ impl EndpointSettings {
         }
         within("passes_max", self.passes_max.into(), 1, 1_000)?;
         within("calls_max", self.calls_max.into(), 1, 100)?;
+        within("call_ms_max", self.call_ms_max, 10, 10 * 60 * 1000)?;
         within("attempts_max", self.attempts_max.into(), 1, 1_000)?;
         within("payload_ttl_ms", self.payload_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;
         within("tombstone_ttl_ms", self.tombstone_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;

@@ -5,11 +5,13 @@ mod flawed;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use cloakroom::{
-    PlacedPayloads, conformance,
+    Bounded, PartitionStore, PayloadStore, PlacedPayloads, Queue, Queues, conformance,
     memory::{Memory, MemoryPayloads},
+    recovery::Records,
 };
 use flawed::{FlawedPayloads, FlawedQueue, FlawedRecords, FlawedStore, PayloadFlaw, QueueFlaw, RecordsFlaw, StoreFlaw};
 
@@ -46,6 +48,21 @@ fn memory_passes_the_laws_of_queues() {
     let queue = memory.queues.get("laws");
     memory.run(conformance::queue(&*queue, &*memory.clock, "memory"));
     assert!(queue.is_empty(), "the laws leave {:?}", queue.messages());
+}
+
+#[test]
+fn bounded_ports_pass_the_laws_of_their_ports() {
+    let (memory, bound) = (Memory::new(), Duration::from_secs(10));
+    let store = Bounded::<dyn PartitionStore>::new(memory.store.clone(), memory.clock.clone(), bound);
+    memory.run(conformance::partition_store(&store, "bounded"));
+    let payloads = Bounded::<dyn PayloadStore>::new(memory.payloads.clone(), memory.clock.clone(), bound);
+    memory.run(conformance::payload_store(&payloads, "bounded"));
+    let records = Bounded::<dyn Records>::new(memory.store.clone(), memory.clock.clone(), bound);
+    memory.run(conformance::records(&records, &store, "bounded-records"));
+    let queues = Bounded::<dyn Queues>::new(memory.queues.clone(), memory.clock.clone(), bound);
+    let queue: Arc<dyn Queue> = memory.run(queues.open("bounded")).expect("memory has every queue");
+    memory.run(conformance::queue(&*queue, &*memory.clock, "bounded"));
+    assert!(memory.queues.get("bounded").is_empty());
 }
 
 #[test]
