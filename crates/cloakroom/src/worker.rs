@@ -1,6 +1,7 @@
 //! The worker: takes messages from one queue to one endpoint, many at a time.
 
 mod answers;
+mod start;
 
 use std::{
     borrow::Cow,
@@ -82,17 +83,22 @@ impl Worker {
         Self { settings, ..self }
     }
 
+    /// Checks what it needs first ([`Endpoint::check`]), and logs at info what it serves.
+    ///
     /// Works until `shutdown` is ready, then finishes what it holds, for up to `drain_ms`, and gives back the rest.
     ///
     /// Safe to drop at any point: messages in hand are received again when their lease ends.
     ///
     /// # Errors
-    /// Settings out of range, a queue that does not exist or may not be read. Failures that pass are waited out.
+    /// Settings out of range; a queue, a table or a payload store that does not exist or may not be read, the dead-letter queue and the
+    /// queues of routes among them. Failures that pass are waited out.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.settings.validate()?;
-        let endpoint = &*self.endpoint.inner;
-        let queue = endpoint.queue(&self.queue).await?;
-        endpoint.parking.open(endpoint).await?;
+        let mut shutdown = pin!(shutdown.fuse());
+        let queue = match select(pin!(self.start()), shutdown.as_mut()).await {
+            Either::Left((queue, _)) => queue?,
+            Either::Right(_) => return Ok(()),
+        };
         let (order, lanes) = (Order::of(&self.queue), Lanes::default());
         let (held, outage) = (Mutex::default(), Outage::default());
         let shift = Shift { worker: &self, queue, order, lanes, held, outage };
@@ -190,6 +196,7 @@ impl Shift<'_> {
     fn attend(&self, delivery: Delivery, span: Span) -> BoxFuture<'_, ()> {
         self.held().insert(delivery.receipt.clone());
         let arrival = Arc::new(self.worker.endpoint.inner.accept(Cow::Owned(delivery)));
+        trace::identify(&span, &arrival);
         let place = self.order.lane(&arrival).map(|lane| self.lanes.enter(lane, &arrival, &span));
         self.see_through(arrival, span, place).boxed()
     }
