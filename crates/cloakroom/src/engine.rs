@@ -348,11 +348,11 @@ impl Desk<'_> {
 
     /// How it ended. One that failed too often is parked.
     async fn conclude(self) -> Result<Option<Outcome>, Error> {
-        let (endpoint, delivery) = (self.endpoint, self.delivery);
+        let (endpoint, delivery, span) = (self.endpoint, self.delivery, self.span.clone());
         match self.end() {
             Err(error) if error.kind() == ErrorKind::RetryMessage && endpoint.is_last_attempt(delivery) => {
                 let reason = format!("given up after {} attempts: {error}", delivery.receive_count);
-                endpoint.park(delivery, &reason).await.map(Some)
+                endpoint.park(delivery, &reason).instrument(span).await.map(Some)
             }
             end => end,
         }

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
-use crate::Retry;
+use crate::{Claim, Retry};
 
 type Cause = Arc<dyn StdError + Send + Sync>;
 
@@ -25,6 +25,7 @@ pub struct PortError {
     cause: Cause,
     may_have_happened: bool,
     may_be_repeated: bool,
+    is_of_one_message: bool,
     reason: Option<Retry>,
     in_logs: InLogs,
 }
@@ -48,6 +49,7 @@ impl PortError {
             cause: Arc::from(cause.into()),
             may_have_happened: true,
             may_be_repeated: true,
+            is_of_one_message: false,
             reason: None,
             in_logs: InLogs::Reason,
         }
@@ -75,6 +77,29 @@ impl PortError {
     #[must_use]
     pub fn in_logs(self, text: impl Into<String>) -> Self {
         Self { in_logs: InLogs::This(text.into()), ..self }
+    }
+
+    /// Its text may be logged with the claim's digest in place of the claim. Call it last: it takes the text as it is by then.
+    ///
+    /// ```
+    /// use cloakroom::{Claim, PortError};
+    ///
+    /// let claim = Claim::from_random(7, "coats");
+    /// let error = PortError::new(format!("finding payload `{claim}`"), "no such store").without_effect();
+    /// let logged = error.public_without(&claim).loggable();
+    /// assert!(logged.contains(&claim.digest()) && !logged.contains(claim.as_str()));
+    /// ```
+    #[must_use]
+    pub fn public_without(self, claim: &Claim) -> Self {
+        let text = self.to_string().replace(claim.as_str(), &format!("digest {}", claim.digest()));
+        self.in_logs(text)
+    }
+
+    /// What is wrong is wrong with one message, such as its payload: repeating the call does not help, and other messages are not
+    /// concerned. The message counts as one whose handler failed, and is parked after `attempts_max`.
+    #[must_use]
+    pub fn of_one_message(self) -> Self {
+        Self { is_of_one_message: true, ..self.permanent() }
     }
 
     /// What it is counted as when the call is repeated. Without this it follows from whether it may have happened.
@@ -125,7 +150,11 @@ impl PortError {
     }
 
     pub(crate) const fn kind(&self) -> ErrorKind {
-        if self.may_be_repeated { ErrorKind::AwaitService } else { ErrorKind::MendConfiguration }
+        match (self.is_of_one_message, self.may_be_repeated) {
+            (true, _) => ErrorKind::RetryMessage,
+            (false, true) => ErrorKind::AwaitService,
+            (false, false) => ErrorKind::MendConfiguration,
+        }
     }
 }
 
@@ -188,6 +217,12 @@ impl Error {
 
     pub(crate) fn misconfigured(text: impl Into<String>) -> Self {
         Self::new(ErrorKind::MendConfiguration, text)
+    }
+
+    /// Says in its text, also in logs, what it is about.
+    pub(crate) fn of(self, subject: impl fmt::Display) -> Self {
+        let in_logs = self.in_logs.map(|text| Cow::Owned(format!("{subject}: {text}")));
+        Self { text: format!("{subject}: {}", self.text), in_logs, ..self }
     }
 
     /// What to do about it.

@@ -106,7 +106,7 @@ impl PlacedPayloads {
             PortError::new(format!("finding the store of payload `{claim}`"), cause)
                 .without_effect()
                 .permanent()
-                .public()
+                .public_without(claim)
         })
     }
 }

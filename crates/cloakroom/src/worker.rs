@@ -2,6 +2,7 @@
 
 mod answers;
 mod polling;
+mod start;
 
 use std::{
     borrow::Cow,
@@ -81,6 +82,8 @@ impl Worker {
         Self { settings, ..self }
     }
 
+    /// Checks what it needs first ([`Endpoint::check`]), and logs at info what it serves.
+    ///
     /// Works until `shutdown` is ready, then finishes what it holds, for up to `drain_ms`, and gives back the rest.
     ///
     /// A long poll that is under way at the shutdown ends first, within `drain_ms`, and the messages that it brings are
@@ -92,11 +95,12 @@ impl Worker {
     /// Safe to drop at any point: messages in hand are received again when their lease ends.
     ///
     /// # Errors
-    /// Settings out of range, a queue that does not exist or may not be read. Failures that pass are waited out.
+    /// Settings out of range; a queue, a table or a payload store that does not exist or may not be read, the dead-letter queue and the
+    /// queues of routes among them. Failures that pass are waited out.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.settings.validate()?;
         let mut shutdown = pin!(shutdown.fuse());
-        let queue = match select(&mut shutdown, pin!(self.open())).await {
+        let queue = match select(&mut shutdown, pin!(self.start())).await {
             Either::Left(((), _)) => return Ok(()),
             Either::Right((queue, _)) => queue?,
         };
@@ -170,6 +174,7 @@ impl Shift<'_> {
     fn attend(&self, delivery: Delivery, span: Span) -> BoxFuture<'_, ()> {
         self.held().insert(delivery.receipt.clone());
         let arrival = Arc::new(self.worker.endpoint.inner.accept(Cow::Owned(delivery)));
+        trace::identify(&span, &arrival);
         let place = self.order.lane(&arrival).map(|lane| self.lanes.enter(lane, &arrival, &span));
         self.see_through(arrival, span, place).boxed()
     }

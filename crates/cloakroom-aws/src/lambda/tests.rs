@@ -1,7 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use cloakroom::{
-    Clock as _, Envelope, Handled, HandlerError, Message, Partition, Tx,
+    Clock as _, Envelope, Handled, HandlerError, Message, Partition, PortError, Queue, Queues, Tx,
     memory::{Memory, MemoryClock},
 };
 use serde_json::{Value, json};
@@ -164,6 +168,68 @@ fn the_last_attempt_parks_as_in_a_worker() {
     last["attributes"]["ApproximateReceiveCount"] = "8".into();
     assert_eq!(answer(&memory, &function(&memory), vec![last]), failures([]));
     assert_eq!(memory.queues.get("jobs-dead").len(), 1);
+}
+
+/// Queues that remember which were opened, and that lack some.
+#[derive(Debug)]
+struct Opened {
+    queues: Arc<dyn Queues>,
+    missing: &'static str,
+    names: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Queues for Opened {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.names.lock().unwrap().push(name.to_owned());
+        if name == self.missing {
+            return Err(PortError::new("opening it", "there is none").without_effect().permanent());
+        }
+        self.queues.open(name).await
+    }
+}
+
+#[test]
+fn function_checks_its_endpoint_once_beside_its_first_messages() {
+    for missing in ["", "jobs-dead"] {
+        let memory = Memory::new();
+        let ports = memory.ports();
+        let queues = Arc::new(Opened { queues: ports.queues.clone(), missing, names: Mutex::default() });
+        let ports = cloakroom::Ports { queues: queues.clone(), ..ports };
+        let function = Function::new(Endpoint::builder("jobs").on(handle).build(ports).unwrap());
+        assert_eq!(queues.names.lock().unwrap().len(), 0, "a cold start asks nothing");
+        for _ in 0..3 {
+            let records = vec![record("1", body("a", "p", 1, false))];
+            assert_eq!(answer(&memory, &function, records), failures([]), "messages do not fail for the check");
+        }
+        assert_eq!(*queues.names.lock().unwrap(), ["jobs-dead"]);
+    }
+}
+
+#[test]
+fn answer_of_a_function_does_not_wait_for_the_check() {
+    let memory = Memory::new();
+    let ports = memory.ports();
+    let slow = Arc::new(Slow { queues: ports.queues.clone(), clock: memory.clock.clone() });
+    let function =
+        Function::new(Endpoint::builder("jobs").on(handle).build(cloakroom::Ports { queues: slow, ..ports }).unwrap());
+    assert_eq!(answer(&memory, &function, vec![record("1", body("a", "p", 1, false))]), failures([]));
+    assert_eq!(memory.clock.now(), Timestamp::from_millis(1_000));
+}
+
+/// Queues that take an hour to open.
+#[derive(Debug)]
+struct Slow {
+    queues: Arc<dyn Queues>,
+    clock: Arc<MemoryClock>,
+}
+
+#[async_trait]
+impl Queues for Slow {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.clock.sleep(Duration::from_secs(3_600)).await;
+        self.queues.open(name).await
+    }
 }
 
 #[test]

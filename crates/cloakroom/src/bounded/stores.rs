@@ -35,6 +35,10 @@ impl PartitionStore for Bounded<dyn PartitionStore> {
         self.read(|| self.on_store("reading a state"), call).await
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.read(|| self.on_store("looking for records"), self.port.has_records(partition, endpoint)).await
+    }
+
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         self.read(|| self.on_store("reading a record"), self.port.read_record(key)).await
     }

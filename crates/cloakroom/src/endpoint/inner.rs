@@ -19,7 +19,7 @@ use crate::{
     observer::Unobserved,
     parking::Parking,
     trace,
-    tx::Routes,
+    tx::{Replies, Routes},
 };
 
 /// An endpoint whose state type has been forgotten.
@@ -27,7 +27,7 @@ pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) handlers: BTreeMap<&'static str, Box<dyn AnyHandler>>,
     pub(crate) routes: Arc<Routes>,
-    pub(crate) reply_queue: Arc<str>,
+    pub(crate) replies: Arc<Replies>,
     pub(crate) ports: BoundedPorts,
     pub(crate) settings: EndpointSettings,
     pub(crate) observer: Arc<dyn Observer>,
@@ -46,7 +46,7 @@ impl Inner {
         Self {
             handlers: BTreeMap::new(),
             routes: Arc::default(),
-            reply_queue: name.as_str().into(),
+            replies: Arc::default(),
             ports: BoundedPorts::new(ports, settings.call_max()),
             settings,
             observer: Arc::new(Unobserved),
@@ -69,6 +69,7 @@ impl Inner {
         // What cannot be read was never committed.
         let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
         let span = trace::process(&self.name, delivery);
+        trace::identify(&span, &arrival);
         Ok(desk
             .numbered(0, span.clone())
             .finish()

@@ -151,7 +151,7 @@ impl Desk<'_> {
         let mut tx = Tx::new(
             Arc::clone(&endpoint.name),
             Arc::clone(&endpoint.routes),
-            Arc::clone(&endpoint.reply_queue),
+            Arc::clone(&endpoint.replies),
             Arc::clone(&self.envelope),
             version,
             now,

@@ -1,6 +1,6 @@
-//! How a worker opens its queue, receives from it, and stops.
+//! How a worker receives from its queue, and stops.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -10,7 +10,7 @@ use futures::{
 use tracing::{Instrument as _, Span, debug_span, field::Empty};
 
 use super::{AtWork, Shift, Worker};
-use crate::{Backoff, Delivery, Error, ErrorKind, PortError, Queue, WorkerSettings, trace};
+use crate::{Backoff, Delivery, PortError, WorkerSettings, trace};
 
 /// How long a shutdown tries to give messages back. Whoever cannot be told finds out when their leases end.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
@@ -25,30 +25,8 @@ pub(super) type Received = Result<Vec<(Delivery, Span)>, PortError>;
 pub(super) type Receiving<'s> = FuturesUnordered<BoxFuture<'s, (usize, Received)>>;
 
 impl Worker {
-    /// Opens the worker's queue and its dead-letter queue. Waits out failures that pass.
-    pub(super) async fn open(&self) -> Result<Arc<dyn Queue>, Error> {
-        let endpoint = &*self.endpoint.inner;
-        let mut failures = 0;
-        loop {
-            let opened = async {
-                let queue = endpoint.queue(&self.queue).await?;
-                endpoint.parking.open(endpoint).await?;
-                Ok::<_, Error>(queue)
-            };
-            match opened.await {
-                Err(error) if error.kind() == ErrorKind::AwaitService => {
-                    failures += 1;
-                    let (endpoint_name, queue, reason) = (&*endpoint.name, &*self.queue, error.loggable());
-                    tracing::warn!(endpoint = endpoint_name, queue, error = reason, failures, "queues not opened yet");
-                    endpoint.ports.clock.sleep(self.poll_pause(failures)).await;
-                }
-                result => return result,
-            }
-        }
-    }
-
     /// Returns the pause after a receive, or the opening of a queue, that failed `failures` times in a row.
-    fn poll_pause(&self, failures: u32) -> Duration {
+    pub(super) fn poll_pause(&self, failures: u32) -> Duration {
         let Backoff { first_ms, max_ms } = self.settings.retry;
         let backoff = Backoff { first_ms, max_ms: max_ms.min(POLL_PAUSE_MS_MAX) };
         backoff.pause(failures, self.endpoint.inner.ports.random.bits())
