@@ -42,10 +42,16 @@ fn several_stores_pass_the_laws_of_payload_stores() {
 
 #[test]
 fn memory_passes_the_laws_of_queues() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["laws"]);
     let queue = memory.queues.get("laws");
     memory.run(conformance::queue(&*queue, &*memory.clock, "memory"));
     assert!(queue.is_empty(), "the laws leave {:?}", queue.messages());
+}
+
+#[test]
+fn memory_passes_the_laws_of_queues_by_name() {
+    let memory = Memory::with_queues(["laws"]);
+    memory.run(conformance::queues(&*memory.queues, "laws", "memory"));
 }
 
 #[test]
@@ -158,7 +164,7 @@ fn a_flaw_of_a_queue_is_found() {
         (QueueFlaw::IgnoresDelays, "a_delayed_message_is_held_back"),
         (QueueFlaw::PollsToTheEnd, "a_long_poll_ends_when_a_message_comes"),
     ] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["laws"]);
         let queue = FlawedQueue::new(&memory, flaw);
         must_break(law, &flaw, || memory.run(conformance::queue(&queue, &*memory.clock, "flawed")));
     }
