@@ -15,6 +15,7 @@
 //!   [test your own handler](docs::testing), how to run it ([operations](docs::operations)) and [what to look at](docs::metrics), what it [costs](docs::costs), and
 //!   why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
+mod attributes;
 pub mod backoff;
 mod batch;
 mod calls;
@@ -55,6 +56,7 @@ mod settings;
 mod submit;
 mod trace;
 mod tx;
+mod values;
 mod worker;
 
 pub use backoff::Backoff;
