@@ -78,12 +78,12 @@ pub use observer::{Event, Observer, Retry, Timed, Unobserved};
 pub use placed::PlacedPayloads;
 pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
-    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
+    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, Sharing, StateRead, StateWrite,
 };
 pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};
 pub use settings::{Dedupe, EndpointSettings, WorkerSettings};
 pub use submit::{Producer, Submission};
-pub use tx::Tx;
+pub use tx::{Shared, Tx};
 pub use worker::Worker;

@@ -97,6 +97,10 @@ fn a_flaw_of_a_partition_store_is_found() {
         (StoreFlaw::IgnoresCase, "odd_keys_are_kept_apart"),
         (StoreFlaw::CutsMessageIds, "long_keys_are_kept_apart"),
         (StoreFlaw::FailsOnTooLarge, "too_many_items_are_refused_by_number"),
+        (StoreFlaw::IgnoresOwners, "item_of_another_endpoint_is_refused_by_name"),
+        (StoreFlaw::NamesNoOwner, "item_of_another_endpoint_is_refused_by_name"),
+        (StoreFlaw::TakesEveryValue, "value_that_is_not_stored_is_refused_by_its_path"),
+        (StoreFlaw::TakesEmptyKeys, "empty_key_is_refused"),
     ] {
         let memory = Memory::new();
         let store = FlawedStore::new(&memory, flaw);
