@@ -41,7 +41,7 @@ const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteIte
 ///   its handlers write no items of their own, one `PutItem` (1 write unit for each begun KB). It is sent **once**:
 ///   whether and how to repeat it is for the engine to decide, which reads the record first if the outcome is
 ///   open. The retries that the client is configured for apply to all other calls.
-/// - Limits are checked before the call: [`Committed::TooLarge`].
+/// - Limits and values are checked before the call: [`Committed::TooLarge`] and [`Committed::Refused`] name the item.
 ///
 /// ```no_run
 /// # fn example(client: aws_sdk_dynamodb::Client) {
@@ -117,7 +117,7 @@ impl DynamoStore {
         let request = request.client_request_token(token);
         match request.send().await {
             Ok(_) => Ok(None),
-            Err(error) => self.commit_failed(writes, error).map(Some),
+            Err(error) => self.commit_failed(partition, writes, error).map(Some),
         }
     }
 
@@ -127,7 +127,7 @@ impl DynamoStore {
         partition: &Partition,
         sort_key: &str,
         item: Item,
-        condition: WriteCondition,
+        condition: &WriteCondition,
     ) -> Result<Option<Committed>, PortError> {
         let put = transaction::put(&self.table, partition, sort_key, item, condition);
         let put = self
@@ -152,6 +152,7 @@ impl DynamoStore {
     /// What it means that the transaction of `writes` failed.
     fn commit_failed(
         &self,
+        partition: &Partition,
         writes: &[Write],
         error: SdkError<TransactWriteItemsError>,
     ) -> Result<Committed, PortError> {
@@ -172,8 +173,12 @@ impl DynamoStore {
             PortError::new(what, transaction::told(reasons, writes)).in_logs(in_logs)
         };
         // SUBTLE: "without effect" is the truth only because this request was the only one: see `commit`.
-        match Cancelled::read(reasons.iter().map(|reason| reason.code()), writes) {
-            Cancelled::Lost(conflict) => Ok(Committed::Conflict(conflict)),
+        match Cancelled::read(reasons.iter().map(|reason| reason.code())) {
+            Cancelled::Lost(number) => {
+                let found = reasons.get(number).and_then(|reason| reason.item());
+                let found = found.map(|item| self.read(item.clone())).transpose()?;
+                Ok(placement::lost(partition, number, writes, found.as_ref()))
+            }
             Cancelled::Refused => Ok(Committed::Refused(failed().without_effect().to_string())),
             Cancelled::Busy(reason) => Err(failed().without_effect().because(reason)),
             Cancelled::Unknown => Err(failed()),
@@ -238,12 +243,12 @@ impl PartitionStore for DynamoStore {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let (placement, mut writes) = transaction::writes(&commit);
-        if let Err(error) = self.limits.check_transaction(commit.partition.as_str(), placement::sizes(&writes)) {
-            return Ok(Committed::TooLarge(error));
+        if let Some(refused) = placement::refusal(&self.limits, commit.partition, &writes) {
+            return Ok(refused);
         }
         let failed = match &mut writes[..] {
             [Write { sort_key, action: ItemAction::Put(item), condition }] => {
-                self.put(commit.partition, sort_key, mem::take(item), *condition).await?
+                self.put(commit.partition, sort_key, mem::take(item), condition).await?
             }
             _ => self.transact(commit.partition, &writes, commit.token).await?,
         };

@@ -247,7 +247,7 @@ fn optional<M: SerializeMap>(map: &mut M, name: &str, value: Option<&impl Serial
 }
 
 /// Why a text is not an envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EnvelopeError(String);
 
 impl From<serde_json::Error> for EnvelopeError {
@@ -261,6 +261,8 @@ impl std::fmt::Display for EnvelopeError {
         write!(f, "not an envelope that can be read: {}", self.0)
     }
 }
+
+crate::debug_is_display!(EnvelopeError);
 
 impl std::error::Error for EnvelopeError {}
 

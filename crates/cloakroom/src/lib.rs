@@ -15,6 +15,7 @@
 //!   [test your own handler](docs::testing), how to run it ([operations](docs::operations)) and [what to look at](docs::metrics), what it [costs](docs::costs), and
 //!   why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
+mod attributes;
 pub mod backoff;
 mod batch;
 mod bounded;
@@ -57,6 +58,7 @@ mod settings;
 mod submit;
 mod trace;
 mod tx;
+mod values;
 mod worker;
 
 pub use backoff::Backoff;
@@ -79,7 +81,7 @@ pub use observer::{Event, Observer, Retry, Timed, Unobserved};
 pub use placed::PlacedPayloads;
 pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
-    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
+    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, Sharing, StateRead, StateWrite,
 };
 pub use progress::LastProgress;
 pub use protocol::Outcome;
@@ -87,5 +89,5 @@ pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};
 pub use settings::{Dedupe, EndpointSettings, WorkerSettings};
 pub use submit::{Producer, Submission};
-pub use tx::Tx;
+pub use tx::{Shared, Tx};
 pub use worker::Worker;

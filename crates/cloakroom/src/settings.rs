@@ -21,7 +21,7 @@ use crate::{
 pub struct EndpointSettings {
     /// When outgoing payloads are checked in.
     pub check_in: CheckIn,
-    /// Where the records of this endpoint's commits lie. It may be changed at any time, also for some workers before others: what lies
+    /// Where the records of this endpoint's commits lie. Embedded ones need [`CheckIn::BeforeCommit`]. It may be changed at any time, also for some workers before others: what lies
     /// in the other place is found.
     pub placement: Placement,
     /// Up to how many bytes the state's item may grow by embedded records. Those of a commit by which it would grow larger lie beside it.
@@ -124,6 +124,13 @@ impl EndpointSettings {
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        if self.placement == Placement::Embedded && self.check_in == CheckIn::AfterCommit {
+            return Err(Error::misconfigured(
+                "setting `placement` is `embedded` and `check_in` is `after_commit`: a record whose payloads are checked in \
+                 after the commit has to change, and an embedded one cannot, so all would lie beside the state; set \
+                 `check_in` to `before_commit`, or `placement` to `beside`",
+            ));
+        }
         within("embedded_bytes_max", self.embedded_bytes_max as u64, 1_024, 256 * 1024)?;
         within("fold_max", self.fold_max as u64, 1, FOLD_MAX)?;
         if let Dedupe::Retained { ttl_ms } = self.dedupe {

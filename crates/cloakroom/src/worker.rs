@@ -54,7 +54,7 @@ const RECEIVE_MAX: usize = 10;
 /// #     fn partition(&self) -> Partition { "p".into() }
 /// # }
 /// # async fn ping(_: &mut std::collections::BTreeMap<String, u64>, _: Ping, _: &mut Tx) -> Handled { Ok(()) }
-/// # let memory = Memory::new();
+/// # let memory = Memory::with_queues(["pings"]);
 /// # let endpoint = Endpoint::builder("pings").on(ping).build(memory.ports())?;
 /// use cloakroom::Clock as _;
 /// use std::time::Duration;

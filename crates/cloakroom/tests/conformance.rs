@@ -44,7 +44,7 @@ fn several_stores_pass_the_laws_of_payload_stores() {
 
 #[test]
 fn memory_passes_the_laws_of_queues() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["laws"]);
     let queue = memory.queues.get("laws");
     memory.run(conformance::queue(&*queue, &*memory.clock, "memory"));
     assert!(queue.is_empty(), "the laws leave {:?}", queue.messages());
@@ -52,7 +52,7 @@ fn memory_passes_the_laws_of_queues() {
 
 #[test]
 fn bounded_ports_pass_the_laws_of_their_ports() {
-    let (memory, bound) = (Memory::new(), Duration::from_secs(10));
+    let (memory, bound) = (Memory::with_queues(["bounded"]), Duration::from_secs(10));
     let store = Bounded::<dyn PartitionStore>::new(memory.store.clone(), memory.clock.clone(), bound);
     memory.run(conformance::partition_store(&store, "bounded"));
     let payloads = Bounded::<dyn PayloadStore>::new(memory.payloads.clone(), memory.clock.clone(), bound);
@@ -60,9 +60,15 @@ fn bounded_ports_pass_the_laws_of_their_ports() {
     let records = Bounded::<dyn Records>::new(memory.store.clone(), memory.clock.clone(), bound);
     memory.run(conformance::records(&records, &store, "bounded-records"));
     let queues = Bounded::<dyn Queues>::new(memory.queues.clone(), memory.clock.clone(), bound);
-    let queue: Arc<dyn Queue> = memory.run(queues.open("bounded")).expect("memory has every queue");
+    let queue: Arc<dyn Queue> = memory.run(queues.open("bounded")).expect("memory has the queue");
     memory.run(conformance::queue(&*queue, &*memory.clock, "bounded"));
     assert!(memory.queues.get("bounded").is_empty());
+}
+
+#[test]
+fn memory_passes_the_laws_of_queues_by_name() {
+    let memory = Memory::with_queues(["laws"]);
+    memory.run(conformance::queues(&*memory.queues, "laws", "memory"));
 }
 
 #[test]
@@ -109,6 +115,10 @@ fn a_flaw_of_a_partition_store_is_found() {
         (StoreFlaw::IgnoresCase, "odd_keys_are_kept_apart"),
         (StoreFlaw::CutsMessageIds, "long_keys_are_kept_apart"),
         (StoreFlaw::FailsOnTooLarge, "too_many_items_are_refused_by_number"),
+        (StoreFlaw::IgnoresOwners, "item_of_another_endpoint_is_refused_by_name"),
+        (StoreFlaw::NamesNoOwner, "item_of_another_endpoint_is_refused_by_name"),
+        (StoreFlaw::TakesEveryValue, "value_that_is_not_stored_is_refused_by_its_path"),
+        (StoreFlaw::TakesEmptyKeys, "empty_key_is_refused"),
     ] {
         let memory = Memory::new();
         let store = FlawedStore::new(&memory, flaw);
@@ -176,7 +186,7 @@ fn a_flaw_of_a_queue_is_found() {
         (QueueFlaw::IgnoresDelays, "a_delayed_message_is_held_back"),
         (QueueFlaw::PollsToTheEnd, "a_long_poll_ends_when_a_message_comes"),
     ] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["laws"]);
         let queue = FlawedQueue::new(&memory, flaw);
         must_break(law, &flaw, || memory.run(conformance::queue(&queue, &*memory.clock, "flawed")));
     }

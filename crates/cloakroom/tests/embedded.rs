@@ -2,10 +2,7 @@
 
 mod fixture;
 
-use cloakroom::{
-    Embedded, EndpointSettings, Outcome, PartitionStore as _, Placement,
-    protocol::{CheckIn, Consistency},
-};
+use cloakroom::{Embedded, EndpointSettings, Outcome, PartitionStore as _, Placement, protocol::Consistency};
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, ONCE, World, account, stage::Fault};
 use futures::FutureExt as _;
@@ -151,13 +148,6 @@ fn what_would_grow_too_large_lies_beside() {
     assert_eq!(embedded_messages(&world), ["claim-of-3.memory"]);
     world.outcome(&world.claimed("4", &[Act::Add(0)]));
     assert_eq!(world.live_records(), Vec::<String>::new());
-}
-
-#[test]
-fn with_check_in_after_the_commit_records_lie_beside() {
-    let world = World::with(EndpointSettings { check_in: CheckIn::AfterCommit, ..settings() });
-    let calls = calls(&world, "1", &[Act::Note(1)]);
-    assert!(calls.contains(&Operation::StoreClaims) && calls.contains(&Operation::Clear), "{calls:?}");
 }
 
 #[test]

@@ -28,13 +28,13 @@ fn commits(world: &World) -> usize {
 }
 
 fn every_kind() -> impl Iterator<Item = EndpointSettings> {
-    [Placement::Beside, Placement::Embedded].into_iter().flat_map(|placement| {
-        [CheckIn::BeforeCommit, CheckIn::AfterCommit].map(|check_in| EndpointSettings {
-            placement,
-            check_in,
-            ..EndpointSettings::default()
-        })
-    })
+    [
+        (Placement::Beside, CheckIn::BeforeCommit),
+        (Placement::Beside, CheckIn::AfterCommit),
+        (Placement::Embedded, CheckIn::BeforeCommit),
+    ]
+    .into_iter()
+    .map(|(placement, check_in)| EndpointSettings { placement, check_in, ..EndpointSettings::default() })
 }
 
 #[test]

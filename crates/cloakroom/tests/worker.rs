@@ -72,7 +72,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["jobs"]);
         let world = World { memory, running: AtomicUsize::new(0), running_most: AtomicUsize::new(0) };
         Self { world: Arc::new(world), counters: Arc::default() }
     }

@@ -224,6 +224,7 @@ impl PayloadStore for Recorded {
 #[async_trait]
 impl Queues for Recorded {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.world.memory.queues.open(name).await?;
         Ok(Arc::new(TroubledQueue::new(&self.world, name, self.redrive_after)))
     }
 }

@@ -15,7 +15,7 @@ fn coalesced(memory: &Memory) -> Coalesced {
 
 #[test]
 fn when_the_leader_is_dropped_another_takes_over() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let mut leader = queue.send(vec![message("leader")]);
     let mut second = queue.send(vec![message("second")]);
@@ -34,7 +34,7 @@ fn when_the_leader_is_dropped_another_takes_over() {
 
 #[test]
 fn a_leader_that_nobody_polls_holds_up_nobody() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let mut frozen = queue.send(vec![message("leader")]);
     memory.run(async {
@@ -47,7 +47,7 @@ fn a_leader_that_nobody_polls_holds_up_nobody() {
 
 #[test]
 fn a_leader_who_comes_late_disturbs_nobody() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let send = |text: &str| queue.send(vec![message(text)]);
     let mut late = send("late");
@@ -75,7 +75,7 @@ fn a_leader_who_comes_late_disturbs_nobody() {
 
 #[test]
 fn a_full_batch_does_not_wait() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let before = memory.clock.now();
     memory.run(join_all((0..20).map(|number| queue.send(vec![message(&number.to_string())]))));

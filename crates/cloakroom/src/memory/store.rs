@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use serde_dynamo::Item;
 
 use crate::{
-    ClaimsStored, Commit, Committed, Condition, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
-    RecordKey, StateRead, Timestamp,
-    placement::{self, Write, WriteCondition, record_sort_key},
+    ClaimsStored, Commit, Committed, ItemAction, Limits, Partition, PartitionStore, PortError, Record, RecordKey,
+    StateRead, Timestamp,
+    placement::{self, Write, record_sort_key},
     protocol::{Claims, Consistency},
     schema::{self, Key},
 };
@@ -59,15 +59,6 @@ fn of<'i>(items: &'i mut Items, partition: &Partition) -> Option<&'i mut BTreeMa
     items.get_mut(partition.as_str())
 }
 
-fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortError> {
-    Ok(match condition {
-        WriteCondition::Item(Condition::Any) => true,
-        WriteCondition::Item(Condition::Exists) => item.is_some(),
-        WriteCondition::Item(Condition::Absent) => item.is_none(),
-        WriteCondition::VersionIs(version) => placement::version("commit", item)? == version,
-    })
-}
-
 #[async_trait]
 impl PartitionStore for MemoryStore {
     async fn read_state(&self, partition: &Partition, endpoint: &str, _: Consistency) -> Result<StateRead, PortError> {
@@ -88,15 +79,16 @@ impl PartitionStore for MemoryStore {
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let partition = commit.partition;
         let (placement, writes) = placement::writes(&commit);
-        if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
-            return Ok(Committed::TooLarge(error));
+        if let Some(refused) = placement::refusal(&self.limits, partition, &writes) {
+            return Ok(refused);
         }
         let mut all = self.items();
         let nothing = BTreeMap::new();
         let items = all.get(partition.as_str()).unwrap_or(&nothing);
         for (number, write) in writes.iter().enumerate() {
-            if !holds(write.condition, items.get(&write.sort_key))? {
-                return Ok(Committed::Conflict(placement::conflict(number, &writes)));
+            let found = items.get(&write.sort_key);
+            if !write.condition.holds(found)? {
+                return Ok(placement::lost(partition, number, &writes, found));
             }
         }
         if !all.contains_key(partition.as_str()) {
