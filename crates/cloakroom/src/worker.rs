@@ -28,6 +28,7 @@ use crate::{
     concurrency::{InHand, Outage, Receives},
     intake::Arrival,
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
+    trace,
     worker::{answers::Answers, polling::Receiving},
 };
 

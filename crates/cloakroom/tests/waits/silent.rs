@@ -25,6 +25,10 @@ impl PartitionStore for Silent {
         pending().await
     }
 
+    async fn has_records(&self, _: &Partition, _: &str) -> Result<bool, PortError> {
+        pending().await
+    }
+
     async fn read_record(&self, _: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         pending().await
     }
