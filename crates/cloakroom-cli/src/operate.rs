@@ -23,7 +23,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::site::Failure;
+use crate::{interrupt::interrupted, site::Failure};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
@@ -74,8 +74,7 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
 async fn interruptible<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     tokio::select! {
         result = work => result.map_err(Into::into),
-        result = tokio::signal::ctrl_c() => {
-            result.map_err(|error| Failure::new(format!("waiting for ctrl-c failed: {error}")))?;
+        () = interrupted() => {
             Err(Failure::new("interrupted: what is printed is done; messages that were in hand come back within five minutes"))
         }
     }

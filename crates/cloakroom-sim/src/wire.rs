@@ -15,6 +15,7 @@ use cloakroom::{
 #[expect(missing_docs, reason = "named as the methods of the ports are")]
 pub enum Operation {
     ReadState,
+    HasRecords,
     ReadRecord,
     Commit,
     StoreClaims,
@@ -39,6 +40,7 @@ impl Operation {
     pub const fn is_read(self) -> bool {
         match self {
             Self::ReadState
+            | Self::HasRecords
             | Self::ReadRecord
             | Self::ReadFailures
             | Self::ReadPayload
@@ -193,6 +195,13 @@ impl<W: Wire> PartitionStore for Wired<W> {
         let subject = format!("{partition} at {endpoint}");
         let read = async move { store.read_state(&partition, &endpoint, consistency).await };
         self.carry(Operation::ReadState, subject, read).await
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let (store, partition, endpoint) = (self.ports.store.clone(), partition.clone(), endpoint.to_owned());
+        let subject = format!("{partition} at {endpoint}");
+        let look = async move { store.has_records(&partition, &endpoint).await };
+        self.carry(Operation::HasRecords, subject, look).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {

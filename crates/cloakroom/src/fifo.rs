@@ -25,19 +25,6 @@ pub fn is_fifo(queue: &str) -> bool {
     queue.ends_with(".fifo")
 }
 
-/// The dead-letter queue that belongs to a queue, which is of the same kind: `orders-dead` to `orders`, and `orders-dead.fifo` to
-/// `orders.fifo`.
-///
-/// ```
-/// assert_eq!(cloakroom::fifo::dead_letter_queue("orders.fifo"), "orders-dead.fifo");
-/// ```
-pub fn dead_letter_queue(queue: &str) -> String {
-    match queue.strip_suffix(".fifo") {
-        Some(name) => format!("{name}-dead.fifo"),
-        None => format!("{queue}-dead"),
-    }
-}
-
 /// Sends messages in rounds, each with the next message of every group, and answers in their order. After one that failed,
 /// those of its group behind it are kept back: their errors are without effect, and permanent if its own is.
 pub async fn in_turn<F>(

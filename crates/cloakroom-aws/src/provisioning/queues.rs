@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::PortError;
-pub use cloakroom::fifo::dead_letter_queue;
 use serde::{Deserialize, Serialize};
 
-use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX};
+use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX, dead_letter_queue};
 use crate::{failure::Operation, look::GET, queue::target};
 
 const CREATE: Operation = Operation::repeatedly("CreateQueue", "sqs:CreateQueue");

@@ -61,6 +61,7 @@ fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
         | Operation::Clear
         | Operation::WriteFailures => &[1, usize::MAX],
         Operation::ReadState
+        | Operation::HasRecords
         | Operation::ReadRecord
         | Operation::ReadFailures
         | Operation::ReadPayload

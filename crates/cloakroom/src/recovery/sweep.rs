@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
 use crate::{
-    Error, Observer, Placement, Ports, Unobserved,
+    Bounded, EndpointSettings, Error, Observer, Placement, Ports, Unobserved,
     lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
     settings::within,
 };
@@ -187,13 +187,10 @@ impl Sweep {
     pub fn new(records: Arc<dyn Records>, ports: Ports, settings: SweepSettings) -> Result<Self, Error> {
         settings.validate()?;
         let pace = Pace::new(Arc::clone(&ports.clock), settings.units_per_second_max);
-        Ok(Self {
-            records,
-            recoveries: Recoveries::new(ports, settings.payload_ttl_ms),
-            settings,
-            pace,
-            observer: Arc::new(Unobserved),
-        })
+        let call_max = EndpointSettings::default().call_max();
+        let records = Arc::new(Bounded::new(records, Arc::clone(&ports.clock), call_max));
+        let recoveries = Recoveries::new(ports, settings.payload_ttl_ms);
+        Ok(Self { records, recoveries, settings, pace, observer: Arc::new(Unobserved) })
     }
 
     /// Tells `observer` at the end of a whole sweep how old the oldest record was that it came by

@@ -270,6 +270,10 @@ impl PartitionStore for Store {
         self.inner.read_state(partition, endpoint, consistency).await
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.inner.has_records(partition, endpoint).await
+    }
+
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         self.inner.read_record(key).await
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cloakroom::{
-    Batch, Clock as _, Delivery, ErrorKind, NotDone, Outcome, Queue as _, QueueMessage, Worker, fifo::dead_letter_queue,
+    Batch, Clock as _, Delivery, ErrorKind, NotDone, Outcome, Queue as _, QueueMessage, Worker,
+    parking::dead_letter_queue,
 };
 
 use crate::bench::{Act, Bench, builder};
