@@ -148,7 +148,7 @@ impl Aws {
 
     /// The payloads in the bucket, for those who list them. What endpoints use is in [`ports`](Self::ports).
     pub fn payloads(&self) -> S3Payloads {
-        S3Payloads::new(self.s3.clone(), &self.settings.bucket)
+        S3Payloads::new(self.s3.clone(), &self.settings.bucket).with_bytes_max(self.settings.payload_bytes_max)
     }
 }
 
@@ -158,7 +158,7 @@ fn payloads(
     s3: &aws_sdk_s3::Client,
     settings: &AwsSettings,
 ) -> Arc<dyn PayloadStore> {
-    let bucket = Arc::new(S3Payloads::new(s3.clone(), &settings.bucket));
+    let bucket = Arc::new(S3Payloads::new(s3.clone(), &settings.bucket).with_bytes_max(settings.payload_bytes_max));
     let Some(table) = &settings.payload_table else { return bucket };
     let ttl = Duration::from_secs(u64::from(settings.payload_ttl_days) * 24 * 60 * 60);
     let table = DynamoPayloads::new(dynamodb.clone(), table).with_ttl(ttl);

@@ -5,7 +5,7 @@
 
 mod refusal;
 
-use std::{error::Error as StdError, io};
+use std::{borrow::Cow, error::Error as StdError, io};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::{
@@ -121,7 +121,10 @@ impl Operation {
         let error = PortError::new(self.on(target), refusal);
         let error = match in_logs {
             Some(text) => error.in_logs(text),
-            None => error.public(),
+            None => match without_claims(text) {
+                Cow::Borrowed(_) => error.public(),
+                Cow::Owned(text) => error.in_logs(format!("{} failed: {text}{hint}", self.on(target))),
+            },
         };
         let error = match meaning {
             Meaning::Throttled => error.because(Retry::Throttled),
@@ -326,6 +329,22 @@ fn told(meta: &ErrorMetadata, status: u16) -> String {
 
 fn shortened(message: &str) -> &str {
     message.char_indices().nth(MESSAGE_CHARS_MAX).map_or(message, |(end, _)| &message[..end])
+}
+
+/// The text without claims. S3 names the object, and so the claim, when it denies access.
+///
+/// SUBTLE: a claim is all that it takes to collect a payload, and must not be logged (`claim_that_s3_quotes_is_not_logged`).
+fn without_claims(text: &str) -> Cow<'_, str> {
+    const DIGITS: usize = 32;
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
+    let mut cleaned = Cow::Borrowed(text);
+    while let Some(dot) = (0..cleaned.len())
+        .filter(|at| cleaned.as_bytes()[*at] == b'.')
+        .find(|dot| dot.checked_sub(DIGITS).is_some_and(|start| cleaned.as_bytes()[start..*dot].iter().all(is_digit)))
+    {
+        cleaned = Cow::Owned(format!("{}[claim]{}", &cleaned[..dot - DIGITS], &cleaned[dot..]));
+    }
+    cleaned
 }
 
 /// The texts of an error and its causes.

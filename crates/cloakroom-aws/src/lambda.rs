@@ -45,17 +45,29 @@
 //! is in hand then is dropped, wherever it is, and reported as not finished. Nothing is extended: while an
 //! invocation lasts, its messages are invisible, since the visibility timeout is not shorter.
 //!
-//! A cold start asks nothing of AWS: queues are looked up when they are first sent to. So a missing dead-letter
-//! queue is noticed when the first message is parked, and not before: that message then is reported as not
-//! finished, with the reason in the log.
+//! # Cold start
+//!
+//! A cold start asks nothing of AWS, so that it takes no longer. It logs at info what the function serves. While the first messages
+//! are processed, the function [checks](Endpoint::check) beside them what the endpoint needs: table, payload stores, dead-letter queue
+//! and the queues of its routes. What has to be fixed is logged as an error; no message waits for the check, and none fails
+//! for it.
 
 mod record;
 
 #[cfg(test)]
 mod tests;
 
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
 pub use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use cloakroom::{Batch, Delivery, Endpoint, ErrorKind, NotDone, Outcome, Timestamp};
+use futures::future::{Either, select};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
@@ -102,12 +114,14 @@ impl FunctionSettings {
 pub struct Function {
     endpoint: Endpoint,
     settings: FunctionSettings,
+    /// Whether the endpoint was checked; clones share it.
+    is_checked: Arc<AtomicBool>,
 }
 
 impl Function {
     /// A function with the default settings.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, settings: FunctionSettings::default() }
+        Self { endpoint, settings: FunctionSettings::default(), is_checked: Arc::default() }
     }
 
     /// Settings other than the defaults.
@@ -124,6 +138,8 @@ impl Function {
     /// Outside of Lambda, where there are no `AWS_LAMBDA_…` variables.
     pub async fn run(self) -> Result<(), lambda_runtime::Error> {
         self.settings.validate()?;
+        let FunctionSettings { in_flight_max, margin_ms } = self.settings;
+        tracing::info!(endpoint = self.endpoint.name(), in_flight_max, margin_ms, "function started");
         let handle = |LambdaEvent { payload, context, .. }: LambdaEvent<SqsEvent>| {
             let response = self.handle(payload, Timestamp::from_millis(context.deadline));
             async move { Ok::<_, lambda_runtime::Error>(response.await) }
@@ -143,7 +159,10 @@ impl Function {
         let FunctionSettings { in_flight_max, margin_ms } = self.settings;
         let until = Timestamp::from_millis(deadline.as_millis().saturating_sub(margin_ms));
         let batch = Batch { queue, deliveries: &deliveries, in_flight_max, until };
-        let results = self.endpoint.process_batch(batch).await;
+        let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check())).await {
+            Either::Left((results, _)) => results,
+            Either::Right(((), work)) => work.await,
+        };
         for (result, delivery) in results.iter().zip(&deliveries) {
             log(queue, result, delivery);
         }
@@ -154,6 +173,28 @@ impl Function {
         // would be deleted (`a_message_that_cannot_be_named_fails_the_batch`).
         response.set_failures(not_done);
         response
+    }
+
+    /// Checks once what the endpoint needs. A check that the messages did not leave time for, or that met a failure that passes, is made
+    /// again by the next invocation.
+    async fn check(&self) {
+        if self.is_checked.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.endpoint.check().await {
+            Err(error) if error.kind() == ErrorKind::AwaitService => {
+                tracing::warn!(error = error.loggable(), "the check of the endpoint failed; it is repeated");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = error.loggable(),
+                    "the check of the endpoint failed; no try succeeds until this is fixed"
+                );
+            }
+            Ok(()) => {}
+        }
+        self.is_checked.store(true, Ordering::Relaxed);
     }
 
     fn log_lateness(&self, queue: &str, results: &[Result<Outcome, NotDone>]) {
@@ -176,7 +217,8 @@ impl Function {
 }
 
 fn log(queue: &str, result: &Result<Outcome, NotDone>, delivery: &Delivery) {
-    let receive_count = delivery.receive_count;
+    // The span of the message has its id as its sender knows it; here is the id that SQS gave it.
+    let (receive_count, sqs_message_id) = (delivery.receive_count, &*delivery.id);
     match result {
         Err(NotDone::Failed(error)) if error.kind() == ErrorKind::MendConfiguration => {
             let error = error.loggable();
@@ -184,11 +226,12 @@ fn log(queue: &str, result: &Result<Outcome, NotDone>, delivery: &Delivery) {
                 queue,
                 error,
                 receive_count,
+                sqs_message_id,
                 "message not finished; no try can succeed until this is mended"
             );
         }
         Err(NotDone::Failed(error)) => {
-            tracing::warn!(queue, error = error.loggable(), receive_count, "message not finished");
+            tracing::warn!(queue, error = error.loggable(), receive_count, sqs_message_id, "message not finished");
         }
         Ok(_) | Err(NotDone::Behind | NotDone::Stopped) => {}
     }

@@ -146,7 +146,7 @@ impl DynamoPayloads {
         key.map(|key| ItemKey::Payload(key.to_be_bytes().to_vec())).ok_or_else(|| {
             let cause = format!("it is not of this store, whose claims are 32 digits and `.{}`", self.table);
             let what = format!("payload `{claim}` in {}", self.target());
-            PortError::new(what, cause).without_effect().permanent().public()
+            PortError::new(what, cause).without_effect().permanent().public_without(claim)
         })
     }
 
@@ -181,7 +181,7 @@ impl PayloadStore for DynamoPayloads {
                 Self::BYTES_MAX
             );
             let what = format!("checking payload `{claim}` in to {}", self.target());
-            return Err(PortError::new(what, cause).without_effect().permanent().public());
+            return Err(PortError::new(what, cause).without_effect().of_one_message().public_without(claim));
         }
         let item = Attributes::from([
             (attribute::BODY.to_owned(), AttributeValue::B(Blob::new(payload))),
@@ -197,8 +197,8 @@ impl PayloadStore for DynamoPayloads {
                 format!("the item of `{claim}` has no bytes in `{}`: it was not written by Cloakroom", attribute::BODY);
             return Err(PortError::new(format!("reading an item of {}", self.target()), cause)
                 .without_effect()
-                .permanent()
-                .public());
+                .of_one_message()
+                .public_without(claim));
         };
         Ok(Some(Bytes::from(body.into_inner())))
     }

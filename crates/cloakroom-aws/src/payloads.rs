@@ -1,8 +1,8 @@
 //! Payloads and dedupe entries in an S3 bucket.
 
 use async_trait::async_trait;
-use aws_sdk_s3::{Client, primitives::ByteStream};
-use bytes::Bytes;
+use aws_sdk_s3::{Client, operation::get_object::GetObjectOutput, primitives::ByteStream};
+use bytes::{Bytes, BytesMut};
 use cloakroom::{Claim, MessageId, PayloadStore, PortError, schema::Key};
 
 use crate::{
@@ -24,6 +24,8 @@ const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject
 ///   of the request was written; it takes the request back from the connection to do so.
 /// - Missing is what S3 calls `NoSuchKey`, and nothing else. S3 says so only if `s3:ListBucket` is allowed on
 ///   the bucket; without it, a missing payload is an error.
+/// - A payload of more than [`BYTES_MAX`](Self::BYTES_MAX) bytes, or [another bound](Self::with_bytes_max), is neither checked in
+///   nor read: it would have to be held in memory. Its message is parked after `attempts_max`.
 /// - Entries expire by the bucket's lifecycle rule, like payloads that nobody refers to.
 ///   [`Provisioning`](crate::Provisioning) sets it.
 ///
@@ -54,26 +56,65 @@ pub struct S3Payloads {
     /// look unprocessed again (`a_payload_is_sent_once`).
     once: Client,
     bucket: String,
+    bytes_max: usize,
 }
 
 impl S3Payloads {
+    /// The largest payload, in bytes, unless [another bound](Self::with_bytes_max) is set: 64 MiB.
+    pub const BYTES_MAX: usize = 64 * 1024 * 1024;
+
     /// The payloads in this bucket.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
         let once = once::s3(&client);
-        Self { client, once, bucket: bucket.into() }
+        Self { client, once, bucket: bucket.into(), bytes_max: Self::BYTES_MAX }
+    }
+
+    /// The same store, with another bound for the bytes of a payload. A worker holds as many payloads in memory as it has messages in flight.
+    #[must_use]
+    pub fn with_bytes_max(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 
     pub(crate) fn target(&self) -> String {
         target(&self.bucket)
     }
 
-    /// The object's body, not yet read.
-    async fn get(&self, key: Key<'_>) -> Result<Option<ByteStream>, PortError> {
+    /// The object, its body not yet read.
+    async fn get(&self, key: Key<'_>) -> Result<Option<GetObjectOutput>, PortError> {
         match self.client.get_object().bucket(&self.bucket).key(key.text()).send().await {
-            Ok(output) => Ok(Some(output.body)),
+            Ok(output) => Ok(Some(output)),
             Err(error) if is_no_such_key(&error) => Ok(None),
             Err(error) => Err(GET.failed(&self.target(), error)),
         }
+    }
+
+    /// Reads a body of at most `bytes_max` bytes.
+    ///
+    /// SUBTLE: counted while it is read, too. `Content-Length` is what the other side says
+    /// (`payload_that_is_larger_than_it_says_is_not_read_to_its_end`).
+    async fn read_body(&self, claim: &Claim, object: GetObjectOutput) -> Result<Bytes, PortError> {
+        let told = object.content_length.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+        self.check_size(&GET, claim, told)?;
+        let broken = |error| PortError::new(GET.on(&self.target()), error).without_effect().public();
+        let (mut body, mut stream) = (BytesMut::with_capacity(told), object.body);
+        while let Some(part) = stream.try_next().await.map_err(broken)? {
+            self.check_size(&GET, claim, body.len() + part.len())?;
+            body.extend_from_slice(&part);
+        }
+        Ok(body.freeze())
+    }
+
+    fn check_size(&self, operation: &Operation, claim: &Claim, bytes: usize) -> Result<(), PortError> {
+        let bytes_max = self.bytes_max;
+        if bytes <= bytes_max {
+            return Ok(());
+        }
+        let what = format!("{} for payload `{claim}`", operation.on(&self.target()));
+        let cause = format!(
+            "the payload has {bytes} bytes or more, and at most {bytes_max} are held in memory: send less, or raise \
+             `payload_bytes_max`"
+        );
+        Err(PortError::new(what, cause).without_effect().of_one_message().public_without(claim))
     }
 }
 
@@ -99,6 +140,7 @@ impl PayloadStore for S3Payloads {
     }
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
+        self.check_size(&CHECK_IN, claim, payload.len())?;
         let key = Key::Payload { claim }.text();
         let put = self.once.put_object().bucket(&self.bucket).key(key).content_type("application/json");
         put.body(ByteStream::from(payload)).send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
@@ -106,9 +148,8 @@ impl PayloadStore for S3Payloads {
     }
 
     async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
-        let Some(body) = self.get(Key::Payload { claim }).await? else { return Ok(None) };
-        let broken = |error| PortError::new(GET.on(&self.target()), error).without_effect().public();
-        Ok(Some(body.collect().await.map_err(broken)?.into_bytes()))
+        let Some(object) = self.get(Key::Payload { claim }).await? else { return Ok(None) };
+        self.read_body(claim, object).await.map(Some)
     }
 
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {

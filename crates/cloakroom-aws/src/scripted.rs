@@ -24,6 +24,8 @@ use serde_json::Value;
 pub(crate) enum Reply {
     /// With this status and body.
     With(u16, String),
+    /// With status 200 and this body, which is said to have so many bytes.
+    OfLength(u64, String),
     /// Not at all: the connection breaks.
     Broken,
 }
@@ -85,6 +87,11 @@ impl Script {
         match self.replies.lock().unwrap().pop_front().expect("the script is at its end") {
             Reply::With(status, body) => {
                 Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
+            }
+            Reply::OfLength(length, body) => {
+                let mut response = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body));
+                response.headers_mut().insert("content-length", length.to_string());
+                Ok(response)
             }
             Reply::Broken => Err(ConnectorError::io("the connection broke".into())),
         }

@@ -6,7 +6,7 @@ use cloakroom::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DynamoPayloads,
+    DynamoPayloads, S3Payloads,
     items::{READS_MAX, WRITES_MAX},
 };
 
@@ -39,6 +39,10 @@ pub struct AwsSettings {
     /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike. Default: 45.
     #[serde(default = "payload_ttl_days")]
     pub payload_ttl_days: u32,
+    /// The largest payload, in bytes, that is checked in or read: 1 MiB to 5 GiB. A worker holds the payloads of all messages in flight in
+    /// memory. A message with a larger payload is parked. Default: 64 MiB.
+    #[serde(default = "payload_bytes_max")]
+    pub payload_bytes_max: usize,
     /// Up to how many reads of single items, or writes of payloads, that happen at the same time share a request to DynamoDB: 1 to 100, and of
     /// writes never more than 25. They cost the same, and take less time of the processor; a request may take a little longer than one
     /// for a single item does. With 1 each goes alone. Default: 25.
@@ -61,6 +65,7 @@ impl AwsSettings {
             payload_table: None,
             small_payload_bytes_max: small_payload_bytes_max(),
             payload_ttl_days: payload_ttl_days(),
+            payload_bytes_max: payload_bytes_max(),
             items_per_request_max: items_per_request_max(),
             queues: QueueSettings::default(),
             limits: Limits::default(),
@@ -76,6 +81,7 @@ impl AwsSettings {
             return Err(SettingsError::new("table", &self.table, "3 to 255 letters, digits and `_-.`"));
         }
         self.validate_payload_table()?;
+        within("payload_bytes_max", self.payload_bytes_max as u64, MIB, 5 * 1024 * MIB)?;
         within("items_per_request_max", self.items_per_request_max as u64, 1, READS_MAX as u64)?;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let bucket = &self.bucket;
@@ -110,6 +116,12 @@ impl AwsSettings {
 
 const fn small_payload_bytes_max() -> usize {
     DynamoPayloads::CHEAPER_BYTES_MAX
+}
+
+const MIB: u64 = 1024 * 1024;
+
+const fn payload_bytes_max() -> usize {
+    S3Payloads::BYTES_MAX
 }
 
 const fn payload_ttl_days() -> u32 {
@@ -165,7 +177,7 @@ pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), 
 }
 
 /// A setting that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SettingsError {
     field: String,
     text: String,
@@ -194,6 +206,8 @@ impl fmt::Display for SettingsError {
         f.write_str(&self.text)
     }
 }
+
+cloakroom::debug_is_display!(SettingsError);
 
 impl std::error::Error for SettingsError {}
 
@@ -228,6 +242,7 @@ mod tests {
         let too_large = AwsSettings { small_payload_bytes_max: DynamoPayloads::BYTES_MAX + 1, ..new() };
         assert_eq!(field_at_fault(&too_large), "small_payload_bytes_max");
         assert_eq!(field_at_fault(&AwsSettings { payload_ttl_days: 0, ..new() }), "payload_ttl_days");
+        assert_eq!(field_at_fault(&AwsSettings { payload_bytes_max: 1024, ..new() }), "payload_bytes_max");
         let with = |queues| AwsSettings { queues, ..AwsSettings::new("table", "bucket") };
         let prefix = QueueSettings { prefix: "a.".to_owned(), ..QueueSettings::default() };
         assert_eq!(field_at_fault(&with(prefix)), "queues.prefix");

@@ -70,7 +70,7 @@ impl Default for Faults {
 }
 
 /// A rate in [`Faults`] that is not from 0 to 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct InvalidFaults {
     field: &'static str,
     value: f64,
@@ -80,6 +80,12 @@ impl std::fmt::Display for InvalidFaults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { field, value } = self;
         write!(f, "faults: `{field}` is {value}; it must be from 0 to 1")
+    }
+}
+
+impl std::fmt::Debug for InvalidFaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

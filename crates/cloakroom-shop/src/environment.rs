@@ -61,8 +61,8 @@ impl Environment {
     }
 
     /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, `CLOAKROOM_PAYLOAD_TABLE` (default: none) with
-    /// `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: as many as are cheaper there) and `CLOAKROOM_PAYLOAD_TTL_DAYS` (default: 45), and
-    /// `CLOAKROOM_QUEUE_PREFIX` (default: none).
+    /// `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: as many as are cheaper there) and `CLOAKROOM_PAYLOAD_TTL_DAYS` (default: 45),
+    /// `CLOAKROOM_PAYLOAD_BYTES_MAX` (default: 67,108,864), and `CLOAKROOM_QUEUE_PREFIX` (default: none).
     /// All else is for the SDK's own variables to say.
     ///
     /// # Errors
@@ -87,7 +87,10 @@ impl Environment {
         let days = "a number of days, longer than messages need their payloads";
         let payload_ttl_days =
             self.optional("CLOAKROOM_PAYLOAD_TTL_DAYS", settings.payload_ttl_days, days, |text| text.parse().ok())?;
-        let settings = AwsSettings { small_payload_bytes_max, payload_ttl_days, ..settings };
+        let bytes = "a number of bytes";
+        let payload_bytes_max =
+            self.optional("CLOAKROOM_PAYLOAD_BYTES_MAX", settings.payload_bytes_max, bytes, |text| text.parse().ok())?;
+        let settings = AwsSettings { small_payload_bytes_max, payload_ttl_days, payload_bytes_max, ..settings };
         settings.validate().map_err(|error| BadVariable::of_settings(&error))?;
         Ok(settings)
     }
@@ -103,7 +106,7 @@ impl Environment {
 }
 
 /// A variable of the environment that is not as it must be. Its text names the variable, its value and what it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BadVariable(String);
 
 impl BadVariable {
@@ -116,6 +119,7 @@ impl BadVariable {
             "table" => "CLOAKROOM_TABLE",
             "bucket" => "CLOAKROOM_BUCKET",
             "payload_table" => "CLOAKROOM_PAYLOAD_TABLE",
+            "payload_bytes_max" => "CLOAKROOM_PAYLOAD_BYTES_MAX",
             "payload_ttl_days" => "CLOAKROOM_PAYLOAD_TTL_DAYS",
             "small_payload_bytes_max" => "CLOAKROOM_SMALL_PAYLOAD_BYTES",
             _ => "CLOAKROOM_QUEUE_PREFIX",
@@ -127,6 +131,12 @@ impl BadVariable {
 impl fmt::Display for BadVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for BadVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -103,6 +103,7 @@ impl Endpoint {
                 continue;
             }
             let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
+            fold.iter().zip(&spans).for_each(|(n, span)| trace::identify(span, &arrivals[*n]));
             let together: Vec<_> = fold.iter().map(|n| &arrivals[*n]).zip(&spans).collect();
             let told = |number: usize, done: Done| {
                 is_stopped.fetch_or(is_ordered && done.is_err(), Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! An endpoint: the handlers of one kind of entity, the routes of what they send, and the ports.
 
+mod check;
 mod inner;
 
 use std::{
@@ -13,6 +14,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Ports, State,
+    bounded::BoundedPorts,
     engine::{Desk, Done, Fold, Settled},
     handler::{AnyHandler, Typed},
     intake::{Arrival, Intake},
@@ -20,7 +22,7 @@ use crate::{
     parking::Parking,
     settings::check_name,
     trace,
-    tx::Routes,
+    tx::{Replies, Routes},
 };
 
 pub(crate) use inner::Inner;
@@ -91,7 +93,7 @@ impl Endpoint {
     pub fn builder<S: State>(name: impl Into<String>) -> EndpointBuilder<S> {
         let name = name.into();
         EndpointBuilder {
-            reply_queue: name.clone(),
+            replies: Replies { queue: name.clone(), ..Replies::default() },
             dead_letters: format!("{name}-dead"),
             name,
             handlers: Vec::new(),
@@ -125,6 +127,7 @@ impl Endpoint {
         let told = Mutex::new(None);
         let tell = |_, done| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         let arrival = self.inner.accept(Cow::Borrowed(delivery));
+        trace::identify(span, &arrival);
         self.process_fold(&[(&arrival, span)], false, tell).await;
         let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
@@ -187,7 +190,7 @@ pub struct EndpointBuilder<S> {
     handlers: Vec<(&'static str, Box<dyn AnyHandler>)>,
     intake: Intake,
     routes: Routes,
-    reply_queue: String,
+    replies: Replies,
     dead_letters: String,
     settings: EndpointSettings,
     observer: Arc<dyn Observer>,
@@ -239,8 +242,27 @@ impl<S: State> EndpointBuilder<S> {
     }
 
     /// The queue that takes replies to what this endpoint sends. Default: one that is called as the endpoint is.
-    pub fn replies_to(self, queue: impl Into<String>) -> Self {
-        Self { reply_queue: queue.into(), ..self }
+    pub fn replies_to(mut self, queue: impl Into<String>) -> Self {
+        self.replies.queue = queue.into();
+        self
+    }
+
+    /// Lets foreign messages, which are those without a claim, name this queue for [replies](crate::Tx::reply). Default: they can name only
+    /// queues that are routed for the type of the reply.
+    pub fn allow_replies_to(mut self, queue: impl Into<String>) -> Self {
+        self.replies.allowed.insert(queue.into());
+        self
+    }
+
+    /// Accepts foreign messages, which are those without a claim, from this source only; may be repeated for further sources. Others are
+    /// parked. The source is the CloudEvents `source`, that of a [`Producer`](crate::Producer), or the attribute
+    /// [`cloakroom-source`](crate::intake::SOURCE) of a plain message (`plain` without it). Default: any source.
+    ///
+    /// This sorts out messages that were sent here by mistake. It does not prove who has sent a message: any sender that the
+    /// queue's policy admits can write any source.
+    pub fn accept_source(mut self, source: impl Into<String>) -> Self {
+        self.intake.accept_source(source.into());
+        self
     }
 
     /// The queue that takes parked messages. Default: the endpoint's name and `-dead`.
@@ -291,8 +313,8 @@ impl<S: State> EndpointBuilder<S> {
             name: self.name.into(),
             handlers,
             routes: Arc::new(self.routes),
-            reply_queue: self.reply_queue.into(),
-            ports,
+            replies: Arc::new(self.replies),
+            ports: BoundedPorts::new(ports, self.settings.call_max()),
             settings: self.settings,
             observer: self.observer,
             parking: Parking::new(self.dead_letters),

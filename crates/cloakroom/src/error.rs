@@ -6,9 +6,23 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
-use crate::Retry;
+use crate::{Claim, Retry};
 
 type Cause = Arc<dyn StdError + Send + Sync>;
+
+/// Makes the text of an error its `Debug`, too: that is what the standard library prints of an error that `main` returns, and
+/// what `unwrap` panics with.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_is_display {
+    ($error:ty) => {
+        impl ::std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
 
 /// A call to a port that failed. It answers two separate questions: may it have taken effect, and may
 /// it be repeated. What is not known may have taken effect.
@@ -19,12 +33,16 @@ type Cause = Arc<dyn StdError + Send + Sync>;
 /// let error = PortError::new("GetItem on table `orders`", "throttled").without_effect();
 /// assert!(!error.may_have_happened() && error.may_be_repeated());
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Its text, which contains that of its cause, is also its `Debug`: so it can be returned from `main`. Its
+/// [`source`](StdError::source) is that of the [cause](Self::cause), so that a chain of errors repeats nothing.
+#[derive(Clone)]
 pub struct PortError {
     what: String,
     cause: Cause,
     may_have_happened: bool,
     may_be_repeated: bool,
+    is_of_one_message: bool,
     reason: Option<Retry>,
     in_logs: InLogs,
 }
@@ -48,6 +66,7 @@ impl PortError {
             cause: Arc::from(cause.into()),
             may_have_happened: true,
             may_be_repeated: true,
+            is_of_one_message: false,
             reason: None,
             in_logs: InLogs::Reason,
         }
@@ -77,6 +96,29 @@ impl PortError {
         Self { in_logs: InLogs::This(text.into()), ..self }
     }
 
+    /// Its text may be logged with the claim's digest in place of the claim. Call it last: it takes the text as it is by then.
+    ///
+    /// ```
+    /// use cloakroom::{Claim, PortError};
+    ///
+    /// let claim = Claim::from_random(7, "coats");
+    /// let error = PortError::new(format!("finding payload `{claim}`"), "no such store").without_effect();
+    /// let logged = error.public_without(&claim).loggable();
+    /// assert!(logged.contains(&claim.digest()) && !logged.contains(claim.as_str()));
+    /// ```
+    #[must_use]
+    pub fn public_without(self, claim: &Claim) -> Self {
+        let text = self.to_string().replace(claim.as_str(), &format!("digest {}", claim.digest()));
+        self.in_logs(text)
+    }
+
+    /// What is wrong is wrong with one message, such as its payload: repeating the call does not help, and other messages are not
+    /// concerned. The message counts as one whose handler failed, and is parked after `attempts_max`.
+    #[must_use]
+    pub fn of_one_message(self) -> Self {
+        Self { is_of_one_message: true, ..self.permanent() }
+    }
+
     /// What it is counted as when the call is repeated. Without this it follows from whether it may have happened.
     #[must_use]
     pub fn because(self, reason: Retry) -> Self {
@@ -88,6 +130,11 @@ impl PortError {
     #[must_use]
     pub(crate) fn after(self, earlier: &Self) -> Self {
         Self { may_have_happened: self.may_have_happened || earlier.may_have_happened, ..self }
+    }
+
+    /// What it was made of: for those who want to know more than its text.
+    pub fn cause(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        self.cause.as_ref()
     }
 
     /// Whether the call may have taken effect, or may yet.
@@ -125,7 +172,11 @@ impl PortError {
     }
 
     pub(crate) const fn kind(&self) -> ErrorKind {
-        if self.may_be_repeated { ErrorKind::AwaitService } else { ErrorKind::MendConfiguration }
+        match (self.is_of_one_message, self.may_be_repeated) {
+            (true, _) => ErrorKind::RetryMessage,
+            (false, true) => ErrorKind::AwaitService,
+            (false, false) => ErrorKind::MendConfiguration,
+        }
     }
 }
 
@@ -136,9 +187,11 @@ impl fmt::Display for PortError {
     }
 }
 
+debug_is_display!(PortError);
+
 impl StdError for PortError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(self.cause.as_ref())
+        self.cause.source()
     }
 }
 
@@ -165,8 +218,8 @@ impl ErrorKind {
 }
 
 /// Why a message was not finished, or an endpoint could not be built. Its text says what happened,
-/// to what, and what to do.
-#[derive(Debug)]
+/// to what, and what to do. Its `Debug` is the same text with the [kind](ErrorKind::name), so it can be returned from `main`.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
@@ -188,6 +241,12 @@ impl Error {
 
     pub(crate) fn misconfigured(text: impl Into<String>) -> Self {
         Self::new(ErrorKind::MendConfiguration, text)
+    }
+
+    /// Says in its text, also in logs, what it is about.
+    pub(crate) fn of(self, subject: impl fmt::Display) -> Self {
+        let in_logs = self.in_logs.map(|text| Cow::Owned(format!("{subject}: {text}")));
+        Self { text: format!("{subject}: {}", self.text), in_logs, ..self }
     }
 
     /// What to do about it.
@@ -214,6 +273,12 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} [{}]", self.kind.name())
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause.as_ref().and_then(|cause| cause.source())
@@ -221,7 +286,7 @@ impl StdError for Error {
 }
 
 /// Something is larger than what AWS takes. Found before the call, so nothing has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LimitError {
     /// What is too large, such as ``state of partition `order#1` ``.
     pub what: String,
@@ -239,5 +304,7 @@ impl fmt::Display for LimitError {
         write!(f, "{what} has {size} {unit}; at most {size_max} are possible")
     }
 }
+
+debug_is_display!(LimitError);
 
 impl StdError for LimitError {}

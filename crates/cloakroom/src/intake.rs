@@ -17,7 +17,12 @@
 //! others of them. What cannot be turned into an envelope, be it that the envelope would not fit its queue (it needs some 300 bytes
 //! more than a plain body), is parked as it came.
 
-use std::{borrow::Cow, collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
@@ -35,6 +40,9 @@ pub const SOURCE: &str = "cloakroom-source";
 /// The source of messages that do not say theirs.
 const SOMEBODY: &str = "plain";
 
+/// Why a message cannot be read without an endpoint's message types.
+const ONLY_ITS_ENDPOINT: &str = "Only the endpoint that handles its type can derive its partition";
+
 /// How the partition is read from a message's data.
 type PartitionOf = fn(&Value) -> Result<Partition, serde_json::Error>;
 
@@ -44,6 +52,8 @@ pub(crate) struct Intake {
     partitions: BTreeMap<&'static str, PartitionOf>,
     /// The type of messages that say none.
     plain: Option<&'static str>,
+    /// The sources from which foreign messages are accepted; any if it is empty.
+    sources: BTreeSet<String>,
 }
 
 /// A delivery, and its envelope or why it has none.
@@ -83,15 +93,34 @@ impl Intake {
     /// Reads the envelope of a delivery, or makes one.
     pub(crate) fn accept<'d>(&self, limits: &Limits, delivery: Cow<'d, Delivery>) -> Arrival<'d> {
         let envelope = match Envelope::decode(&delivery.body) {
-            Ok(envelope) => with_data(envelope).map(Arc::new),
+            Ok(envelope) => self.from_accepted_source(envelope).and_then(with_data).map(Arc::new),
             Err(error) => {
-                match self.adopt(&delivery, &error).and_then(|envelope| enclosed(limits, &delivery, envelope)) {
+                let adopted = self.adopt(&delivery, &error).and_then(|envelope| self.from_accepted_source(envelope));
+                match adopted.and_then(|envelope| enclosed(limits, &delivery, envelope)) {
                     Ok(arrival) => return arrival,
                     Err(reason) => Err(reason),
                 }
             }
         };
         Arrival { delivery, envelope }
+    }
+
+    /// Accepts foreign messages from this source, and no longer from all.
+    pub(crate) fn accept_source(&mut self, source: String) {
+        self.sources.insert(source);
+    }
+
+    /// Refuses a foreign message from a source that is not accepted.
+    fn from_accepted_source(&self, envelope: Envelope) -> Result<Envelope, String> {
+        let is_foreign = envelope.dataref.is_none();
+        if is_foreign && !self.sources.is_empty() && !self.sources.contains(&envelope.source) {
+            let (kind, source, accepted) = (&envelope.kind, &envelope.source, &self.sources);
+            return Err(format!(
+                "a foreign `{kind}` comes from source `{source}`; the endpoint accepts {accepted:?}. If that source may send to \
+                 it, name it with `accept_source` when the endpoint is built"
+            ));
+        }
+        Ok(envelope)
     }
 
     /// Makes an envelope for a body that is none, as `error` says.
@@ -118,6 +147,10 @@ impl Intake {
 
     fn adopt_plain(&self, delivery: &Delivery, body: Value, error: &EnvelopeError) -> Result<Envelope, String> {
         let told = |name| delivery.attributes.get(name).map(String::as_str).filter(|text| !text.is_empty());
+        // Recovery has no types, so its words are not about what an endpoint would do.
+        if self.partitions.is_empty() {
+            return Err(format!("{error}. {ONLY_ITS_ENDPOINT}"));
+        }
         let kind = told(TYPE).or(self.plain).ok_or_else(|| {
             format!(
                 "{error}. Messages that are no envelope are taken if their type is known: say it when the endpoint is built \
@@ -135,6 +168,9 @@ impl Intake {
     }
 
     fn partition(&self, kind: &str, data: &Value) -> Result<Partition, String> {
+        if self.partitions.is_empty() {
+            return Err(format!("the message is a `{kind}` without a `partitionkey`. {ONLY_ITS_ENDPOINT}"));
+        }
         let read = self.partitions.get(kind).ok_or_else(|| {
             let handled = self.partitions.keys();
             format!("there is no handler for `{kind}`, which would tell its partition; there are {handled:?}")

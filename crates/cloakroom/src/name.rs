@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::derived_id;
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -72,6 +74,18 @@ impl Claim {
     /// The name of the store that has the payload, if the claim tells.
     pub fn store(&self) -> Option<&str> {
         self.0.split_once('.').map(|(_, store)| store)
+    }
+
+    /// What names the claim in logs: 16 hexadecimal digits that follow from it. A claim is all that it takes to collect a payload, and
+    /// is not logged; the digest does not lead back to it.
+    ///
+    /// ```
+    /// let claim = cloakroom::Claim::from_random(7, "orders-payloads");
+    /// assert_eq!(claim.digest(), "0f62ebf649d750ba");
+    /// ```
+    pub fn digest(&self) -> String {
+        let digest = derived_id(&["claim", &self.0]).as_u128() >> 64;
+        format!("{digest:016x}")
     }
 
     /// Whether this can be a claim: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. No key of anything else is.

@@ -2,12 +2,31 @@
 //! Its payload stays where it is, so that the message can be put back. A foreign message is parked as the envelope that it was
 //! turned into, if it could be.
 
-use crate::{Delivery, Envelope, Error, PortError, Queue, QueueMessage, endpoint::Inner, intake};
+use std::collections::BTreeMap;
+
+use crate::{Delivery, Envelope, Error, Limits, PortError, Queue, QueueMessage, endpoint::Inner, intake};
 
 /// Message attribute: why the message was parked.
 pub const REASON: &str = "cloakroom-reason";
 /// Message attribute: the endpoint that parked it.
 pub const ENDPOINT: &str = "cloakroom-endpoint";
+/// Message attribute: attributes of the sender's for which there was no room beside Cloakroom's own, since SQS takes ten. They are
+/// the last ones in the order of their names, as a JSON object of texts. [`put_back`] makes attributes of them again.
+pub const ATTRIBUTES: &str = "cloakroom-attributes";
+/// What the names of Cloakroom's own message attributes begin with.
+const OWN: &str = "cloakroom-";
+
+/// The dead-letter queue that belongs to a queue: `orders-dead` to `orders`, and `orders-dead.fifo` to `orders.fifo`.
+///
+/// ```
+/// assert_eq!(cloakroom::parking::dead_letter_queue("orders.fifo"), "orders-dead.fifo");
+/// ```
+pub fn dead_letter_queue(queue: &str) -> String {
+    match queue.strip_suffix(".fifo") {
+        Some(name) => format!("{name}-dead.fifo"),
+        None => format!("{queue}-dead"),
+    }
+}
 
 /// The message to send when a dead letter is put back: the same logical message as before, without the reason. For tools that
 /// know no endpoint.
@@ -24,25 +43,56 @@ pub const ENDPOINT: &str = "cloakroom-endpoint";
 ///
 /// A message with a claim is marked as dispatched anew: it may have a twin by now, whose payload is missing by rights.
 pub fn put_back(delivery: &Delivery) -> QueueMessage {
+    put_back_within(delivery, Limits::default().message_attributes_max)
+}
+
+fn put_back_within(delivery: &Delivery, attributes_max: usize) -> QueueMessage {
     let mut message = without_reason(delivery);
     if let Ok(envelope) = Envelope::decode(&message.body)
         && envelope.dataref.is_some()
     {
         message.body = Envelope { redispatch: true, ..envelope }.encode();
     }
-    message
+    packed(message, attributes_max)
 }
 
 /// The same logical message, as it was before it was parked.
 fn without_reason(delivery: &Delivery) -> QueueMessage {
     let Delivery { id, body, attributes, group, .. } = delivery.clone();
     let mut message = QueueMessage { body, attributes, group, ..QueueMessage::default() };
+    unpack(&mut message.attributes);
     message.attributes.remove(REASON);
     message.attributes.remove(ENDPOINT);
     if !id.is_empty() && !intake::is_event(&message.body) {
         message.attributes.entry(intake::ID.to_owned()).or_insert(id);
     }
     message
+}
+
+/// Packs attributes of the sender's into one if there are more than the queue takes.
+fn packed(mut message: QueueMessage, attributes_max: usize) -> QueueMessage {
+    let attributes = &mut message.attributes;
+    if attributes.len() <= attributes_max {
+        return message;
+    }
+    let excess = attributes.len() + 1 - attributes_max;
+    let foreign = attributes.keys().rev().filter(|name| !name.starts_with(OWN)).take(excess);
+    let foreign: Vec<String> = foreign.cloned().collect();
+    let taken: BTreeMap<String, String> = foreign.iter().filter_map(|name| attributes.remove_entry(name)).collect();
+    let text = serde_json::to_string(&taken).expect("texts can always be written to memory");
+    attributes.insert(ATTRIBUTES.to_owned(), text);
+    message
+}
+
+/// Undoes [`packed`]. What others have written under that name stays.
+fn unpack(attributes: &mut BTreeMap<String, String>) {
+    let packed =
+        attributes.get(ATTRIBUTES).and_then(|text| serde_json::from_str::<BTreeMap<String, String>>(text).ok());
+    let Some(packed) = packed else { return };
+    attributes.remove(ATTRIBUTES);
+    for (name, text) in packed {
+        attributes.entry(name).or_insert(text);
+    }
 }
 
 const REASON_BYTES_MAX: usize = 1024;
@@ -64,40 +114,69 @@ impl Parking {
         Self { queue, signs }
     }
 
-    /// Opens the dead-letter queue, so that a missing one is noticed before it is needed.
-    pub(crate) async fn open(&self, endpoint: &Inner) -> Result<(), Error> {
-        endpoint.queue(&self.queue).await?;
-        Ok(())
+    /// The name of the dead-letter queue.
+    pub(crate) fn queue(&self) -> &str {
+        &self.queue
     }
 
     /// Sends the message to the dead-letter queue as it was taken in, with the reason if it fits. What could not be taken in
     /// here may have been elsewhere, by a version of the service that knows its type: so it keeps its identity, too.
     pub(crate) async fn park(&self, endpoint: &Inner, delivery: &Delivery, reason: &str) -> Result<(), Error> {
-        // Not the reason: it may quote the message.
-        tracing::warn!(
-            endpoint = &*endpoint.name,
-            queue = self.queue,
-            "message parked; its attribute `{REASON}` says why"
-        );
         let queue = endpoint.queue(&self.queue).await?;
-        let mut told = sent_again(endpoint, without_reason(delivery));
-        let silent = told.clone();
-        told.attributes.insert(REASON.to_owned(), printable(reason));
-        if self.signs {
-            told.attributes.insert(ENDPOINT.to_owned(), endpoint.name.to_string());
-        }
-        let bare = QueueMessage { attributes: delivery.attributes.clone(), ..silent.clone() };
-        let fits = |message: &QueueMessage| endpoint.ports.limits.check_message("a parked message", message).is_ok();
-        let message = [told, silent].into_iter().find(fits).unwrap_or(bare);
+        let (message, says) = self.dead_letter(endpoint, delivery, reason);
         endpoint.call(|| send_one(&*queue, message.clone())).await?;
+        // Not the reason: it may quote the message.
+        tracing::warn!(endpoint = &*endpoint.name, queue = self.queue, "message parked; {}", says.text());
         Ok(())
+    }
+
+    /// The message for the dead-letter queue, and what it says: as much as its queue takes.
+    fn dead_letter(&self, endpoint: &Inner, delivery: &Delivery, reason: &str) -> (QueueMessage, Says) {
+        let limits = &endpoint.ports.limits;
+        let message = sent_again(endpoint, without_reason(delivery));
+        let signature = self.signs.then(|| (ENDPOINT, endpoint.name.to_string()));
+        let reason = Some((REASON, printable(reason)));
+        let notes =
+            [(Says::Reason, reason, signature.clone()), (Says::Endpoint, None, signature), (Says::Nothing, None, None)];
+        let with = |(says, reason, signature): (Says, Option<(&str, String)>, Option<(&str, String)>)| {
+            let mut noted = message.clone();
+            let notes = reason.into_iter().chain(signature);
+            noted.attributes.extend(notes.map(|(name, text)| (name.to_owned(), text)));
+            (packed(noted, limits.message_attributes_max), says)
+        };
+        let fits = |(message, _): &(QueueMessage, Says)| limits.check_message("a parked message", message).is_ok();
+        notes.into_iter().map(with).find(fits).unwrap_or_else(|| {
+            let attributes = delivery.attributes.clone();
+            (QueueMessage { attributes, ..message.clone() }, Says::Nothing)
+        })
+    }
+}
+
+/// What a dead letter says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Why it was parked and, unless an operator parked it, by which endpoint.
+    Reason,
+    /// Only which endpoint parked it.
+    Endpoint,
+    Nothing,
+}
+
+impl Says {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Reason => "its attribute `cloakroom-reason` says why",
+            Self::Endpoint => "it is so large that it has no room for the reason",
+            Self::Nothing => "it is so large that it has no room for the reason and the name of the endpoint",
+        }
     }
 }
 
 /// Sends a dead letter back to a queue.
 pub(crate) async fn send_back(endpoint: &Inner, delivery: &Delivery, queue: &str) -> Result<(), Error> {
     let queue = endpoint.queue(queue).await?;
-    let message = sent_again(endpoint, put_back(delivery));
+    let message = put_back_within(delivery, endpoint.ports.limits.message_attributes_max);
+    let message = sent_again(endpoint, message);
     endpoint.call(|| send_one(&*queue, message.clone())).await?;
     Ok(())
 }

@@ -1,31 +1,33 @@
 //! Spans, and the trace context that messages carry.
 //!
-//! Spans and log lines hold names of the application's own (endpoint, queue, message type), ids of messages, claims, versions
-//! and counts. They never hold payloads, states, partition or sort keys, nor texts that may quote them.
+//! Spans and log lines hold names of the application's own (endpoint, queue, message type), ids of messages, digests of claims,
+//! versions and counts. They never hold payloads, states, partition or sort keys, nor texts that may quote them. Nor do they hold
+//! claims: a reader of the log that has a claim and a role for the bucket could collect the payload.
 
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::{Span, field::Empty};
 
-use crate::{Claim, Delivery, Envelope, Error, Event};
+use crate::{
+    Claim, Delivery, Envelope, Error, Event,
+    intake::{self, Arrival},
+};
 
 /// The extension attribute of CloudEvents beside `traceparent`.
 const TRACESTATE: &str = "tracestate";
 
-/// What a span wants to know of an envelope, whether it can be read or not.
+/// What names a message whose envelope cannot be read.
 #[derive(Deserialize)]
 struct Label {
     id: String,
     #[serde(rename = "type")]
     kind: String,
     dataref: Option<Claim>,
-    traceparent: Option<Value>,
-    tracestate: Option<Value>,
 }
 
-/// The span of all that is done for one delivery; a child of the span that sent the message, if that can be told.
+/// The span of all that is done for one delivery. [`identify`] records which message it is.
 pub(crate) fn process(endpoint: &str, delivery: &Delivery) -> Span {
-    let span = tracing::info_span!(
+    tracing::info_span!(
         "process",
         otel.kind = "consumer",
         otel.status_code = Empty,
@@ -33,29 +35,47 @@ pub(crate) fn process(endpoint: &str, delivery: &Delivery) -> Span {
         receive_count = delivery.receive_count,
         message_id = Empty,
         message_type = Empty,
-        claim = Empty,
+        claim_digest = Empty,
         traceparent = Empty,
         outcome = Empty,
-    );
-    // Nobody looks: the body need not be read for it.
+    )
+}
+
+/// Records which message a delivery is, as intake knows it, and makes the span a child of the span that sent the message.
+pub(crate) fn identify(span: &Span, arrival: &Arrival<'_>) {
+    // Nothing listens: an envelope that cannot be read need not be read again.
     if span.is_disabled() {
-        return span;
+        return;
     }
-    let Ok(Label { id, kind, dataref, traceparent, tracestate }) = serde_json::from_str(&delivery.body) else {
-        return span;
-    };
-    span.record("message_id", id);
-    span.record("message_type", kind);
-    if let Some(claim) = dataref.filter(Claim::is_well_formed) {
-        span.record("claim", claim.as_str());
-    }
-    let traceparent =
-        traceparent.as_ref().and_then(Value::as_str).and_then(|text| Some((text, Traceparent::read(text)?)));
-    if let Some((text, parent)) = traceparent {
+    let Ok(envelope) = &arrival.envelope else { return identify_unreadable(span, &arrival.delivery) };
+    name(span, envelope.id.as_str(), Some(&envelope.kind), envelope.dataref.as_ref());
+    let text = envelope.traceparent.as_deref();
+    if let Some((text, parent)) = text.and_then(|text| Some((text, Traceparent::read(text)?))) {
         span.record("traceparent", text);
-        adopt(&span, parent, tracestate.as_ref().and_then(Value::as_str));
+        adopt(span, parent, envelope.extensions.get(TRACESTATE).and_then(Value::as_str));
     }
-    span
+}
+
+/// Records what is known of a message without an envelope: what its body says if it resembles one, or else its attributes and its
+/// queue.
+fn identify_unreadable(span: &Span, delivery: &Delivery) {
+    if let Ok(Label { id, kind, dataref }) = serde_json::from_str(&delivery.body) {
+        return name(span, &id, Some(&kind), dataref.as_ref());
+    }
+    let attribute = |name| delivery.attributes.get(name).map(String::as_str);
+    name(span, attribute(intake::ID).unwrap_or(&delivery.id), attribute(intake::TYPE), None);
+}
+
+fn name(span: &Span, id: &str, kind: Option<&str>, claim: Option<&Claim>) {
+    if !id.is_empty() {
+        span.record("message_id", id);
+    }
+    if let Some(kind) = kind {
+        span.record("message_type", kind);
+    }
+    if let Some(claim) = claim.filter(|claim| claim.is_well_formed()) {
+        span.record("claim_digest", claim.digest());
+    }
 }
 
 /// Notes how the work on a delivery ended.

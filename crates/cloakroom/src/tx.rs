@@ -1,12 +1,16 @@
 //! What a handler can do besides changing its state.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use uuid::Uuid;
 
 use crate::{
-    Condition, Envelope, HandlerError, ItemAction, ItemWrite, Message, MessageId, Outgoing, Partition, Timestamp,
-    Version,
+    Condition, Envelope, HandlerError, ItemAction, ItemWrite, Message, MessageId, Outgoing, Partition, Sharing,
+    Timestamp, Version,
     handler::to_item,
     schema::{RESERVED_SORT_KEYS, derived_id},
     trace,
@@ -14,6 +18,15 @@ use crate::{
 
 /// Which queues take messages of a type.
 pub(crate) type Routes = BTreeMap<&'static str, Vec<String>>;
+
+/// Where replies go.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    /// The queue that takes replies to what the endpoint sends.
+    pub(crate) queue: String,
+    /// The queues that foreign messages may name for replies, besides those that are routed for the type of the reply.
+    pub(crate) allowed: BTreeSet<String>,
+}
 
 /// The longest delay that SQS knows.
 pub(crate) const DELAY_S_MAX: u64 = 900;
@@ -26,7 +39,7 @@ pub(crate) const DELAY_S_MAX: u64 = 900;
 pub struct Tx {
     pub(crate) endpoint: Arc<str>,
     pub(crate) routes: Arc<Routes>,
-    pub(crate) reply_queue: Arc<str>,
+    pub(crate) replies: Arc<Replies>,
     pub(crate) incoming: Arc<Envelope>,
     pub(crate) version: Version,
     pub(crate) now: Timestamp,
@@ -43,7 +56,7 @@ impl Tx {
     pub(crate) fn new(
         endpoint: Arc<str>,
         routes: Arc<Routes>,
-        reply_queue: Arc<str>,
+        replies: Arc<Replies>,
         incoming: Arc<Envelope>,
         version: Version,
         now: Timestamp,
@@ -51,7 +64,7 @@ impl Tx {
         Self {
             endpoint,
             routes,
-            reply_queue,
+            replies,
             incoming,
             version,
             now,
@@ -85,15 +98,34 @@ impl Tx {
 
     /// Sends a message to the queue that the incoming message named for replies.
     /// If it named none, the attempt is rejected.
+    ///
+    /// The attempt is also rejected if the incoming message has no claim and names a queue that is neither routed for `M` nor
+    /// [allowed](crate::EndpointBuilder::allow_replies_to). Such a message may come from any sender that the queue's policy admits, and
+    /// would choose among all queues that the endpoint's role may write to. A message with a claim comes from an endpoint:
+    /// only a role that may write to the payload store can make one that is processed.
     pub fn reply<M: Message>(&mut self, message: M) {
         match self.incoming.replyto.clone() {
-            Some(queue) => self.write(&[queue], Duration::ZERO, &message),
+            Some(queue) if self.may_reply_to::<M>(&queue) => self.write(&[queue], Duration::ZERO, &message),
+            Some(queue) => self.fail(HandlerError::reject(format!(
+                "a `{}` was to be the reply to `{}`, a foreign message that names queue `{queue}` for replies: endpoint `{}` does \
+                 not allow that queue. Name it with `allow_replies_to` when the endpoint is built, or route the type to it",
+                M::TYPE,
+                self.incoming.id,
+                self.endpoint
+            ))),
             None => self.fail(HandlerError::reject(format!(
                 "a `{}` was to be the reply to `{}`, which names no queue for replies (`replyto`)",
                 M::TYPE,
                 self.incoming.id
             ))),
         }
+    }
+
+    /// SUBTLE: the claim decides, not `cloakroomformat`, which any sender can write
+    /// (`foreign_message_that_poses_as_an_endpoint_cannot_choose_the_reply_queue`).
+    fn may_reply_to<M: Message>(&self, queue: &str) -> bool {
+        let is_routed = || self.routes.get(M::TYPE).is_some_and(|queues| queues.iter().any(|routed| routed == queue));
+        self.incoming.dataref.is_some() || self.replies.allowed.contains(queue) || is_routed()
     }
 
     fn write<M: Message>(&mut self, queues: &[String], delay: Duration, message: &M) {
@@ -135,7 +167,7 @@ impl Tx {
             datacontenttype: Some("application/json".to_owned()),
             correlationid: Some(self.correlation_id().to_owned()),
             causationid: Some(self.incoming.id.clone()),
-            replyto: Some(self.reply_queue.to_string()),
+            replyto: Some(self.replies.queue.clone()),
             ..Envelope::new(MessageId::new(id.to_string()), self.endpoint.as_ref(), M::TYPE, partition)
         };
         trace::pass_on(&self.incoming, &mut envelope);
@@ -144,25 +176,44 @@ impl Tx {
     }
 
     /// Writes an item of this partition, a struct or a map, under a sort key of the handler's own.
+    ///
+    /// The item belongs to the endpoint from then on. Another endpoint with the same partition that writes, deletes or checks
+    /// it is refused, and its message parked, unless both [share](Self::shared) the item.
     pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
-        let sort_key = sort_key.into();
-        match to_item(&format!("item `{sort_key}`"), item) {
-            Ok(item) => self.item(sort_key, ItemAction::Put(item), condition),
-            Err(error) => self.fail(error),
-        }
+        self.put_as(Sharing::Owned, sort_key.into(), item, condition);
     }
 
     /// Deletes an item of this partition.
     pub fn delete(&mut self, sort_key: impl Into<String>, condition: Condition) {
-        self.item(sort_key.into(), ItemAction::Delete, condition);
+        self.item(Sharing::Owned, sort_key.into(), ItemAction::Delete, condition);
     }
 
     /// Demands something of an item of this partition, and leaves it as it is.
     pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
-        self.item(sort_key.into(), ItemAction::Check, condition);
+        self.item(Sharing::Owned, sort_key.into(), ItemAction::Check, condition);
     }
 
-    fn item(&mut self, sort_key: String, action: ItemAction, condition: Condition) {
+    /// Writes items that several endpoints write. Every one of them has to say so; then the last one to write wins, as
+    /// far as conditions let it.
+    ///
+    /// ```
+    /// # use cloakroom::{Condition, Tx};
+    /// # fn handler(tx: &mut Tx) {
+    /// tx.shared().put("address", &std::collections::BTreeMap::from([("city", "Bern")]), Condition::Any);
+    /// # }
+    /// ```
+    pub const fn shared(&mut self) -> Shared<'_> {
+        Shared { tx: self }
+    }
+
+    fn put_as(&mut self, sharing: Sharing, sort_key: String, item: &impl serde::Serialize, condition: Condition) {
+        match to_item(&format!("item `{sort_key}`"), item) {
+            Ok(item) => self.item(sharing, sort_key, ItemAction::Put(item), condition),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn item(&mut self, sharing: Sharing, sort_key: String, action: ItemAction, condition: Condition) {
         if sort_key.is_empty() || RESERVED_SORT_KEYS.iter().any(|reserved| sort_key.starts_with(reserved)) {
             return self.fail(HandlerError::reject(format!(
                 "an item cannot have the sort key `{sort_key}`: it is empty, or begins like those of Cloakroom's own"
@@ -173,7 +224,7 @@ impl Tx {
                 "item `{sort_key}` is written twice by one message: a transaction takes an item once"
             )));
         }
-        self.items.push(ItemWrite { sort_key, action, condition });
+        self.items.push(ItemWrite { sort_key, action, condition, sharing });
     }
 
     /// Deletes the entity's state; its version lives on in a tombstone. What the handler leaves in the
@@ -231,5 +282,28 @@ impl Tx {
             purpose,
             &number.to_string(),
         ])
+    }
+}
+
+/// The items that an endpoint shares with others; see [`Tx::shared`].
+#[derive(Debug)]
+pub struct Shared<'t> {
+    tx: &'t mut Tx,
+}
+
+impl Shared<'_> {
+    /// Writes a shared item, as [`Tx::put`] writes an item of the endpoint's own.
+    pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
+        self.tx.put_as(Sharing::Shared, sort_key.into(), item, condition);
+    }
+
+    /// Deletes a shared item.
+    pub fn delete(&mut self, sort_key: impl Into<String>, condition: Condition) {
+        self.tx.item(Sharing::Shared, sort_key.into(), ItemAction::Delete, condition);
+    }
+
+    /// Demands something of a shared item, and leaves it as it is.
+    pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
+        self.tx.item(Sharing::Shared, sort_key.into(), ItemAction::Check, condition);
     }
 }

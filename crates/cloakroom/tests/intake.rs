@@ -2,9 +2,11 @@
 
 mod fixture;
 
+use bytes::Bytes;
 use cloakroom::{
-    DeadLetter, Delivery, Endpoint, EndpointBuilder, Envelope, ErrorKind, Handled, HandlerError, Limits, Message,
-    Outcome, Partition, Ports, Queue as _, QueueMessage, Tx, Worker, intake, memory::Memory, parking,
+    Claim, DeadLetter, Delivery, Endpoint, EndpointBuilder, Envelope, ErrorKind, Handled, HandlerError, Limits,
+    Message, Outcome, Partition, PayloadStore as _, Ports, Queue as _, QueueMessage, Tx, Worker, intake,
+    memory::Memory, parking,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -71,7 +73,7 @@ impl World {
     }
 
     fn with(builder: EndpointBuilder<Folder>, limits: Limits) -> Self {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["files"]);
         let endpoint = builder.build(Ports { limits, ..memory.ports() }).expect("an endpoint");
         Self { memory, endpoint }
     }
@@ -180,6 +182,39 @@ fn an_event_that_lacks_more_than_its_partition_is_parked_as_it_came() {
     let later = event(UPLOAD);
     let later = Delivery { body: later.body.replace("1.0", "2.0"), ..later };
     world.must_be_left_as_it_came(&later, "CloudEvents version `2.0` is not known");
+}
+
+#[test]
+fn foreign_message_of_a_source_that_is_not_accepted_is_parked_with_the_reason() {
+    let world =
+        World::with(builder().plain::<Upload>().accept_source("depot").accept_source("plain"), Limits::default());
+    let from = |source: &str| {
+        let event = event(UPLOAD);
+        Delivery { body: event.body.replace("depot", source), ..event }
+    };
+    assert_eq!(world.outcome(&from("depot")), Outcome::Processed);
+    assert_eq!(world.outcome(&plain("1", "a", "two")), Outcome::Processed, "a plain message without a source");
+    let reason = "comes from source `attic`; the endpoint accepts {\"depot\", \"plain\"}";
+    world.must_be_left_as_it_came(&from("attic"), reason);
+    world.must_be_left_as_it_came(&with(plain("2", "a", "three"), &[(intake::SOURCE, "attic")]), reason);
+    let envelope = event(&format!(r#""partitionkey":"a",{UPLOAD}"#));
+    let envelope = Delivery { body: envelope.body.replace("depot", "attic"), ..envelope };
+    world.must_be_left_as_it_came(&envelope, reason);
+    let posing = Delivery { body: envelope.body.replacen('{', "{\"cloakroomformat\":1,", 1), ..envelope };
+    assert_eq!(world.outcome(&posing), Outcome::Parked, "a format version is no proof of an endpoint");
+    assert_eq!(world.files("a"), ["one", "two"]);
+}
+
+#[test]
+fn message_with_a_claim_is_accepted_from_any_source() {
+    let world = World::with(builder().accept_source("depot"), Limits::default());
+    let claim = Claim::from_random(1, "memory");
+    let payload = Bytes::from_static(br#"{"folder":"a","file":"one"}"#);
+    world.memory.run(world.memory.payloads.check_in(&claim, payload)).expect("memory takes it");
+    let mut envelope = Envelope::new("m-1".into(), "another endpoint", "upload", "a".into());
+    envelope.dataref = Some(claim);
+    let delivery = Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
+    assert_eq!(world.outcome(&delivery), Outcome::Processed);
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! Messages that cannot be processed: parked with a reason that names the culprit, and nothing else touched.
 
+mod capture;
 mod fixture;
 
+use std::collections::BTreeMap;
+
+use capture::Capture;
 use cloakroom::{
-    AttributeValue, DeadLetter, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, protocol::CheckIn,
+    AttributeValue, DeadLetter, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, intake, parking,
+    protocol::CheckIn, recovery::Recovery,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
@@ -157,13 +162,20 @@ fn a_sort_key_that_is_too_long_is_named() {
 }
 
 #[test]
-fn a_message_whose_id_is_too_long_is_parked_before_anything_is_read() {
+fn a_message_whose_record_key_is_too_long_is_parked_before_anything_is_read() {
+    let world = World::limited(Limits { sort_key_bytes_max: 40, ..Limits::default() });
+    let reason = world.parked(&world.claimed(&"i".repeat(40), &[]));
+    must_say(&reason, &["`outbox#bank#claim-of-iii", "bytes", "at most 40"]);
+    assert_eq!(world.stage.calls(), [Operation::OpenQueue, Operation::Send]);
+}
+
+#[test]
+fn the_id_of_a_message_with_a_claim_may_have_any_length() {
     let world = World::new();
     let mut envelope = envelope(&"i".repeat(1020), "account.play");
-    envelope.dataref = Some("a-claim".into());
-    let reason = world.parked(&world.delivery(&envelope));
-    must_say(&reason, &["`outbox#bank#iii", "bytes", "at most 1024"]);
-    assert_eq!(world.stage.calls(), [Operation::OpenQueue, Operation::Send]);
+    envelope.dataref = Some("a-claim.memory".into());
+    world.check_in(&"a-claim.memory".into(), &fixture::Play { acts: vec![Act::Add(1)] });
+    assert_eq!(world.outcome(&world.delivery(&envelope)), Outcome::Processed);
 }
 
 #[test]
@@ -188,7 +200,7 @@ fn a_partition_whose_key_is_too_long_is_parked_before_anything_is_read() {
 fn a_body_too_large_for_the_record_is_named_and_goes_with_the_other_timing() {
     let large = [Act::LargeNote(500 * 1024)];
     let after = EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() };
-    must_be_parked(after, &large, &["item `outbox#bank#m`", "at most 409600"]);
+    must_be_parked(after, &large, &["item `outbox#bank#claim-of-m.memory`", "at most 409600"]);
     let world = World::new();
     assert_eq!(world.outcome(&world.claimed("m", &large)), Outcome::Processed);
 }
@@ -220,6 +232,91 @@ fn a_message_that_leaves_no_room_for_a_reason_is_parked_without_one() {
     assert_eq!(rejected.outcome(&delivery), Outcome::Parked);
     let parked = rejected.memory.queues.get("bank-dead").messages().swap_remove(0);
     assert_eq!((parked.body, parked.attributes.len()), (delivery.body, 0));
+}
+
+/// The attributes of a message that has this many of its sender's.
+fn attributes(count: usize) -> BTreeMap<String, String> {
+    (0..count).map(|number| (format!("of-the-sender-{number}"), format!("\0Number\0{number}"))).collect()
+}
+
+#[test]
+fn dead_letter_says_why_and_who_parked_it_however_many_attributes_its_message_has() {
+    for count in 0..=10 {
+        let world = World::new();
+        let delivery = Delivery { attributes: attributes(count), ..world.claimed("m", &[Act::Reject]) };
+        // Demands reason and endpoint.
+        must_say(&world.parked(&delivery), &["the account says no"]);
+        let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+        assert!(parked.attributes.len() <= 10, "SQS takes ten: {:?}", parked.attributes);
+        let untouched = parked.attributes.iter().filter(|(name, text)| delivery.attributes.get(*name) == Some(text));
+        assert!(untouched.count() >= count.min(7), "{:?}", parked.attributes);
+        let dead = Delivery { body: parked.body, attributes: parked.attributes, ..delivery.clone() };
+        assert_eq!(parking::put_back(&dead).attributes, delivery.attributes, "they are back with {count}");
+        // A dead letter that is parked again says so, too, and loses nothing.
+        must_say(&world.parked(&dead), &["the account says no"]);
+    }
+}
+
+#[test]
+fn plain_message_that_is_put_back_fits_its_queue_however_many_attributes_it_has() {
+    for count in 9..=10 {
+        let world = World::new();
+        let dead = Delivery {
+            id: "q-1".to_owned(),
+            body: "{}".to_owned(),
+            attributes: attributes(count),
+            ..Delivery::default()
+        };
+        let recovery = Recovery::new("bank", world.memory.ports()).expect("a good name");
+        world.memory.run(recovery.put_back(&dead, "bank")).expect("memory takes it");
+        let message = world.memory.queues.get("bank").messages().swap_remove(0);
+        Limits::default().check_message("it", &message).expect("SQS takes it");
+        assert_eq!(message.attributes[intake::ID], "q-1", "it keeps its identity");
+        let again = Delivery { body: message.body, attributes: message.attributes, ..Delivery::default() };
+        let mut attributes = parking::put_back(&again).attributes;
+        // It is unpacked before it is packed again.
+        if count < 10 {
+            attributes.remove(intake::ID);
+            assert_eq!(attributes, dead.attributes);
+        }
+    }
+}
+
+#[test]
+fn attribute_of_another_program_under_the_name_of_packed_ones_is_kept() {
+    let world = World::new();
+    let own = BTreeMap::from([(parking::ATTRIBUTES.to_owned(), "no JSON".to_owned())]);
+    let delivery = Delivery { attributes: own.clone(), ..world.claimed("m", &[Act::Reject]) };
+    world.parked(&delivery);
+    let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+    let dead = Delivery { body: parked.body, attributes: parked.attributes, ..Delivery::default() };
+    assert_eq!(parking::put_back(&dead).attributes, own);
+}
+
+#[test]
+fn log_says_what_a_dead_letter_has_no_room_for() {
+    for (size, said) in [
+        (1024 * 1024, "no room for the reason and the name of the endpoint"),
+        (1024 * 1024 - 50, "no room for the reason"),
+        (500 * 1024, "its attribute `cloakroom-reason` says why"),
+    ] {
+        let world = World::new();
+        let mut envelope = envelope("m", "account.play");
+        envelope.data = Some(serde_json::json!({ "acts": [Act::Reject] }));
+        envelope.extensions.insert("padding".to_owned(), "".into());
+        let padding = size - envelope.encode().len();
+        envelope.extensions.insert("padding".to_owned(), "x".repeat(padding).into());
+        let delivery = world.delivery(&envelope);
+        let capture = Capture::of(|| assert_eq!(world.outcome(&delivery), Outcome::Parked));
+        let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+        let events: Vec<_> = capture.events().into_iter().filter(|event| event.contains("message parked")).collect();
+        assert!(
+            matches!(&events[..], [event] if event.ends_with(said) || event.contains(&format!("{said} "))),
+            "{events:?}"
+        );
+        assert_eq!(parked.attributes.contains_key(parking::REASON), said.contains("says why"));
+        assert_eq!(parked.attributes.contains_key(parking::ENDPOINT), !said.contains("endpoint"));
+    }
 }
 
 #[test]

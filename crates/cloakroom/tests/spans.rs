@@ -38,7 +38,7 @@ fn spans_go_from_receive_to_acknowledge() {
     let expected = [
         "receive endpoint=bank queue=accounts messages=1",
         "process otel.kind=consumer endpoint=bank receive_count=1 message_id=m-1 message_type=account.play \
-         claim=claim-of-m-1.memory outcome=processed",
+         claim_digest=9fc8cef8441253da outcome=processed",
         "  read_state",
         "  read_record",
         "  read_payload",
@@ -63,6 +63,42 @@ fn who_hears_warnings_only_hears_of_which_message() {
     let heard = Capture::up_to(LevelFilter::INFO, || assert_eq!(world.outcome(&delivery), Outcome::Parked));
     let spans = heard.spans_of("parked");
     assert!(spans.len() == 1 && spans[0].contains("message_id=m-1"), "{spans:?} {:?}", heard.events());
+}
+
+/// Processes a delivery, and returns the spans of all warnings that a subscriber at level info gets.
+fn spans_of_warnings(world: &World, delivery: &Delivery) -> Vec<String> {
+    let capture = Capture::up_to(LevelFilter::INFO, || drop(world.process(delivery)));
+    let spans = capture.spans_of("WARN");
+    assert!(!spans.is_empty(), "there was no warning");
+    spans
+}
+
+#[test]
+fn plain_message_has_its_id_and_type_in_logs() {
+    let plain = |attributes: &[(&str, &str)]| {
+        let attributes = attributes.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let (id, body) = ("queue-7".to_owned(), r#"{"acts":["Reject"]}"#.to_owned());
+        Delivery { id, body, attributes, receive_count: 1, ..Delivery::default() }
+    };
+    let kind = "cloakroom-type";
+    for (delivery, name) in [
+        (plain(&[(kind, "account.play")]), "message_id=queue-7 message_type=account.play"),
+        (plain(&[(kind, "account.play"), ("cloakroom-id", "m-1")]), "message_id=m-1 message_type=account.play"),
+        (plain(&[(kind, "no.such.type")]), "message_id=queue-7 message_type=no.such.type"),
+        (plain(&[]), "message_id=queue-7"),
+    ] {
+        for span in spans_of_warnings(&World::new(), &delivery) {
+            assert!(span.contains(name), "`{span}` does not name the message `{name}`");
+        }
+    }
+}
+
+#[test]
+fn given_up_message_is_logged_inside_its_span() {
+    let world = World::with(EndpointSettings { attempts_max: 1, ..EndpointSettings::default() });
+    for span in spans_of_warnings(&world, &world.claimed("m-1", &[Act::Retry])) {
+        assert!(span.contains("message_id=m-1"), "`{span}` is not the span of the message");
+    }
 }
 
 #[test]
@@ -93,7 +129,9 @@ fn the_context_of_the_sender_is_shown_if_it_is_one() {
 }
 
 /// Everything that must not be in a log is marked with this, in some way or other.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 11] = [
+    "claim-of-",
+    "never-checked-in",
     "account#a",
     "note#",
     "SORTKEY",

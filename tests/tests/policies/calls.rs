@@ -72,12 +72,29 @@ fn called_in(text: &str, operations: &BTreeSet<String>) -> BTreeSet<String> {
     called
 }
 
-/// Every operation that the SDK has, as methods are called: `get_item`.
-fn operations() -> BTreeSet<String> {
-    let arguments = ["metadata", "--offline", "--locked", "--format-version", "1"];
+/// The platform that this cargo builds for, such as `x86_64-unknown-linux-gnu`.
+fn platform() -> String {
+    let version = cargo(&["-vV"]);
+    let version = String::from_utf8(version).expect("cargo writes text");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.unwrap_or_else(|| panic!("`cargo -vV` does not name its host: {version}")).to_owned()
+}
+
+/// What cargo writes to standard output.
+fn cargo(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Every operation that the SDK has, as methods are called: `get_item`.
+///
+/// SUBTLE: only for the platform that these tests were built for. The build has downloaded its crates, and no crate that only other
+/// platforms need: without the filter cargo would ask for those, and fail on a machine that never fetched them.
+fn operations() -> BTreeSet<String> {
+    let platform = platform();
+    let arguments = ["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", &platform];
+    let metadata: Value = serde_json::from_slice(&cargo(&arguments)).expect("cargo writes JSON");
     let packages = metadata["packages"].as_array().expect("packages").iter();
     let sdks = packages.filter(|package| SDKS.iter().any(|sdk| package["name"] == *sdk));
     let folders = sdks.map(|sdk| Path::new(sdk["manifest_path"].as_str().expect("a path")).with_file_name("src"));

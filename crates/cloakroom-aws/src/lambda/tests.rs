@@ -1,7 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use cloakroom::{
-    Clock as _, Envelope, Handled, HandlerError, Message, Partition, Tx,
+    Clock as _, Envelope, Handled, HandlerError, Message, Partition, PortError, Queue, Queues, Tx,
     memory::{Memory, MemoryClock},
 };
 use serde_json::{Value, json};
@@ -103,7 +107,7 @@ fn a_record_becomes_what_the_queue_itself_would_have_given() {
 
 #[test]
 fn what_was_not_finished_is_reported_and_nothing_else() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let function = function(&memory);
     let records = |fails| {
         let bodies = [body("a", "p", 0, false), body("b", "p", 0, fails), body("c", "q", 0, false), "{".to_owned()];
@@ -120,7 +124,7 @@ fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
         ("arn:aws:sqs:us-east-2:123456789012:my-queue.fifo", failures(["2", "3"])),
         ("arn:aws:sqs:us-east-2:123456789012:my-queue", failures(["2"])),
     ] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["jobs"]);
         let jobs = [("1", "g", false), ("2", "g", true), ("3", "g", false), ("4", "other", false)];
         let records = jobs.map(|(id, group, fails)| {
             let mut record = record(id, body(id, id, 0, fails));
@@ -134,7 +138,7 @@ fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
 
 #[test]
 fn the_answer_is_ready_before_the_deadline() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let settings = FunctionSettings { margin_ms: 3_000, ..FunctionSettings::default() };
     let function = function(&memory).settings(settings);
     let records = vec![record("quick", body("a", "p", 1, false)), record("slow", body("b", "q", 100, false))];
@@ -144,14 +148,14 @@ fn the_answer_is_ready_before_the_deadline() {
 
 #[test]
 fn an_invocation_with_less_time_than_the_margin_reports_everything() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let records = vec![record("1", body("a", "p", 0, false))];
     assert_eq!(run(&memory, &function(&memory), records, Timestamp::from_millis(1_999)), failures(["1"]));
 }
 
 #[test]
 fn a_message_that_cannot_be_named_fails_the_batch() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let mut nameless = record("", body("a", "p", 0, true));
     nameless.as_object_mut().unwrap().remove("messageId");
     assert_eq!(answer(&memory, &function(&memory), vec![nameless]), failures([""]));
@@ -159,11 +163,73 @@ fn a_message_that_cannot_be_named_fails_the_batch() {
 
 #[test]
 fn the_last_attempt_parks_as_in_a_worker() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let mut last = record("1", body("a", "p", 0, true));
     last["attributes"]["ApproximateReceiveCount"] = "8".into();
     assert_eq!(answer(&memory, &function(&memory), vec![last]), failures([]));
     assert_eq!(memory.queues.get("jobs-dead").len(), 1);
+}
+
+/// Queues that remember which were opened, and that lack some.
+#[derive(Debug)]
+struct Opened {
+    queues: Arc<dyn Queues>,
+    missing: &'static str,
+    names: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Queues for Opened {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.names.lock().unwrap().push(name.to_owned());
+        if name == self.missing {
+            return Err(PortError::new("opening it", "there is none").without_effect().permanent());
+        }
+        self.queues.open(name).await
+    }
+}
+
+#[test]
+fn function_checks_its_endpoint_once_beside_its_first_messages() {
+    for missing in ["", "jobs-dead"] {
+        let memory = Memory::new();
+        let ports = memory.ports();
+        let queues = Arc::new(Opened { queues: ports.queues.clone(), missing, names: Mutex::default() });
+        let ports = cloakroom::Ports { queues: queues.clone(), ..ports };
+        let function = Function::new(Endpoint::builder("jobs").on(handle).build(ports).unwrap());
+        assert_eq!(queues.names.lock().unwrap().len(), 0, "a cold start asks nothing");
+        for _ in 0..3 {
+            let records = vec![record("1", body("a", "p", 1, false))];
+            assert_eq!(answer(&memory, &function, records), failures([]), "messages do not fail for the check");
+        }
+        assert_eq!(*queues.names.lock().unwrap(), ["jobs-dead"]);
+    }
+}
+
+#[test]
+fn answer_of_a_function_does_not_wait_for_the_check() {
+    let memory = Memory::new();
+    let ports = memory.ports();
+    let slow = Arc::new(Slow { queues: ports.queues.clone(), clock: memory.clock.clone() });
+    let function =
+        Function::new(Endpoint::builder("jobs").on(handle).build(cloakroom::Ports { queues: slow, ..ports }).unwrap());
+    assert_eq!(answer(&memory, &function, vec![record("1", body("a", "p", 1, false))]), failures([]));
+    assert_eq!(memory.clock.now(), Timestamp::from_millis(1_000));
+}
+
+/// Queues that take an hour to open.
+#[derive(Debug)]
+struct Slow {
+    queues: Arc<dyn Queues>,
+    clock: Arc<MemoryClock>,
+}
+
+#[async_trait]
+impl Queues for Slow {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.clock.sleep(Duration::from_secs(3_600)).await;
+        self.queues.open(name).await
+    }
 }
 
 #[test]

@@ -42,6 +42,61 @@ fn only_a_missing_key_is_a_missing_payload() {
     assert_eq!(run(payloads.read(&claim())).unwrap(), Some(Bytes::from_static(b"the payload")));
 }
 
+fn must_be_the_affair_of_one_message(error: PortError, said: &str) {
+    assert_eq!(judged(&error), REFUSED, "{error}");
+    let text = error.to_string();
+    assert!(text.contains(said) && text.contains("`payload_bytes_max`") && text.contains("bucket `coats`"), "{text}");
+    let claim = claim();
+    let logged = error.loggable();
+    assert!(logged.contains(said) && logged.contains(&claim.digest()) && !logged.contains(claim.as_str()), "{logged}");
+    assert_eq!(cloakroom::Error::from(error).kind(), cloakroom::ErrorKind::RetryMessage);
+}
+
+#[test]
+fn payload_that_says_to_be_larger_than_the_bound_is_not_read() {
+    let (payloads, _) = payloads(vec![Reply::OfLength(1 << 40, "short".to_owned())]);
+    let error = run(payloads.read(&claim())).unwrap_err();
+    must_be_the_affair_of_one_message(error, "has 1099511627776 bytes or more, and at most 67108864");
+}
+
+#[test]
+fn payload_that_is_larger_than_it_says_is_not_read_to_its_end() {
+    let (payloads, _) = payloads(vec![reply(200, "x".repeat(11)), reply(200, "x".repeat(10))]);
+    let payloads = payloads.with_bytes_max(10);
+    must_be_the_affair_of_one_message(
+        run(payloads.read(&claim())).unwrap_err(),
+        "has 11 bytes or more, and at most 10",
+    );
+    assert_eq!(run(payloads.read(&claim())).unwrap().map(|payload| payload.len()), Some(10));
+}
+
+#[test]
+fn payload_that_no_receiver_would_read_is_not_checked_in() {
+    let (payloads, script) = payloads(Vec::new());
+    let error = run(payloads.with_bytes_max(10).check_in(&claim(), Bytes::from_static(b"12345678901"))).unwrap_err();
+    must_be_the_affair_of_one_message(error, "has 11 bytes or more, and at most 10");
+    assert_eq!(script.seen().len(), 0);
+}
+
+#[test]
+fn claim_that_s3_quotes_is_not_logged() {
+    let key = claim();
+    let text = format!(
+        "<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/orders is not authorized to perform: \
+         s3:GetObject on resource: \"arn:aws:s3:::coats/{key}\" because no policy allows it</Message></Error>"
+    );
+    let (payloads, _) = payloads(vec![reply(403, text)]);
+    let error = run(payloads.read(&key)).unwrap_err();
+    assert!(error.to_string().contains(key.as_str()), "the caller may know: {error}");
+    let logged = error.loggable();
+    assert!(!logged.contains(&key.as_str()[..32]), "{logged}");
+    for part in
+        ["GetObject on bucket `coats` failed: AccessDenied", "assumed-role/orders", "[claim].coats", "s3:ListBucket"]
+    {
+        assert!(logged.contains(part), "`{logged}` does not say `{part}`");
+    }
+}
+
 #[test]
 fn a_missing_bucket_is_an_error() {
     for failure in [s3_refusal(404, "NoSuchBucket"), reply(404, "")] {

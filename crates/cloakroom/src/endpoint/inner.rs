@@ -12,13 +12,14 @@ use tracing::{Instrument as _, Span};
 use super::DeadLetter;
 use crate::{
     Coalesced, Delivery, EndpointSettings, Error, Event, NotDone, Observer, Outcome, PortError, Ports, Queue, Timed,
+    bounded::BoundedPorts,
     engine::{Desk, Settled},
     handler::AnyHandler,
     intake::{Arrival, Intake},
     observer::Unobserved,
     parking::Parking,
     trace,
-    tx::Routes,
+    tx::{Replies, Routes},
 };
 
 /// An endpoint whose state type has been forgotten.
@@ -26,8 +27,8 @@ pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) handlers: BTreeMap<&'static str, Box<dyn AnyHandler>>,
     pub(crate) routes: Arc<Routes>,
-    pub(crate) reply_queue: Arc<str>,
-    pub(crate) ports: Ports,
+    pub(crate) replies: Arc<Replies>,
+    pub(crate) ports: BoundedPorts,
     pub(crate) settings: EndpointSettings,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) parking: Parking,
@@ -45,8 +46,8 @@ impl Inner {
         Self {
             handlers: BTreeMap::new(),
             routes: Arc::default(),
-            reply_queue: name.as_str().into(),
-            ports,
+            replies: Arc::default(),
+            ports: BoundedPorts::new(ports, settings.call_max()),
             settings,
             observer: Arc::new(Unobserved),
             parking: Parking::new(format!("{name}-dead")),
@@ -68,6 +69,7 @@ impl Inner {
         // What cannot be read was never committed.
         let Ok(desk) = Desk::open(self, &arrival) else { return Ok(DeadLetter::Left) };
         let span = trace::process(&self.name, delivery);
+        trace::identify(&span, &arrival);
         Ok(desk
             .numbered(0, span.clone())
             .finish()
@@ -83,7 +85,8 @@ impl Inner {
         }
         let linger = Duration::from_millis(self.settings.linger_ms);
         let queue = self.call(|| self.ports.queues.open(name)).await?;
-        let queue: Arc<dyn Queue> = Arc::new(Coalesced::new(queue, Arc::clone(&self.ports.clock), linger));
+        let coalesced = Coalesced::new(queue, Arc::clone(&self.ports.clock), linger);
+        let queue: Arc<dyn Queue> = Arc::new(coalesced.answers_within(self.settings.call_max()));
         // Of those who open it at the same time all take the first one's, so that they fill batches together.
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))

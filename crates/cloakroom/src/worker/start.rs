@@ -1,0 +1,54 @@
+//! What a worker does before its first receive: it checks what it needs, and logs what it serves.
+
+use std::sync::Arc;
+
+use super::Worker;
+use crate::{Error, ErrorKind, Queue};
+
+impl Worker {
+    /// Opens the worker's queue once everything that it needs can be read. What passes is waited out, so that a worker may be
+    /// started before its services can be reached.
+    ///
+    /// # Errors
+    /// What has to be fixed before the worker can do anything.
+    pub(super) async fn start(&self) -> Result<Arc<dyn Queue>, Error> {
+        let endpoint = &*self.endpoint.inner;
+        let mut failures = 0;
+        let queue = loop {
+            match self.open().await {
+                Err(error) if error.kind() == ErrorKind::AwaitService => {
+                    failures += 1;
+                    let pause = self.poll_pause(failures);
+                    let (endpoint_name, error) = (self.endpoint.name(), error.loggable());
+                    tracing::warn!(
+                        endpoint = endpoint_name,
+                        queue = self.queue,
+                        error,
+                        failures,
+                        ?pause,
+                        "worker waits"
+                    );
+                    endpoint.ports.clock.sleep(pause).await;
+                }
+                result => break result?,
+            }
+        };
+        let settings = &self.settings;
+        tracing::info!(
+            endpoint = self.endpoint.name(),
+            queue = self.queue,
+            in_flight_max = settings.in_flight_max,
+            visibility_ms = settings.visibility_ms,
+            attempt_ms_max = settings.attempt_ms_max,
+            drain_ms = settings.drain_ms,
+            "worker started"
+        );
+        Ok(queue)
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Queue>, Error> {
+        let queue = self.endpoint.inner.queue(&self.queue).await?;
+        self.endpoint.check().await?;
+        Ok(queue)
+    }
+}
