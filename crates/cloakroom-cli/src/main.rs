@@ -72,10 +72,11 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr).init();
 
     let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
-    let result = match command {
-        // These end in their own way when they are interrupted.
-        Command::Bench(_) | Command::Local(_) | Command::Worker(_) => run(command).await,
-        command => interrupt::unless_interrupted(|| run(command)).await,
+    // These end in their own way when they are interrupted.
+    let handles_signals = matches!(command, Command::Bench(_) | Command::Local(_) | Command::Worker(_));
+    let result = match handles_signals {
+        true => run(command).await,
+        false => interrupt::unless_interrupted(|| run(command)).await,
     };
     result.unwrap_or_else(|failure| {
         eprintln!("cloakroom: {failure}");

@@ -1,5 +1,7 @@
 //! Signals that ask a command to stop.
 
+#![cfg(target_os = "linux")]
+
 use std::{
     io::{BufRead as _, BufReader, Read as _},
     process::{Child, Command, Stdio},
@@ -57,6 +59,8 @@ fn long_commands_end_with_an_error_at_sigterm() {
         &["fleet"],
     ] {
         let mut process = start(arguments);
+        // `wait` would close it, and a command that reads orders from it would end for that.
+        let _input = process.stdin.take();
         wait_for_handlers(&mut process);
         signal("TERM", &process);
         let code = process.wait().expect("it ends").code();

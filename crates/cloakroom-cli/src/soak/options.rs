@@ -101,7 +101,7 @@ impl Options {
 
     /// The moments at which a service goes silent.
     pub(crate) fn silences(&self) -> Trouble {
-        // Another seed than that of the crashes, lest both come at the same moments.
+        // Not the seed of the crashes: both would come at the same moments.
         Trouble::new(self.seed.wrapping_add(1), Duration::from_millis(self.silence_every_ms))
     }
 

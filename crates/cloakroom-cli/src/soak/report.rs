@@ -29,7 +29,7 @@ impl fmt::Display for News {
     }
 }
 
-/// Whatever goes silent, some worker is at work again by then.
+/// A worker is at work again within this time after a silence.
 const STANDSTILL_SECONDS_MAX: f64 = 15.0;
 
 /// The whole outcome.

@@ -11,7 +11,7 @@ const SERVICE_SILENT: Duration = Duration::from_secs(2);
 /// Silences one service, by a random number: its open connections, or the whole of it for a while.
 pub(crate) fn silence_one(aws: &LocalAws, pick: usize) {
     let service = AwsService::ALL[pick % AwsService::ALL.len()];
-    if pick / AwsService::ALL.len() % 2 == 0 {
+    if (pick / AwsService::ALL.len()).is_multiple_of(2) {
         aws.silence_connections(service);
     } else {
         aws.silence_service(service, SERVICE_SILENT);

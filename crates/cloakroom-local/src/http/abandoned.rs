@@ -41,13 +41,6 @@ impl Abandoned {
             while requests.join_next().await.is_some() {}
         }
     }
-
-    /// Breaks them off.
-    pub(super) fn break_off(&self) {
-        // Dropped outside of the lock.
-        let requests = self.requests().take();
-        drop(requests);
-    }
 }
 
 /// A request that is carried out to its end even if this future is dropped, if there is a place for it.

@@ -72,9 +72,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SUBTLE: first, since the requests of the connections are abandoned when those end. Carried out, they would
-        // keep the files of the service open (`a_folder_can_be_used_again_at_once_although_a_poll_is_under_way`).
-        self.parts.abandoned.break_off();
+        // The connections end with this task. Abandoned requests end with the last of them: carried out to the end, a
+        // long poll would keep the folder locked (`a_folder_can_be_used_again_at_once_although_a_poll_is_under_way`).
         self.accepting.abort();
     }
 }
