@@ -143,8 +143,7 @@ fn a_conversation_without_a_name_is_called_by_its_first_message() {
 #[test]
 fn a_reply_goes_where_the_message_says() {
     let world = World::new();
-    let mut question = envelope("m", "account.play");
-    question.data = Some(serde_json::json!({ "acts": ["Answer"] }));
+    let mut question = cloakroom::Envelope::decode(&world.claimed("m", &[Act::Answer]).body).expect("an envelope");
     question.replyto = Some("askers".to_owned());
     world.outcome(&world.delivery(&question));
     assert_eq!(world.sent("askers").len(), 1);

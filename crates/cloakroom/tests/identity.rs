@@ -104,7 +104,7 @@ impl Message for Cancel {
 #[test]
 fn a_producers_key_counts_for_each_type_of_message() {
     for queue in ["orders", "orders.fifo"] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues([queue]);
         let producer = Producer::new(memory.ports(), "website").expect("a producer");
         memory.run(async {
             producer.submit(queue, "o-1", &Place {}).await.expect("sent");

@@ -86,7 +86,7 @@ fn redrive_of_unreadable_event_beside_a_live_worker_ends() {
     let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"ping","data":{"q":7}}"#;
     let plain = r#"{"q":7}"#;
     for body in [event, plain] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(QUEUES);
         let attributes = BTreeMap::from([(ENDPOINT.to_owned(), "bank".to_owned())]);
         let parked = Delivery { body: body.to_owned(), attributes, ..Delivery::default() };
         lay(&memory, "bank-dead", &parked, None);

@@ -73,7 +73,7 @@ fn work(
 /// Everything that a worker reads before its first receive.
 const CHECKED: [(Operation, &str); 5] = [
     (Operation::OpenQueue, "accounts"),
-    (Operation::OpenQueue, "bank-dead"),
+    (Operation::OpenQueue, "accounts-dead"),
     (Operation::OpenQueue, "pagers"),
     (Operation::ReadState, "cloakroom-check"),
     (Operation::HasEntry, "cloakroom-check"),
@@ -124,8 +124,15 @@ fn worker_logs_at_info_what_it_serves() {
     for (line, parts) in [
         (
             "endpoint is ready",
-            &["endpoint=bank", "account.play", "account.double", "\"notes\"", "bank-dead", "memory", "attempts_max=8"]
-                [..],
+            &[
+                "endpoint=bank",
+                "account.play",
+                "account.double",
+                "\"notes\"",
+                "accounts-dead",
+                "memory",
+                "attempts_max=8",
+            ][..],
         ),
         ("worker started", &["endpoint=bank", "queue=accounts", "in_flight_max=64", "visibility_ms=30000"]),
     ] {

@@ -129,6 +129,7 @@ fn an_empty_reason_does_not_keep_a_message_from_being_parked() {
 fn a_reply_to_a_queue_that_does_not_exist_is_noticed_before_the_commit() {
     let memory = Memory::with_queues(["bank", "notes"]);
     let builder = Endpoint::builder::<Account>("bank").on(play).route::<Note>("notes");
+    let builder = builder.allow_replies_to("nowhere");
     let endpoint = builder.build(memory.ports()).expect("an endpoint");
     let mut envelope = envelope("1", "account.play");
     envelope.replyto = Some("nowhere".to_owned());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::Desk;
 use crate::{Error, ErrorKind, Failures, Outcome, PortError, protocol::Do};
 
@@ -39,7 +41,9 @@ impl Desk<'_> {
             return self.end();
         }
         let reason = self.error.as_ref().map(|error| format!("given up after {count} attempts: {error}"));
-        let parked = self.endpoint.park(self.delivery, self.queue, &reason.unwrap_or_default()).await?;
+        let reason = reason.unwrap_or_default();
+        let parking = self.endpoint.park(self.delivery, self.queue, &reason);
+        let parked = parking.instrument(self.span.clone()).await?;
         // It starts anew when it is put back. If that is not written, it is parked again after its first failure.
         let store = &self.endpoint.ports.store;
         if let Err(error) = self.endpoint.call(|| store.write_failures(self.key(), None)).await {

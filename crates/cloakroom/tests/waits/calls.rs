@@ -58,7 +58,7 @@ fn batch_ends(memory: &Memory, what: &str, call: impl Future<Output = Vec<Result
 
 #[test]
 fn unanswered_call_of_each_port_ends_with_an_error_that_names_it() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["pings", "orders"]);
     let m = &memory;
     let (partition, message, claim) = (Partition::new("p"), MessageId::new("m"), Claim::new("c.silent"));
     let (record, key) = (Record::default(), RecordKey { partition: &partition, endpoint: "orders", message: &message });
@@ -108,7 +108,7 @@ fn unanswered_call_of_each_port_ends_with_an_error_that_names_it() {
 
 #[test]
 fn answer_that_comes_within_the_bound_is_returned() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["pings", "orders"]);
     let slow = Moody::over(&memory).take(Duration::from_millis(9_999));
     let queues = Bounded::<dyn Queues>::new(Arc::new(slow), memory.clock.clone(), BOUND);
     let queue = memory.run(queues.open("orders")).unwrap();
@@ -137,7 +137,7 @@ fn fails<T: Debug, E: std::fmt::Display>(memory: &Memory, target: &str, work: im
 
 #[test]
 fn each_component_over_ports_that_do_not_answer_ends_with_an_error() -> Result<(), Error> {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["pings", "orders"]);
     let m = &memory;
     let endpoint = Endpoint::builder("pings").on(ping).build(silent(m))?;
     fails(m, "table `silent`", endpoint.process(&delivery()));
@@ -156,7 +156,7 @@ fn each_component_over_ports_that_do_not_answer_ends_with_an_error() -> Result<(
 
 #[test]
 fn walk_through_dead_letters_ends_when_the_queue_falls_silent() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["pings", "orders"]);
     let queues = Arc::new(Moody::over(&memory).silence(|call, _| call == "receive"));
     let letters = DeadLetters::new("pings-dead", "pings", Ports { queues, ..memory.ports() });
     let began = memory.clock.now();

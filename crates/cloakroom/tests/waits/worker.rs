@@ -77,7 +77,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["pings", "orders"]);
         let clock = memory.clock.clone();
         Self { memory, seen: Arc::new(Seen { clock, processed: Mutex::default(), progressed: Mutex::default() }) }
     }
