@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use cloakroom_local::LocalAws;
 
-use crate::site::Failure;
+use crate::{site::Failure, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -31,9 +31,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     }
     let aws = builder.start().await.map_err(Failure::new)?;
     for (name, value) in aws.environment() {
-        println!("export {name}={value}");
+        terminal::print(format_args!("export {name}={value}"))?;
     }
-    eprintln!("embedded AWS is running; end it with ctrl-c");
+    terminal::tell("embedded AWS is running; end it with ctrl-c");
     tokio::signal::ctrl_c().await.map_err(|error| Failure::new(format!("waiting for ctrl-c failed: {error}")))?;
     aws.shutdown().await;
     Ok(ExitCode::SUCCESS)

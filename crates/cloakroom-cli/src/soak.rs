@@ -30,6 +30,7 @@ use crate::{
     },
     input::Input,
     site::Failure,
+    terminal,
 };
 
 /// Orders that are placed at a time.
@@ -64,9 +65,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let report = Report { minutes, drain_seconds, kills: events.crashes, losses: events.losses, stuck, run };
     scene.aws.shutdown().await;
     if options.json {
-        println!("{}", serde_json::json!(report));
+        terminal::print_json(&report)?
     } else {
-        println!("{report}");
+        terminal::print(&report)?
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
