@@ -1,7 +1,7 @@
 //! The AWS account that an operator's command works on: whatever the SDK's own variables, profiles and roles say.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use cloakroom_aws::{Aws, AwsSettings, QueueSettings};
+use cloakroom_aws::{Aws, AwsSettings, QueueSettings, S3Payloads};
 
 use crate::site::Failure;
 
@@ -20,6 +20,9 @@ pub(crate) struct Account {
     /// After how many days what is in the payload table expires; as the endpoints have it
     #[arg(long, env = "CLOAKROOM_PAYLOAD_TTL_DAYS", value_name = "DAYS", default_value_t = 45)]
     payload_ttl_days: u32,
+    /// The largest payload that is read, in bytes; as the endpoints have it
+    #[arg(long, env = "CLOAKROOM_PAYLOAD_BYTES_MAX", value_name = "BYTES", default_value_t = S3Payloads::BYTES_MAX)]
+    payload_bytes_max: usize,
     /// What the names of all queues begin with
     #[arg(long, env = "CLOAKROOM_QUEUE_PREFIX", default_value = "")]
     pub(crate) queue_prefix: String,
@@ -36,8 +39,14 @@ impl Account {
     pub(crate) async fn aws(&self) -> Result<Aws, Failure> {
         let config = configuration(self.profile.as_deref(), self.region.as_deref()).await;
         let queues = QueueSettings { prefix: self.queue_prefix.clone(), ..QueueSettings::default() };
-        let Self { table, bucket, payload_table, payload_ttl_days, .. } = self.clone();
-        let settings = AwsSettings { payload_table, payload_ttl_days, queues, ..AwsSettings::new(table, bucket) };
+        let Self { table, bucket, payload_table, payload_ttl_days, payload_bytes_max, .. } = self.clone();
+        let settings = AwsSettings {
+            payload_table,
+            payload_ttl_days,
+            payload_bytes_max,
+            queues,
+            ..AwsSettings::new(table, bucket)
+        };
         Aws::configured(&config, settings).map_err(Failure::new)
     }
 }

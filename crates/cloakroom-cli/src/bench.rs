@@ -14,7 +14,7 @@ use cloakroom_bench::{LoadSettings, Pricing, Progress, Target, contestants::Cont
 pub(crate) use options::Options;
 use options::Verb;
 
-use crate::{demo::progress::Bar, interrupt::interrupted, operate::verdict, site::Failure};
+use crate::{demo::progress::Bar, interrupt::interrupted, operate::verdict, site::Failure, terminal};
 
 /// Runs the benchmark. The exit code is 1 if the books of anybody do not balance.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
@@ -55,8 +55,8 @@ async fn measure(
     };
     let stop = async {
         interrupted().await;
-        eprintln!(
-            "interrupted: what is under way may end, and the report will be partial; ctrl-c again leaves at once"
+        terminal::tell(
+            "interrupted: what is under way may end, and the report will be partial; ctrl-c again leaves at once",
         );
     };
     let pricing = pricing(prices);

@@ -31,6 +31,7 @@ use crate::{
     input::Input,
     interrupt::interrupted,
     site::{self, Failure},
+    terminal,
 };
 
 /// How often the queues are asked whether all is done.
@@ -61,9 +62,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let report = Report::new(&options, &input, &events, &usage, messages, seconds, verdict).priced(&prices);
     scene.aws.shutdown().await;
     if options.json {
-        println!("{}", report.json());
+        terminal::print_json(&report)?
     } else {
-        println!("{report}");
+        terminal::print(&report)?
     }
     Ok(if report.verdict.balanced { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -10,7 +10,7 @@ use cloakroom_sim::fleet::{Fleet, FleetError, Ladder, PayloadPlace, Sharding, St
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::site::Failure;
+use crate::{site::Failure, terminal};
 
 const ABOUT: &str = "Simulates fleets of workers against the limits of AWS, and says which limit binds first";
 
@@ -126,11 +126,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut study = Study { region: prices.region().to_owned(), ..Study::default() };
     if options.part != Some(Part::Hot) {
         study.steps = rates(options, &prices)?;
-        println!("{}", table::steps(&study.steps));
+        terminal::print(format_args!("{}", table::steps(&study.steps)))?;
     }
     if options.part != Some(Part::Rates) {
         study.hot = hot(options)?;
-        println!("{}", table::hot(&study.hot));
+        terminal::print(format_args!("{}", table::hot(&study.hot)))?;
     }
     if let Some(dir) = &options.out {
         let json = serde_json::to_string_pretty(&study).map_err(Failure::new)?;
@@ -138,7 +138,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         for (name, text) in files {
             let path = dir.join(name);
             fs::write(&path, text).map_err(|error| cannot_write(&path, &error))?;
-            println!("wrote {}", path.display());
+            terminal::print(format_args!("wrote {}", path.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

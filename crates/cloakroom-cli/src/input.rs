@@ -7,6 +7,8 @@ use std::{
 
 use cloakroom_shop::orders::PlaceOrder;
 
+use crate::terminal;
+
 /// The longest line that is read; more is skipped without being held in memory.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// More lines that were skipped are counted but not told.
@@ -50,11 +52,11 @@ impl Input {
     /// Tells which lines were skipped, and why.
     pub(crate) fn tell(&self) {
         for bad in &self.bad {
-            eprintln!("skipped {bad}");
+            terminal::tell(format_args!("skipped {bad}"));
         }
         let more = self.skipped - self.bad.len() as u64;
         if more > 0 {
-            eprintln!("skipped {more} more lines");
+            terminal::tell(format_args!("skipped {more} more lines"));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use cloakroom_local::LocalAws;
 
-use crate::{interrupt::Interrupts, site::Failure};
+use crate::{interrupt::Interrupts, site::Failure, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -43,9 +43,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
         () = interrupts.next() => return Ok(ExitCode::SUCCESS),
     };
     for (name, value) in aws.environment() {
-        println!("export {name}={value}");
+        terminal::print(format_args!("export {name}={value}"))?;
     }
-    eprintln!("embedded AWS is running; end it with ctrl-c");
+    terminal::tell("embedded AWS is running; end it with ctrl-c");
     interrupts.next().await;
     tokio::select! {
         () = aws.shutdown() => {}

@@ -1,8 +1,13 @@
 //! The `cloakroom` command. Without arguments it runs the demonstration.
 
+// What is printed goes by way of `terminal`, which escapes it.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod account;
 mod bench;
 mod demo;
+#[cfg(test)]
+mod documented;
 mod fleet;
 mod input;
 mod interrupt;
@@ -13,6 +18,7 @@ mod price;
 mod sim;
 mod site;
 mod soak;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -31,6 +37,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Report progress on standard error although that is not a terminal
+    #[arg(long, global = true)]
+    progress: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +78,15 @@ enum Command {
 async fn main() -> ExitCode {
     // Such as `CLOAKROOM_LOG=cloakroom=debug`; nothing is logged otherwise.
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).with_env_var("CLOAKROOM_LOG");
-    tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_ansi(false)
+        .with_writer(|| terminal::Log)
+        .init();
 
-    let command = Cli::parse().command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
+    let Cli { command, progress } = Cli::parse();
+    terminal::report_progress_always(progress);
+    let command = command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
     // These end in their own way when they are interrupted.
     let handles_signals = matches!(command, Command::Bench(_) | Command::Local(_) | Command::Worker(_));
     let result = match handles_signals {
@@ -79,7 +94,7 @@ async fn main() -> ExitCode {
         false => interrupt::unless_interrupted(|| run(command)).await,
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("cloakroom: {failure}");
+        terminal::tell(format_args!("cloakroom: {failure}"));
         ExitCode::from(2)
     })
 }
@@ -97,7 +112,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cloakroom", &mut script);
-            operate::write(&script).map(|()| ExitCode::SUCCESS)
+            terminal::write(&script).map(|()| ExitCode::SUCCESS)
         }
         Command::Worker(options) => demo::work(options).await,
         Command::Sample { orders } => {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use cloakroom_sim::model::{Found, LARGE, Model, SMALL, Scenario, WrongOrder};
 use tokio::time::Instant;
 
-use crate::site::Failure;
+use crate::{site::Failure, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -28,12 +28,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     match options.wrong_order.as_deref() {
         Some("list") => {
             for order in WrongOrder::ALL {
-                println!("{order:?}: {}", order.tells().trim());
+                terminal::print(format_args!("{order:?}: {}", order.tells().trim()))?;
             }
             Ok(ExitCode::SUCCESS)
         }
         Some(name) => break_protocol(&scenarios(options)?, name),
-        None => Ok(explore(&scenarios(options)?, options.threads)),
+        None => explore(&scenarios(options)?, options.threads),
     }
 }
 
@@ -46,7 +46,7 @@ fn scenarios(options: &Options) -> Result<Vec<Scenario>, Failure> {
     Ok(vec![*found])
 }
 
-fn explore(scenarios: &[Scenario], threads: usize) -> ExitCode {
+fn explore(scenarios: &[Scenario], threads: usize) -> Result<ExitCode, Failure> {
     let (mut states, mut is_good) = (0, true);
     for scenario in scenarios {
         let began = Instant::now();
@@ -54,15 +54,23 @@ fn explore(scenarios: &[Scenario], threads: usize) -> ExitCode {
         let is_large = LARGE.iter().any(|large| large.name == scenario.name);
         let found = if is_large { model.check_fast(threads) } else { model.check() };
         states += found.states;
-        println!("{:<30} {:>11} states  {:>7.1} s", scenario.name, found.states, began.elapsed().as_secs_f64());
-        println!("    {}", scenario.shows);
+        terminal::print(format_args!(
+            "{:<30} {:>11} states  {:>7.1} s",
+            scenario.name,
+            found.states,
+            began.elapsed().as_secs_f64()
+        ))?;
+        terminal::print(format_args!("    {}", scenario.shows))?;
         for objection in objections(scenario, &found) {
             is_good = false;
-            println!("    NOT as it should be: {objection}");
+            terminal::print(format_args!("    NOT as it should be: {objection}"))?;
         }
     }
-    println!("{states} states{}", if is_good { ", and every invariant holds in each" } else { "" });
-    if is_good { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    terminal::print(format_args!(
+        "{states} states{}",
+        if is_good { ", and every invariant holds in each" } else { "" }
+    ))?;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn objections(scenario: &Scenario, found: &Found) -> Vec<String> {
@@ -81,15 +89,15 @@ fn break_protocol(scenarios: &[Scenario], name: &str) -> Result<ExitCode, Failur
     let order = order.ok_or_else(|| {
         Failure::new(format!("there is no wrong order `{name}`; `cloakroom model --wrong-order list` lists them"))
     })?;
-    println!("{}\n", order.tells().trim());
+    terminal::print(format_args!("{}\n", order.tells().trim()))?;
     for scenario in scenarios {
         let Found { violation, states, .. } = Model::new(*scenario).broken(*order).check();
         match violation {
             Some(timeline) => {
-                println!("In scenario {}, after {states} states:\n{timeline}", scenario.name);
+                terminal::print(format_args!("In scenario {}, after {states} states:\n{timeline}", scenario.name))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            None => println!("In scenario {} it does no harm: {states} states.", scenario.name),
+            None => terminal::print(format_args!("In scenario {} it does no harm: {states} states.", scenario.name))?,
         }
     }
     Ok(ExitCode::from(1))

@@ -15,15 +15,11 @@ mod reading;
 mod sweep;
 pub(crate) mod table;
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{fmt, process::ExitCode};
 
 use serde::Serialize;
 
-use crate::{interrupt::interrupted, site::Failure};
+use crate::{interrupt::interrupted, site::Failure, terminal};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
@@ -60,16 +56,6 @@ pub(crate) fn verdict(amiss: bool) -> ExitCode {
     ExitCode::from(u8::from(amiss))
 }
 
-/// Writes to standard output. Whoever reads may have read enough: that is no failure.
-pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("writing to standard output failed: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// Works until it is done, or somebody interrupts it.
 async fn interruptible<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     tokio::select! {
@@ -91,7 +77,6 @@ pub(crate) struct Output {
 impl Output {
     /// Prints a result to standard output: one line of JSON, or what it displays as.
     pub(crate) fn print(self, result: &(impl Serialize + fmt::Display)) -> Result<(), Failure> {
-        let text = if self.json { serde_json::to_string(result).map_err(Failure::new)? } else { result.to_string() };
-        write(format!("{text}\n").as_bytes())
+        if self.json { terminal::print_json(result) } else { terminal::print(result) }
     }
 }

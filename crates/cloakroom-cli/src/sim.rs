@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 use self::shop::Shop;
-use crate::site::Failure;
+use crate::{site::Failure, terminal};
 
 /// So many failing seeds are shrunk and told in full; of the others only the number is.
 const TOLD_MAX: u64 = 3;
@@ -96,13 +96,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
             let simulation = if options.trace { simulation.traced() } else { simulation };
             let run = simulation.run();
             tally.add(&run.tally);
-            bar.suspend(|| tell(&simulation, seed, &run, &mut failed));
+            bar.suspend(|| tell(&simulation, seed, &run, &mut failed))?;
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
     for (name, tally) in names.iter().zip(&tallies) {
-        println!("{}\n{tally}\n", name.scenario().name());
+        terminal::print(format_args!("{}\n{tally}\n", name.scenario().name()))?;
     }
     let is_sound = tallies.iter().all(|tally| tally.violations == 0);
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -115,25 +115,26 @@ fn progress(seeds: u64) -> ProgressBar {
 }
 
 /// Tells the trace, if there is one, and what was broken.
-fn tell(simulation: &Simulation<'_>, seed: u64, run: &Run, failed: &mut u64) {
+fn tell(simulation: &Simulation<'_>, seed: u64, run: &Run, failed: &mut u64) -> Result<(), Failure> {
     for line in &run.trace {
-        println!("{line}");
+        terminal::print(format_args!("{line}"))?;
     }
     if run.violations.is_empty() {
-        return;
+        return Ok(());
     }
     *failed += 1;
     let name = simulation.scenario().name();
-    println!("seed {seed} of `{name}` breaks a law:");
+    terminal::print(format_args!("seed {seed} of `{name}` breaks a law:"))?;
     for violation in &run.violations {
-        println!("  {violation}");
+        terminal::print(format_args!("  {violation}"))?;
     }
-    println!("  replay it: cloakroom sim --seeds {seed}..{} --scenario {name} --trace", seed + 1);
+    terminal::print(format_args!("  replay it: cloakroom sim --seeds {seed}..{} --scenario {name} --trace", seed + 1))?;
     if *failed <= TOLD_MAX
         && let Some(shrunk) = simulation.shrink()
     {
-        println!("shrunk to what it takes:\n{shrunk}");
+        terminal::print(format_args!("shrunk to what it takes:\n{shrunk}"))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

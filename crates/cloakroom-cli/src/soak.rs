@@ -33,6 +33,7 @@ use crate::{
     input::Input,
     interrupt::interrupted,
     site::Failure,
+    terminal,
 };
 
 /// Orders that are placed at a time.
@@ -71,9 +72,9 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let report = Report { minutes, drain_seconds, kills, silences, standstill_seconds, losses, stuck, run };
     scene.aws.shutdown().await;
     if options.json {
-        println!("{}", serde_json::json!(report));
+        terminal::print_json(&report)?
     } else {
-        println!("{report}");
+        terminal::print(&report)?
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

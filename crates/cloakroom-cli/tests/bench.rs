@@ -90,7 +90,7 @@ fn a_rate_that_this_machine_cannot_offer_is_not_told_as_reached() {
 #[test]
 fn an_interrupted_run_is_a_partial_report() {
     let folder = TempDir::new().expect("a folder");
-    let mut bench = command(&["--json", "--rate", "50", "--duration", "1h"], folder.path())
+    let mut bench = command(&["--json", "--progress", "--rate", "50", "--duration", "1h"], folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

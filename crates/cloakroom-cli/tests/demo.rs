@@ -103,7 +103,7 @@ fn it_goes_on_after_the_whole_of_it_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let arguments = ["--orders", "60", "--data", folder.path().to_str().expect("a path")];
     for messages in [40, 60, 80] {
-        let demo = cloakroom(&[&["demo", "--json"], &arguments[..]].concat()).spawn().expect("it starts");
+        let demo = cloakroom(&[&["demo", "--json", "--progress"], &arguments[..]].concat()).spawn().expect("it starts");
         kill_after(Running(demo), messages);
     }
     let run = demo(&arguments);

@@ -176,6 +176,90 @@ async fn what_somebody_else_holds_is_not_said_to_be_absent() {
     assert_eq!((&listed["complete"], &listed["standings"]), (&json!(true), &json!({ "committed": 1 })), "{listed}");
 }
 
+/// The type of a message whose name commands a terminal and turns its text round.
+const HOSTILE: &str = "order\u{202e}\u{1b}[2J\u{9b}1m\n\u{200b}x";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dlq_list_shows_the_reason_as_its_endpoint_wrote_it_and_nothing_unprintable() {
+    let site = Stranded::start().await;
+    site.park_of_type(HOSTILE).await;
+    let shown = stranded::output(&site, &["dlq", "list", "senders"]).await;
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.contains(r#"there are ["ask"]"#), "the endpoint has a handler: {text}");
+    assert!(text.contains(r"order\u{202e}"), "the reason is readable: {text}");
+    must_be_printable(&text, 2);
+
+    let shown = stranded::output(&site, &["dlq", "list", "senders", "--json"]).await;
+    let text = String::from_utf8_lossy(&shown.stdout);
+    must_be_printable(&text, 1);
+    let listed: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(listed["letters"][0]["reason"].as_str().is_some_and(|reason| reason.contains('\u{202e}')), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verbs_print_nothing_unprintable_of_what_messages_brought() {
+    let site = Stranded::start().await;
+    let name = HOSTILE.replace(['#', '/'], "");
+    site.strand(&name).await;
+    let partition = format!("sender#{name}");
+    for arguments in [
+        &["pending", "--older-than", "0s"][..],
+        &["inspect", &partition],
+        &["sweep", "--older-than", "0s", "--dry-run"],
+        &["payload", "get", &format!("{HOSTILE}.coats")],
+        &["dlq", "list", HOSTILE],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            if arguments[0] == "payload" && !json.is_empty() {
+                continue;
+            }
+            let shown = stranded::output(&site, &[arguments, json].concat()).await;
+            let text = [&shown.stdout[..], &shown.stderr].concat();
+            let text = String::from_utf8_lossy(&text);
+            assert!(text.contains("202e"), "{arguments:?} does not show it, so this test sees too little: {text}");
+            must_be_printable(&text, usize::MAX);
+        }
+    }
+}
+
+/// Demands that a text has no characters but printable ones, in so many lines besides its last one.
+#[track_caller]
+fn must_be_printable(text: &str, lines_max: usize) {
+    let is_bad = |c: char| c.is_control() && c != '\n' || matches!(c, '\u{200b}' | '\u{202e}');
+    assert!(!text.contains(is_bad), "{text:?}");
+    assert!(text.lines().count() <= lines_max.saturating_add(1), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_goes_only_to_a_terminal_or_where_it_is_asked_for() {
+    let site = Stranded::start().await;
+    for _ in 0..100 {
+        site.lay("senders-dead", "not ours").await;
+    }
+    for (arguments, line) in [
+        (&["dlq", "list", "senders"][..], "100 messages received"),
+        (&["pending"], "items read"),
+        (&["sweep", "--dry-run"], "items read"),
+        (&["payload", "orphans"], "objects listed"),
+    ] {
+        let error = |output: std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(error(stranded::output(&site, arguments).await), "", "{arguments:?}");
+        let asked = error(stranded::output(&site, &[arguments, &["--progress"]].concat()).await);
+        assert!(asked.contains(line), "{arguments:?}: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn digest_of_a_claim_leads_from_a_line_of_the_log_to_the_claim() {
+    let site = Stranded::start().await;
+    let claim = "00000000000000000000000000000007.orders-payloads";
+    let output = stranded::output(&site, &["payload", "digest", claim, "x"]).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let digest = cloakroom::Claim::from(claim).digest();
+    assert_eq!(text.lines().next(), Some(&*format!("{digest} {claim}")));
+    assert_eq!(text.lines().count(), 2);
+}
+
 /// People get a table.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_json_there_is_a_table() {
@@ -196,7 +280,7 @@ async fn without_json_there_is_a_table() {
 async fn a_sweep_goes_on_from_the_cursor_that_it_printed() {
     let site = Stranded::start().await;
     site.strand("dead").await;
-    let sweep = ["sweep", "--older-than", "0s", "--dry-run"];
+    let sweep = ["sweep", "--older-than", "0s", "--dry-run", "--progress"];
     let output = stranded::output(&site, &sweep).await;
     let text = String::from_utf8_lossy(&output.stderr);
     let cursors: Vec<&str> = text.lines().filter_map(|line| line.split_once("--resume ")).map(|(_, c)| c).collect();

@@ -6,7 +6,7 @@ use cloakroom::{Consumed, Consumption, Service, Used, prices::Prices};
 use cloakroom_bench::LoadSettings;
 
 use super::place::Place;
-use crate::site::Failure;
+use crate::{site::Failure, terminal};
 
 /// The word that starts it.
 const WORD: &str = "yes";
@@ -26,20 +26,20 @@ pub(super) fn agree(
         ));
     };
     let dollars = dollars_at_most(load, contestants as u64 * messages, prices);
-    eprintln!(
+    terminal::tell(format_args!(
         "{contestants} contestants with {messages} messages each on {}: about ${dollars:.2} at the list prices of {}, and \
          more if many fail and are repeated. Tables, buckets and queues that begin with `bench-` are made, and deleted at \
          the end.",
         place.name(),
         prices.region()
-    );
+    ));
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::new("nobody can be asked whether that is wanted; give `--yes` if it is"));
     }
-    eprintln!("Type `{WORD}` to begin.");
+    terminal::tell(format_args!("Type `{WORD}` to begin."));
     ask(io::stdin().lock())
 }
 

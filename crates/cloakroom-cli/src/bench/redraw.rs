@@ -9,9 +9,9 @@ use cloakroom_bench::{
 use serde_json::Value;
 
 use crate::{
-    operate,
     price::{read, told},
     site::Failure,
+    terminal,
 };
 
 /// Draws the page of a report again, and prints it
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let report = parse(&read(&options.report)?)
         .map_err(|problem| Failure::new(format!("{} {problem}", told(&options.report))))?;
-    operate::write(page::html(&report).as_bytes())?;
+    terminal::write(page::html(&report).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

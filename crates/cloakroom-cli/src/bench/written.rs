@@ -7,10 +7,7 @@ use cloakroom_bench::{
     report::{Measured, Report},
 };
 
-use crate::{
-    operate::{self, table::Table},
-    site::Failure,
-};
+use crate::{operate::table::Table, site::Failure, terminal};
 
 const PAGE: &str = "report.html";
 const DATA: &str = "report.json";
@@ -37,9 +34,7 @@ pub(super) fn write(folder: &Path, report: &Report) -> Result<(), Failure> {
 
 /// Prints the report as JSON, or the gist of it for people.
 pub(super) fn tell(folder: &Path, report: &Report, json: bool) -> Result<(), Failure> {
-    let text =
-        if json { serde_json::to_string(report).map_err(Failure::new)? } else { Gist { folder, report }.to_string() };
-    operate::write(format!("{text}\n").as_bytes())
+    if json { terminal::print_json(report) } else { terminal::print(Gist { folder, report }) }
 }
 
 struct Gist<'a> {

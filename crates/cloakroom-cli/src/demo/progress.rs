@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::Options;
+use crate::terminal;
 
 /// About as many messages as an order takes.
 const MESSAGES_PER_ORDER: u64 = 6;
@@ -31,7 +32,8 @@ impl Progress {
             Look::Over => self.bar.clear(),
             Look::Stuck => {
                 self.bar.clear();
-                eprintln!("nothing has moved for {} s: the audit tells what is left", PATIENCE.as_secs());
+                let seconds = PATIENCE.as_secs();
+                terminal::tell(format_args!("nothing has moved for {seconds} s: the audit tells what is left"));
             }
         }
         look
@@ -77,7 +79,7 @@ impl Bar {
             if !self.bar.message().is_empty() {
                 line["of"] = self.bar.message().into();
             }
-            eprintln!("{line}");
+            terminal::progress(line);
         }
         self.finished = finished;
     }

@@ -96,10 +96,6 @@ impl Report {
         let per_message = (messages > 0 && !naive).then(|| PerMessage::new(&self.usage, messages, prices));
         Self { per_message, ..self }
     }
-
-    pub(crate) fn json(&self) -> String {
-        serde_json::json!(self).to_string()
-    }
 }
 
 impl PerMessage {

@@ -3,10 +3,10 @@
 use std::{process::ExitCode, sync::Arc};
 
 use cloakroom::recovery::{Sweep, SweepSettings, SweepStep, Swept};
-use cloakroom_aws::{Aws, Diagnosis, DiagnosisSettings, Finding, Problem};
+use cloakroom_aws::{Aws, Diagnosis, DiagnosisSettings, Finding, Findings, Problem};
 
 use super::{Output, reading::millis};
-use crate::{account::Account, site::Failure};
+use crate::{account::Account, site::Failure, terminal::in_one_line};
 
 /// Looks the tables, the bucket and the queues over, and says what is amiss and how to mend it
 ///
@@ -56,8 +56,20 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     if let Some(age) = records_older_than {
         findings.findings.extend(stranded(&aws, age).await?);
     }
-    output.print(&findings)?;
-    Ok(ExitCode::from(u8::from(!findings.is_healthy())))
+    let healthy = findings.is_healthy();
+    output.print(&if output.json { findings } else { in_lines(findings) })?;
+    Ok(ExitCode::from(u8::from(!healthy)))
+}
+
+/// The findings, each text in one line: what services and object keys say must not look like further findings.
+fn in_lines(findings: Findings) -> Findings {
+    let in_line = |finding: Finding| Finding {
+        on: in_one_line(&finding.on),
+        text: in_one_line(&finding.text),
+        fix: in_one_line(&finding.fix),
+        ..finding
+    };
+    Findings { findings: findings.findings.into_iter().map(in_line).collect() }
 }
 
 /// The finding that there are records older than that.

@@ -10,7 +10,7 @@ use super::{
     reading::{Reading, Row, Rows},
     verdict,
 };
-use crate::{account::Account, site::Failure};
+use crate::{account::Account, site::Failure, terminal};
 
 /// Lists records that wait to be finished
 ///
@@ -54,7 +54,8 @@ pub(crate) async fn run(Options { account, reading, output }: Options) -> Result
         SweepStep::Page { items, units, .. } => {
             report.items_read += items;
             report.read_units += units;
-            eprintln!("{} items read, {} records", report.items_read, report.records.len());
+            let (items, records) = (report.items_read, report.records.len());
+            terminal::progress(format_args!("{items} items read, {records} records"));
         }
     };
     sweep.run(None, tell).await?;

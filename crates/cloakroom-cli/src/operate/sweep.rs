@@ -10,7 +10,7 @@ use super::{
     reading::{Reading, Row, Rows},
     verdict,
 };
-use crate::{account::Account, site::Failure};
+use crate::{account::Account, site::Failure, terminal};
 
 /// Finishes records whose message does not come any more
 ///
@@ -46,6 +46,9 @@ struct Report {
     left: Rows,
     items_read: u64,
     read_units: f64,
+    /// Where the sweep goes on.
+    #[serde(skip)]
+    cursor: Option<String>,
 }
 
 impl fmt::Display for Report {
@@ -73,13 +76,21 @@ impl Report {
                 self.items_read += items;
                 self.read_units += units;
                 let Self { items_read, finished, .. } = self;
-                eprintln!("{items_read} items read, {finished} records finished");
-                if !cursor.is_at_end() {
-                    let what = if self.dry_run { "to go on from here, with --dry-run" } else { "to go on from here" };
-                    eprintln!("{what}: --resume {cursor}");
+                terminal::progress(format_args!("{items_read} items read, {finished} records finished"));
+                self.cursor = (!cursor.is_at_end()).then(|| cursor.to_string());
+                if let Some(text) = self.resume() {
+                    terminal::progress(text);
                 }
             }
         }
+    }
+}
+
+impl Report {
+    /// How to go on from where the sweep is.
+    fn resume(&self) -> Option<String> {
+        let what = if self.dry_run { "to go on from here, with --dry-run" } else { "to go on from here" };
+        self.cursor.as_ref().map(|cursor| format!("{what}: --resume {cursor}"))
     }
 }
 
@@ -90,6 +101,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let swept = interruptible(sweep.run(resume, |step| report.note(step))).await;
     // Also of a sweep that failed half-way it is told what is done.
     output.print(&report)?;
+    // Where progress was reported, this was the last line of it.
+    if let (Err(_), Some(text), false) = (&swept, report.resume(), terminal::reports_progress()) {
+        terminal::tell(text);
+    }
     swept?;
     Ok(verdict(report.due.len() + report.left.len() > 0))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::terminal;
+
 /// Rows under a heading, in columns as wide as what is in them.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
@@ -11,13 +13,8 @@ pub(crate) struct Table<const N: usize> {
 
 impl<const N: usize> Table<N> {
     pub(crate) fn new(heading: [&'static str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
-        Self { heading, rows: rows.into_iter().map(|row| row.map(|text| printable(&text))).collect() }
+        Self { heading, rows: rows.into_iter().map(|row| row.map(|text| terminal::in_one_line(&text))).collect() }
     }
-}
-
-/// What others have written must not command the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 impl<const N: usize> fmt::Display for Table<N> {
@@ -46,7 +43,7 @@ mod tests {
     fn columns_are_as_wide_as_they_have_to_be_and_hold_no_commands() {
         let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
         let table = Table::new(["A", "LONG"], [row("ää", "x"), row("\u{1b}[2J", "y")]);
-        assert_eq!(table.to_string(), "A     LONG\nää    x\n\u{fffd}[2J  y\n");
+        assert_eq!(table.to_string(), "A          LONG\nää         x\n\\u{1b}[2J  y\n");
         assert_eq!(Table::new(["A"], []).to_string(), "");
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::demo::{lossy::Losses, report::Report as Run};
+use crate::{
+    demo::{lossy::Losses, report::Report as Run},
+    terminal,
+};
 
 /// How far it has come.
 #[derive(Debug, Serialize)]
@@ -100,7 +103,7 @@ impl fmt::Display for Report {
 
 /// What a soak says on its way: to people, or to machines.
 pub(crate) fn tell(news: &News, as_json: bool) {
-    if as_json { eprintln!("{}", serde_json::json!(news)) } else { eprintln!("{news}") }
+    if as_json { terminal::progress(serde_json::json!(news)) } else { terminal::progress(news) }
 }
 
 /// How often.

@@ -139,6 +139,14 @@ impl Stranded {
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     }
 
+    /// Lets the endpoint of senders park an event of this type, which it does not handle.
+    pub(crate) async fn park_of_type(&self, kind: &str) {
+        let event = serde_json::json!({ "specversion": "1.0", "id": "1", "source": "s", "type": kind, "data": {} });
+        let delivery = Delivery { body: event.to_string(), receive_count: 1, ..Delivery::default() };
+        let outcome = self.senders(self.ports.clone()).process(&delivery).await.expect("nothing fails");
+        assert_eq!(outcome, cloakroom::Outcome::Parked);
+    }
+
     /// Sends a message, and lets a worker commit it and die before it sends anything. It stays in the queue.
     /// Answers with its claim.
     pub(crate) async fn strand(&self, name: &str) -> String {

@@ -1,5 +1,7 @@
 //! Checks, before the first message, whether an endpoint reaches what it needs.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 
 use super::{Endpoint, Inner};
@@ -48,8 +50,10 @@ impl Endpoint {
 
 impl Inner {
     async fn check(&self, dead_letters: Option<&str>) -> Result<(), PortError> {
-        let queues = dead_letters.into_iter().chain(self.routes.values().flatten().map(String::as_str));
-        let queues = join_all(queues.map(async |name| self.queue(name).await.map(drop)));
+        // Each once: several types may be routed to one queue.
+        let routes = self.routes.values().flatten().map(String::as_str);
+        let queues: BTreeSet<&str> = dead_letters.into_iter().chain(routes).collect();
+        let queues = join_all(queues.into_iter().map(async |name| self.queue(name).await.map(drop)));
         let (queues, table, payloads) = futures::join!(queues, self.check_table(), self.check_payloads());
         let mut failures: Vec<_> = queues.into_iter().chain([table, payloads]).filter_map(Result::err).collect();
         failures.sort_by_key(PortError::may_be_repeated);

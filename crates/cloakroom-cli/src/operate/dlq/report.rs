@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use cloakroom::recovery::{Fate, Letter, Standing};
 use serde::Serialize;
 
-use crate::operate::table::Table;
+use crate::{operate::table::Table, terminal};
 
 /// Messages that were treated.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,7 @@ struct Row {
     /// The queue's own id of it.
     queue_id: String,
     receives: u32,
-    /// Why it was parked, if it says so.
+    /// Why its endpoint parked it, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// What failed, or why it cannot be read.
@@ -67,6 +67,18 @@ impl Row {
             receives: letter.delivery.receive_count,
             reason: letter.reason().map(str::to_owned),
             trouble,
+        }
+    }
+}
+
+impl Row {
+    /// Why the message is where it is. The endpoint that parked it knows that best; this command knows no message types, and can
+    /// only say what it could not read or do.
+    fn why(&self) -> String {
+        match (&self.reason, &self.trouble) {
+            (Some(reason), Some(trouble)) if self.fate == "failed" => format!("{trouble} (parked because: {reason})"),
+            (Some(reason), _) => reason.clone(),
+            (None, trouble) => trouble.clone().unwrap_or_default(),
         }
     }
 }
@@ -107,7 +119,7 @@ impl Report {
         let place = self.letters.partition_point(|other| *other < row);
         self.letters.insert(place, row);
         if self.letters.len().is_multiple_of(100) {
-            eprintln!("{} messages received", self.letters.len());
+            terminal::progress(format_args!("{} messages received", self.letters.len()));
         }
     }
 
@@ -133,12 +145,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |row: &Row| {
             let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            let why = row.trouble.as_ref().or(row.reason.as_ref());
             let [endpoint, standing, fate] = [&row.endpoint, row.standing, row.fate].map(str::to_owned);
             let [kind, partition, id] = [&row.r#type, &row.partition, &row.id].map(or_dash);
             let id = if row.id.is_none() { format!("({})", row.queue_id) } else { id };
-            let why = why.cloned().unwrap_or_default();
-            [standing, fate, endpoint, kind, partition, id, row.receives.to_string(), why]
+            [standing, fate, endpoint, kind, partition, id, row.receives.to_string(), row.why()]
         };
         let heading = ["STANDING", "FATE", "ENDPOINT", "TYPE", "PARTITION", "ID", "RECEIVES", "REASON"];
         write!(f, "{}", Table::new(heading, self.letters.iter().map(row)))?;

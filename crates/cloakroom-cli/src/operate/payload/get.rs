@@ -8,9 +8,9 @@ use std::{
 use bytes::Bytes;
 use cloakroom::{Claim, Envelope};
 
-use crate::{account::Account, site::Failure};
+use crate::{account::Account, site::Failure, terminal};
 
-/// Prints a payload to standard output, byte for byte
+/// Prints a payload to standard output: byte for byte, or escaped if that is a terminal
 ///
 /// Exit code 1 if there is none: its message was processed, or it has expired.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
     match payloads.read(&claim).await.map_err(Failure::new)? {
         Some(payload) => print(&payload),
         None => {
-            eprintln!("there is no payload `{claim}`: its message was processed, or it has expired");
+            terminal::tell(format_args!("there is no payload `{claim}`: its message was processed, or it has expired"));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -77,5 +77,5 @@ fn text(message: String) -> Result<String, Failure> {
 }
 
 fn print(payload: &Bytes) -> Result<ExitCode, Failure> {
-    crate::operate::write(payload).map(|()| ExitCode::SUCCESS)
+    terminal::print_data(payload).map(|()| ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ use crate::{
         table::Table,
     },
     site::Failure,
+    terminal,
 };
 
 /// Lists payloads that nobody refers to
@@ -104,7 +105,7 @@ async fn list(
         objects += page.objects;
         let is_old = |payload: &ListedPayload| now.since(payload.checked_in) >= older_than;
         old.extend(page.payloads.into_iter().filter(is_old).map(|payload| (payload.claim.to_string(), payload)));
-        eprintln!("{objects} objects listed, {} old payloads", old.len());
+        terminal::progress(format_args!("{objects} objects listed, {} old payloads", old.len()));
         after = page.next;
         if after.is_none() {
             return Ok((old, objects));
