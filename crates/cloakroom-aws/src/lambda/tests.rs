@@ -143,7 +143,8 @@ fn the_answer_is_ready_before_the_deadline() {
     let function = function(&memory).settings(settings);
     let records = vec![record("quick", body("a", "p", 1, false)), record("slow", body("b", "q", 100, false))];
     assert_eq!(answer(&memory, &function, records), failures(["slow"]));
-    assert_eq!(memory.clock.now(), Timestamp::from_millis(57_000));
+    // A handler may take nine tenths of the time, so that its failure can still be counted.
+    assert_eq!(memory.clock.now(), Timestamp::from_millis(51_300));
 }
 
 #[test]
@@ -163,11 +164,19 @@ fn a_message_that_cannot_be_named_fails_the_batch() {
 
 #[test]
 fn the_last_attempt_parks_as_in_a_worker() {
-    let memory = Memory::with_queues(["jobs"]);
-    let mut last = record("1", body("a", "p", 0, true));
-    last["attributes"]["ApproximateReceiveCount"] = "8".into();
-    assert_eq!(answer(&memory, &function(&memory), vec![last]), failures([]));
-    assert_eq!(memory.queues.get("jobs-dead").len(), 1);
+    for (arn, dead) in [
+        ("arn:aws:sqs:us-east-2:1:shop-jobs", "jobs-dead"),
+        ("arn:aws:sqs:us-east-2:1:shop-jobs.fifo", "jobs-dead.fifo"),
+    ] {
+        let memory = Memory::with_queues(["jobs", "jobs.fifo"]);
+        for number in 1..=8 {
+            let mut record = record("1", body("a", "p", 0, true));
+            record["eventSourceARN"] = arn.into();
+            let reported = if number < 8 { failures(["1"]) } else { failures([]) };
+            assert_eq!(answer(&memory, &function(&memory), vec![record]), reported, "failure {number}");
+        }
+        assert_eq!(memory.queues.get(dead).len(), 1);
+    }
 }
 
 /// Queues that remember which were opened, and that lack some.
@@ -192,7 +201,7 @@ impl Queues for Opened {
 #[test]
 fn function_checks_its_endpoint_once_beside_its_first_messages() {
     for missing in ["", "jobs-dead"] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["jobs"]);
         let ports = memory.ports();
         let queues = Arc::new(Opened { queues: ports.queues.clone(), missing, names: Mutex::default() });
         let ports = cloakroom::Ports { queues: queues.clone(), ..ports };

@@ -15,20 +15,18 @@ impl Endpoint {
     /// once from each and changes nothing: with DynamoDB, S3 and SQS that takes half a read unit, one GET for each payload store, and
     /// one request for each queue whose address is not known yet. If all is well it logs at info what the endpoint serves.
     ///
+    /// `queue` is the one that messages come from, if it is known: it decides about the dead-letter queue, unless the endpoint
+    /// names one.
+    ///
     /// A [`Worker`](crate::Worker) does this when it starts. It does not prove that writes are permitted; `cloakroom doctor` looks
     /// at permissions.
     ///
     /// # Errors
     /// What could not be read, and why. The [`kind`](Error::kind) says whether to wait ([`AwaitService`](crate::ErrorKind::AwaitService)) or to fix the
     /// configuration. Of several failures the error names one that has to be fixed, if there is one.
-    pub async fn check(&self) -> Result<(), Error> {
-        self.check_from(None).await
-    }
-
-    /// The same for messages of this queue, which decides about the dead-letter queue unless that was named.
-    pub(crate) async fn check_from(&self, source: Option<&str>) -> Result<(), Error> {
+    pub async fn check(&self, queue: Option<&str>) -> Result<(), Error> {
         let inner = &*self.inner;
-        let dead_letters = inner.parking.known_queue(inner, source)?;
+        let dead_letters = inner.parking.known_queue(inner, queue)?;
         inner.check(dead_letters.as_deref()).await.map_err(|error| inner.cannot_work(error))?;
         let settings = &inner.settings;
         tracing::info!(

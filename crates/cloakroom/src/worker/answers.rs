@@ -102,7 +102,10 @@ mod tests {
         assert_eq!(answers.is_up(), None);
 
         let mut answers = Answers::new(Vec::new());
-        answers.tell(1, Err(NotDone::Failed(Error::new(ErrorKind::AwaitService, "no answer"))));
+        answers.tell(
+            1,
+            Err(NotDone::Failed(Error::new(ErrorKind::AwaitService, "no answer").with_services_answering(false))),
+        );
         answers.time_is_up(Duration::from_secs(1));
         assert_eq!(answers.is_up(), Some(false), "what another message has told stays");
         assert!(matches!(answers.into_own(), (Err(NotDone::Failed(_)), false)));

@@ -48,7 +48,7 @@ impl Worker {
 
     async fn open(&self) -> Result<Arc<dyn Queue>, Error> {
         let queue = self.endpoint.inner.queue(&self.queue).await?;
-        self.endpoint.check_from(Some(&self.queue)).await?;
+        self.endpoint.check(Some(&self.queue)).await?;
         Ok(queue)
     }
 }

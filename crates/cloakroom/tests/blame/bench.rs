@@ -102,7 +102,12 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { memory: Memory::new(), counters: Arc::default(), faults: Arc::default(), number: 0.into() }
+        Self {
+            memory: Memory::with_queues(["jobs", "parcels", "parts", "parts.fifo"]),
+            counters: Arc::default(),
+            faults: Arc::default(),
+            number: 0.into(),
+        }
     }
 
     pub(crate) fn ports(&self) -> Ports {
