@@ -2,18 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_types::{SdkConfig, service_config::ServiceConfigKey};
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_types::{SdkConfig, sdk_ua_metadata::FrameworkMetadata, service_config::ServiceConfigKey};
 use cloakroom::{Observer, PayloadStore, PlacedPayloads, Ports, Service, SystemRandom};
 
 use crate::{
     AwsSettings, BucketAddress, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues,
-    TokioClock, consumption::Meter,
+    TokioClock, consumption::Meter, http, timeouts,
 };
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.
 ///
 /// Clients are used as they come: region, credentials, endpoints, timeouts and retries are the caller's affair, and
-/// nothing is read from the environment here. The three calls that must not be repeated unseen (committing, checking
+/// nothing is read from the environment here. **The SDK sets no timeouts but for connecting**: give clients an attempt and an
+/// operation timeout below [`call_ms_max`](cloakroom::EndpointSettings::call_ms_max), after which an endpoint gives up a call, but
+/// not its connection. [`Aws::configured`] does so, and [`Diagnosis`](crate::Diagnosis) warns. The three calls that must not be repeated unseen (committing, checking
 /// a payload in, sending) go without the client's retries. A client of S3 takes less of the processor with a [`BucketAddress`].
 ///
 /// ```no_run
@@ -65,6 +68,17 @@ impl Aws {
     /// Makes the clients from a configuration that `aws-config` has loaded, with all of its standard variables and
     /// files. Where these name an endpoint for S3, buckets are addressed by path: what is not AWS seldom knows another way.
     ///
+    /// What the configuration does not set is set so:
+    ///
+    /// - **Timeouts**: 4 seconds for one try of a request, and 9 seconds for an operation with its repetitions and a refresh of
+    ///   credentials. A long poll may take as much longer as it waits. A configuration that sets a timeout for reading, tries or
+    ///   operations keeps its own.
+    /// - **HTTP**: one client for all services, which closes idle connections after 20 seconds. Services close theirs at some time,
+    ///   and a request that meets that has an unknown outcome.
+    ///
+    /// Each client has a budget of retries of its own (a custom retry partition), which other clients in the process do not use up,
+    /// and a user agent with `cloakroom/` and the version.
+    ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
     /// use cloakroom_aws::{Aws, AwsSettings};
@@ -81,10 +95,14 @@ impl Aws {
         if config.region().is_none() {
             return Err(SettingsError::new("region", "", "set: by `AWS_REGION`, or in the profile"));
         }
+        let config = &with_defaults(config);
+        let own_retries = |service| RetryPartition::custom(format!("cloakroom-{service}")).build();
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).retry_partition(own_retries("dynamodb")).build();
         let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_own_endpoint(config, "S3"));
-        let s3 = s3.endpoint_resolver(BucketAddress::default()).build();
-        let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(config), aws_sdk_sqs::Client::new(config));
-        Self::new(dynamodb, aws_sdk_s3::Client::from_conf(s3), sqs, settings)
+        let s3 = s3.endpoint_resolver(BucketAddress::default()).retry_partition(own_retries("s3")).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(config).retry_partition(own_retries("sqs")).build();
+        let (dynamodb, s3) = (aws_sdk_dynamodb::Client::from_conf(dynamodb), aws_sdk_s3::Client::from_conf(s3));
+        Self::new(dynamodb, s3, aws_sdk_sqs::Client::from_conf(sqs), settings)
     }
 
     /// Tells an observer what every request consumes, also those that the clients repeat: [`Observer::consumed`].
@@ -167,9 +185,22 @@ fn payloads(
     Arc::new(placed.expect("the settings were valid: the names differ"))
 }
 
+/// The configuration, with timeouts and an HTTP client if it has none, and with the name of this library for the services.
+fn with_defaults(config: &SdkConfig) -> SdkConfig {
+    let us = FrameworkMetadata::new("cloakroom", Some(env!("CARGO_PKG_VERSION"))).expect("plain letters and digits");
+    let defaults = config.to_builder().timeout_config(timeouts::filled(config.timeout_config())).framework_metadata(us);
+    match config.http_client() {
+        Some(_) => defaults.build(),
+        None => defaults.http_client(http::client(http::IDLE_MAX)).build(),
+    }
+}
+
 /// Whether the configuration names an endpoint for all services or for this one.
 fn has_own_endpoint(config: &SdkConfig, service: &str) -> bool {
     let key = ServiceConfigKey::builder().service_id(service).profile("endpoint_url").env("AWS_ENDPOINT_URL").build();
     let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
     own.is_some() || config.endpoint_url().is_some()
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,8 @@ impl Operation {
                 let from = if is_unsigned(&error) { Origin::Credentials } else { Origin::Silence };
                 self.refused(target, meaning, from, &chain(&error))
             }
-            SmithyError::TimeoutError(_) | SmithyError::ResponseError(_) => self.open(target, &chain(&error)),
+            SmithyError::TimeoutError(_) => self.unanswered(target, &chain(&error)),
+            SmithyError::ResponseError(_) => self.open(target, &chain(&error)),
             _ => self.open(target, &chain(&error)),
         }
     }
@@ -99,6 +100,13 @@ impl Operation {
         let meaning = if known == Meaning::Open && sender_fault { Meaning::Invalid } else { known };
         let from = Origin::Answer(Some(code.to_owned()));
         self.refused(target, meaning, from, &format!("{code}: {}", shortened(message)))
+    }
+
+    /// Says that the service gave no answer in time, as `text` tells.
+    pub(crate) fn unanswered(&self, target: &str, text: &str) -> PortError {
+        let service = self.permissions.split(':').next().unwrap_or_default();
+        let look_at = "look at the network from here to the service: region, VPC endpoint, proxy, `AWS_ENDPOINT_URL`";
+        self.open(target, &format!("`{service}` did not answer: {text}; {look_at}"))
     }
 
     fn open(&self, target: &str, text: &str) -> PortError {

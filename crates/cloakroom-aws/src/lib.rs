@@ -63,6 +63,7 @@ mod consumption;
 mod diagnosis;
 mod failure;
 mod form;
+mod http;
 mod items;
 #[cfg(feature = "lambda")]
 pub mod lambda;
@@ -79,6 +80,7 @@ mod records;
 mod scripted;
 mod settings;
 mod store;
+mod timeouts;
 mod transaction;
 
 pub use address::BucketAddress;

@@ -2,7 +2,7 @@
 
 use cloakroom::{Claim, PortError, Timestamp};
 
-use crate::{S3Payloads, failure::Operation};
+use crate::{S3Payloads, failure::Operation, timeouts};
 
 const LIST: Operation = Operation::read("ListObjectsV2", "s3:ListBucket");
 
@@ -36,8 +36,9 @@ impl S3Payloads {
     /// The bucket does not exist, or may not be listed.
     pub async fn list(&self, after: Option<String>) -> Result<PayloadPage, PortError> {
         let list = self.client.list_objects_v2().bucket(cloakroom::PayloadStore::name(self));
-        let output = list.set_continuation_token(after).send().await;
-        let output = output.map_err(|error| LIST.failed(&self.target(), error))?;
+        let send = list.set_continuation_token(after).send();
+        let page = async { send.await.map_err(|error| LIST.failed(&self.target(), error)) };
+        let output = timeouts::answer(&LIST, &self.target(), page).await?;
         let objects = output.contents.unwrap_or_default();
         let payload = |object: &aws_sdk_s3::types::Object| {
             let claim = Claim::new(object.key.as_deref()?);

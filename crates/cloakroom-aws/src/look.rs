@@ -14,7 +14,7 @@ use cloakroom::PortError;
 use crate::{
     Aws,
     failure::{Meaning, Operation, code, status},
-    payloads, queue, store,
+    payloads, queue, store, timeouts,
 };
 
 pub(crate) const DESCRIBE: Operation = Operation::read("DescribeTable", "dynamodb:DescribeTable");
@@ -42,7 +42,7 @@ impl Aws {
         let name = self.settings.queues.full_name(queue);
         let target = queue::target(&name);
         let absent = || PortError::new(GET.on(&target), "it does not exist").without_effect().permanent().public();
-        let attributes = self.queue_attributes(&name).await?.ok_or_else(absent)?;
+        let attributes = timeouts::answer(&GET, &target, self.queue_attributes(&name)).await?.ok_or_else(absent)?;
         let count = |name| attributes.get(&name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
         Ok(count(QueueAttributeName::ApproximateNumberOfMessages)
             + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed)

@@ -26,7 +26,7 @@ use crate::{
 };
 
 const OPEN: Operation = Operation::read("GetQueueUrl", "sqs:GetQueueUrl");
-const RECEIVE: Operation = Operation::repeatedly("ReceiveMessage", "sqs:ReceiveMessage");
+const RECEIVE: Operation = Operation::once("ReceiveMessage", "sqs:ReceiveMessage");
 const DELETE: Operation = Operation::repeatedly("DeleteMessageBatch", "sqs:DeleteMessage");
 const EXTEND: Operation = Operation::repeatedly("ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility");
 
@@ -36,7 +36,7 @@ const REQUESTS_MAX: usize = 4;
 const WAIT_S_MAX: u64 = 20;
 /// The longest visibility timeout: 12 hours.
 const VISIBILITY_S_MAX: u64 = 43_200;
-/// How much longer than the long poll a client has to be patient.
+/// The longest that a client is patient beyond the wait of a long poll, unless it is set to be more so.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Queues of one account and region by name. Their addresses are asked for once.
@@ -91,8 +91,8 @@ impl Queues for SqsQueues {
 /// One queue of SQS, standard or FIFO (`….fifo`).
 ///
 /// - Sends are split into batches of at most ten messages and [`Limits::message_bytes_max`], each sent **once**: a
-///   message that is sent again is marked as such by the engine, which the SDK's retries could not do. All other
-///   calls are repeated as the client is configured.
+///   message that is sent again is marked as such by the engine, which the SDK's retries could not do. A long poll is
+///   sent once, too. All other calls are repeated as the client is configured.
 /// - On FIFO queues batches go one after the other, and after a failure the remaining ones are not sent, so that
 ///   messages of a group do not overtake each other across batches. FIFO queues know no delay per message: it is
 ///   ignored with a warning.
@@ -100,13 +100,15 @@ impl Queues for SqsQueues {
 ///   ([`QueueSettings::fair`]). SQS takes up to 128 printable ASCII characters: others become an id that follows
 ///   from them.
 /// - Attributes that are numbers or binary survive being received and sent again, marked in their text.
-/// - Waits and visibility timeouts are rounded up to whole seconds. If the client is set to give up sooner than a
-///   long poll ends, its timeouts are raised for that call.
+/// - Waits and visibility timeouts are rounded up to whole seconds. If the client is set to give up before a long poll
+///   ends, or within ten seconds after that, its timeouts are raised by the wait for that call.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
     /// SUBTLE: a batch is sent once. A copy that the SDK sends would not be marked as dispatched anew; its payload may be gone
-    /// by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`).
+    /// by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`). A receive is sent once: a
+    /// repetition would be given up in the middle of its long poll, with the messages that SQS has leased to it
+    /// (`long_poll_is_sent_once`).
     once: Client,
     name: String,
     target: String,
@@ -126,15 +128,20 @@ impl SqsQueue {
         let found = client.get_queue_url().queue_name(&full_name).send().await;
         let url = found.map_err(|error| OPEN.failed(&target, error))?.queue_url;
         let silent = || PortError::new(OPEN.on(&target), "the answer has no address").without_effect().public();
-        Ok(Self {
+        Ok(Self::at(client, name, settings, url.ok_or_else(silent)?))
+    }
+
+    /// The queue at this address.
+    pub(crate) fn at(client: Client, name: &str, settings: &QueueSettings, url: String) -> Self {
+        Self {
             once: once::sqs(&client),
             client,
             name: name.to_owned(),
-            url: url.ok_or_else(silent)?,
+            url,
             flavour: Flavour::of(name, settings.fair),
-            target,
+            target: target(&settings.full_name(name)),
             limits: Limits::default(),
-        })
+        }
     }
 
     /// The same queue with other limits.
@@ -223,10 +230,13 @@ fn whole_seconds(duration: Duration, max: u64) -> i32 {
     i32::try_from(seconds.min(max)).unwrap_or(i32::MAX)
 }
 
-/// The timeouts for a long poll: none may end before it does.
+/// The timeouts for a long poll: as much longer as it waits, unless they are long already.
 fn patient(timeouts: Option<&TimeoutConfig>, wait_s: i32) -> TimeoutConfig {
-    let least = Duration::from_secs(u64::try_from(wait_s).unwrap_or(0)) + PATIENCE;
-    let raised = |timeout: Option<Duration>| timeout.filter(|timeout| *timeout < least).map(|_| least);
+    let wait = Duration::from_secs(u64::try_from(wait_s).unwrap_or(0));
+    let raised = |timeout: Option<Duration>| {
+        let too_short = timeout.filter(|timeout| *timeout < wait + PATIENCE);
+        too_short.map(|timeout| wait + timeout.min(PATIENCE))
+    };
     let mut patient = TimeoutConfig::builder();
     if let Some(timeouts) = timeouts {
         patient
@@ -256,7 +266,7 @@ impl Queue for SqsQueue {
         }
         let wait_s = whole_seconds(wait, WAIT_S_MAX);
         let timeouts = patient(self.client.config().timeout_config(), wait_s);
-        let request = self.client.receive_message().queue_url(&self.url).wait_time_seconds(wait_s);
+        let request = self.once.receive_message().queue_url(&self.url).wait_time_seconds(wait_s);
         let request = request
             .max_number_of_messages(i32::try_from(max.min(batch::ENTRIES_MAX)).unwrap_or(1))
             .visibility_timeout(whole_seconds(visibility, VISIBILITY_S_MAX))

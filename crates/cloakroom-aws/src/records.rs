@@ -64,6 +64,10 @@ fn key_of(item: &SdkItem) -> Option<(String, String)> {
 
 #[async_trait]
 impl Records for DynamoRecords {
+    fn target(&self) -> String {
+        target(&self.table)
+    }
+
     async fn page(&self, segment: Segment, after: Option<&str>) -> Result<RecordPage, PortError> {
         let wrong = |error: serde_json::Error| self.failed(&SCAN, error);
         let after: Option<(Partition, String)> = after.map(serde_json::from_str).transpose().map_err(wrong)?;

@@ -83,10 +83,6 @@ impl DynamoStore {
         Self { limits, ..self }
     }
 
-    fn target(&self) -> String {
-        target(&self.table)
-    }
-
     /// SUBTLE: an item for itself, even where others are read by the same request. State and record of one message are never in one: whoever
     /// wants the record has the state already (the wrong order `record_before_state`).
     async fn get(
@@ -216,6 +212,10 @@ pub(crate) fn target(table: &str) -> String {
 
 #[async_trait]
 impl PartitionStore for DynamoStore {
+    fn target(&self) -> String {
+        target(&self.table)
+    }
+
     async fn read_state(
         &self,
         partition: &Partition,

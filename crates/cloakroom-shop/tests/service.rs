@@ -130,15 +130,17 @@ fn deadline(drain_seconds: u64) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_balance_in_spite_of_trouble() {
     let scene = Scene::set(trouble(), ORDERS).await;
-    let mut first =
-        Process::at_work(&scene, &[("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32")]).await;
-    let mut second = Process::at_work(&scene, &[("SHOP_SERVICES", "billing,orders")]).await;
+    // At the end nothing is left to be drained but idle long polls, for which nobody has to wait.
+    let drain = ("SHOP_DRAIN_SECONDS", "2");
+    let settings = [("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32"), drain];
+    let mut first = Process::at_work(&scene, &settings).await;
+    let mut second = Process::at_work(&scene, &[("SHOP_SERVICES", "billing,orders"), drain]).await;
     scene.submit_twice().await;
     let books = scene.until_balanced().await;
 
     first.signal("TERM").await;
     second.signal("INT").await;
-    assert_eq!([first.ended(deadline(20)).await, second.ended(deadline(20)).await], [Some(0), Some(0)]);
+    assert_eq!([first.ended(deadline(2)).await, second.ended(deadline(2)).await], [Some(0), Some(0)]);
     let counts = first.counts() + second.counts();
     // More if two runs finish a message at the same time.
     assert!(counts.processed + counts.resumed >= books.commits(), "{counts:?}, {} commits", books.commits());
@@ -164,10 +166,10 @@ async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goe
     assert!(worker.counts().handled > 0);
 
     scene.s3.open();
-    let mut next = Process::at_work(&scene, &[]).await;
+    let mut next = Process::at_work(&scene, &[("SHOP_DRAIN_SECONDS", "2")]).await;
     scene.until_balanced().await;
     next.signal("TERM").await;
-    assert_eq!(next.ended(deadline(20)).await, Some(0));
+    assert_eq!(next.ended(deadline(2)).await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,9 +213,22 @@ async fn it_is_live_but_not_ready_before_its_queues_are_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn process_whose_worker_makes_no_progress_is_not_live_until_it_makes_some() {
+    let scene = Scene::set(Faults::default(), 0).await;
+    let settings = [("SHOP_SERVICES", "orders"), ("SHOP_IDLE_SECONDS", "1")];
+    let worker = Process::at_work(&scene, &settings).await;
+    // Its queue is empty, and answers its long poll after 20 seconds.
+    worker.until("/live", 503).await;
+    let url = scene.site.sqs.get_queue_url().queue_name("test-orders").send().await.expect("the queue").queue_url;
+    let send = scene.site.sqs.send_message().set_queue_url(url).message_body("not an order");
+    send.send().await.expect("it is sent");
+    worker.until("/live", 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_a_worker_cannot_go_on_the_others_are_drained_and_the_exit_code_is_1() {
     let scene = Scene::set(Faults::default(), 0).await;
-    let mut worker = Process::at_work(&scene, &[]).await;
+    let mut worker = Process::at_work(&scene, &[("SHOP_DRAIN_SECONDS", "2")]).await;
     let url = scene.site.sqs.get_queue_url().queue_name("test-stock").send().await.expect("the queue").queue_url;
     scene.site.sqs.delete_queue().set_queue_url(url).send().await.expect("it is deleted");
     assert_eq!(worker.ended(deadline(20)).await, Some(1));

@@ -1,5 +1,9 @@
 //! The SDK's clients of an embedded AWS.
 
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+
 macro_rules! client {
     ($sdk:ident, $url:expr $(, $option:ident)?) => {{
         let config = $sdk::Config::builder()
@@ -7,6 +11,7 @@ macro_rules! client {
             .region($sdk::config::Region::new("us-east-1"))
             .credentials_provider($sdk::config::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
             .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(9)).build())
             .endpoint_url($url)
             $(.$option(true))?;
         $sdk::Client::from_conf(config.build())

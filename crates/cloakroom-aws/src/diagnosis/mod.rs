@@ -48,6 +48,8 @@ use crate::{Aws, SettingsError, TokioClock};
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
     aws: Aws,
+    /// The services whose client, as the caller gave it, may wait forever for an answer.
+    without_timeouts: Vec<&'static str>,
     settings: DiagnosisSettings,
     clock: Arc<dyn Clock>,
 }
@@ -69,7 +71,8 @@ impl Diagnosis {
     /// A setting that cannot be.
     pub fn new(aws: &Aws, settings: DiagnosisSettings) -> Result<Self, SettingsError> {
         settings.validate(&aws.settings().queues)?;
-        Ok(Self { aws: aws.clone(), settings, clock: Arc::new(TokioClock) })
+        let (without_timeouts, aws) = (aws.without_timeouts(), aws.clone().with_timeouts());
+        Ok(Self { aws, without_timeouts, settings, clock: Arc::new(TokioClock) })
     }
 
     /// The same, with another clock than the machine's: it is compared with that of AWS.
@@ -78,7 +81,8 @@ impl Diagnosis {
         Self { clock, ..self }
     }
 
-    /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings.
+    /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings. A service that does not
+    /// answer is a finding after nine seconds, or after the timeouts of its client.
     pub async fn run(&self) -> Findings {
         // Boxed: all of them together are more than the stack of a thread should bear in a build without optimisation.
         let (table, table_permissions, payload_table, bucket, bucket_permissions, queues, queue_permissions) = futures::join!(
@@ -95,8 +99,23 @@ impl Diagnosis {
         let bucket = self.bucket_findings(bucket, days_min);
         let queues = self.queue_findings(queues);
         let tables = [table, table_permissions, payload_table].concat();
-        let found = [tables, bucket, bucket_permissions, queues, queue_permissions].concat();
+        let clients = self.client_findings();
+        let found = [clients, tables, bucket, bucket_permissions, queues, queue_permissions].concat();
         Findings::new(found, &self.settings.accepted)
+    }
+
+    fn client_findings(&self) -> Vec<Finding> {
+        if self.without_timeouts.is_empty() {
+            return Vec::new();
+        }
+        let services = self.without_timeouts.join(", ");
+        let text = format!(
+            "the client of {services} has no timeout but for connecting: a call on a dead connection ends only when the \
+             endpoint gives it up (`call_ms_max`), and its connection stays"
+        );
+        let fix = "set `operation_attempt_timeout` and `operation_timeout` in the client's `timeout_config`, to 4 and 9 \
+                   seconds for example, or make the clients with `Aws::configured`";
+        vec![Finding::new(Problem::ClientTimeouts, "clients", text, fix)]
     }
 
     /// What to call a place in texts.

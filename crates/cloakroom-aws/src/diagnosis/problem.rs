@@ -68,6 +68,8 @@ problems! {
     Error PermissionMissing "permission-missing"
     /// The service gave no answer.
     Error Unreachable "unreachable"
+    /// A client of the SDK may wait forever for an answer.
+    Warning ClientTimeouts "client-timeouts"
     /// The clock is so wrong that AWS refuses signatures.
     Error ClockSkew "clock-skew"
     /// The clock is more than a minute wrong.

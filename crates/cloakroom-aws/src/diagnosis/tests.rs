@@ -49,3 +49,14 @@ fn it_can_run_on_any_thread() {
     fn is_send(_: impl Send) {}
     is_send(diagnosis(DiagnosisSettings::default()).unwrap().run());
 }
+
+#[test]
+fn clients_that_may_wait_forever_are_a_warning_that_names_their_services() {
+    let mut diagnosis = diagnosis(DiagnosisSettings::default()).unwrap();
+    let warned = diagnosis.client_findings().remove(0);
+    assert_eq!((warned.problem, warned.problem.severity()), (Problem::ClientTimeouts, Severity::Warning));
+    assert!(warned.text.contains("DynamoDB, S3, SQS") && warned.fix.contains("operation_timeout"), "{warned:?}");
+    assert!(diagnosis.aws.without_timeouts().is_empty(), "it does not wait forever itself");
+    diagnosis.without_timeouts.clear();
+    assert_eq!(diagnosis.client_findings(), []);
+}

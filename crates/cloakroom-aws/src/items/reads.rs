@@ -1,6 +1,6 @@
 //! Reads of single items.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use cloakroom::{Clock, Coalescer, PortError, protocol::Consistency};
@@ -11,6 +11,10 @@ use crate::{failure::Operation, store::target};
 
 const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
 const BATCH: Operation = Operation::read("BatchGetItem", "dynamodb:BatchGetItem");
+
+/// How long a read waits for a request that another caller sends, before it is requested alone. That costs the read units
+/// twice, so it is far more than a read takes.
+const ALONE_AFTER: Duration = Duration::from_secs(1);
 
 /// Reads of one table.
 #[derive(Debug)]
@@ -27,8 +31,11 @@ type Answer = Result<Option<Attributes>, PortError>;
 impl Reads {
     /// Up to so many reads share a request.
     pub(crate) fn new(client: Client, table: &str, entries_max: usize, clock: &Arc<dyn Clock>) -> Self {
-        let coalescer =
-            || Coalescer::new(BATCH.on(&target(table)), entries_max.min(READS_MAX), PACE, Arc::clone(clock));
+        let coalescer = || {
+            let coalescer =
+                Coalescer::new(BATCH.on(&target(table)), entries_max.min(READS_MAX), PACE, Arc::clone(clock));
+            coalescer.answers_within(ALONE_AFTER)
+        };
         Self { client, table: table.to_owned(), strong: coalescer(), late: coalescer(), denied: Denied::default() }
     }
 
@@ -41,8 +48,7 @@ impl Reads {
             Consistency::Strong => &self.strong,
             Consistency::Any => &self.late,
         };
-        let read = coalescer.one(key, &|keys| self.request(keys, consistency)).await;
-        // Also where the one who was to send it is gone.
+        let read = coalescer.one_or_alone(key, &|keys| self.request(keys, consistency)).await;
         read.map_err(PortError::without_effect)
     }
 

@@ -69,7 +69,7 @@ impl Provisioning {
     pub fn new(aws: &Aws, settings: ProvisioningSettings) -> Result<Self, SettingsError> {
         settings.validate(&aws.settings().queues)?;
         settings.validate_payload_ttl(aws.settings())?;
-        Ok(Self { aws: aws.clone(), settings, clock: Arc::new(TokioClock) })
+        Ok(Self { aws: aws.clone().with_timeouts(), settings, clock: Arc::new(TokioClock) })
     }
 
     /// The same, waiting on another clock than Tokio's.

@@ -212,20 +212,28 @@ fn receipts_fail_one_by_one() {
 }
 
 #[test]
-fn only_timeouts_that_are_too_short_are_raised() {
+fn only_timeouts_that_are_too_short_for_a_long_poll_are_raised() {
     let second = Duration::from_secs;
     let timeouts = TimeoutConfig::builder()
         .read_timeout(second(5))
+        .operation_attempt_timeout(second(25))
         .operation_timeout(second(60))
         .connect_timeout(second(1))
         .build();
     let patient = patient(Some(&timeouts), 20);
-    assert_eq!(patient.read_timeout(), Some(second(30)));
-    assert_eq!(
-        (patient.operation_timeout(), patient.operation_attempt_timeout(), patient.connect_timeout()),
-        (None, None, None)
-    );
+    assert_eq!(patient.read_timeout(), Some(second(25)), "by the wait");
+    assert_eq!(patient.operation_attempt_timeout(), Some(second(30)), "to ten seconds beyond the wait");
+    assert_eq!((patient.operation_timeout(), patient.connect_timeout()), (None, None));
     assert!(!super::patient(None, 20).has_timeouts());
+}
+
+#[test]
+fn long_poll_is_sent_once() {
+    for (failure, expected) in [(refusal(500, "InternalError"), OPEN), (refusal(400, "ThrottlingException"), BUSY)] {
+        let (queue, script) = queue("orders", vec![failure]);
+        let error = run(queue.receive(10, Duration::from_secs(20), Duration::from_secs(30))).unwrap_err();
+        assert_eq!((judged(&error), script.seen().len()), (expected, 2), "{error}");
+    }
 }
 
 #[test]

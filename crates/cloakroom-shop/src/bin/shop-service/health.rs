@@ -4,8 +4,12 @@ use std::{
     convert::Infallible,
     io::{self, BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
+
+use cloakroom::LastProgress;
+use cloakroom_shop::Service;
 
 use http_body_util::Full;
 use hyper::{Method, Request, Response, StatusCode, body::Bytes, server::conn::http1, service::service_fn};
@@ -23,11 +27,32 @@ pub(crate) enum Stage {
     Draining,
 }
 
+/// What is known of the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    pub(crate) stage: watch::Receiver<Stage>,
+    /// The progress of each worker.
+    pub(crate) workers: Vec<(Service, Arc<LastProgress>)>,
+    /// How long a worker may make no progress.
+    pub(crate) idle_max: Duration,
+}
+
+impl Health {
+    /// Says which worker stands still, if one does that should work.
+    fn standstill(&self) -> Option<String> {
+        if *self.stage.borrow() != Stage::Working {
+            return None;
+        }
+        let (service, progress) = self.workers.iter().find(|(_, progress)| progress.idle() > self.idle_max)?;
+        Some(format!("not live: the worker of `{service}` has made no progress for {} s\n", progress.idle().as_secs()))
+    }
+}
+
 /// How long an answer may take to be given.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, stage: watch::Receiver<Stage>) {
+pub(crate) async fn serve(listener: TcpListener, health: Health) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -38,9 +63,9 @@ pub(crate) async fn serve(listener: TcpListener, stage: watch::Receiver<Stage>) 
                 continue;
             }
         };
-        let stage = stage.clone();
+        let health = health.clone();
         let service = service_fn(move |request| {
-            let answer = answer(&request, *stage.borrow());
+            let answer = answer(&request, &health);
             async { Ok::<_, Infallible>(answer) }
         });
         let mut http = http1::Builder::new();
@@ -54,17 +79,18 @@ pub(crate) async fn serve(listener: TcpListener, stage: watch::Receiver<Stage>) 
     }
 }
 
-fn answer<B>(request: &Request<B>, stage: Stage) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, health: &Health) -> Response<Full<Bytes>> {
+    let unavailable = |text: String| (StatusCode::SERVICE_UNAVAILABLE, text);
+    let ok = |text: &str| (StatusCode::OK, text.to_owned());
+    let stage = *health.stage.borrow();
     let (status, text) = match (request.method(), request.uri().path(), stage) {
-        (&Method::GET | &Method::HEAD, "/live", _) => (StatusCode::OK, "live\n"),
-        (&Method::GET | &Method::HEAD, "/ready", Stage::Working) => (StatusCode::OK, "ready\n"),
+        (&Method::GET | &Method::HEAD, "/live", _) => health.standstill().map_or_else(|| ok("live\n"), unavailable),
+        (&Method::GET | &Method::HEAD, "/ready", Stage::Working) => ok("ready\n"),
         (&Method::GET | &Method::HEAD, "/ready", Stage::Opening) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready: queues are being opened\n")
+            unavailable("not ready: queues are being opened\n".to_owned())
         }
-        (&Method::GET | &Method::HEAD, "/ready", Stage::Draining) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "not ready: draining\n")
-        }
-        _ => (StatusCode::NOT_FOUND, "there are only GET /live and GET /ready\n"),
+        (&Method::GET | &Method::HEAD, "/ready", Stage::Draining) => unavailable("not ready: draining\n".to_owned()),
+        _ => (StatusCode::NOT_FOUND, "there are only GET /live and GET /ready\n".to_owned()),
     };
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
@@ -90,4 +116,36 @@ pub(crate) fn ask(mut address: SocketAddr, path: &str) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("GET /{path} was answered with `{}`", status.trim_end())))
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom::{Clock as _, Observer as _, memory::Memory};
+
+    use super::*;
+
+    #[test]
+    fn live_is_refused_while_a_worker_that_should_work_makes_no_progress() {
+        let memory = Memory::new();
+        let progress = || Arc::new(LastProgress::new(memory.clock.clone()));
+        let (stage, staged) = watch::channel(Stage::Working);
+        let workers = vec![(Service::Orders, progress()), (Service::Stock, progress())];
+        let health = Health { stage: staged, workers, idle_max: Duration::from_secs(600) };
+        let live = || {
+            let request = Request::get("/live").body(()).expect("a request");
+            (answer(&request, &health).status().as_u16(), health.standstill().unwrap_or_default())
+        };
+        memory.run(memory.clock.sleep(Duration::from_secs(600)));
+        assert_eq!(live(), (200, String::new()));
+        health.workers[0].1.progressed("orders");
+        memory.run(memory.clock.sleep(Duration::from_secs(1)));
+        assert_eq!(live(), (503, "not live: the worker of `stock` has made no progress for 601 s\n".to_owned()));
+        for other in [Stage::Opening, Stage::Draining] {
+            stage.send_replace(other);
+            assert_eq!(live(), (200, String::new()), "{other:?}");
+        }
+        stage.send_replace(Stage::Working);
+        health.workers[1].1.progressed("stock");
+        assert_eq!(live(), (200, String::new()));
+    }
 }

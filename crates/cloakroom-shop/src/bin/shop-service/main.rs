@@ -16,6 +16,7 @@
 //! | `SHOP_IN_FLIGHT` | messages in hand at a time, by service, such as `orders=64,stock=16` | 64 each |
 //! | `SHOP_VISIBILITY_SECONDS` | how long the messages of a process that was killed wait for another one | 30 |
 //! | `SHOP_DRAIN_SECONDS` | how long messages in hand may take to be finished after SIGTERM | 20 |
+//! | `SHOP_IDLE_SECONDS` | after how long without progress of a worker `/live` is refused | 600 |
 //! | `SHOP_HEALTH_ADDRESS` | where `/live` and `/ready` are served | `0.0.0.0:8080` |
 //!
 //! Region and credentials come from the SDK's own variables, and from the role of the task.
@@ -30,7 +31,9 @@
 //!
 //! # Its health
 //!
-//! `GET /live` answers 200 as long as the process turns. `GET /ready` answers 200 while its workers work, and 503
+//! `GET /live` answers 200, and 503 while one of its workers has made no progress for `SHOP_IDLE_SECONDS`: its queue has
+//! answered no receive, and no message has come to its end. An idle worker makes progress every 20 seconds, and one that
+//! waits out an outage at least every 330. Restarting such a process loses nothing. `GET /ready` answers 200 while its workers work, and 503
 //! before its queues are open and when it drains. Health checks of ECS are commands in the container, which has no
 //! shell: `shop-service live` and `shop-service ready` ask the process that serves on `SHOP_HEALTH_ADDRESS`, and end
 //! with exit code 0 or 1.

@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) workers: BTreeMap<Service, WorkerSettings>,
     pub(crate) drain: Duration,
     pub(crate) health: SocketAddr,
+    /// How long a worker may make no progress before the process counts as not alive.
+    pub(crate) idle_max: Duration,
     pub(crate) log_filter: EnvFilter,
 }
 
@@ -27,6 +29,7 @@ impl Settings {
         let in_flight = environment.optional("SHOP_IN_FLIGHT", BTreeMap::new(), in_flight, by_service)?;
         let visibility = seconds(environment, "SHOP_VISIBILITY_SECONDS", 30, 1..=43_200)?;
         let drain = seconds(environment, "SHOP_DRAIN_SECONDS", 20, 0..=3_600)?;
+        let idle = seconds(environment, "SHOP_IDLE_SECONDS", 600, 1..=43_200)?;
         let address = "an address and a port, such as `0.0.0.0:8080`";
         let health =
             environment
@@ -42,6 +45,7 @@ impl Settings {
             workers: services.into_iter().map(worker).collect(),
             drain: Duration::from_secs(drain),
             health,
+            idle_max: Duration::from_secs(idle),
             log_filter: environment.log_filter()?,
         })
     }
@@ -88,6 +92,7 @@ mod tests {
         let settings = read(&[]).expect("settings");
         assert_eq!(settings.workers, Service::ALL.map(|service| (service, WorkerSettings::default())).into());
         assert_eq!((settings.drain.as_secs(), settings.health.to_string()), (20, "0.0.0.0:8080".to_owned()));
+        assert_eq!(settings.idle_max.as_secs(), 600);
         assert_eq!((settings.aws.queues.prefix, settings.log_filter.to_string()), (String::new(), "info".to_owned()));
     }
 
@@ -104,11 +109,13 @@ mod tests {
             ("SHOP_VISIBILITY_SECONDS", "2"),
             ("SHOP_DRAIN_SECONDS", "0"),
             ("SHOP_HEALTH_ADDRESS", "[::1]:81"),
+            ("SHOP_IDLE_SECONDS", "90"),
         ])
         .expect("settings");
         let worker =
             |service| settings.workers.get(&service).map(|worker| (worker.in_flight_max, worker.visibility_ms));
         assert_eq!(Service::ALL.map(worker), [Some((7, 2_000)), Some((64, 2_000)), None]);
+        assert_eq!(settings.idle_max.as_secs(), 90);
         assert_eq!((settings.drain, settings.workers[&Service::Stock].drain_ms), (Duration::ZERO, 0));
         assert_eq!((settings.aws.queues.prefix.as_str(), settings.health.to_string().as_str()), ("test-", "[::1]:81"));
         assert_eq!(settings.log_filter.to_string(), "warn");
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_named_with_its_variable() {
-        let wrong: [&[(&str, &str)]; 20] = [
+        let wrong: [&[(&str, &str)]; 21] = [
             &[("CLOAKROOM_TABLE", "a b")],
             &[("CLOAKROOM_BUCKET", "B")],
             &[("CLOAKROOM_PAYLOAD_TABLE", "shop")],
@@ -137,6 +144,7 @@ mod tests {
             &[("SHOP_VISIBILITY_SECONDS", "1.5")],
             &[("SHOP_DRAIN_SECONDS", "3601")],
             &[("SHOP_DRAIN_SECONDS", "-1")],
+            &[("SHOP_IDLE_SECONDS", "0")],
             &[("SHOP_HEALTH_ADDRESS", "8080")],
             &[("SHOP_HEALTH_ADDRESS", "localhost:http")],
         ];

@@ -1,9 +1,9 @@
 //! A shift: from opening the queues to the last message in hand.
 
-use std::{error::Error, io, pin::pin, time::Duration};
+use std::{error::Error, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use cloakroom::{EndpointSettings, PortError, Ports, Worker};
-use cloakroom_aws::{Aws, dead_letter_queue};
+use cloakroom::{EndpointSettings, LastProgress, Observer as _, PortError, Ports, Worker};
+use cloakroom_aws::{Aws, TokioClock, dead_letter_queue};
 use cloakroom_shop::CountsLog;
 use tokio::{
     net::TcpListener,
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    health::{self, Stage},
+    health::{self, Health, Stage},
     settings::Settings,
 };
 
@@ -37,7 +37,10 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     // The very first, since the first process in a container does not even die of a signal that it has no handler for.
     let mut told_to_stop = pin!(told_to_stop()?);
     let (stage, staged) = watch::channel(Stage::Opening);
-    serve_health(&settings, staged).await?;
+    let progress = || Arc::new(LastProgress::new(Arc::new(TokioClock)));
+    let progress: Vec<_> = settings.workers.keys().map(|service| (*service, progress())).collect();
+    let health = Health { stage: staged, workers: progress.clone(), idle_max: settings.idle_max };
+    serve_health(settings.health, health).await?;
 
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
     let ports = Aws::configured(&config, settings.aws.clone())?.ports();
@@ -46,9 +49,10 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         () = &mut told_to_stop => return Ok(()),
     }
     let (mut workers, mut counts) = (Workers::new(), Vec::new());
-    for (service, worker_settings) in &settings.workers {
+    for ((service, worker_settings), (_, progress)) in settings.workers.iter().zip(&progress) {
         let service_counts = CountsLog::new(*service);
-        let endpoint = service.endpoint(ports.clone(), EndpointSettings::default(), service_counts.observer())?;
+        let observer = Arc::new((service_counts.observer(), Arc::clone(progress)));
+        let endpoint = service.endpoint(ports.clone(), EndpointSettings::default(), observer)?;
         counts.push(service_counts);
         let worker = Worker::new(endpoint, service.name()).settings(worker_settings.clone());
         let (service, drained) = (*service, draining(stage.subscribe()));
@@ -56,6 +60,8 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
             worker.run(drained).await.map_err(|error| format!("the worker of `{service}` ended: {error}").into())
         });
     }
+    // To have opened the queues is progress.
+    progress.iter().for_each(|(service, progress)| progress.progressed(service.name()));
     stage.send_replace(Stage::Working);
     let services: Vec<_> = settings.workers.keys().map(|service| service.name()).collect();
     tracing::info!(services = services.join(","), "working");
@@ -86,12 +92,11 @@ fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn serve_health(settings: &Settings, stage: watch::Receiver<Stage>) -> Result<(), Failure> {
-    let address = settings.health;
+async fn serve_health(address: SocketAddr, health: Health) -> Result<(), Failure> {
     let failed = |error| format!("`SHOP_HEALTH_ADDRESS` is `{address}`, where nothing can be served: {error}");
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     tracing::info!(address = %listener.local_addr()?, "health is served");
-    tokio::spawn(health::serve(listener, stage));
+    tokio::spawn(health::serve(listener, health));
     Ok(())
 }
 

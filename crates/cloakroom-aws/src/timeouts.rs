@@ -1,0 +1,82 @@
+//! How long a service may take to answer.
+
+use std::time::Duration;
+
+use aws_smithy_types::timeout::TimeoutConfig;
+use cloakroom::PortError;
+
+use crate::{Aws, failure::Operation};
+
+/// For one try of a request. A long poll may take as much longer as it waits.
+const ATTEMPT: Duration = Duration::from_secs(4);
+/// For an operation, with the SDK's repetitions and a refresh of credentials. Less than `call_ms_max` of an endpoint, so
+/// that the SDK gives up the connection, and its error names the operation.
+pub(crate) const OPERATION: Duration = Duration::from_secs(9);
+
+/// Whether a client with these timeouts may wait forever for an answer.
+pub(crate) fn are_missing(timeouts: Option<&TimeoutConfig>) -> bool {
+    let bounds = timeouts.map(|own| [own.operation_timeout(), own.operation_attempt_timeout(), own.read_timeout()]);
+    bounds.is_none_or(|bounds| bounds.iter().all(Option::is_none))
+}
+
+/// Returns the timeouts of a client, with those of this module if it may wait forever. What is set, or disabled, stays.
+pub(crate) fn filled(timeouts: Option<&TimeoutConfig>) -> TimeoutConfig {
+    let mut filled = timeouts.cloned().unwrap_or_else(|| TimeoutConfig::builder().build());
+    if are_missing(timeouts) {
+        let ours = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION);
+        filled.take_defaults_from(&ours.build());
+    }
+    filled
+}
+
+/// Returns the answer of a call that may be several requests, or an error after [`OPERATION`].
+pub(crate) async fn answer<T>(
+    operation: &Operation,
+    target: &str,
+    call: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    answer_within(OPERATION, operation, target, call).await
+}
+
+async fn answer_within<T>(
+    bound: Duration,
+    operation: &Operation,
+    target: &str,
+    call: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    let late = |_| Err(operation.unanswered(target, &format!("no answer within {} ms", bound.as_millis())));
+    tokio::time::timeout(bound, call).await.unwrap_or_else(late)
+}
+
+impl Aws {
+    /// The same, over clients that do not wait forever for an answer: to look at what there is, and to change it. Their
+    /// ports are those of the caller's clients.
+    pub(crate) fn with_timeouts(mut self) -> Self {
+        macro_rules! filled {
+            ($sdk:ident, $client:expr) => {{
+                let config = $client.config();
+                if are_missing(config.timeout_config()) {
+                    let timeouts = filled(config.timeout_config());
+                    $client = $sdk::Client::from_conf(config.to_builder().timeout_config(timeouts).build());
+                }
+            }};
+        }
+        filled!(aws_sdk_dynamodb, self.dynamodb);
+        filled!(aws_sdk_s3, self.s3);
+        filled!(aws_sdk_sqs, self.sqs);
+        self
+    }
+
+    /// The services whose client may wait forever for an answer.
+    pub(crate) fn without_timeouts(&self) -> Vec<&'static str> {
+        let clients = [
+            ("DynamoDB", self.dynamodb.config().timeout_config()),
+            ("S3", self.s3.config().timeout_config()),
+            ("SQS", self.sqs.config().timeout_config()),
+        ];
+        clients.into_iter().filter(|(_, timeouts)| are_missing(*timeouts)).map(|(service, _)| service).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
