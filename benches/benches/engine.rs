@@ -98,7 +98,7 @@ fn run<T>(
     deliver: Deliver,
     process: impl FnOnce(&Memory, &Endpoint, &[Delivery]) -> (usize, T),
 ) -> Result<T, Error> {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["pings", "pongs"]);
     let endpoint = Endpoint::builder("pings").on(ping).route::<Pong>("pongs").build(memory.ports())?;
     let deliveries = (0..MESSAGES).map(|number| {
         let ping = Ping { player: number % PLAYERS, is_answered };

@@ -148,6 +148,7 @@ const FAULTS: Faults = Faults {
     transaction_conflicts: 0.05,
     server_errors: 0.05,
     lost_responses: 0.05,
+    silences: 0.0,
     duplicate_deliveries: 0.1,
     late_deliveries: 0.0,
     late_delivery_ms_max: 0,

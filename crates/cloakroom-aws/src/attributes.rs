@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue as Sdk};
 use cloakroom::{AttributeValue as Core, Item};
 
 /// A type of attribute that is younger than this library.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnknownType;
 
 impl std::fmt::Display for UnknownType {
@@ -14,6 +14,8 @@ impl std::fmt::Display for UnknownType {
         f.write_str("an attribute of the item has a type that this version of the AWS SDK does not know")
     }
 }
+
+cloakroom::debug_is_display!(UnknownType);
 
 impl std::error::Error for UnknownType {}
 

@@ -35,12 +35,12 @@
 //!
 //! | for | on | allow |
 //! |---|---|---|
-//! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
+//! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:Query`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
 //! | endpoints | the payload table, if there is one | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:BatchWriteItem` |
 //! | endpoints | the bucket | `s3:ListBucket`, without which a missing payload cannot be told from a forbidden one |
 //! | endpoints | its objects | `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` |
 //! | endpoints | each queue | `sqs:GetQueueUrl`, `sqs:SendMessage`, `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` |
-//! | recovery | the table | what endpoints need, and to find records `dynamodb:Scan` (to inspect a partition `dynamodb:Query`) |
+//! | recovery | the table | what endpoints need, and to find records `dynamodb:Scan` |
 //! | provisioning | the table | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive`; for recovery `dynamodb:DescribeContinuousBackups`, `dynamodb:UpdateContinuousBackups` |
 //! | provisioning | the payload table, if there is one | `dynamodb:CreateTable`, `dynamodb:DescribeTable`, `dynamodb:DescribeTimeToLive`, `dynamodb:UpdateTimeToLive` |
 //! | provisioning | the bucket | `s3:CreateBucket`, `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:PutBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:PutLifecycleConfiguration` |

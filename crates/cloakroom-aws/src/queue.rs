@@ -14,7 +14,7 @@ use aws_sdk_sqs::{
     types::{ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName},
 };
 use aws_smithy_types::timeout::TimeoutConfig;
-use cloakroom::{Delivery, Limits, PortError, Queue, QueueMessage, Queues, fifo};
+use cloakroom::{Delivery, Limits, PortError, Queue, QueueMessage, Queues, Random as _, SystemRandom, fifo};
 use futures::{StreamExt as _, stream};
 
 use crate::{
@@ -148,6 +148,13 @@ impl SqsQueue {
         &self.url
     }
 
+    /// A new id for a receive from a FIFO queue. The SDK's retries of the receive send the same one: SQS answers them
+    /// with the messages that an answer before had, if that was lost. Without it those would block their groups until
+    /// their visibility timeout ends. The SDK makes no such id, and standard queues refuse it.
+    fn attempt_id(&self) -> Option<String> {
+        (self.flavour == Flavour::Fifo).then(|| format!("{:032x}", SystemRandom.bits()))
+    }
+
     async fn delete_batch(&self, batch: Vec<Numbered<String>>) -> Vec<Answer> {
         let (numbers, receipts) = apart(batch);
         let entry = |(number, receipt): (&usize, String)| {
@@ -256,6 +263,7 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .message_attribute_names("All")
+            .set_receive_request_attempt_id(self.attempt_id())
             .customize();
         let request = match timeouts.has_timeouts() {
             true => request.config_override(Config::builder().timeout_config(timeouts)),

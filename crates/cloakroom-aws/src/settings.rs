@@ -177,7 +177,7 @@ pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), 
 }
 
 /// A setting that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SettingsError {
     field: String,
     text: String,
@@ -206,6 +206,8 @@ impl fmt::Display for SettingsError {
         f.write_str(&self.text)
     }
 }
+
+cloakroom::debug_is_display!(SettingsError);
 
 impl std::error::Error for SettingsError {}
 

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     Client,
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Select},
 };
 use cloakroom::{
     ClaimsStored, Clock, Commit, Committed, Conflict, Item, ItemAction, Limits, Partition, PartitionStore, PortError,
     Record, RecordKey, StateRead, Timestamp,
     placement::{self, Write, WriteCondition},
     protocol::{Claims, Consistency},
-    schema::{Key, attribute},
+    schema::{self, Key, attribute},
 };
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
 
 const COMMIT: Operation =
     Operation::once("TransactWriteItems", "dynamodb:PutItem, dynamodb:DeleteItem and dynamodb:ConditionCheckItem");
+const LOOK: Operation = Operation::read("Query", "dynamodb:Query");
 const COMMIT_ALONE: Operation = Operation::once("PutItem", "dynamodb:PutItem");
 const STORE_CLAIMS: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
 const RETAIN: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
@@ -40,7 +41,7 @@ const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteIte
 ///   its handlers write no items of their own, one `PutItem` (1 write unit for each begun KB). It is sent **once**:
 ///   whether and how to repeat it is for the engine to decide, which reads the record first if the outcome is
 ///   open. The retries that the client is configured for apply to all other calls.
-/// - Limits are checked before the call: [`Committed::TooLarge`].
+/// - Limits and values are checked before the call: [`Committed::TooLarge`] and [`Committed::Refused`] name the item.
 ///
 /// ```no_run
 /// # fn example(client: aws_sdk_dynamodb::Client) {
@@ -116,7 +117,7 @@ impl DynamoStore {
         let request = request.client_request_token(token);
         match request.send().await {
             Ok(_) => Ok(None),
-            Err(error) => self.commit_failed(writes, error).map(Some),
+            Err(error) => self.commit_failed(partition, writes, error).map(Some),
         }
     }
 
@@ -126,7 +127,7 @@ impl DynamoStore {
         partition: &Partition,
         sort_key: &str,
         item: Item,
-        condition: WriteCondition,
+        condition: &WriteCondition,
     ) -> Result<Option<Committed>, PortError> {
         let put = transaction::put(&self.table, partition, sort_key, item, condition);
         let put = self
@@ -151,6 +152,7 @@ impl DynamoStore {
     /// What it means that the transaction of `writes` failed.
     fn commit_failed(
         &self,
+        partition: &Partition,
         writes: &[Write],
         error: SdkError<TransactWriteItemsError>,
     ) -> Result<Committed, PortError> {
@@ -171,8 +173,12 @@ impl DynamoStore {
             PortError::new(what, transaction::told(reasons, writes)).in_logs(in_logs)
         };
         // SUBTLE: "without effect" is the truth only because this request was the only one: see `commit`.
-        match Cancelled::read(reasons.iter().map(|reason| reason.code()), writes) {
-            Cancelled::Lost(conflict) => Ok(Committed::Conflict(conflict)),
+        match Cancelled::read(reasons.iter().map(|reason| reason.code())) {
+            Cancelled::Lost(number) => {
+                let found = reasons.get(number).and_then(|reason| reason.item());
+                let found = found.map(|item| self.read(item.clone())).transpose()?;
+                Ok(placement::lost(partition, number, writes, found.as_ref()))
+            }
             Cancelled::Refused => Ok(Committed::Refused(failed().without_effect().to_string())),
             Cancelled::Busy(reason) => Err(failed().without_effect().because(reason)),
             Cancelled::Unknown => Err(failed()),
@@ -220,6 +226,16 @@ impl PartitionStore for DynamoStore {
         placement::read_state_item(&self.reading, item)
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let query = self.client.query().table_name(&self.table).select(Select::Count).limit(1).consistent_read(true);
+        let query = query
+            .key_condition_expression("pk = :partition AND begins_with(sk, :records)")
+            .expression_attribute_values(":partition", AttributeValue::S(partition.to_string()))
+            .expression_attribute_values(":records", AttributeValue::S(schema::records_of(endpoint)));
+        let output = query.send().await.map_err(|error| LOOK.failed(&self.target(), error))?;
+        Ok(output.count() > 0)
+    }
+
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         let item = self.get(key.partition, placement::record_sort_key(key), Consistency::Strong).await?;
         item.map(|item| placement::read_record_item(&self.reading, &item)).transpose()
@@ -227,12 +243,12 @@ impl PartitionStore for DynamoStore {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let (placement, mut writes) = transaction::writes(&commit);
-        if let Err(error) = self.limits.check_transaction(commit.partition.as_str(), placement::sizes(&writes)) {
-            return Ok(Committed::TooLarge(error));
+        if let Some(refused) = placement::refusal(&self.limits, commit.partition, &writes) {
+            return Ok(refused);
         }
         let failed = match &mut writes[..] {
             [Write { sort_key, action: ItemAction::Put(item), condition }] => {
-                self.put(commit.partition, sort_key, mem::take(item), *condition).await?
+                self.put(commit.partition, sort_key, mem::take(item), condition).await?
             }
             _ => self.transact(commit.partition, &writes, commit.token).await?,
         };

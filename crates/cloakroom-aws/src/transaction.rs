@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure::AllOld,
+    TransactWriteItem,
+};
 use cloakroom::{
-    Commit, Condition, Conflict, Item, ItemAction, Partition, Placement, Retry, Version,
-    placement::{self, Write, WriteCondition},
+    Commit, Condition, Item, ItemAction, Partition, Placement, Retry, Version,
+    placement::{self, Owner, Write, WriteCondition},
 };
 
 use crate::{attributes::to_sdk, items};
@@ -14,26 +17,32 @@ use crate::{attributes::to_sdk, items};
 pub(crate) fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     let (placement, mut writes) = placement::writes(commit);
     // DynamoDB refuses a check without a condition. It would demand nothing, so it is left out.
-    writes.retain(|write| write.action != ItemAction::Check || write.condition != WriteCondition::Item(Condition::Any));
+    let demands_nothing = |write: &Write| {
+        write.action == ItemAction::Check && matches!(write.condition, WriteCondition::Item(Condition::Any, _))
+    };
+    writes.retain(|write| !demands_nothing(write));
     (placement, writes)
 }
 
 /// One write of a transaction as DynamoDB takes it.
 pub(crate) fn item(table: &str, partition: &Partition, write: Write) -> TransactWriteItem {
     let Write { sort_key, action, condition } = write;
-    let Expression { text, values } = Expression::of(condition);
+    let Expression { text, values } = Expression::of(&condition);
     let key = key(partition, &sort_key);
     let item = TransactWriteItem::builder();
+    // What was found tells whose item it is. It costs nothing, and is asked for where it can tell something.
+    let found = matches!(condition, WriteCondition::Item(..)).then_some(AllOld);
     match action {
-        ItemAction::Put(attributes) => item.put(put(table, partition, &sort_key, attributes, condition)),
+        ItemAction::Put(attributes) => item.put(put(table, partition, &sort_key, attributes, &condition)),
         ItemAction::Delete => {
-            let delete = Delete::builder().table_name(table).set_key(Some(key));
-            let delete = delete.set_condition_expression(text.map(str::to_owned));
+            let delete = Delete::builder().table_name(table).set_key(Some(key)).set_condition_expression(text);
+            let delete = delete.set_return_values_on_condition_check_failure(found);
             item.delete(delete.set_expression_attribute_values(values).build().expect(COMPLETE))
         }
         ItemAction::Check => {
             let check = ConditionCheck::builder().table_name(table).set_key(Some(key));
-            let check = check.condition_expression(text.unwrap_or(EXISTS));
+            let check = check.condition_expression(text.unwrap_or_else(|| EXISTS.to_owned()));
+            let check = check.set_return_values_on_condition_check_failure(found);
             item.condition_check(check.set_expression_attribute_values(values).build().expect(COMPLETE))
         }
     }
@@ -46,12 +55,13 @@ pub(crate) fn put(
     partition: &Partition,
     sort_key: &str,
     attributes: Item,
-    condition: WriteCondition,
+    condition: &WriteCondition,
 ) -> Put {
     let Expression { text, values } = Expression::of(condition);
+    let found = matches!(condition, WriteCondition::Item(..)).then_some(AllOld);
     let put = Put::builder().table_name(table).set_item(Some(to_sdk(items::sorted(partition, sort_key), attributes)));
-    let put = put.set_condition_expression(text.map(str::to_owned)).set_expression_attribute_values(values);
-    put.build().expect(COMPLETE)
+    let put = put.set_condition_expression(text).set_expression_attribute_values(values);
+    put.set_return_values_on_condition_check_failure(found).build().expect(COMPLETE)
 }
 
 const COMPLETE: &str = "table, key or item, and condition are set";
@@ -65,33 +75,50 @@ const ABSENT: &str = "attribute_not_exists(pk)";
 const EXISTS: &str = "attribute_exists(pk)";
 
 struct Expression {
-    text: Option<&'static str>,
+    text: Option<String>,
     values: Option<HashMap<String, AttributeValue>>,
 }
 
 impl Expression {
-    fn of(condition: WriteCondition) -> Self {
-        let plain = |text| Self { text, values: None };
+    fn of(condition: &WriteCondition) -> Self {
+        let plain = |text: &str| Self { text: Some(text.to_owned()), values: None };
         match condition {
-            WriteCondition::Item(Condition::Any) => plain(None),
-            WriteCondition::Item(Condition::Exists) => plain(Some(EXISTS)),
-            WriteCondition::Item(Condition::Absent) | WriteCondition::VersionIs(Version::ABSENT) => plain(Some(ABSENT)),
+            WriteCondition::Record(Condition::Any) => Self { text: None, values: None },
+            WriteCondition::Record(Condition::Exists) => plain(EXISTS),
+            // Nobody owns what is not there.
+            WriteCondition::Record(Condition::Absent)
+            | WriteCondition::Item(Condition::Absent, _)
+            | WriteCondition::VersionIs(Version::ABSENT) => plain(ABSENT),
+            WriteCondition::Item(Condition::Any, owner) => Self::owned(owner, ""),
+            WriteCondition::Item(Condition::Exists, owner) => Self::owned(owner, "attribute_exists(pk) AND "),
             WriteCondition::VersionIs(version) => {
                 let version = AttributeValue::N(version.number().to_string());
                 Self {
-                    text: Some("cloakroom_version = :version"),
+                    text: Some("cloakroom_version = :version".to_owned()),
                     values: Some(HashMap::from([(":version".to_owned(), version)])),
                 }
             }
         }
+    }
+
+    /// The item has no owner, as one that is absent has none, or one of those that let this endpoint write it.
+    fn owned(owner: &Owner, more: &str) -> Self {
+        let marks = owner.marks().into_iter().enumerate();
+        let values = marks.map(|(number, mark)| (format!(":owner{number}"), AttributeValue::S(mark.to_owned())));
+        let values: HashMap<String, AttributeValue> = values.collect();
+        let mut names: Vec<&str> = values.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let names = names.join(", ");
+        let text = format!("{more}(attribute_not_exists(cloakroom_owner) OR cloakroom_owner IN ({names}))");
+        Self { text: Some(text), values: Some(values) }
     }
 }
 
 /// Why a transaction was cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cancelled {
-    /// A condition failed.
-    Lost(Conflict),
+    /// The condition of the write with this number failed.
+    Lost(usize),
     /// It would be refused again.
     Refused,
     /// Another transaction, or too many requests.
@@ -109,10 +136,10 @@ impl Cancelled {
     ///   item was judged by a handler that saw an old state.
     /// - A reason that is not known comes next, since what it means for the effect is not known either.
     /// - A reason that lasts wins over one that passes: to wait for the latter would be in vain.
-    pub(crate) fn read<'a>(codes: impl IntoIterator<Item = Option<&'a str>>, writes: &[Write]) -> Self {
+    pub(crate) fn read<'a>(codes: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let reasons: Vec<Reason> = codes.into_iter().map(Reason::of).collect();
         if let Some(number) = reasons.iter().position(|reason| *reason == Reason::Lost) {
-            return Self::Lost(placement::conflict(number, writes));
+            return Self::Lost(number);
         }
         if reasons.contains(&Reason::Unknown) {
             Self::Unknown

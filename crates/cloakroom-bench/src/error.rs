@@ -6,7 +6,7 @@ use cloakroom::{Error, PortError};
 use cloakroom_aws::SettingsError;
 
 /// Why a run could not be made, or was given up. Its text is for the person at the terminal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum RunError {
     /// What was asked for cannot be: nothing has begun.
     BadInput(String),
@@ -35,6 +35,8 @@ impl fmt::Display for RunError {
         }
     }
 }
+
+cloakroom::debug_is_display!(RunError);
 
 impl std::error::Error for RunError {}
 

@@ -14,7 +14,7 @@ use cloakroom_bench::{LoadSettings, Pricing, Progress, Target, contestants::Cont
 pub(crate) use options::Options;
 use options::Verb;
 
-use crate::{demo::progress::Bar, operate::verdict, site::Failure, terminal};
+use crate::{demo::progress::Bar, interrupt::interrupted, operate::verdict, site::Failure, terminal};
 
 /// Runs the benchmark. The exit code is 1 if the books of anybody do not balance.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
@@ -69,13 +69,6 @@ async fn measure(
     };
     bar.clear();
     report
-}
-
-/// Waits for ctrl-c. Where nobody can be told of it, for ever.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 fn pricing(prices: &Prices) -> Pricing {

@@ -7,7 +7,7 @@ mod process;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod staff;
-mod trouble;
+pub(crate) mod trouble;
 
 use std::{pin::pin, process::ExitCode, time::Duration};
 
@@ -29,6 +29,7 @@ use self::{
 };
 use crate::{
     input::Input,
+    interrupt::interrupted,
     site::{self, Failure},
     terminal,
 };
@@ -113,7 +114,7 @@ async fn process(options: &Options, scene: &Scene, input: &Input, staff: &mut St
     let ports = scene.site.aws().map_err(Failure::new)?.ports();
     let mut submission = pin!(cloakroom_shop::submit(&ports, &input.orders));
     let mut submitted = false;
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let mut interrupt = pin!(interrupted());
     loop {
         tokio::select! {
             result = &mut submission, if !submitted => {
@@ -130,7 +131,7 @@ async fn process(options: &Options, scene: &Scene, input: &Input, staff: &mut St
                     Look::Over | Look::Stuck => return Ok(()),
                 }
             }
-            _ = &mut interrupt => {
+            () = &mut interrupt => {
                 return Err(Failure::new("interrupted; with `--data` the same command goes on from here"));
             }
         }

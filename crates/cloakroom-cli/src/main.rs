@@ -10,6 +10,7 @@ mod demo;
 mod documented;
 mod fleet;
 mod input;
+mod interrupt;
 mod local;
 mod model;
 mod operate;
@@ -23,6 +24,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use site::Failure;
 
 /// Messages go from thread to thread here, which the allocator of the C library makes slow.
 #[global_allocator]
@@ -85,6 +88,18 @@ async fn main() -> ExitCode {
     terminal::report_progress_always(progress);
     let command = command.unwrap_or_else(|| Command::Demo(demo::Options::default()));
     let result = match command {
+        // These end in their own way when they are interrupted.
+        Command::Bench(_) | Command::Local(_) | Command::Worker(_) => run(command).await,
+        command => interrupt::unless_interrupted(|| run(command)).await,
+    };
+    result.unwrap_or_else(|failure| {
+        terminal::tell(format_args!("cloakroom: {failure}"));
+        ExitCode::from(2)
+    })
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
         Command::Demo(options) => demo::run(options).await,
         Command::Soak(options) => soak::run(options).await,
         Command::Bench(options) => bench::run(options).await,
@@ -104,9 +119,5 @@ async fn main() -> ExitCode {
             let _ = cloakroom_shop::sample::write(orders, std::io::stdout().lock());
             Ok(ExitCode::SUCCESS)
         }
-    };
-    result.unwrap_or_else(|failure| {
-        terminal::tell(format_args!("cloakroom: {failure}"));
-        ExitCode::from(2)
-    })
+    }
 }

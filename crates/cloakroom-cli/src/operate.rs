@@ -19,7 +19,7 @@ use std::{fmt, process::ExitCode};
 
 use serde::Serialize;
 
-use crate::{site::Failure, terminal};
+use crate::{interrupt::interrupted, site::Failure, terminal};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
@@ -60,8 +60,7 @@ pub(crate) fn verdict(amiss: bool) -> ExitCode {
 async fn interruptible<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     tokio::select! {
         result = work => result.map_err(Into::into),
-        result = tokio::signal::ctrl_c() => {
-            result.map_err(|error| Failure::new(format!("waiting for ctrl-c failed: {error}")))?;
+        () = interrupted() => {
             Err(Failure::new("interrupted: what is printed is done; messages that were in hand come back within five minutes"))
         }
     }

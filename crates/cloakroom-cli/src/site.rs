@@ -1,8 +1,8 @@
 //! Where things take place: the shop on embedded AWS, and failures.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, timeout::TimeoutConfig};
 use cloakroom_aws::{AwsSettings, BucketAddress};
 use cloakroom_shop::Site;
 
@@ -31,6 +31,10 @@ impl From<cloakroom::Error> for Failure {
 /// The variable that names the table for small payloads, if there is one.
 pub(crate) const PAYLOAD_TABLE: &str = "CLOAKROOM_PAYLOAD_TABLE";
 
+/// How long a request may take before the SDK gives up its connection and repeats it. Nothing else ends a request on a
+/// connection that went silent.
+const ATTEMPT_MAX: Duration = Duration::from_secs(3);
+
 /// The shop on an embedded AWS, from the standard variables that it names.
 pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site, Failure> {
     let get = |name: &str| variable(name).ok_or_else(|| Failure::new(format!("the variable `{name}` is not set")));
@@ -38,6 +42,7 @@ pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site
     let credentials = Credentials::new(id, secret, None, None, "cloakroom");
     let region = Region::new(get("AWS_REGION")?);
     let http = aws_smithy_http_client::Builder::new().build_http();
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_MAX).build();
     macro_rules! config {
         ($sdk:ident, $url:literal) => {
             $sdk::Config::builder()
@@ -45,6 +50,7 @@ pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site
                 .region(region.clone())
                 .credentials_provider(credentials.clone())
                 .http_client(http.clone())
+                .timeout_config(timeouts.clone())
                 .endpoint_url(get($url)?)
         };
     }

@@ -3,6 +3,7 @@
 
 mod options;
 mod report;
+mod silence;
 mod supply;
 
 use std::{pin::pin, process::ExitCode, time::Duration};
@@ -19,6 +20,7 @@ pub(crate) use options::Options;
 
 use self::{
     report::{News, Report},
+    silence::{Standstill, silence_one},
     supply::Supply,
 };
 use crate::{
@@ -29,12 +31,15 @@ use crate::{
         staff::{Events, Staff},
     },
     input::Input,
+    interrupt::interrupted,
     site::Failure,
     terminal,
 };
 
 /// Orders that are placed at a time.
 const BATCH_MAX: usize = 200;
+/// How long the queues may take to say what they hold. Kills and silences wait for that.
+const ASK_WITHIN: Duration = Duration::from_millis(500);
 /// What has not drained by then goes round in circles: it is stuck, too.
 const DRAIN_WITHIN: Duration = Duration::from_secs(600);
 
@@ -50,11 +55,12 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let minutes = soak.began.elapsed().as_secs_f64() / 60.0;
     scene.aws.set_faults(Faults::default()).map_err(Failure::new)?;
     let calm_began = Instant::now();
+    let standstill_seconds = soak.standstill.longest().as_secs_f64();
     let look = soak.drain(Staff::hire(&options.calm(), &scene)?).await?;
     let drain_seconds = calm_began.elapsed().as_secs_f64();
 
     let seconds = soak.began.elapsed().as_secs_f64();
-    let Soak { events, placed, .. } = soak;
+    let Soak { events, placed, silences, .. } = soak;
     let mut input = Input::default();
     input.orders = placed;
     let books = Books::read(&scene.site, &scene.queues).await.map_err(Failure::new)?;
@@ -62,7 +68,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let (usage, verdict) = (scene.aws.usage(), books.audit(&input.orders));
     // Not priced: what a message costs in the worst of times tells nobody anything.
     let run = Run::new(&trouble, &input, &events, &usage, books.commits(), seconds, verdict);
-    let report = Report { minutes, drain_seconds, kills: events.crashes, losses: events.losses, stuck, run };
+    let (kills, losses) = (events.crashes, events.losses);
+    let report = Report { minutes, drain_seconds, kills, silences, standstill_seconds, losses, stuck, run };
     scene.aws.shutdown().await;
     if options.json {
         terminal::print_json(&report)?
@@ -82,6 +89,9 @@ struct Soak<'a> {
     /// What happened to workers that were dismissed, and to their messages.
     events: Events,
     watch: Watch,
+    /// How often a service went silent.
+    silences: u64,
+    standstill: Standstill,
     looks: Interval,
     began: Instant,
     told: Instant,
@@ -103,6 +113,8 @@ impl<'a> Soak<'a> {
             placed: Vec::new(),
             events: Events::default(),
             watch: Watch::new(PATIENCE),
+            silences: 0,
+            standstill: Standstill::new(began),
             looks,
             began,
             told: began,
@@ -112,16 +124,23 @@ impl<'a> Soak<'a> {
     /// Places orders and kills workers until the time is over, or every order is finished.
     async fn endure(&mut self, mut staff: Staff) -> Result<(), Failure> {
         let mut trouble = self.options.trouble().trouble();
+        let mut silences = self.options.silences();
         let mut placing: Placing<'a> = Fuse::terminated();
         let end = self.began + self.options.duration();
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut interrupt = pin!(interrupted());
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(end) => break,
                 placed = &mut placing => self.placed.extend(placed?),
                 () = trouble.next() => staff.crash_one(trouble.pick())?,
+                () = silences.next() => {
+                    silence_one(&self.scene.aws, silences.pick());
+                    self.silences += 1;
+                }
                 _ = self.looks.tick() => {
-                    let ahead = self.scene.queues.ahead().await.ok();
+                    let ahead = self.ahead().await;
+                    let finished = self.events.clone().and(staff.events()).finished();
+                    self.standstill.look(Instant::now(), finished, ahead != Some(0));
                     let is_all = self.supply.is_exhausted() && placing.is_terminated();
                     // When it is stuck, perhaps it is the trouble that is too much: let it go on without.
                     if self.look(&mut staff, is_all, ahead)? != Look::GoOn {
@@ -131,7 +150,7 @@ impl<'a> Soak<'a> {
                         placing = self.place(ahead);
                     }
                 }
-                _ = &mut interrupt => return Err(interrupted()),
+                () = &mut interrupt => return Err(unaudited()),
             }
         }
         if !placing.is_terminated() {
@@ -145,11 +164,11 @@ impl<'a> Soak<'a> {
     async fn drain(&mut self, mut staff: Staff) -> Result<Look, Failure> {
         self.watch = Watch::new(PATIENCE);
         let end = Instant::now() + DRAIN_WITHIN;
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut interrupt = pin!(interrupted());
         loop {
             tokio::select! {
                 _ = self.looks.tick() => {
-                    let ahead = self.scene.queues.ahead().await.ok();
+                    let ahead = self.ahead().await;
                     let look = self.look(&mut staff, true, ahead)?;
                     let look = if look == Look::GoOn && Instant::now() >= end { Look::Stuck } else { look };
                     if look != Look::GoOn {
@@ -157,9 +176,14 @@ impl<'a> Soak<'a> {
                         return Ok(look);
                     }
                 }
-                _ = &mut interrupt => return Err(interrupted()),
+                () = &mut interrupt => return Err(unaudited()),
             }
         }
+    }
+
+    /// The messages in the queues of the services, if the queues answer soon enough.
+    async fn ahead(&self) -> Option<u64> {
+        tokio::time::timeout(ASK_WITHIN, self.scene.queues.ahead()).await.ok()?.ok()
     }
 
     /// Places as many orders as leaves the workers no more than they can hold.
@@ -194,6 +218,6 @@ impl<'a> Soak<'a> {
     }
 }
 
-fn interrupted() -> Failure {
+fn unaudited() -> Failure {
     Failure::new("interrupted: nothing was audited; a soak ends by itself after its `--minutes`")
 }

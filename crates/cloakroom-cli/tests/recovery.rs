@@ -266,7 +266,7 @@ async fn without_json_there_is_a_table() {
     let site = Stranded::start().await;
     site.strand("dead").await;
     for (arguments, part) in [
-        (&["pending", "--older-than", "0s"][..], "senders   sender#dead  dead"),
+        (&["pending", "--older-than", "0s"][..], "senders   sender#dead  "),
         (&["inspect", "sender#dead"], "dispatch, settle, clear"),
         (&["dlq", "list", "senders"], "queue `senders`: no messages"),
     ] {

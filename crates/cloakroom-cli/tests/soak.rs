@@ -17,7 +17,8 @@ fn number(report: &Value, path: &str) -> u64 {
 
 #[test]
 fn the_books_balance_after_kills_and_losses() {
-    let (code, report, told) = soak(&["--orders", "200", "--kill-every-ms", "400", "--faults", "0.02"]);
+    let (code, report, told) =
+        soak(&["--orders", "200", "--kill-every-ms", "400", "--faults", "0.02", "--silence-every-ms", "0"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
     assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 200, "{report}");
     assert_eq!((number(&report, "/orders"), &report["stuck"]), (200, &Value::Null), "{report}");
@@ -33,6 +34,18 @@ fn the_books_balance_after_kills_and_losses() {
 }
 
 #[test]
+fn the_books_balance_after_silences_and_no_standstill_is_long() {
+    let (code, report, told) =
+        soak(&["--orders", "200", "--silence-every-ms", "2000", "--kill-every-ms", "3000", "--faults", "0"]);
+    assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
+    assert_eq!(&report["stuck"], &Value::Null, "{report}");
+    assert!(number(&report, "/silences") >= 3, "{report}");
+    assert!(number(&report, "/usage/faults/silences") >= number(&report, "/silences"), "{report}");
+    let standstill = report["standstill_seconds"].as_f64();
+    assert!(standstill.is_some_and(|seconds| seconds <= 15.0), "{report}");
+}
+
+#[test]
 fn the_audit_of_a_soak_can_fail() {
     let (code, report, told) = soak(&["--orders", "60", "--kill-every-ms", "500", "--naive"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(1), &Value::Bool(false)), "{report}{told}");
@@ -43,6 +56,7 @@ fn an_option_out_of_range_is_named() {
     for (arguments, named) in [
         (["--minutes", "0"], "`--minutes` is 0"),
         (["--kill-every-ms", "1"], "`--kill-every-ms` is 1"),
+        (["--silence-every-ms", "1"], "`--silence-every-ms` is 1"),
         (["--faults", "2"], "`--faults` is 2"),
         (["--workers", "0"], "`--workers` is 0"),
     ] {

@@ -23,7 +23,7 @@ use crate::usage::Meter;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where and how the services run. Made by [`LocalAws::builder`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing runs until `start` is called"]
 pub struct Builder {
     folder: Option<PathBuf>,
@@ -31,7 +31,22 @@ pub struct Builder {
     dynamodb_port: u16,
     s3_port: u16,
     sqs_port: u16,
+    queue_cooldowns: bool,
     credentials: Credentials,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            faults: Faults::default(),
+            dynamodb_port: 0,
+            s3_port: 0,
+            sqs_port: 0,
+            queue_cooldowns: true,
+            credentials: Credentials::default(),
+        }
+    }
 }
 
 impl Builder {
@@ -72,6 +87,14 @@ impl Builder {
         self
     }
 
+    /// Whether SQS refuses to purge a queue twice in 60 seconds (`PurgeQueueInProgress`) and to create
+    /// a queue again within 60 seconds of its deletion (`QueueDeletedRecently`), as AWS does. Default:
+    /// true. Tests that reuse the names of queues can turn it off.
+    pub fn queue_cooldowns(mut self, queue_cooldowns: bool) -> Self {
+        self.queue_cooldowns = queue_cooldowns;
+        self
+    }
+
     /// The keys that requests have to be signed with. S3 checks them; DynamoDB and SQS take
     /// any. By default `AKIDTEST` and `SECRETTEST`.
     pub fn credentials(mut self, access_key_id: impl Into<String>, secret_access_key: impl Into<String>) -> Self {
@@ -100,7 +123,7 @@ impl Builder {
         let (stop, stopped) = watch::channel(false);
         let site = Site { folder, dice: Arc::new(Dice::new(self.faults)), meter: Arc::default(), stopped };
         let (dynamodb, s3) = (site.dynamodb(dynamodb)?, site.s3(s3, &self.credentials)?);
-        let (server, sqs) = site.sqs(sqs)?;
+        let (server, sqs) = site.sqs(sqs, self.queue_cooldowns)?;
         let servers = Servers { dynamodb, s3, sqs: server };
         Ok(LocalAws { servers, sqs, stop, dice: site.dice, meter: site.meter, credentials: self.credentials })
     }
@@ -130,11 +153,11 @@ impl Site {
         Ok(self.serve(listener, api, journal))
     }
 
-    fn sqs(&self, listener: Listener) -> Result<(Server, Sqs), StartError> {
+    fn sqs(&self, listener: Listener, cooldowns: bool) -> Result<(Server, Sqs), StartError> {
         let (journal, entries) = self.journal("sqs.sqlite")?;
         let (dice, meter) = (Arc::clone(&self.dice), Arc::clone(&self.meter));
         let stopped = self.stopped.clone();
-        let api = Sqs::open(Arc::clone(&journal), &entries, dice, meter, stopped)
+        let api = Sqs::open(Arc::clone(&journal), &entries, dice, meter, stopped, cooldowns)
             .map_err(|cause| self.unreadable("sqs.sqlite", cause))?;
         Ok((self.serve(listener, api.clone(), journal), api))
     }

@@ -36,6 +36,11 @@ pub struct Faults {
     /// Requests that *are* done, but whose answer is lost: one half is answered with a status
     /// of 500, for the other half the connection is closed without an answer.
     pub lost_responses: f64,
+    /// Requests at which their connection goes silent: neither they nor later requests on it are
+    /// answered, and it is not closed. One half of them are done. New connections work.
+    /// [`LocalAws::silence_connections`](crate::LocalAws::silence_connections) silences all
+    /// connections at once.
+    pub silences: f64,
     /// Messages of standard queues that are delivered once more, under the same message id:
     /// one half at once, the other half up to a second later, when the first delivery may
     /// already have been deleted.
@@ -55,6 +60,7 @@ impl Default for Faults {
             transaction_conflicts: 0.0,
             server_errors: 0.0,
             lost_responses: 0.0,
+            silences: 0.0,
             duplicate_deliveries: 0.0,
             late_deliveries: 0.0,
             late_delivery_ms_max: 2_000,
@@ -64,7 +70,7 @@ impl Default for Faults {
 }
 
 /// A rate in [`Faults`] that is not from 0 to 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct InvalidFaults {
     field: &'static str,
     value: f64,
@@ -74,6 +80,12 @@ impl std::fmt::Display for InvalidFaults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { field, value } = self;
         write!(f, "faults: `{field}` is {value}; it must be from 0 to 1")
+    }
+}
+
+impl std::fmt::Debug for InvalidFaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 
@@ -91,6 +103,7 @@ impl Faults {
             ("transaction_conflicts", self.transaction_conflicts),
             ("server_errors", self.server_errors),
             ("lost_responses", self.lost_responses),
+            ("silences", self.silences),
             ("duplicate_deliveries", self.duplicate_deliveries),
             ("late_deliveries", self.late_deliveries),
         ];
@@ -114,6 +127,8 @@ pub(crate) enum Fault {
     AnswerReplaced,
     /// Done, then the connection closed.
     AnswerDropped,
+    /// Done or not, and the connection silent from then on.
+    Silence { done: bool },
 }
 
 /// Draws the faults of each request.
@@ -158,12 +173,12 @@ impl Dice {
                 Some(Fault::Throttled(random.next()))
             } else if conflicts && random.chance(faults.transaction_conflicts) {
                 Some(Fault::TransactionConflict(random.next()))
-            } else if !random.chance(faults.lost_responses) {
-                None
-            } else if random.chance(0.5) {
-                Some(Fault::AnswerReplaced)
+            } else if random.chance(faults.lost_responses) {
+                Some(if random.chance(0.5) { Fault::AnswerReplaced } else { Fault::AnswerDropped })
+            } else if random.chance(faults.silences) {
+                Some(Fault::Silence { done: random.chance(0.5) })
             } else {
-                Some(Fault::AnswerDropped)
+                None
             }
         })
     }
@@ -219,6 +234,14 @@ mod tests {
         let drawn: Vec<_> = (0..100).filter_map(|_| dice.request(false)).collect();
         assert_eq!(drawn.len(), 100);
         assert!(drawn.contains(&Fault::AnswerReplaced) && drawn.contains(&Fault::AnswerDropped));
+    }
+
+    #[test]
+    fn silences_befall_requests_that_are_done_and_requests_that_are_not() {
+        let dice = Dice::new(Faults { silences: 1.0, ..Faults::default() });
+        let drawn: Vec<_> = (0..100).filter_map(|_| dice.request(false)).collect();
+        assert_eq!(drawn.len(), 100);
+        assert!(drawn.contains(&Fault::Silence { done: true }) && drawn.contains(&Fault::Silence { done: false }));
     }
 
     #[test]

@@ -57,7 +57,7 @@ mod usage;
 pub use builder::Builder;
 pub use faults::{Faults, InvalidFaults};
 pub use lambda::{Function, FunctionSettings, FunctionStats};
-pub use local_aws::LocalAws;
+pub use local_aws::{AwsService, LocalAws};
 pub use start_error::StartError;
 pub use usage::{DynamoDbUsage, FaultCounts, Requests, S3Usage, SqsUsage, Units, Usage};
 

@@ -1,13 +1,14 @@
 //! The running services.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::builder::Builder;
 use crate::credentials::Credentials;
 use crate::faults::{Dice, Faults, InvalidFaults};
-use crate::http::Server;
+use crate::http::{Connections, Server};
 use crate::sqs::Sqs;
 use crate::start_error::StartError;
 use crate::usage::{Meter, Usage};
@@ -23,6 +24,22 @@ pub struct LocalAws {
     pub(crate) dice: Arc<Dice>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) credentials: Credentials,
+}
+
+/// One of the services of a [`LocalAws`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AwsService {
+    /// DynamoDB and its streams.
+    DynamoDb,
+    /// S3.
+    S3,
+    /// SQS.
+    Sqs,
+}
+
+impl AwsService {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::DynamoDb, Self::S3, Self::Sqs];
 }
 
 /// One server for each service.
@@ -134,6 +151,33 @@ impl LocalAws {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.dice.faults()
+    }
+
+    /// Silences the connections that are open to a service now, for good: no request on them is
+    /// answered any more, and they are not closed. A request that has arrived is carried out; a later
+    /// one is not. New connections work. Returns how many connections went silent.
+    pub fn silence_connections(&self, service: AwsService) -> u64 {
+        self.count_silenced(self.connections(service).silence_open())
+    }
+
+    /// Silences a whole service for this time: the connections that are open now, and those that are
+    /// opened meanwhile. They stay silent afterwards; connections that are opened later work. Returns
+    /// how many open connections went silent.
+    pub fn silence_service(&self, service: AwsService, duration: Duration) -> u64 {
+        self.count_silenced(self.connections(service).silence_all(duration))
+    }
+
+    fn connections(&self, service: AwsService) -> &Connections {
+        match service {
+            AwsService::DynamoDb => self.servers.dynamodb.connections(),
+            AwsService::S3 => self.servers.s3.connections(),
+            AwsService::Sqs => self.servers.sqs.connections(),
+        }
+    }
+
+    fn count_silenced(&self, silenced: u64) -> u64 {
+        self.meter.record(|usage| usage.faults.silences += silenced);
+        silenced
     }
 
     /// What was asked of the services so far, and what AWS would bill for it.

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use crate::faults::InvalidFaults;
 
 /// Why [`LocalAws`](crate::LocalAws), or a function in it, could not start.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// A port could not be had.
@@ -81,12 +80,19 @@ impl fmt::Display for StartError {
     }
 }
 
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Port { cause, .. } | Self::Folder { cause, .. } => Some(cause),
-            Self::File { cause, .. } => Some(&**cause),
-            Self::Faults(invalid) => Some(invalid),
+            // The texts of the causes are part of this text already.
+            Self::Port { cause, .. } | Self::Folder { cause, .. } => cause.source(),
+            Self::File { cause, .. } => cause.source(),
+            Self::Faults(invalid) => invalid.source(),
             Self::FolderInUse { .. } | Self::Function { .. } => None,
         }
     }

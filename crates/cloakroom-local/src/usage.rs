@@ -104,6 +104,8 @@ pub struct FaultCounts {
     pub server_errors: u64,
     /// Requests done whose answer was lost.
     pub lost_responses: u64,
+    /// Connections that went silent.
+    pub silences: u64,
     /// Messages delivered once more.
     pub duplicate_deliveries: u64,
     /// Messages delivered late.
@@ -172,6 +174,7 @@ impl FaultCounts {
             transaction_conflicts: self.transaction_conflicts.saturating_sub(earlier.transaction_conflicts),
             server_errors: self.server_errors.saturating_sub(earlier.server_errors),
             lost_responses: self.lost_responses.saturating_sub(earlier.lost_responses),
+            silences: self.silences.saturating_sub(earlier.silences),
             duplicate_deliveries: self.duplicate_deliveries.saturating_sub(earlier.duplicate_deliveries),
             late_deliveries: self.late_deliveries.saturating_sub(earlier.late_deliveries),
         }

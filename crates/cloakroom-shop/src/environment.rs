@@ -106,7 +106,7 @@ impl Environment {
 }
 
 /// A variable of the environment that is not as it must be. Its text names the variable, its value and what it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BadVariable(String);
 
 impl BadVariable {
@@ -131,6 +131,12 @@ impl BadVariable {
 impl fmt::Display for BadVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for BadVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

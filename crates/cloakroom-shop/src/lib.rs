@@ -17,7 +17,7 @@
 //! use cloakroom_shop::{Service, orders::PlaceOrder};
 //! use std::sync::Arc;
 //!
-//! let memory = Memory::new();
+//! let memory = Memory::with_queues(["orders", "stock", "billing"]);
 //! let orders = Service::Orders.endpoint(memory.ports(), EndpointSettings::default(), Arc::new(Unobserved))?;
 //!
 //! let order: PlaceOrder = serde_json::from_str(
@@ -141,13 +141,19 @@ impl FromStr for Service {
 }
 
 /// A name that no service has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnknownService(String);
 
 impl fmt::Display for UnknownService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Service::ALL.map(Service::name).join(", ");
         write!(f, "there is no service `{}`: it must be one of {names}", self.0)
+    }
+}
+
+impl fmt::Debug for UnknownService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

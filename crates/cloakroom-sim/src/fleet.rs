@@ -126,7 +126,7 @@ impl Default for Fleet {
 }
 
 /// Why a fleet cannot be simulated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FleetError(String);
 
 impl fmt::Display for FleetError {
@@ -134,6 +134,8 @@ impl fmt::Display for FleetError {
         f.write_str(&self.0)
     }
 }
+
+cloakroom::debug_is_display!(FleetError);
 
 impl std::error::Error for FleetError {}
 

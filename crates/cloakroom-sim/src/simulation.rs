@@ -124,6 +124,10 @@ impl<'a> Simulation<'a> {
     /// If the scenario's endpoints cannot be built.
     pub fn run(&self) -> Run {
         let memory = Memory::seeded(self.seed);
+        for name in self.scenario.endpoints() {
+            memory.queues.create(*name);
+            memory.queues.create(dead_letters(name));
+        }
         let weather = Weather::new(self.seed, Arc::clone(&memory.clock), self.allowed.clone());
         let mut random = weather.stream("scenario");
         let world = Arc::new(World::new(memory, weather, Trace::new(self.is_traced)));

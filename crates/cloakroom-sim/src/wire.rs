@@ -15,6 +15,7 @@ use cloakroom::{
 #[expect(missing_docs, reason = "named as the methods of the ports are")]
 pub enum Operation {
     ReadState,
+    HasRecords,
     ReadRecord,
     Commit,
     StoreClaims,
@@ -36,7 +37,12 @@ impl Operation {
     /// Whether it changes nothing.
     pub const fn is_read(self) -> bool {
         match self {
-            Self::ReadState | Self::ReadRecord | Self::ReadPayload | Self::HasEntry | Self::OpenQueue => true,
+            Self::ReadState
+            | Self::HasRecords
+            | Self::ReadRecord
+            | Self::ReadPayload
+            | Self::HasEntry
+            | Self::OpenQueue => true,
             Self::Commit
             | Self::StoreClaims
             | Self::Retain
@@ -185,6 +191,13 @@ impl<W: Wire> PartitionStore for Wired<W> {
         let subject = format!("{partition} at {endpoint}");
         let read = async move { store.read_state(&partition, &endpoint, consistency).await };
         self.carry(Operation::ReadState, subject, read).await
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let (store, partition, endpoint) = (self.ports.store.clone(), partition.clone(), endpoint.to_owned());
+        let subject = format!("{partition} at {endpoint}");
+        let look = async move { store.has_records(&partition, &endpoint).await };
+        self.carry(Operation::HasRecords, subject, look).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {

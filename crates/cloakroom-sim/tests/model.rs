@@ -51,7 +51,9 @@ scenarios! {
     holds_with_unknown_outcomes: "unknown-outcomes",
     holds_with_unknown_outcomes_after_commit: "unknown-outcomes-after-commit",
     holds_with_stale_states: "stale-states",
-    holds_when_claims_are_withdrawn: "withdrawal",
+    holds_for_lost_and_unknown_commits: "lost-and-unknown",
+    holds_for_two_messages_of_one_id: "one-id",
+    holds_for_a_dead_letter_of_two_messages_of_one_id: "one-id-dead-letter",
     holds_for_a_message_without_effect: "no-effect",
     holds_for_a_rejected_message: "rejection",
     holds_for_a_dead_letter: "dead-letter",
@@ -67,7 +69,9 @@ scenarios! {
     holds_across_a_deletion_with_embedded_records: "embedded-deletion",
     holds_for_both_placements: "placements",
     holds_with_late_reads_of_embedded_records: "embedded-late-reads",
-    holds_when_claims_of_embedded_records_are_withdrawn: "embedded-withdrawal",
+    holds_for_lost_and_unknown_commits_of_embedded_records: "embedded-lost-and-unknown",
+    holds_for_an_id_that_comes_again: "id-again",
+    holds_for_a_tombstone_that_expired: "vanished-tombstone",
     holds_for_a_dead_letter_with_an_embedded_record: "embedded-dead-letter",
     holds_for_sweeps_of_embedded_records: "embedded-sweep",
     holds_for_a_fold: "fold",
@@ -108,7 +112,7 @@ macro_rules! wrong_orders {
 wrong_orders! {
     payload_before_state: PayloadBeforeState, "before-commit", "at most once";
     derived_claims_after_commit: DerivedClaimsAfterCommit, "after-commit", "at most once";
-    derived_claims_before_commit: DerivedClaimsBeforeCommit, "two-on-one", "payload lives";
+    derived_claims_before_commit: DerivedClaimsBeforeCommit, "before-commit", "at most once";
     claims_stored_twice: ClaimsStoredTwice, "after-commit", "at most once";
     record_before_state: RecordBeforeState, "before-commit", "at most once";
     record_not_read: RecordNotRead, "before-commit", "at most once";
@@ -126,8 +130,13 @@ wrong_orders! {
     no_version_condition: NoVersionCondition, "before-commit", "at most once";
     true_delete: TrueDelete, "deletion", "at most once";
     no_second_look: NoSecondLook, "before-commit", "no residue";
-    withdraw_after_unknown: WithdrawAfterUnknown, "unknown-outcomes", "no loss";
-    withdraw_at_once: WithdrawAtOnce, "unknown-outcomes", "no loss";
+    delete_claims_after_unknown: DeleteClaimsAfterUnknown, "unknown-outcomes", "no loss";
+    delete_claims_after_lost: DeleteClaimsAfterLost, "unknown-outcomes", "no loss";
+    payload_before_record: PayloadBeforeRecord, "before-commit", "at most once";
+    entry_before_record: PayloadBeforeRecord, "id-before-commit", "at most once";
+    payload_before_embedded_record: PayloadBeforeRecord, "placements", "at most once";
+    record_keyed_by_id: RecordKeyedById, "one-id", "no loss";
+    record_keyed_by_id_processes_the_first_again: RecordKeyedById, "one-id", "at most once";
     sweep_without_settling: SweepWithoutSettling, "sweep", "at most once";
     sweep_without_an_entry: SweepWithoutSettling, "id-sweep", "at most once";
 
@@ -142,12 +151,15 @@ wrong_orders! {
     trust_incomplete: TrustIncomplete, "placements", "at most once";
     beside_without_map: BesideWithoutMap, "placements", "at most once";
     stale_second_look: StaleSecondLook, "placements", "no residue";
-    withdraw_after_stale_read: WithdrawAfterStaleRead, "embedded-late-reads", "payload lives";
+    drop_remembered: DropRemembered, "id-again", "at most once";
+    resume_expired: ResumeExpired, "id-again", "no loss";
+    trust_absent_state: TrustAbsentState, "vanished-tombstone", "at most once";
 
     // Folds.
     fold_acknowledges_all: FoldAcknowledgesAll, "fold", "no loss";
     fold_commits_all: FoldCommitsAll, "fold", "at most once";
     fold_keeps_classification: FoldKeepsClassification, "fold-embedded", "at most once";
+    commit_without_a_member: CommitWithoutAMember, "fold-unknown-outcomes", "at most once";
     fold_twice: FoldTwice, "fold", "at most once";
     fold_in_two_puts: FoldInTwoPuts, "fold-embedded", "at most once";
     fold_in_two_puts_beside: FoldInTwoPuts, "fold", "at most once";

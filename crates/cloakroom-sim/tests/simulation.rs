@@ -151,11 +151,6 @@ fn embedded_commits_that_do_not_move_the_version_are_noticed() {
 }
 
 #[test]
-fn late_reads_of_states_that_were_to_be_current_are_noticed() {
-    notices(|memory, ports| sabotage(Flaw::LateReads, memory, ports), &[Law::Payloads]);
-}
-
-#[test]
 fn records_beside_that_are_believed_not_to_be_there_are_noticed() {
     notices(|memory, ports| sabotage(Flaw::BelievedComplete, memory, ports), &[Law::AtMostOnce]);
 }

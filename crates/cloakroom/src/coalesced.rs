@@ -26,6 +26,14 @@ impl Coalesced {
         let sends = Coalescer::new(&*what, BATCH, Pace::Linger(linger), Arc::clone(&clock));
         Self { queue, sends, deletes: Coalescer::new(what, BATCH, Pace::Linger(linger), clock) }
     }
+
+    /// Sets the time after which a send or a delete that shares a request fails if that has no answer. Default: 10
+    /// seconds.
+    #[must_use]
+    pub fn answers_within(self, answer_max: Duration) -> Self {
+        let Self { queue, sends, deletes } = self;
+        Self { queue, sends: sends.answers_within(answer_max), deletes: deletes.answers_within(answer_max) }
+    }
 }
 
 #[async_trait]

@@ -1,5 +1,7 @@
 //! Requests out of single calls that happen at the same time.
 
+mod waiting;
+
 use std::{
     fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,7 +14,13 @@ use futures::{
     future::{Either, join_all, poll_fn, select},
 };
 
-use crate::{Clock, PortError};
+use self::waiting::{Entry, Told, Unanswered, Waiting};
+use crate::{Clock, PortError, bounded::answer_within};
+
+pub(crate) use self::waiting::Answer;
+
+/// How long an entry waits for the answer of a request that another caller sends, unless that is set.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// How many requests' worth of one caller's entries are under way at a time.
 const REQUESTS_AT_A_TIME: usize = 10;
@@ -40,6 +48,10 @@ impl Pace {
 /// whoever makes a request full sends it at once. If the one who waits for others is dropped, another one takes
 /// over; if that happens while it sends, the others are told that the outcome is unknown.
 ///
+/// A caller makes progress also while the task of the caller that sends is not polled: its entry fails with an unknown
+/// outcome if the answer takes longer than [`answers_within`](Self::answers_within), or is requested again alone
+/// ([`one_or_alone`](Self::one_or_alone)). The request itself needs a bound of its own.
+///
 /// An entry is in one request, and is in no other unless its caller enters it again.
 ///
 /// ```
@@ -57,6 +69,7 @@ pub struct Coalescer<T, A> {
     what: String,
     entries_max: usize,
     pace: Pace,
+    answer_max: Duration,
     clock: Arc<dyn Clock>,
     waiting: Mutex<Waiting<T, A>>,
 }
@@ -64,7 +77,14 @@ pub struct Coalescer<T, A> {
 impl<T: Send, A: Send> Coalescer<T, A> {
     /// Puts up to `entries_max` entries, at least one, in a request. Errors call a request `what`.
     pub fn new(what: impl Into<String>, entries_max: usize, pace: Pace, clock: Arc<dyn Clock>) -> Self {
-        Self { what: what.into(), entries_max: entries_max.max(1), pace, clock, waiting: Mutex::default() }
+        let (what, entries_max, answer_max) = (what.into(), entries_max.max(1), ANSWER_MAX);
+        Self { what, entries_max, pace, answer_max, clock, waiting: Mutex::default() }
+    }
+
+    /// Sets how long an entry waits for the answer of a request that another caller sends. Default: 10 seconds.
+    #[must_use]
+    pub fn answers_within(self, answer_max: Duration) -> Self {
+        Self { answer_max, ..self }
     }
 
     /// Enters one value, and answers with what its request answers for it. `request` answers each value, in order.
@@ -73,11 +93,34 @@ impl<T: Send, A: Send> Coalescer<T, A> {
         F: Future<Output = Vec<Answer<A>>> + Send,
     {
         if self.entries_max == 1 {
-            let answer = request(vec![value]).await.pop();
-            return answer.unwrap_or_else(|| Err(self.unknown()));
+            return self.alone(value, request).await;
         }
         let place = self.place(&mut self.lock(), value);
-        self.see_through(place, request).await
+        self.see_through(place, request).await.unwrap_or_else(|unanswered| Err(self.unknown(unanswered)))
+    }
+
+    /// Enters one value like [`one`](Self::one). If its request has no answer in time, or its sender was dropped, the
+    /// value is requested again, alone. For requests that may be repeated, such as reads.
+    pub async fn one_or_alone<F>(&self, value: T, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
+    where
+        F: Future<Output = Vec<Answer<A>>> + Send,
+        T: Clone,
+    {
+        if self.entries_max == 1 {
+            return self.alone(value, request).await;
+        }
+        let place = self.place(&mut self.lock(), value.clone());
+        match self.see_through(place, request).await {
+            Ok(answer) => answer,
+            Err(_) => self.alone(value, request).await,
+        }
+    }
+
+    async fn alone<F>(&self, value: T, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
+    where
+        F: Future<Output = Vec<Answer<A>>> + Send,
+    {
+        request(vec![value]).await.pop().unwrap_or_else(|| Err(self.unknown(Unanswered::Dropped)))
     }
 
     /// Enters values together, so that they share requests; answers in their order.
@@ -94,18 +137,24 @@ impl<T: Send, A: Send> Coalescer<T, A> {
         while left.len() > 0 {
             let some: Vec<T> = left.by_ref().take(REQUESTS_AT_A_TIME * self.entries_max).collect();
             let places = self.enter(some);
-            answers.extend(join_all(places.into_iter().map(|place| self.see_through(place, request))).await);
+            let told = join_all(places.into_iter().map(|place| self.see_through(place, request))).await;
+            let answer = |told: Result<_, _>| told.unwrap_or_else(|unanswered| Err(self.unknown(unanswered)));
+            answers.extend(told.into_iter().map(answer));
         }
         answers
     }
 
-    async fn see_through<F>(&self, mut place: Place<'_, T, A>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
+    async fn see_through<F>(
+        &self,
+        mut place: Place<'_, T, A>,
+        request: &(impl Fn(Vec<T>) -> F + Sync),
+    ) -> Result<Answer<A>, Unanswered>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
     {
         loop {
-            match self.wait(place, request).await {
-                Told::Answer(answer) => return answer,
+            match self.wait(place, request).await? {
+                Told::Answer(answer) => return Ok(answer),
                 // Whoever was to send it is gone, and has not begun.
                 Told::Back(value) => place = self.place(&mut self.lock(), value),
             }
@@ -113,26 +162,36 @@ impl<T: Send, A: Send> Coalescer<T, A> {
     }
 
     /// Waits for the answer; sends a request, or leads one, if that fell to this place.
-    async fn wait<F>(&self, place: Place<'_, T, A>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Told<T, A>
+    ///
+    /// SUBTLE: the answer is waited for with a timer of this place. (1) A leader sends for this place. (2) The request
+    /// is answered, but the leader's task computes and does not poll it; or the connection is dead. (3) Without the
+    /// timer this place would wait as long as the leader does
+    /// (`follower_asks_alone_while_the_sender_is_not_polled`, `follower_of_an_unanswered_send_learns_that_the_outcome_is_unknown`).
+    async fn wait<F>(
+        &self,
+        place: Place<'_, T, A>,
+        request: &(impl Fn(Vec<T>) -> F + Sync),
+    ) -> Result<Told<T, A>, Unanswered>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
     {
         let Place { mut told, duty } = place;
-        let or_unknown = |told: Result<Told<T, A>, _>| told.unwrap_or_else(|_| Told::Answer(Err(self.unknown())));
+        let or_dropped = |told: Result<Told<T, A>, _>| told.map_err(|_| Unanswered::Dropped);
         match duty {
             // A leader that nobody polls leads nobody: those who follow do not wait for it much longer than it should.
             Duty::Follow(request_number) => match select(&mut told, self.clock.sleep(self.pace.longest() * 2)).await {
-                Either::Left((told, _)) => return or_unknown(told),
+                Either::Left((told, _)) => return or_dropped(told),
                 Either::Right(((), _)) => self.flush(self.disband(request_number), request).await,
             },
             Duty::Send(full) => self.flush(full, request).await,
             Duty::Lead(lead) => match select(&mut told, std::pin::pin!(self.gather())).await {
                 // Sent with somebody else's full request. Whoever came later is given back, and leads.
-                Either::Left((told, _)) => return or_unknown(told),
+                Either::Left((told, _)) => return or_dropped(told),
                 Either::Right(((), _)) => self.flush(self.take(lead.number), request).await,
             },
         }
-        or_unknown(told.await)
+        let told = answer_within(&*self.clock, self.answer_max, told).await;
+        told.map_or(Err(Unanswered::Late), or_dropped)
     }
 
     /// Ends when what has gathered is to go.
@@ -167,8 +226,12 @@ impl<T: Send, A: Send> Coalescer<T, A> {
         }
     }
 
-    fn unknown(&self) -> PortError {
-        PortError::new(&*self.what, "its sender was dropped").public()
+    fn unknown(&self, unanswered: Unanswered) -> PortError {
+        let cause = match unanswered {
+            Unanswered::Dropped => "its sender was dropped".to_owned(),
+            Unanswered::Late => format!("no answer within {} ms", self.answer_max.as_millis()),
+        };
+        PortError::new(&*self.what, cause).public()
     }
 }
 
@@ -261,21 +324,6 @@ async fn end_of_turn() {
     .await;
 }
 
-/// What a request answers for one entry.
-pub(crate) type Answer<A> = Result<A, PortError>;
-
-/// What the caller of an entry is told.
-enum Told<T, A> {
-    Answer(Answer<A>),
-    /// Not sent: here it is again.
-    Back(T),
-}
-
-struct Entry<T, A> {
-    value: T,
-    caller: oneshot::Sender<Told<T, A>>,
-}
-
 /// A caller's place in a request, and what the others expect of it.
 struct Place<'a, T, A> {
     told: oneshot::Receiver<Told<T, A>>,
@@ -289,34 +337,6 @@ enum Duty<'a, T, A> {
     Send(Vec<Entry<T, A>>),
     /// It came first.
     Lead(Lead<'a, T, A>),
-}
-
-/// Entries that wait, and who leads them.
-struct Waiting<T, A> {
-    entries: Vec<Entry<T, A>>,
-    /// The number of the leader, if there is one.
-    leader: Option<u64>,
-    /// How many leaders there were.
-    leaders: u64,
-    /// The number of the request that they will be in.
-    request: u64,
-    /// Requests that were not answered yet.
-    under_way: usize,
-    /// The leader, if it waits until there is none.
-    idle: Option<oneshot::Sender<()>>,
-}
-
-impl<T, A> Default for Waiting<T, A> {
-    fn default() -> Self {
-        Self { entries: Vec::new(), leader: None, leaders: 0, request: 0, under_way: 0, idle: None }
-    }
-}
-
-impl<T, A> Waiting<T, A> {
-    fn take(&mut self) -> Vec<Entry<T, A>> {
-        self.request += 1;
-        mem::take(&mut self.entries)
-    }
 }
 
 /// The duty to send what gathers. Dropped before it ended, it gives everybody back what they entered.

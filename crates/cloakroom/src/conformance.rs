@@ -8,19 +8,21 @@
 //! ```
 //! use cloakroom::{conformance, memory::Memory};
 //!
-//! let memory = Memory::new();
+//! let memory = Memory::with_queues(["laws"]);
 //! let queue = memory.queues.get("laws");
 //! memory.run(async {
 //!     conformance::partition_store(&*memory.store, "run-1").await;
 //!     conformance::payload_store(&*memory.payloads, "run-1").await;
 //!     conformance::records(&*memory.store, &*memory.store, "run-1").await;
 //!     conformance::queue(&*queue, &*memory.clock, "run-1").await;
+//!     conformance::queues(&*memory.queues, "laws", "run-1").await;
 //! });
 //! ```
 
 mod partition_store;
 mod payload_store;
 mod queue;
+mod queues;
 mod records;
 
 use std::fmt::{Debug, Display};
@@ -28,6 +30,7 @@ use std::fmt::{Debug, Display};
 pub use partition_store::partition_store;
 pub use payload_store::payload_store;
 pub use queue::queue;
+pub use queues::queues;
 pub use records::records;
 
 use crate::PortError;

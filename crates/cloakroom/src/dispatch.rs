@@ -84,8 +84,9 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
         body: envelope.encode_with(envelope.dataref.as_ref(), envelope.redispatch || again),
         delay_s: *delay_s,
         group: group.clone(),
-        // Others have no use for one.
-        deduplication: is_fifo(queue).then(|| derived_id(&[queue, envelope.id.as_str()]).to_string()),
+        // SUBTLE: by identity. Two messages may share an id, and the queue would swallow the second one
+        // (`messages_of_one_id_do_not_swallow_each_other_on_a_fifo_queue`). Standard queues have no use for it.
+        deduplication: is_fifo(queue).then(|| derived_id(&[queue, envelope.identity().as_str()]).to_string()),
         ..QueueMessage::default()
     }
 }

@@ -14,6 +14,7 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Ports, State,
+    bounded::BoundedPorts,
     engine::{Desk, Done, Fold, Settled},
     handler::{AnyHandler, Typed},
     intake::{Arrival, Intake},
@@ -313,7 +314,7 @@ impl<S: State> EndpointBuilder<S> {
             handlers,
             routes: Arc::new(self.routes),
             replies: Arc::new(self.replies),
-            ports,
+            ports: BoundedPorts::new(ports, self.settings.call_max()),
             settings: self.settings,
             observer: self.observer,
             parking: Parking::new(self.dead_letters),

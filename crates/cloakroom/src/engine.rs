@@ -10,10 +10,7 @@ mod recovering;
 mod settled;
 mod settling;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -25,7 +22,7 @@ use crate::{
     dispatch::dispatch,
     endpoint::Inner,
     intake::Arrival,
-    protocol::{self, Do, Memory, Saw, WhenMissing},
+    protocol::{self, Do, Memory, Saw, WhenMissing, fold},
     schema::Key,
 };
 
@@ -133,16 +130,12 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Takes up those whose turn it is.
-    ///
-    /// SUBTLE: a copy of a message waits until the first one is finished. Both would find neither record nor reason not to commit
-    /// (`copies_of_a_message_are_not_folded`).
+    /// Takes up the messages that form the next group.
     fn take_up(&mut self) -> bool {
-        let mut taken = BTreeSet::new();
-        let turn = if self.is_narrow { 1 } else { self.aside.len() };
-        for _ in 0..turn {
-            let Some(desk) = self.aside.pop_front() else { break };
-            if turn == 1 || taken.insert(desk.identity.clone()) {
+        let identities: Vec<_> = self.aside.iter().map(|desk| &desk.identity).collect();
+        let members = fold::group(&identities, self.is_narrow);
+        for (position, desk) in std::mem::take(&mut self.aside).into_iter().enumerate() {
+            if members.contains(&position) {
                 self.desks.push(desk);
             } else {
                 self.aside.push_back(desk);
@@ -156,19 +149,14 @@ impl<'a> Fold<'a> {
             tracing::trace!(?step);
             match step {
                 Do::ReadState(consistency) => self.read_state(consistency).await,
+                Do::ReadRecord => self.read_records().await,
                 Do::ReadPayload => self.read_payloads().await,
                 Do::Handle => self.handle().await,
                 Do::Commit(expected) => self.commit(expected).await,
                 Do::Dispatch => self.dispatch().await,
-                Do::ReadRecord
-                | Do::Withdraw
-                | Do::Park
-                | Do::CheckIn
-                | Do::StoreClaims
-                | Do::Settle
-                | Do::Clear
-                | Do::Acknowledge(_)
-                | Do::Leave => self.each(step).await,
+                Do::Park | Do::CheckIn | Do::StoreClaims | Do::Settle | Do::Clear | Do::Acknowledge(_) | Do::Leave => {
+                    self.each(step).await
+                }
             }
         }
     }
@@ -326,7 +314,6 @@ impl Desk<'_> {
             Some(match self.action {
                 Do::ReadRecord => self.read_record(pass).instrument(debug_span!("read_record")).await,
                 Do::ReadPayload => self.read_payload(pass).instrument(debug_span!("read_payload")).await,
-                Do::Withdraw => Ok(self.withdraw().instrument(debug_span!("withdraw")).await),
                 Do::Park => self.park().instrument(debug_span!("park")).await,
                 Do::CheckIn => self.check_in().instrument(debug_span!("check_in")).await,
                 Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await,

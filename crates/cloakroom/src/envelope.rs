@@ -145,13 +145,14 @@ impl Envelope {
         Ok(envelope)
     }
 
-    /// The identity of the logical message, as it is used in keys: the id of a message with a claim. Foreign producers
-    /// number for themselves, and perhaps for each partition anew; so theirs is a function of source, partition and id.
+    /// The identity of the logical message, as it is used in keys. Of a message with a claim it is the claim, which no
+    /// other message ever has: two messages may share an id. Of one without a claim it is a function of source,
+    /// partition, type and id. Foreign producers number for themselves, and perhaps for each partition and type.
     pub fn identity(&self) -> MessageId {
-        match self.dataref {
-            Some(_) => self.id.clone(),
+        match &self.dataref {
+            Some(claim) => MessageId::new(claim.as_str()),
             None => {
-                let parts = [self.source.as_str(), self.partition.as_str(), self.id.as_str()];
+                let parts = [self.source.as_str(), self.partition.as_str(), self.kind.as_str(), self.id.as_str()];
                 MessageId::new(derived_id(&parts).to_string())
             }
         }
@@ -246,7 +247,7 @@ fn optional<M: SerializeMap>(map: &mut M, name: &str, value: Option<&impl Serial
 }
 
 /// Why a text is not an envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EnvelopeError(String);
 
 impl From<serde_json::Error> for EnvelopeError {
@@ -260,6 +261,8 @@ impl std::fmt::Display for EnvelopeError {
         write!(f, "not an envelope that can be read: {}", self.0)
     }
 }
+
+crate::debug_is_display!(EnvelopeError);
 
 impl std::error::Error for EnvelopeError {}
 

@@ -10,6 +10,20 @@ use crate::{Claim, Retry};
 
 type Cause = Arc<dyn StdError + Send + Sync>;
 
+/// Makes the text of an error its `Debug`, too: that is what the standard library prints of an error that `main` returns, and
+/// what `unwrap` panics with.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_is_display {
+    ($error:ty) => {
+        impl ::std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
 /// A call to a port that failed. It answers two separate questions: may it have taken effect, and may
 /// it be repeated. What is not known may have taken effect.
 ///
@@ -19,7 +33,10 @@ type Cause = Arc<dyn StdError + Send + Sync>;
 /// let error = PortError::new("GetItem on table `orders`", "throttled").without_effect();
 /// assert!(!error.may_have_happened() && error.may_be_repeated());
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Its text, which contains that of its cause, is also its `Debug`: so it can be returned from `main`. Its
+/// [`source`](StdError::source) is that of the [cause](Self::cause), so that a chain of errors repeats nothing.
+#[derive(Clone)]
 pub struct PortError {
     what: String,
     cause: Cause,
@@ -115,6 +132,11 @@ impl PortError {
         Self { may_have_happened: self.may_have_happened || earlier.may_have_happened, ..self }
     }
 
+    /// What it was made of: for those who want to know more than its text.
+    pub fn cause(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        self.cause.as_ref()
+    }
+
     /// Whether the call may have taken effect, or may yet.
     pub const fn may_have_happened(&self) -> bool {
         self.may_have_happened
@@ -165,9 +187,11 @@ impl fmt::Display for PortError {
     }
 }
 
+debug_is_display!(PortError);
+
 impl StdError for PortError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(self.cause.as_ref())
+        self.cause.source()
     }
 }
 
@@ -194,8 +218,8 @@ impl ErrorKind {
 }
 
 /// Why a message was not finished, or an endpoint could not be built. Its text says what happened,
-/// to what, and what to do.
-#[derive(Debug)]
+/// to what, and what to do. Its `Debug` is the same text with the [kind](ErrorKind::name), so it can be returned from `main`.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
@@ -249,6 +273,12 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} [{}]", self.kind.name())
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.cause.as_ref().and_then(|cause| cause.source())
@@ -256,7 +286,7 @@ impl StdError for Error {
 }
 
 /// Something is larger than what AWS takes. Found before the call, so nothing has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LimitError {
     /// What is too large, such as ``state of partition `order#1` ``.
     pub what: String,
@@ -274,5 +304,7 @@ impl fmt::Display for LimitError {
         write!(f, "{what} has {size} {unit}; at most {size_max} are possible")
     }
 }
+
+debug_is_display!(LimitError);
 
 impl StdError for LimitError {}

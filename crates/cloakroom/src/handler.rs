@@ -4,9 +4,9 @@ use std::{fmt, future::Future, marker::PhantomData};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_dynamo::{AttributeValue, Item};
+use serde_dynamo::Item;
 
-use crate::{Message, State, Tx, schema::attribute};
+use crate::{Message, State, Tx, attributes, schema::attribute, values};
 
 /// Why a handler did not accept a message.
 ///
@@ -96,7 +96,7 @@ impl<S: State, M: Message, H: for<'a> Handler<'a, S, M>> AnyHandler for Typed<S,
             .map_err(|error| HandlerError::reject(format!("the payload is no `{}`: {error}", M::TYPE)))?;
         let mut state: S = match state {
             None => S::default(),
-            Some(item) => serde_dynamo::from_item(item).map_err(|error| {
+            Some(item) => attributes::read(item).map_err(|error| {
                 let partition = tx.partition();
                 HandlerError::reject(format!("the state of partition `{partition}` cannot be read: {error}"))
             })?,
@@ -108,33 +108,15 @@ impl<S: State, M: Message, H: for<'a> Handler<'a, S, M>> AnyHandler for Typed<S,
 
 /// Attributes of a state or of a handler's own item.
 pub(crate) fn to_item(what: &str, value: &impl serde::Serialize) -> Result<Item, HandlerError> {
-    let item: Item = serde_dynamo::to_item(value)
+    let item = attributes::write(value)
         .map_err(|error| HandlerError::reject(format!("{what} cannot be written as attributes: {error}")))?;
-    if let Some(number) = item.values().find_map(impossible_number) {
-        let text = format!("{what} has a number `{number}`, which no attribute can hold");
+    if let Some(name) = item.keys().find(|name| attribute::RESERVED.contains(&&***name)) {
+        let text = format!("{what} has an attribute `{name}`, a name that is reserved: rename it");
         return Err(HandlerError::reject(text));
     }
-    match item.keys().find(|name| attribute::RESERVED.contains(&&***name)) {
-        None => Ok(item),
-        Some(name) => {
-            Err(HandlerError::reject(format!("{what} has an attribute `{name}`, a name that is reserved: rename it")))
-        }
-    }
-}
-
-/// A number that is none to DynamoDB: floating point has infinities, and what is not a number.
-fn impossible_number(value: &AttributeValue) -> Option<&str> {
-    match value {
-        AttributeValue::N(digits) => digits.parse::<f64>().is_ok_and(|n| !n.is_finite()).then_some(digits),
-        AttributeValue::M(map) => map.values().find_map(impossible_number),
-        AttributeValue::L(list) => list.iter().find_map(impossible_number),
-        AttributeValue::S(_)
-        | AttributeValue::Bool(_)
-        | AttributeValue::B(_)
-        | AttributeValue::Null(_)
-        | AttributeValue::Ss(_)
-        | AttributeValue::Ns(_)
-        | AttributeValue::Bs(_) => None,
+    match values::check(&item) {
+        Ok(()) => Ok(item),
+        Err(fault) => Err(HandlerError::reject(format!("{what} has {fault}"))),
     }
 }
 
@@ -151,9 +133,10 @@ mod tests {
             to_item("the state", &nested).err().map(|error| error.reason)
         };
         assert_eq!(refused(1.5), None);
-        for value in [f64::NAN, f64::INFINITY, -f64::INFINITY] {
+        for value in [f64::NAN, f64::INFINITY, -f64::INFINITY, f64::MAX, f64::MIN_POSITIVE] {
             let reason = refused(value).expect("refused");
-            assert!(reason.contains("which no attribute can hold"), "{reason}");
+            assert!(reason.starts_with("the state has a number "), "{reason}");
+            assert!(reason.contains(" at `list[0].deep`, which no attribute can hold"), "{reason}");
         }
     }
 }

@@ -49,7 +49,6 @@ impl Order {
 }
 
 /// Why a message was not finished, and has to be received again.
-#[derive(Debug)]
 pub enum NotDone {
     /// It was tried.
     Failed(Error),
@@ -68,6 +67,8 @@ impl std::fmt::Display for NotDone {
         }
     }
 }
+
+crate::debug_is_display!(NotDone);
 
 impl std::error::Error for NotDone {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {

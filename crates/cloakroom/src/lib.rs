@@ -15,8 +15,10 @@
 //!   [test your own handler](docs::testing), how to run it ([operations](docs::operations)) and [what to look at](docs::metrics), what it [costs](docs::costs), and
 //!   why it is as it is ([protocol](docs::protocol), [decisions](docs::decisions)).
 
+mod attributes;
 pub mod backoff;
 mod batch;
+mod bounded;
 mod calls;
 mod clock;
 mod coalesced;
@@ -47,6 +49,7 @@ mod placed;
 pub mod placement;
 mod ports;
 pub mod prices;
+mod progress;
 pub mod protocol;
 mod record;
 pub mod recovery;
@@ -55,10 +58,12 @@ mod settings;
 mod submit;
 mod trace;
 mod tx;
+mod values;
 mod worker;
 
 pub use backoff::Backoff;
 pub use batch::Batch;
+pub use bounded::Bounded;
 pub use clock::{Clock, Random, SystemRandom, Timestamp};
 pub use coalesced::Coalesced;
 pub use coalescer::{Coalescer, Pace};
@@ -76,12 +81,13 @@ pub use observer::{Event, Observer, Retry, Timed, Unobserved};
 pub use placed::PlacedPayloads;
 pub use ports::{
     ClaimsStored, Commit, Committed, Condition, Conflict, Delivery, Embedded, ItemAction, ItemWrite, PartitionStore,
-    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, StateRead, StateWrite,
+    PayloadStore, Placement, Ports, Queue, QueueMessage, Queues, RecordKey, Sharing, StateRead, StateWrite,
 };
+pub use progress::LastProgress;
 pub use protocol::Outcome;
 pub use record::{Outgoing, Record, RecordError, Settles};
 pub use serde_dynamo::{AttributeValue, Item};
 pub use settings::{Dedupe, EndpointSettings, WorkerSettings};
 pub use submit::{Producer, Submission};
-pub use tx::Tx;
+pub use tx::{Shared, Tx};
 pub use worker::Worker;

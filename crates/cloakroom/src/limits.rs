@@ -108,7 +108,7 @@ fn check(what: impl Fn() -> String, size: usize, size_max: usize, unit: &'static
 }
 
 /// Keys may be as long as what an attacker sends; errors are not.
-fn shortened(key: &str) -> &str {
+pub(crate) fn shortened(key: &str) -> &str {
     let end = key.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 100).last();
     &key[..end.unwrap_or(0)]
 }

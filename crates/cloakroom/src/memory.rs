@@ -13,9 +13,20 @@ pub use payloads::MemoryPayloads;
 pub use queue::{MemoryQueue, MemoryQueues};
 pub use store::MemoryStore;
 
-use crate::{Limits, Ports};
+use crate::{Limits, Ports, parking::dead_letter_queue};
 
-/// All ports in memory. Queues come into being when they are opened.
+/// All ports in memory, with the queues that it is given. As in an AWS account, a queue that nobody made cannot be opened: so a
+/// misspelt route fails a test.
+///
+/// ```
+/// use cloakroom::{Queues as _, memory::Memory};
+///
+/// let memory = Memory::with_queues(["orders", "stock"]);
+/// assert!(memory.run(memory.queues.open("stock")).is_ok());
+/// assert!(memory.run(memory.queues.open("stock-dead")).is_ok());
+/// let error = memory.run(memory.queues.open("stok")).unwrap_err();
+/// assert!(error.to_string().starts_with("opening queue `stok` failed: it does not exist here"), "{error}");
+/// ```
 ///
 /// Its time is virtual: it stands still while anything can be done, and then jumps to the next moment that
 /// somebody waits for. So a test that waits for a minute takes no time, and two runs are the same.
@@ -44,13 +55,29 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// An empty backend.
+    /// An empty backend without queues, for what needs none. [`MemoryQueues::create`] adds one.
     #[expect(clippy::new_without_default, reason = "two defaults are two worlds; `new` says so")]
     pub fn new() -> Self {
         Self::seeded(1)
     }
 
-    /// An empty backend whose random numbers follow from `seed`.
+    /// An empty backend with these queues, each with its [dead-letter queue](dead_letter_queue): name those that endpoints
+    /// receive from, send to, and reply to.
+    pub fn with_queues(queues: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let memory = Self::new();
+        memory.create_queues(queues);
+        memory
+    }
+
+    /// Adds queues, each with its dead-letter queue.
+    pub fn create_queues(&self, queues: impl IntoIterator<Item = impl Into<String>>) {
+        for queue in queues.into_iter().map(Into::into) {
+            self.queues.create(dead_letter_queue(&queue));
+            self.queues.create(queue);
+        }
+    }
+
+    /// An empty backend without queues whose random numbers follow from `seed`.
     pub fn seeded(seed: u64) -> Self {
         let clock = Arc::new(MemoryClock::default());
         Self {

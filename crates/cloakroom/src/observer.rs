@@ -127,6 +127,13 @@ pub trait Observer: Send + Sync + fmt::Debug {
         let _ = (queue, messages);
     }
 
+    /// A worker of this queue makes progress: the queue has answered a receive, with or without messages, or a message
+    /// in flight has come to its end, well or not. A worker without progress for longer than its longest handler and
+    /// its longest pause stands still.
+    fn progressed(&self, queue: &str) {
+        let _ = queue;
+    }
+
     /// A request to a service was made. Told by the ports, if they were given this observer.
     fn consumed(&self, consumed: Consumed) {
         let _ = consumed;
@@ -164,6 +171,10 @@ impl<O: Observer + ?Sized> Observer for Arc<O> {
         (**self).sent(queue, messages);
     }
 
+    fn progressed(&self, queue: &str) {
+        (**self).progressed(queue);
+    }
+
     fn consumed(&self, consumed: Consumed) {
         (**self).consumed(consumed);
     }
@@ -192,6 +203,11 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn sent(&self, queue: &str, messages: usize) {
         self.0.sent(queue, messages);
         self.1.sent(queue, messages);
+    }
+
+    fn progressed(&self, queue: &str) {
+        self.0.progressed(queue);
+        self.1.progressed(queue);
     }
 
     fn consumed(&self, consumed: Consumed) {

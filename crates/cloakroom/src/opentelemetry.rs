@@ -58,12 +58,15 @@ pub struct Metrics {
     source: Vec<KeyValue>,
     /// Attributes of sends, by queue: made once.
     destinations: RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
+    /// Attributes of progress, by queue: made once.
+    worked: RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
 }
 
 impl Metrics {
     /// Makes the instruments.
     pub fn new(meter: &Meter) -> Self {
-        Self { instruments: Instruments::new(meter), source: vec![system()], destinations: RwLock::default() }
+        let (destinations, worked) = (RwLock::default(), RwLock::default());
+        Self { instruments: Instruments::new(meter), source: vec![system()], destinations, worked }
     }
 
     /// Names the queue that messages are consumed from: `messaging.destination.name` of what is about them.
@@ -71,15 +74,19 @@ impl Metrics {
     pub fn consuming_from(self, queue: impl Into<String>) -> Self {
         Self { source: vec![system(), queue_name(queue.into())], ..self }
     }
+}
 
-    fn destination(&self, queue: &str) -> Arc<[KeyValue]> {
-        if let Some(known) = self.destinations.read().unwrap_or_else(PoisonError::into_inner).get(queue) {
-            return Arc::clone(known);
-        }
-        let attributes = [system(), queue_name(queue.to_owned()), KeyValue::new(OPERATION, "send")];
-        let mut destinations = self.destinations.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(destinations.entry(queue.to_owned()).or_insert_with(|| Arc::from(attributes)))
+/// Returns the attributes that belong to a queue, which are made once.
+fn of_queue<const N: usize>(
+    known: &RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
+    queue: &str,
+    make: impl FnOnce() -> [KeyValue; N],
+) -> Arc<[KeyValue]> {
+    if let Some(known) = known.read().unwrap_or_else(PoisonError::into_inner).get(queue) {
+        return Arc::clone(known);
     }
+    let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(known.entry(queue.to_owned()).or_insert_with(|| Arc::from(make())))
 }
 
 /// Records with `base` and further attributes, all on the stack: this is done for every message.
@@ -150,7 +157,13 @@ impl Observer for Metrics {
     }
 
     fn sent(&self, queue: &str, messages: usize) {
-        self.instruments.sent_messages.add(messages as u64, &self.destination(queue));
+        let make = || [system(), queue_name(queue.to_owned()), KeyValue::new(OPERATION, "send")];
+        self.instruments.sent_messages.add(messages as u64, &of_queue(&self.destinations, queue, make));
+    }
+
+    fn progressed(&self, queue: &str) {
+        let make = || [system(), queue_name(queue.to_owned())];
+        self.instruments.progress.add(1, &of_queue(&self.worked, queue, make));
     }
 
     fn consumed(&self, Consumed { service, operation, used }: Consumed) {

@@ -16,6 +16,18 @@ pub const ATTRIBUTES: &str = "cloakroom-attributes";
 /// What the names of Cloakroom's own message attributes begin with.
 const OWN: &str = "cloakroom-";
 
+/// The dead-letter queue that belongs to a queue: `orders-dead` to `orders`, and `orders-dead.fifo` to `orders.fifo`.
+///
+/// ```
+/// assert_eq!(cloakroom::parking::dead_letter_queue("orders.fifo"), "orders-dead.fifo");
+/// ```
+pub fn dead_letter_queue(queue: &str) -> String {
+    match queue.strip_suffix(".fifo") {
+        Some(name) => format!("{name}-dead.fifo"),
+        None => format!("{queue}-dead"),
+    }
+}
+
 /// The message to send when a dead letter is put back: the same logical message as before, without the reason. For tools that
 /// know no endpoint.
 ///

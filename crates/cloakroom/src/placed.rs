@@ -21,7 +21,8 @@ use crate::{Claim, Error, MessageId, PayloadStore, PortError};
 /// large one still count. Here the two steps are more than a courtesy: a receiver that does not look into the store in which
 /// another one put an entry processes the message again.
 ///
-/// A claim that names no store, such as one of a foreign producer, is the large store's.
+/// A claim that names no store is sought in all of them: its payload is missing only if it is missing in each. A new
+/// payload under such a claim goes into the large store.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -136,11 +137,21 @@ impl PayloadStore for PlacedPayloads {
     }
 
     async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {
-        self.of(claim)?.read(claim).await
+        if claim.store().is_some() {
+            return self.of(claim)?.read(claim).await;
+        }
+        // SUBTLE: in all stores. The one that is the large store today may not have been it when the payload was checked in,
+        // and a payload that is taken for missing is a lost message (`a_claim_without_a_store_is_sought_in_all`).
+        let found = try_join_all(self.all().map(|store| store.read(claim))).await?;
+        Ok(found.into_iter().flatten().next())
     }
 
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
-        self.of(claim)?.delete(claim).await
+        if claim.store().is_some() {
+            return self.of(claim)?.delete(claim).await;
+        }
+        try_join_all(self.all().map(|store| store.delete(claim))).await?;
+        Ok(())
     }
 
     async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {

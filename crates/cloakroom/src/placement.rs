@@ -1,5 +1,6 @@
 //! How a commit becomes items: the outbox records **embedded** in the state's item, or **beside** it, as items of their own.
 
+mod owner;
 mod packed;
 
 use std::collections::{BTreeMap, HashMap};
@@ -7,10 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 use serde_dynamo::{AttributeValue, Item};
 
 use crate::{
-    Commit, Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Placement, PortError, Record, RecordKey,
-    StateRead, StateWrite, Timestamp, Version, item_bytes,
+    Commit, Committed, Condition, Conflict, Embedded, ItemAction, ItemWrite, Limits, MessageId, Partition, Placement,
+    PortError, Record, RecordKey, StateRead, StateWrite, Timestamp, Version, item_bytes,
+    limits::shortened,
     schema::{Key, attribute},
+    values,
 };
+pub use owner::Owner;
 
 /// One item that a commit writes.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,12 +28,33 @@ pub struct Write {
 }
 
 /// The condition of a [`Write`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteCondition {
-    /// That of a handler's own item.
-    Item(Condition),
+    /// That of an outbox record.
+    Record(Condition),
+    /// That of a handler's own item, which must not belong to another endpoint than these.
+    Item(Condition, Owner),
     /// The state is at this version, or absent if this is [`Version::ABSENT`].
     VersionIs(Version),
+}
+
+impl WriteCondition {
+    /// Whether an item is as demanded.
+    ///
+    /// # Errors
+    /// A state without a version: something else has written under the state's key.
+    pub(crate) fn holds(&self, item: Option<&Item>) -> Result<bool, PortError> {
+        let exists = |condition: &Condition| match condition {
+            Condition::Any => true,
+            Condition::Exists => item.is_some(),
+            Condition::Absent => item.is_none(),
+        };
+        Ok(match self {
+            Self::Record(condition) => exists(condition),
+            Self::Item(condition, owner) => exists(condition) && item.is_none_or(|item| owner.may_write(item)),
+            Self::VersionIs(expected) => version("commit", item)? == *expected,
+        })
+    }
 }
 
 /// What a commit writes: the state, the records that go beside it, then the handlers' items in their order; and where the
@@ -37,11 +62,7 @@ pub enum WriteCondition {
 ///
 /// "No record yet" is a second belt: whoever commits moves the version, too.
 pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
-    let own = commit.items.iter().cloned().map(|ItemWrite { sort_key, action, condition }| Write {
-        sort_key,
-        action,
-        condition: WriteCondition::Item(condition),
-    });
+    let own = commit.items.iter().cloned().map(|item| own_item(commit.endpoint, item));
     let sort_key = Key::State { endpoint: commit.endpoint }.text();
     let embedded = embedded(commit, &sort_key);
     let placement = if embedded.is_some() { Placement::Embedded } else { Placement::Beside };
@@ -55,7 +76,7 @@ pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     let records = beside.map(|(message, record)| Write {
         sort_key: Key::Record { endpoint: commit.endpoint, message }.text(),
         action: ItemAction::Put(record_item(record)),
-        condition: WriteCondition::Item(Condition::Absent),
+        condition: WriteCondition::Record(Condition::Absent),
     });
     (placement, std::iter::once(state).chain(records).chain(own).collect())
 }
@@ -71,16 +92,64 @@ fn embedded(commit: &Commit<'_>, sort_key: &str) -> Option<Item> {
     (key_bytes(commit, sort_key) + item_bytes(&item) <= commit.embedded_bytes_max).then_some(item)
 }
 
-/// Which conflict it is that the condition of write `number` failed.
-pub fn conflict(number: usize, writes: &[Write]) -> Conflict {
-    match writes.get(number).filter(|write| Key::kept(&write.sort_key).is_none()) {
-        Some(write) => Conflict::Item(write.sort_key.clone()),
-        None => Conflict::Overtaken,
+/// Whether the state's item is larger than this only because of the embedded records of others that it carries on.
+pub(crate) fn is_crowded(commit: &Commit<'_>, item_bytes_max: usize) -> bool {
+    let sort_key = Key::State { endpoint: commit.endpoint }.text();
+    let bytes = |kept| key_bytes(commit, &sort_key) + item_bytes(&state_item(commit, &sort_key, kept));
+    let alone = Embedded { records: BTreeMap::new(), is_complete: false };
+    bytes(commit.kept.clone()) > item_bytes_max && bytes(alone) <= item_bytes_max
+}
+
+/// The write of a handler's own item, which carries its owner.
+fn own_item(endpoint: &str, ItemWrite { sort_key, action, condition, sharing }: ItemWrite) -> Write {
+    let owner = Owner { endpoint: endpoint.to_owned(), sharing };
+    let action = match action {
+        ItemAction::Put(mut item) => {
+            item.insert(attribute::OWNER.to_owned(), AttributeValue::S(owner.mark().to_owned()));
+            ItemAction::Put(item)
+        }
+        ItemAction::Delete | ItemAction::Check => action,
+    };
+    Write { sort_key, action, condition: WriteCondition::Item(condition, owner) }
+}
+
+/// What it means that the condition of write `number` failed on this item, as far as the store tells what it has found.
+///
+/// SUBTLE: an item of another endpoint is a refusal, not a conflict: it stays, so another attempt would meet it again. The state's
+/// condition is looked at before, so nobody is refused who has committed already (`item_of_another_endpoint_is_refused_by_name`).
+pub fn lost(partition: &Partition, number: usize, writes: &[Write], found: Option<&Item>) -> Committed {
+    let Some(Write { sort_key, condition: WriteCondition::Item(_, owner), .. }) = writes.get(number) else {
+        return Committed::Conflict(Conflict::Overtaken);
+    };
+    match found.filter(|item| !owner.may_write(item)) {
+        None => Committed::Conflict(Conflict::Item(sort_key.clone())),
+        Some(item) => Committed::Refused(format!("{} {}", name(partition, sort_key), owner.refusal(item))),
     }
 }
 
-/// What [`Limits::check_transaction`](crate::Limits::check_transaction) wants to know of a transaction.
-pub fn sizes(writes: &[Write]) -> impl Iterator<Item = (&str, Option<&Item>)> {
+/// Checks what a commit writes, before anything is sent: keys, sizes and values. `None` if it can be sent.
+pub fn refusal(limits: &Limits, partition: &Partition, writes: &[Write]) -> Option<Committed> {
+    if let Err(error) = limits.check_transaction(partition.as_str(), sizes(writes)) {
+        return Some(Committed::TooLarge(error));
+    }
+    let without_key = writes.iter().any(|write| write.sort_key.is_empty()) || partition.as_str().is_empty();
+    if without_key {
+        let text = format!("an item of partition `{partition}` has an empty key: DynamoDB takes no empty keys");
+        return Some(Committed::Refused(text));
+    }
+    writes.iter().find_map(|Write { sort_key, action, .. }| {
+        let ItemAction::Put(item) = action else { return None };
+        let fault = values::check(item).err()?;
+        Some(Committed::Refused(format!("{} has {fault}", name(partition, sort_key))))
+    })
+}
+
+fn name(partition: &Partition, sort_key: &str) -> String {
+    format!("item `{}` of partition `{}`", shortened(sort_key), shortened(partition.as_str()))
+}
+
+/// What [`Limits::check_transaction`] wants to know of a transaction.
+fn sizes(writes: &[Write]) -> impl Iterator<Item = (&str, Option<&Item>)> {
     writes.iter().map(|Write { sort_key, action, .. }| match action {
         ItemAction::Put(item) => (sort_key.as_str(), Some(item)),
         ItemAction::Delete | ItemAction::Check => (sort_key.as_str(), None),

@@ -40,8 +40,8 @@ pub struct StateRead {
 pub struct Embedded {
     /// Each [as text](Record::encode), by its incoming message.
     pub records: BTreeMap<MessageId, String>,
-    /// No other record of the endpoint is in the partition: every commit so far has embedded its record. So it is where nothing
-    /// was ever committed.
+    /// No other record of the endpoint is in the partition: every commit so far has embedded its record. An absent
+    /// state cannot tell; see [`embedding::is_complete`](crate::protocol::embedding::is_complete).
     pub is_complete: bool,
 }
 
@@ -98,6 +98,17 @@ pub enum ItemAction {
     Check,
 }
 
+/// Which endpoints may write a handler's own item. Endpoints that share a partition would otherwise overwrite each other's
+/// items without notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// Only the endpoint that made it.
+    #[default]
+    Owned,
+    /// Every endpoint that shares it, too.
+    Shared,
+}
+
 /// A handler's own item in the partition, written in the same commit as the state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemWrite {
@@ -107,6 +118,8 @@ pub struct ItemWrite {
     pub action: ItemAction,
     /// Under which condition.
     pub condition: Condition,
+    /// Which endpoints may write it.
+    pub sharing: Sharing,
 }
 
 /// Everything that one attempt wants to become durable, all or nothing.
@@ -150,7 +163,8 @@ pub enum Committed {
     Conflict(Conflict),
     /// It is over a limit of the store, which was not asked; the error names the item.
     TooLarge(LimitError),
-    /// The store refuses what is in it, and always will: nothing was written. The text says what and why.
+    /// The store refuses what is in it, and repeating it does not help: nothing was written. The text says what, why, and what to
+    /// do. So it is with an item of another endpoint.
     Refused(String),
 }
 
@@ -181,6 +195,8 @@ pub enum ClaimsStored {
 /// - `commit` MUST write all or nothing, and only if the state's version is `expected` **and** no message of it
 ///   has a record. It MUST add the number of its records to the version, whatever the state becomes, and keep the embedded records
 ///   that it is given. Records that it puts beside the state MUST make the embedded ones incomplete.
+/// - `commit` MUST refuse to write or delete an item that belongs to another endpoint, and a check of it: see [`Sharing`]. The
+///   text names the item and its owner. It MUST refuse values that DynamoDB does not store, and name the attribute.
 /// - A commit that is repeated with the same token, while its first answer was lost, MAY be answered
 ///   with `Conflict`.
 /// - `store_claims` MUST write only if the record exists, beside the state, and has no claims.
@@ -188,6 +204,11 @@ pub enum ClaimsStored {
 /// - Every error that is not known to mean "nothing happened" MUST say that it may have happened.
 #[async_trait]
 pub trait PartitionStore: Send + Sync + fmt::Debug {
+    /// The store's name in error texts, such as ``table `orders` ``.
+    fn target(&self) -> String {
+        "the partition store".to_owned()
+    }
+
     /// Step 1: version and state, and the records that are embedded in it.
     async fn read_state(
         &self,
@@ -195,6 +216,11 @@ pub trait PartitionStore: Send + Sync + fmt::Debug {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError>;
+
+    /// Whether any message of the endpoint has a record beside the state in this partition: asked when the state is
+    /// absent, before a record is embedded. MUST be strongly consistent. Of a record that is written or deleted
+    /// meanwhile it may say either.
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError>;
 
     /// Step 2: the record beside the state.
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError>;

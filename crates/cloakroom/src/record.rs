@@ -179,7 +179,7 @@ struct Stored<'a> {
 }
 
 /// Why a text is not an outbox record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RecordError(String);
 
 impl std::fmt::Display for RecordError {
@@ -187,5 +187,7 @@ impl std::fmt::Display for RecordError {
         write!(f, "not an outbox record that can be read: {}", self.0)
     }
 }
+
+crate::debug_is_display!(RecordError);
 
 impl std::error::Error for RecordError {}

@@ -113,7 +113,6 @@ impl Recovery {
             | Do::ReadState(_)
             | Do::ReadRecord
             | Do::ReadPayload
-            | Do::Withdraw
             | Do::Park
             | Do::Commit(_)
             | Do::StoreClaims

@@ -103,6 +103,11 @@ impl Key<'_> {
     }
 }
 
+/// What the sort keys of all outbox records of this endpoint begin with.
+pub fn records_of(endpoint: &str) -> String {
+    [RECORDS, endpoint, "#"].concat()
+}
+
 /// Beginnings of sort keys that belong to Cloakroom; a handler's own items must not use them.
 pub const RESERVED_SORT_KEYS: [&str; 2] = [STATES, RECORDS];
 
@@ -127,8 +132,13 @@ pub mod attribute {
     pub const RECORDS: &str = "cloakroom_records";
     /// Set on a state item as long as no record of its endpoint was put beside it.
     pub const COMPLETE: &str = "cloakroom_complete";
+    /// Set on a handler's own item: the endpoint that may write it, or [`SHARED`].
+    pub const OWNER: &str = "cloakroom_owner";
+    /// The owner of an item that several endpoints share. No endpoint has a `#` in its name.
+    pub const SHARED: &str = "#shared";
     /// Names that a state or an item of a handler must not use for its own attributes.
-    pub const RESERVED: [&str; 9] = [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE];
+    pub const RESERVED: [&str; 10] =
+        [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE, OWNER];
 }
 
 /// Attribute names of the items in a payload table. A claim's item has 24 bytes beside its body, so that a payload of 1,000 bytes

@@ -21,7 +21,7 @@ use crate::{
 pub struct EndpointSettings {
     /// When outgoing payloads are checked in.
     pub check_in: CheckIn,
-    /// Where the records of this endpoint's commits lie. It may be changed at any time, also for some workers before others: what lies
+    /// Where the records of this endpoint's commits lie. Embedded ones need [`CheckIn::BeforeCommit`]. It may be changed at any time, also for some workers before others: what lies
     /// in the other place is found.
     pub placement: Placement,
     /// Up to how many bytes the state's item may grow by embedded records. Those of a commit by which it would grow larger lie beside it.
@@ -39,8 +39,15 @@ pub struct EndpointSettings {
     pub passes_max: u32,
     /// How many times a single call to a port is tried before the message goes back to its queue.
     pub calls_max: u32,
+    /// Milliseconds until a call to a port that is not answered ends as an error with an unknown outcome; 10 ms to 10
+    /// minutes. A long poll ends after its own wait and this. It is the last resort: the timeouts of a client of the
+    /// SDK should be shorter, since the client then also gives up the connection. Default: 10 seconds.
+    pub call_ms_max: u64,
     /// How often a message is received before it is parked, if its handler fails each time.
     pub attempts_max: u32,
+    /// For how long payloads and dedupe entries live at least: the lifecycle of the bucket, the expiry of the payload table.
+    /// It must exceed the time that a message can live in queue and dead-letter queue together.
+    pub payload_ttl_ms: u64,
     /// How long the version of a deleted state is kept. It must exceed the time that a message can
     /// live in queue and dead-letter queue together.
     pub tombstone_ttl_ms: u64,
@@ -62,7 +69,9 @@ impl Default for EndpointSettings {
             when_missing: WhenMissing::default(),
             passes_max: 16,
             calls_max: 4,
+            call_ms_max: 10_000,
             attempts_max: 8,
+            payload_ttl_ms: 45 * DAY_MS,
             tombstone_ttl_ms: 45 * DAY_MS,
             linger_ms: 10,
             backoff: Backoff { first_ms: 10, max_ms: 1_000 },
@@ -102,6 +111,10 @@ impl Dedupe {
 }
 
 impl EndpointSettings {
+    pub(crate) const fn call_max(&self) -> Duration {
+        Duration::from_millis(self.call_ms_max)
+    }
+
     /// Up to how many bytes records are embedded; none are with 0.
     pub(crate) const fn embedded_bytes_max(&self) -> usize {
         match self.placement {
@@ -111,6 +124,13 @@ impl EndpointSettings {
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        if self.placement == Placement::Embedded && self.check_in == CheckIn::AfterCommit {
+            return Err(Error::misconfigured(
+                "setting `placement` is `embedded` and `check_in` is `after_commit`: a record whose payloads are checked in \
+                 after the commit has to change, and an embedded one cannot, so all would lie beside the state; set \
+                 `check_in` to `before_commit`, or `placement` to `beside`",
+            ));
+        }
         within("embedded_bytes_max", self.embedded_bytes_max as u64, 1_024, 256 * 1024)?;
         within("fold_max", self.fold_max as u64, 1, FOLD_MAX)?;
         if let Dedupe::Retained { ttl_ms } = self.dedupe {
@@ -118,7 +138,9 @@ impl EndpointSettings {
         }
         within("passes_max", self.passes_max.into(), 1, 1_000)?;
         within("calls_max", self.calls_max.into(), 1, 100)?;
+        within("call_ms_max", self.call_ms_max, 10, 10 * 60 * 1000)?;
         within("attempts_max", self.attempts_max.into(), 1, 1_000)?;
+        within("payload_ttl_ms", self.payload_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;
         within("tombstone_ttl_ms", self.tombstone_ttl_ms, 28 * DAY_MS, 3_650 * DAY_MS)?;
         within("linger_ms", self.linger_ms, 0, 1_000)?;
         validate_backoff("backoff", self.backoff)

@@ -38,7 +38,7 @@ const KEY_BYTES_MAX: usize = 256;
 /// #     const TYPE: &'static str = "orders.place";
 /// #     fn partition(&self) -> Partition { Partition::new(format!("order#{}", self.id)) }
 /// # }
-/// # let memory = Memory::new();
+/// # let memory = Memory::with_queues(["orders"]);
 /// # let ports = memory.ports();
 /// let website = Producer::new(ports, "website")?;
 /// let order = PlaceOrder { id: "o-1".to_owned() };

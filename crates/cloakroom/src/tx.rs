@@ -9,8 +9,8 @@ use std::{
 use uuid::Uuid;
 
 use crate::{
-    Condition, Envelope, HandlerError, ItemAction, ItemWrite, Message, MessageId, Outgoing, Partition, Timestamp,
-    Version,
+    Condition, Envelope, HandlerError, ItemAction, ItemWrite, Message, MessageId, Outgoing, Partition, Sharing,
+    Timestamp, Version,
     handler::to_item,
     schema::{RESERVED_SORT_KEYS, derived_id},
     trace,
@@ -176,25 +176,44 @@ impl Tx {
     }
 
     /// Writes an item of this partition, a struct or a map, under a sort key of the handler's own.
+    ///
+    /// The item belongs to the endpoint from then on. Another endpoint with the same partition that writes, deletes or checks
+    /// it is refused, and its message parked, unless both [share](Self::shared) the item.
     pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
-        let sort_key = sort_key.into();
-        match to_item(&format!("item `{sort_key}`"), item) {
-            Ok(item) => self.item(sort_key, ItemAction::Put(item), condition),
-            Err(error) => self.fail(error),
-        }
+        self.put_as(Sharing::Owned, sort_key.into(), item, condition);
     }
 
     /// Deletes an item of this partition.
     pub fn delete(&mut self, sort_key: impl Into<String>, condition: Condition) {
-        self.item(sort_key.into(), ItemAction::Delete, condition);
+        self.item(Sharing::Owned, sort_key.into(), ItemAction::Delete, condition);
     }
 
     /// Demands something of an item of this partition, and leaves it as it is.
     pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
-        self.item(sort_key.into(), ItemAction::Check, condition);
+        self.item(Sharing::Owned, sort_key.into(), ItemAction::Check, condition);
     }
 
-    fn item(&mut self, sort_key: String, action: ItemAction, condition: Condition) {
+    /// Writes items that several endpoints write. Every one of them has to say so; then the last one to write wins, as
+    /// far as conditions let it.
+    ///
+    /// ```
+    /// # use cloakroom::{Condition, Tx};
+    /// # fn handler(tx: &mut Tx) {
+    /// tx.shared().put("address", &std::collections::BTreeMap::from([("city", "Bern")]), Condition::Any);
+    /// # }
+    /// ```
+    pub const fn shared(&mut self) -> Shared<'_> {
+        Shared { tx: self }
+    }
+
+    fn put_as(&mut self, sharing: Sharing, sort_key: String, item: &impl serde::Serialize, condition: Condition) {
+        match to_item(&format!("item `{sort_key}`"), item) {
+            Ok(item) => self.item(sharing, sort_key, ItemAction::Put(item), condition),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn item(&mut self, sharing: Sharing, sort_key: String, action: ItemAction, condition: Condition) {
         if sort_key.is_empty() || RESERVED_SORT_KEYS.iter().any(|reserved| sort_key.starts_with(reserved)) {
             return self.fail(HandlerError::reject(format!(
                 "an item cannot have the sort key `{sort_key}`: it is empty, or begins like those of Cloakroom's own"
@@ -205,7 +224,7 @@ impl Tx {
                 "item `{sort_key}` is written twice by one message: a transaction takes an item once"
             )));
         }
-        self.items.push(ItemWrite { sort_key, action, condition });
+        self.items.push(ItemWrite { sort_key, action, condition, sharing });
     }
 
     /// Deletes the entity's state; its version lives on in a tombstone. What the handler leaves in the
@@ -263,5 +282,28 @@ impl Tx {
             purpose,
             &number.to_string(),
         ])
+    }
+}
+
+/// The items that an endpoint shares with others; see [`Tx::shared`].
+#[derive(Debug)]
+pub struct Shared<'t> {
+    tx: &'t mut Tx,
+}
+
+impl Shared<'_> {
+    /// Writes a shared item, as [`Tx::put`] writes an item of the endpoint's own.
+    pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
+        self.tx.put_as(Sharing::Shared, sort_key.into(), item, condition);
+    }
+
+    /// Deletes a shared item.
+    pub fn delete(&mut self, sort_key: impl Into<String>, condition: Condition) {
+        self.tx.item(Sharing::Shared, sort_key.into(), ItemAction::Delete, condition);
+    }
+
+    /// Demands something of a shared item, and leaves it as it is.
+    pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
+        self.tx.item(Sharing::Shared, sort_key.into(), ItemAction::Check, condition);
     }
 }

@@ -1,6 +1,7 @@
 //! The worker: takes messages from one queue to one endpoint, many at a time.
 
 mod answers;
+mod polling;
 mod start;
 
 use std::{
@@ -15,11 +16,12 @@ use std::{
 
 use futures::{
     FutureExt as _, StreamExt as _,
-    future::{BoxFuture, Either, join, poll_fn, select},
+    channel::oneshot,
+    future::{BoxFuture, Either, FusedFuture, Shared, join, poll_fn, select},
     stream::FuturesUnordered,
 };
 
-use tracing::{Instrument as _, Span, debug_span, field::Empty};
+use tracing::{Instrument as _, Span, debug_span};
 
 use crate::{
     Delivery, Endpoint, Error, Outcome, PortError, Queue, Timed, WorkerSettings,
@@ -27,13 +29,11 @@ use crate::{
     intake::Arrival,
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
     trace,
-    worker::answers::Answers,
+    worker::{answers::Answers, polling::Receiving},
 };
 
 /// What SQS returns at most from one receive.
 const RECEIVE_MAX: usize = 10;
-/// How long a shutdown tries to give messages back. Whoever cannot be told finds out when their leases end.
-const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
 
 /// Receives messages and has them processed: up to `in_flight_max` at a time, one per partition,
 /// keeping their leases while they are worked on. While calls are throttled there are fewer, down to one, and then more again.
@@ -55,7 +55,7 @@ const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
 /// #     fn partition(&self) -> Partition { "p".into() }
 /// # }
 /// # async fn ping(_: &mut std::collections::BTreeMap<String, u64>, _: Ping, _: &mut Tx) -> Handled { Ok(()) }
-/// # let memory = Memory::new();
+/// # let memory = Memory::with_queues(["pings"]);
 /// # let endpoint = Endpoint::builder("pings").on(ping).build(memory.ports())?;
 /// use cloakroom::Clock as _;
 /// use std::time::Duration;
@@ -87,6 +87,12 @@ impl Worker {
     ///
     /// Works until `shutdown` is ready, then finishes what it holds, for up to `drain_ms`, and gives back the rest.
     ///
+    /// A long poll that is under way at the shutdown ends first, within `drain_ms`, and the messages that it brings are
+    /// given back at once: SQS may lease messages to a poll whose receiver is gone, and then nobody gets them before
+    /// their leases end. So an idle worker ends after up to `receive_wait_ms`, or `drain_ms` if that is shorter.
+    ///
+    /// A queue that cannot be reached when the worker starts is tried again until it can, or until the shutdown.
+    ///
     /// Safe to drop at any point: messages in hand are received again when their lease ends.
     ///
     /// # Errors
@@ -95,16 +101,18 @@ impl Worker {
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.settings.validate()?;
         let mut shutdown = pin!(shutdown.fuse());
-        let queue = match select(pin!(self.start()), shutdown.as_mut()).await {
-            Either::Left((queue, _)) => queue?,
-            Either::Right(_) => return Ok(()),
+        let queue = match select(&mut shutdown, pin!(self.start())).await {
+            Either::Left(((), _)) => return Ok(()),
+            Either::Right((queue, _)) => queue?,
         };
         let (order, lanes) = (Order::of(&self.queue), Lanes::default());
         let (held, outage) = (Mutex::default(), Outage::default());
-        let shift = Shift { worker: &self, queue, order, lanes, held, outage };
-        let mut at_work = FuturesUnordered::new();
-        let result = shift.work(&mut at_work, shutdown).await;
-        shift.drain(at_work).await;
+        let (stop, stopping) = oneshot::channel();
+        let shift = Shift { worker: &self, queue, order, lanes, held, outage, stopping: stopping.shared() };
+        let (mut at_work, mut receiving) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let result = shift.work(&mut at_work, &mut receiving, shutdown).await;
+        drop(stop);
+        shift.drain(at_work, receiving).await;
         result
     }
 }
@@ -118,6 +126,8 @@ struct Shift<'a> {
     /// Receipts of the messages in hand.
     held: Mutex<BTreeSet<String>>,
     outage: Outage,
+    /// Ready from the shutdown on.
+    stopping: Shared<oneshot::Receiver<()>>,
 }
 
 /// The messages in hand.
@@ -127,12 +137,13 @@ impl Shift<'_> {
     async fn work<'s>(
         &'s self,
         at_work: &mut AtWork<'s>,
-        shutdown: impl Future<Output = ()> + Send,
+        receiving: &mut Receiving<'s>,
+        mut shutdown: impl FusedFuture<Output = ()> + Send + Unpin,
     ) -> Result<(), Error> {
-        let mut shutdown = pin!(shutdown.fuse());
+        let (queue, observer) = (self.queue.name(), &self.worker.endpoint.inner.observer);
         let in_flight_max = self.worker.settings.in_flight_max;
         let mut in_hand = InHand::new(in_flight_max, self.throttled());
-        let (mut receives, mut receiving) = (Receives::new(in_flight_max, RECEIVE_MAX), FuturesUnordered::new());
+        let mut receives = Receives::new(in_flight_max, RECEIVE_MAX);
         let mut expected = 0;
         loop {
             // A receive asks for as many as a request can bring, so that requests are full when there is work.
@@ -141,52 +152,20 @@ impl Shift<'_> {
             let under_way_max = if self.outage.failures() > 0 { 1 } else { receives.limit() };
             while receiving.len() < under_way_max && at_work.len() + expected + asked <= in_hand.limit() {
                 expected += asked;
-                receiving.push(async move { (asked, self.receive(asked).await) });
+                receiving.push(async move { (asked, self.receive(asked).await) }.boxed());
             }
             futures::select_biased! {
-                // A receive under way is dropped: what it has leased already is received again later.
                 () = shutdown => return Ok(()),
                 (asked, deliveries) = receiving.select_next_some() => {
                     let deliveries = deliveries?;
+                    observer.progressed(queue);
                     expected -= asked;
                     receives.brought(deliveries.len(), asked);
                     at_work.extend(deliveries.into_iter().map(|(delivery, span)| self.attend(delivery, span)));
                 }
-                () = at_work.select_next_some() => in_hand.finished(at_work.len(), self.throttled()),
-            }
-        }
-    }
-
-    /// Receives, each message with its span; waits out what passes.
-    async fn receive(&self, max: usize) -> Result<Vec<(Delivery, Span)>, PortError> {
-        let WorkerSettings { receive_wait_ms, retry, .. } = self.worker.settings;
-        // While a service is out, every receive would only use up one of a message's chances.
-        let failures = self.outage.failures();
-        if failures > 0 {
-            // Who was only throttled has others that succeed: those end the pause.
-            let pause = self.sleep(retry.pause(failures, self.random()));
-            select(pin!(pause), pin!(self.outage.ended())).await;
-        }
-        let (endpoint, mut failures) = (self.worker.endpoint.name(), 0);
-        loop {
-            let wait = Duration::from_millis(receive_wait_ms);
-            let polling = debug_span!("receive", endpoint, queue = self.queue.name(), messages = Empty);
-            let received = self.queue.receive(max, wait, self.worker.settings.visibility());
-            match received.instrument(polling.clone()).await {
-                Err(error) if error.may_be_repeated() => {
-                    failures += 1;
-                    tracing::warn!(endpoint, error = error.loggable(), failures, "receive failed");
-                    self.worker.endpoint.inner.retried(error.reason());
-                    self.sleep(retry.pause(failures, self.random())).await;
-                }
-                result => {
-                    polling.record("messages", result.as_ref().map_or(0, Vec::len));
-                    let with_span = |delivery| {
-                        let span = trace::process(endpoint, &delivery);
-                        span.follows_from(&polling);
-                        (delivery, span)
-                    };
-                    return result.map(|deliveries| deliveries.into_iter().map(with_span).collect());
+                () = at_work.select_next_some() => {
+                    observer.progressed(queue);
+                    in_hand.finished(at_work.len(), self.throttled());
                 }
             }
         }
@@ -325,19 +304,6 @@ impl Shift<'_> {
                 // Somebody else may receive the message now. That is safe; only work is done twice.
                 tracing::debug!(error = error.loggable(), "lease not extended");
             }
-        }
-    }
-
-    /// Finishes what is in hand while there is time, then gives back the rest at once.
-    async fn drain(&self, at_work: AtWork<'_>) {
-        {
-            let time_is_up = self.sleep(Duration::from_millis(self.worker.settings.drain_ms));
-            select(pin!(at_work.collect::<()>()), pin!(time_is_up)).await;
-        }
-        let left: Vec<String> = std::mem::take(&mut *self.held()).into_iter().collect();
-        if !left.is_empty() {
-            tracing::warn!(messages = left.len(), "shutdown: messages given back unfinished");
-            select(self.queue.extend(left, Duration::ZERO), pin!(self.sleep(GIVE_BACK_MAX))).await;
         }
     }
 

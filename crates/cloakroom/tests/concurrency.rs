@@ -202,7 +202,7 @@ async fn until(memory: &Memory, is_so: impl Fn() -> bool) {
 fn a_throttled_worker_holds_back_and_recovers() {
     const ROOM: usize = 16;
     const IN_FLIGHT_MAX: usize = 100;
-    let (memory, counters) = (Memory::new(), Arc::new(Counters::default()));
+    let (memory, counters) = (Memory::with_queues(["jobs"]), Arc::new(Counters::default()));
     let crowded = Arc::new(Crowded {
         memory: memory.clone(),
         inside: Inside::default(),
@@ -236,7 +236,7 @@ fn a_throttled_worker_holds_back_and_recovers() {
 
 #[test]
 fn an_idle_worker_waits_with_one_receive() {
-    let (memory, counters) = (Memory::new(), Arc::new(Counters::default()));
+    let (memory, counters) = (Memory::with_queues(["jobs"]), Arc::new(Counters::default()));
     let distant = Distant::new(&memory);
     let worker = worker(Ports { queues: Arc::new(Only(distant.clone())), ..memory.ports() }, &counters, 64);
     memory.run(worker.run(memory.clock.sleep(Duration::from_secs(600)))).unwrap();
@@ -246,7 +246,7 @@ fn an_idle_worker_waits_with_one_receive() {
 
 #[test]
 fn a_loaded_worker_receives_in_parallel_and_ends_that_when_nothing_is_left() {
-    let (memory, counters) = (Memory::new(), Arc::new(Counters::default()));
+    let (memory, counters) = (Memory::with_queues(["jobs"]), Arc::new(Counters::default()));
     let distant = Distant::new(&memory);
     send(&memory, 10_000);
     let began = memory.clock.now();

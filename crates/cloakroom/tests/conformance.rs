@@ -5,11 +5,13 @@ mod flawed;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use cloakroom::{
-    PlacedPayloads, conformance,
+    Bounded, PartitionStore, PayloadStore, PlacedPayloads, Queue, Queues, conformance,
     memory::{Memory, MemoryPayloads},
+    recovery::Records,
 };
 use flawed::{FlawedPayloads, FlawedQueue, FlawedRecords, FlawedStore, PayloadFlaw, QueueFlaw, RecordsFlaw, StoreFlaw};
 
@@ -42,10 +44,31 @@ fn several_stores_pass_the_laws_of_payload_stores() {
 
 #[test]
 fn memory_passes_the_laws_of_queues() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["laws"]);
     let queue = memory.queues.get("laws");
     memory.run(conformance::queue(&*queue, &*memory.clock, "memory"));
     assert!(queue.is_empty(), "the laws leave {:?}", queue.messages());
+}
+
+#[test]
+fn bounded_ports_pass_the_laws_of_their_ports() {
+    let (memory, bound) = (Memory::with_queues(["bounded"]), Duration::from_secs(10));
+    let store = Bounded::<dyn PartitionStore>::new(memory.store.clone(), memory.clock.clone(), bound);
+    memory.run(conformance::partition_store(&store, "bounded"));
+    let payloads = Bounded::<dyn PayloadStore>::new(memory.payloads.clone(), memory.clock.clone(), bound);
+    memory.run(conformance::payload_store(&payloads, "bounded"));
+    let records = Bounded::<dyn Records>::new(memory.store.clone(), memory.clock.clone(), bound);
+    memory.run(conformance::records(&records, &store, "bounded-records"));
+    let queues = Bounded::<dyn Queues>::new(memory.queues.clone(), memory.clock.clone(), bound);
+    let queue: Arc<dyn Queue> = memory.run(queues.open("bounded")).expect("memory has the queue");
+    memory.run(conformance::queue(&*queue, &*memory.clock, "bounded"));
+    assert!(memory.queues.get("bounded").is_empty());
+}
+
+#[test]
+fn memory_passes_the_laws_of_queues_by_name() {
+    let memory = Memory::with_queues(["laws"]);
+    memory.run(conformance::queues(&*memory.queues, "laws", "memory"));
 }
 
 #[test]
@@ -83,6 +106,7 @@ fn a_flaw_of_a_partition_store_is_found() {
         (StoreFlaw::StoresClaimsWithoutRecord, "claims_are_not_stored_without_a_record"),
         (StoreFlaw::DropsEmbedded, "embedded_records_are_kept_as_they_are_given"),
         (StoreFlaw::ForgetsWhatIsBeside, "embedded_records_are_kept_as_they_are_given"),
+        (StoreFlaw::SeesNoRecordsBeside, "records_beside_the_state_are_known_to_be_there"),
         (StoreFlaw::WritesTheFirstOfSeveral, "several_messages_are_committed_together"),
         (StoreFlaw::RetainsNothing, "a_record_is_retained_where_there_is_one"),
         (StoreFlaw::NamesNoItem, "an_item_not_as_demanded_conflicts_by_name"),
@@ -91,6 +115,10 @@ fn a_flaw_of_a_partition_store_is_found() {
         (StoreFlaw::IgnoresCase, "odd_keys_are_kept_apart"),
         (StoreFlaw::CutsMessageIds, "long_keys_are_kept_apart"),
         (StoreFlaw::FailsOnTooLarge, "too_many_items_are_refused_by_number"),
+        (StoreFlaw::IgnoresOwners, "item_of_another_endpoint_is_refused_by_name"),
+        (StoreFlaw::NamesNoOwner, "item_of_another_endpoint_is_refused_by_name"),
+        (StoreFlaw::TakesEveryValue, "value_that_is_not_stored_is_refused_by_its_path"),
+        (StoreFlaw::TakesEmptyKeys, "empty_key_is_refused"),
     ] {
         let memory = Memory::new();
         let store = FlawedStore::new(&memory, flaw);
@@ -158,7 +186,7 @@ fn a_flaw_of_a_queue_is_found() {
         (QueueFlaw::IgnoresDelays, "a_delayed_message_is_held_back"),
         (QueueFlaw::PollsToTheEnd, "a_long_poll_ends_when_a_message_comes"),
     ] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["laws"]);
         let queue = FlawedQueue::new(&memory, flaw);
         must_break(law, &flaw, || memory.run(conformance::queue(&queue, &*memory.clock, "flawed")));
     }

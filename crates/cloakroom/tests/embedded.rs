@@ -2,10 +2,7 @@
 
 mod fixture;
 
-use cloakroom::{
-    Embedded, EndpointSettings, Outcome, PartitionStore as _, Placement,
-    protocol::{CheckIn, Consistency},
-};
+use cloakroom::{Embedded, EndpointSettings, Outcome, PartitionStore as _, Placement, protocol::Consistency};
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, ONCE, World, account, stage::Fault};
 use futures::FutureExt as _;
@@ -35,6 +32,7 @@ fn a_message_takes_one_read_of_the_state_and_no_clear() {
     let world = World::with(settings());
     let must = [
         Operation::ReadState,
+        Operation::HasRecords,
         Operation::ReadPayload,
         Operation::OpenQueue,
         Operation::CheckIn,
@@ -44,9 +42,10 @@ fn a_message_takes_one_read_of_the_state_and_no_clear() {
     ];
     assert_eq!(calls(&world, "1", &[Act::Add(1), Act::Note(1)]), must);
     // That the first is settled is known here; nobody looks.
-    let again: Vec<_> = must.iter().filter(|call| **call != Operation::OpenQueue).copied().collect();
+    let once = [Operation::HasRecords, Operation::OpenQueue];
+    let again: Vec<_> = must.iter().filter(|call| !once.contains(call)).copied().collect();
     assert_eq!(calls(&world, "2", &[Act::Add(1), Act::Note(2)]), again);
-    assert_eq!(embedded_messages(&world), ["2"], "the second commit has dropped the first record");
+    assert_eq!(embedded_messages(&world), ["claim-of-2.memory"], "the second commit has dropped the first record");
     assert!(embedded(&world).is_complete);
     assert_eq!(world.items(), Vec::<String>::new());
 }
@@ -60,7 +59,7 @@ fn a_settled_record_of_somebody_else_is_dropped_after_a_look() {
     world.memory.run(stranger.process(&world.claimed("2", &[Act::Add(1)]))).expect("processed");
     let looks = world.stage.calls().split_off(before).into_iter().filter(|call| *call == Operation::ReadPayload);
     assert_eq!(looks.count(), 2, "its own payload, and that of the first");
-    assert_eq!(embedded_messages(&world), ["2"]);
+    assert_eq!(embedded_messages(&world), ["claim-of-2.memory"]);
 }
 
 #[test]
@@ -96,13 +95,13 @@ fn a_record_that_cannot_be_read_is_carried_on_as_it_is() {
     world.outcome(&world.claimed("1", &[Act::Add(1)]));
     let mut item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
     let odd = std::collections::HashMap::from([(
-        "odd".to_owned(),
+        "claim-of-odd.memory".to_owned(),
         cloakroom::AttributeValue::S(r#"{"format":9}"#.to_owned()),
     )]);
     item.insert("cloakroom_records".to_owned(), cloakroom::AttributeValue::M(odd));
     world.memory.store.put_item(&account(), fixture::STATE, item);
     world.outcome(&world.claimed("2", &[Act::Add(1)]));
-    assert_eq!(embedded_messages(&world), ["2", "odd"]);
+    assert_eq!(embedded_messages(&world), ["claim-of-2.memory", "claim-of-odd.memory"]);
     let error = world.process(&world.claimed("odd", &[])).expect_err("its own message cannot be finished");
     assert!(error.to_string().contains("format 9"), "{error}");
 }
@@ -139,23 +138,16 @@ fn a_record_without_its_state_is_found() {
 fn what_would_grow_too_large_lies_beside() {
     let world = World::with(EndpointSettings { embedded_bytes_max: 2_048, ..settings() });
     world.outcome(&world.claimed("1", &[Act::Add(1)]));
-    assert_eq!(embedded_messages(&world), ["1"]);
+    assert_eq!(embedded_messages(&world), ["claim-of-1.memory"]);
     let large = calls(&world, "2", &[Act::Blob(2_048)]);
     assert!(large.contains(&Operation::Clear), "{large:?}");
     assert_eq!((embedded_messages(&world), embedded(&world).is_complete), (Vec::new(), false));
     // And from then on it is looked for there.
     let later = calls(&world, "3", &[Act::Blob(1)]);
     assert!(later.contains(&Operation::ReadRecord) && !later.contains(&Operation::Clear), "{later:?}");
-    assert_eq!(embedded_messages(&world), ["3"]);
+    assert_eq!(embedded_messages(&world), ["claim-of-3.memory"]);
     world.outcome(&world.claimed("4", &[Act::Add(0)]));
     assert_eq!(world.live_records(), Vec::<String>::new());
-}
-
-#[test]
-fn with_check_in_after_the_commit_records_lie_beside() {
-    let world = World::with(EndpointSettings { check_in: CheckIn::AfterCommit, ..settings() });
-    let calls = calls(&world, "1", &[Act::Note(1)]);
-    assert!(calls.contains(&Operation::StoreClaims) && calls.contains(&Operation::Clear), "{calls:?}");
 }
 
 #[test]

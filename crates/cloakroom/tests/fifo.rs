@@ -113,6 +113,7 @@ struct World {
 impl World {
     fn new(seed: u64, is_moody: bool) -> Self {
         let (memory, random) = (Memory::seeded(seed), fastrand::Rng::with_seed(seed));
+        memory.create_queues(["bank"]);
         let held = Held { random, known: BTreeSet::new(), taken: Vec::new(), requests: 0, under_way: 0, most: 0 };
         let queue = Moody { name: "notes.fifo".to_owned(), is_moody: is_moody.into(), held: held.into() };
         let queue = Arc::new(queue);

@@ -73,7 +73,7 @@ impl World {
     }
 
     fn with(builder: EndpointBuilder<Folder>, limits: Limits) -> Self {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["files"]);
         let endpoint = builder.build(Ports { limits, ..memory.ports() }).expect("an endpoint");
         Self { memory, endpoint }
     }

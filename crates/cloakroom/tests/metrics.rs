@@ -84,6 +84,7 @@ fn observe_all(metrics: &Metrics) {
         metrics.took(part, Duration::from_millis(250), None);
     }
     metrics.sent("bills", 3);
+    metrics.progressed("orders");
     metrics.consumed(Consumed { service: Service::DynamoDb, operation: "GetItem", used: used() });
     metrics.oldest_record(Duration::from_secs(90));
 }
@@ -153,6 +154,8 @@ fn sends_retries_and_consumption_arrive() {
         metrics.sent("mails", 1);
         metrics.sent("bills", 3);
         metrics.retried(Retry::Throttled);
+        metrics.progressed("orders");
+        metrics.progressed("orders");
         metrics.oldest_record(Duration::from_secs(90));
         metrics.consumed(Consumed { service: Service::DynamoDb, operation: "TransactWriteItems", used: used() });
         metrics.consumed(Consumed {
@@ -167,6 +170,7 @@ fn sends_retries_and_consumption_arrive() {
         ("messaging.client.sent.messages messaging.destination.name=bills messaging.operation.name=send", 5.0),
         ("messaging.client.sent.messages messaging.destination.name=mails messaging.operation.name=send", 1.0),
         ("cloakroom.retries cloakroom.reason=throttled", 1.0),
+        ("cloakroom.worker.progress messaging.destination.name=orders", 2.0),
         ("cloakroom.outbox.oldest_record.age", 90.0),
         (&format!("cloakroom.consumed.requests {transact}"), 1.0),
         (&format!("cloakroom.consumed.read_units {transact}"), 0.5),

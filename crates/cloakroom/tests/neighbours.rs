@@ -89,7 +89,7 @@ fn till(memory: &Memory, settings: EndpointSettings, counters: &Arc<Counters>) -
 
 #[test]
 fn nobody_is_rejected_for_what_was_never_committed() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["till"]);
     let endpoint = till(&memory, EndpointSettings::default(), &Arc::default());
     memory.run(endpoint.process(&delivery("0", -100, false, 0))).unwrap();
     let deliveries = [delivery("1", 100, true, 0), delivery("2", 100, false, 0)];
@@ -138,7 +138,7 @@ fn lost_commits_of_one_are_not_anothers() {
 
 #[test]
 fn what_is_done_when_the_time_is_up_is_told() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["till"]);
     let endpoint = till(&memory, EndpointSettings::default(), &Arc::default());
     let deliveries = ["1", "2", "3"].map(|id| delivery(id, 0, false, 60));
     let until = memory.clock.now().after(Duration::from_secs(150));
@@ -169,7 +169,7 @@ fn send(memory: &Memory, bodies: Vec<String>) {
 
 #[test]
 fn each_of_a_fold_has_the_time_of_an_attempt() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["till"]);
     let counters = Arc::new(Counters::default());
     let endpoint = till(&memory, EndpointSettings::default(), &counters);
     send(&memory, (0..5).map(|id| body(&id.to_string(), 0, false, 60)).collect());
@@ -181,7 +181,7 @@ fn each_of_a_fold_has_the_time_of_an_attempt() {
 
 #[test]
 fn none_of_a_fold_has_more_than_the_time_of_an_attempt() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["till"]);
     let counters = Arc::new(Counters::default());
     let endpoint = till(&memory, EndpointSettings::default(), &counters);
     send(&memory, [60, 150, 0].into_iter().enumerate().map(|(id, s)| body(&id.to_string(), 0, false, s)).collect());

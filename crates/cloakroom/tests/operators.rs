@@ -16,6 +16,9 @@ use std::{
     time::Duration,
 };
 
+/// Each comes with its dead-letter queue.
+const QUEUES: [&str; 7] = ["bank", "bank.fifo", "billing", "notes", "orders", "orders-in", "stock"];
+
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Ping {
     p: String,
@@ -72,7 +75,7 @@ fn lay(memory: &Memory, queue: &str, delivery: &Delivery, group: Option<&str>) {
 
 #[test]
 fn a_redrive_beside_a_live_worker_ends() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("bank").on(reject).build(memory.ports()).unwrap();
     lay(&memory, "bank-dead", &claimed(&memory, "m"), None);
     let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
@@ -127,7 +130,7 @@ impl PayloadStore for Slow {
 
 #[test]
 fn a_redrive_keeps_the_order_of_a_group() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     for id in ["m1", "m2", "m3"] {
         lay(&memory, "bank-dead.fifo", &claimed(&memory, id), Some("g"));
     }
@@ -147,7 +150,7 @@ fn a_redrive_keeps_the_order_of_a_group() {
 #[test]
 fn a_guessed_endpoint_deletes_nothing() {
     // An event that is fanned out to two endpoints which share table and bucket. `billing` reads queue `orders`, `orders` reads `orders-in`.
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let orders = Endpoint::builder("orders").on(accept).build(memory.ports()).unwrap();
     let mut envelope = Envelope::new("e-1".into(), "shop", Ping::TYPE, "p".into());
     envelope.data = Some(serde_json::json!({"p": "p"}));
@@ -174,7 +177,7 @@ impl Observer for Alarms {
 #[test]
 fn a_twin_that_is_put_back_raises_no_alarm_and_does_not_stay() {
     // The answer to the parking was lost and it was sent twice; or two deliveries were both rejected; or a redrive stopped between send and delete.
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let alarms = Arc::new(Alarms::default());
     let settings = EndpointSettings { when_missing: WhenMissing::Park, ..EndpointSettings::default() };
     let endpoint =
@@ -195,7 +198,7 @@ fn a_twin_that_is_put_back_raises_no_alarm_and_does_not_stay() {
 
 #[test]
 fn a_parked_letter_whose_payload_was_removed_is_left() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("bank").on(reject).build(memory.ports()).unwrap();
     assert_eq!(memory.run(endpoint.process(&claimed(&memory, "m"))).unwrap(), Outcome::Parked);
     // The lifecycle, after some park / redrive rounds; or a hand.
@@ -210,7 +213,7 @@ fn a_parked_letter_whose_payload_was_removed_is_left() {
 
 #[test]
 fn what_may_have_expired_is_not_sent() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("bank").on(send_note).route::<Note>("notes").build(memory.ports()).unwrap();
     let m = claimed(&memory, "m");
     // Dropped as soon as it is committed.
@@ -256,7 +259,7 @@ fn what_may_have_expired_is_not_sent() {
 #[test]
 fn a_letter_of_another_endpoint_is_not_put_into_this_queue() {
     // Two endpoints park into one dead-letter queue, as is common with SQS.
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let billing = Endpoint::builder("billing").on(reject).dead_letters("stock-dead").build(memory.ports()).unwrap();
     let stock = Endpoint::builder("stock").on(accept).build(memory.ports()).unwrap();
     assert_eq!(memory.run(billing.process(&claimed(&memory, "m"))).unwrap(), Outcome::Parked);
@@ -275,7 +278,7 @@ fn a_letter_of_another_endpoint_is_not_put_into_this_queue() {
 #[test]
 fn who_says_the_endpoint_is_believed_over_a_guess_of_park() {
     // Endpoint `orders` reads queue `orders-in`. A message was committed, and its worker crashes at each dispatch.
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("orders").on(send_note).route::<Note>("notes").build(memory.ports()).unwrap();
     let m = claimed(&memory, "m");
     let mut run = Box::pin(endpoint.process(&m));
@@ -301,7 +304,7 @@ fn who_says_the_endpoint_is_believed_over_a_guess_of_park() {
 
 #[test]
 fn what_an_old_version_parked_for_its_type_can_be_redriven() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(QUEUES);
     let old = Endpoint::builder("bank").on(note).build(memory.ports()).unwrap();
     let body = r#"{"specversion":"1.0","id":"1","source":"s","type":"ping","data":{"p":"p"}}"#.to_owned();
     let event = Delivery { id: "q-1".into(), body, receive_count: 1, ..Delivery::default() };

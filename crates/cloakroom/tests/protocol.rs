@@ -5,7 +5,11 @@ mod explored;
 
 use cloakroom::{
     Version,
-    protocol::{CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing, next, next_of_fold},
+    protocol::{
+        CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing,
+        fold::{self, CommitResult, Verdict},
+        next, next_of_fold,
+    },
 };
 
 use CheckIn::{AfterCommit, BeforeCommit};
@@ -143,22 +147,22 @@ fn a_commit_that_is_too_large_is_parked_and_not_settled() {
     path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Rejected), &parked], Do::Acknowledge(Parked));
 }
 
-const WITHDRAW: [(Do, Saw); 1] = [(Do::Withdraw, Saw::Withdrawn)];
-
 #[test]
-fn lost_then_withdrawn_and_tried_again_on_the_version_read_anew() {
-    let (lost, again) = (commit(V3, Saw::Lost), commit(V4, COMMITTED));
-    path(BeforeCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW, &again, &FINISH], Do::Acknowledge(Processed));
+fn after_a_commit_that_did_not_apply_everything_is_read_again() {
+    for (check_in, handled) in [(BeforeCommit, 2), (AfterCommit, 1)] {
+        for saw in [Saw::Lost, Saw::Unknown, Saw::NotTried] {
+            let tried = commit(V3, saw);
+            // Without the check-in, if that comes after the commit.
+            let tried = [&tried[..1], &tried[3 - handled..]].concat();
+            path(check_in, &[&fresh(V3), &tried, &fresh(V4)], Do::Handle);
+        }
+    }
 }
 
 #[test]
-fn claims_are_withdrawn_once_for_every_commit_that_was_lost() {
-    let lost = |version| commit(version, Saw::Lost);
-    let twice = [&fresh(V3)[..], &lost(V3), &fresh(V4), &WITHDRAW, &lost(V4), &fresh(V4), &WITHDRAW];
-    path(BeforeCommit, &twice, Do::Handle);
-    // Rejected after all, by the handler that saw another state.
+fn a_message_is_rejected_by_the_handler_that_saw_another_state() {
     let rejected = [(Do::Handle, Saw::Rejected), (Do::Park, Saw::Parked)];
-    path(BeforeCommit, &[&fresh(V3), &lost(V3), &fresh(V4), &WITHDRAW, &rejected], Do::Acknowledge(Parked));
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Lost), &fresh(V4), &rejected], Do::Acknowledge(Parked));
 }
 
 #[test]
@@ -174,35 +178,9 @@ fn lost_then_the_payload_shows_that_somebody_finished() {
 }
 
 #[test]
-fn unknown_withdraws_nothing() {
-    let (unknown, again) = (commit(V3, Saw::Unknown), commit(V3, COMMITTED));
-    path(BeforeCommit, &[&fresh(V3), &unknown, &fresh(V3), &again, &FINISH], Do::Acknowledge(Processed));
-}
-
-#[test]
 fn unknown_then_the_record_shows_that_it_was_won() {
     let found = [(READ_STATE, Saw::State(V4)), (Do::ReadRecord, Saw::Record(Claims::Stored))];
     path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Unknown), &found, &FINISH], Do::Acknowledge(Resumed));
-}
-
-#[test]
-fn unknown_then_lost_withdraws_the_lost_ones() {
-    let (unknown, lost) = (commit(V3, Saw::Unknown), commit(V3, Saw::Lost));
-    path(BeforeCommit, &[&fresh(V3), &unknown, &fresh(V3), &lost, &fresh(V4), &WITHDRAW], Do::Handle);
-}
-
-#[test]
-fn lost_then_unknown_withdraws_the_lost_ones_only() {
-    let (lost, unknown) = (commit(V3, Saw::Lost), commit(V4, Saw::Unknown));
-    path(BeforeCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW, &unknown, &fresh(V4)], Do::Handle);
-}
-
-#[test]
-fn after_commit_too_a_lost_commit_reads_everything_again() {
-    let lost = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Lost)];
-    path(AfterCommit, &[&fresh(V3), &lost, &fresh(V4), &WITHDRAW], Do::Handle);
-    let unknown = [(Do::Handle, Saw::Accepted), (Do::Commit(V3), Saw::Unknown)];
-    path(AfterCommit, &[&fresh(V3), &unknown, &fresh(V4)], Do::Handle);
 }
 
 const EMBEDDED: [(Do, Saw); 2] = [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::Embedded)];
@@ -236,7 +214,6 @@ fn a_fold_goes_at_the_pace_of_its_slowest() {
         Do::ReadState(Consistency::Strong),
         Do::ReadRecord,
         Do::ReadPayload,
-        Do::Withdraw,
         Do::Handle,
         Do::Park,
         Do::CheckIn,
@@ -250,4 +227,44 @@ fn a_fold_goes_at_the_pace_of_its_slowest() {
         assert_eq!(next_of_fold(order[number..].iter().rev().copied()), Some(*step));
     }
     assert_eq!(next_of_fold([Do::Acknowledge(Processed), Do::Leave]), None);
+}
+
+#[test]
+fn a_group_has_each_message_once_and_one_message_when_narrowed() {
+    assert_eq!(fold::group(&["a", "b", "a", "c", "b"], false), [0, 1, 3]);
+    assert_eq!(fold::group(&["a", "b"], true), [0]);
+    assert_eq!(fold::group::<&str>(&[], true), [0; 0]);
+}
+
+#[test]
+fn a_rejection_on_a_draft_counts_for_nothing() {
+    assert_eq!(fold::after_handler(Verdict::Rejected, 0), Some(Saw::Rejected));
+    assert_eq!(fold::after_handler(Verdict::Rejected, 1), None);
+    assert_eq!(fold::after_handler(Verdict::Accepted, 1), Some(Saw::Accepted));
+}
+
+#[test]
+fn the_result_of_a_commit_means_something_else_for_one_message_than_for_several() {
+    use CommitResult::{Applied, ItemConflict, NotTried, Overtaken, Refused, Unknown};
+    for (result, alone, in_a_group, is_narrowed) in [
+        (NotTried, Saw::NotTried, Saw::NotTried, false),
+        (Applied, COMMITTED, COMMITTED, false),
+        (Overtaken, Saw::Lost, Saw::Lost, false),
+        (ItemConflict, Saw::Unknown, Saw::Unknown, true),
+        (Refused, Saw::Rejected, Saw::NotTried, true),
+        (Unknown, Saw::Unknown, Saw::Unknown, false),
+    ] {
+        assert_eq!(fold::after_commit(result, Claims::Stored, 1), alone);
+        assert_eq!(fold::after_commit(result, Claims::Stored, 2), in_a_group);
+        assert_eq!((fold::narrows(result, 1), fold::narrows(result, 2)), (false, is_narrowed));
+    }
+    let missing = fold::after_commit(Applied, Claims::Missing, 2);
+    assert_eq!(missing, Saw::Committed(Claims::Missing), "each member has its own claims");
+}
+
+#[test]
+fn of_a_narrowed_group_the_first_that_starts_again_goes_on() {
+    let again = Some(Do::ReadState(Consistency::Strong));
+    let wants = [Some(Do::Dispatch), again, None, again, again];
+    assert_eq!(fold::set_aside(&wants), [3, 4]);
 }

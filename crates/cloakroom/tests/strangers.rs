@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Endpoint, EndpointSettings, ErrorKind, MessageId, Outcome, PayloadStore, PortError, Ports, Queue, Queues,
-    memory::Memory, parking, protocol::WhenMissing,
+    Claim, Endpoint, EndpointSettings, ErrorKind, MessageId, Outcome, PayloadStore, PortError, Ports, memory::Memory,
+    parking, protocol::WhenMissing,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, Note, World, double, envelope, play, stage::Fault};
@@ -112,7 +112,7 @@ fn an_older_version_without_the_handler_finishes_what_a_newer_one_committed() {
 
 #[test]
 fn an_empty_reason_does_not_keep_a_message_from_being_parked() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["bank", "notes"]);
     async fn reject(_: &mut Account, _: Note, _: &mut cloakroom::Tx) -> cloakroom::Handled {
         Err(cloakroom::HandlerError::reject(""))
     }
@@ -125,28 +125,11 @@ fn an_empty_reason_does_not_keep_a_message_from_being_parked() {
     assert_eq!(parked[0].attributes[parking::REASON], "no reason was given");
 }
 
-/// Queues of which one does not exist.
-#[derive(Debug)]
-struct ButNowhere(Arc<dyn Queues>);
-
-#[async_trait]
-impl Queues for ButNowhere {
-    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
-        match name {
-            "nowhere" => {
-                Err(PortError::new("opening queue `nowhere`", "it does not exist").without_effect().permanent())
-            }
-            name => self.0.open(name).await,
-        }
-    }
-}
-
 #[test]
 fn a_reply_to_a_queue_that_does_not_exist_is_noticed_before_the_commit() {
-    let memory = Memory::new();
-    let ports = Ports { queues: Arc::new(ButNowhere(memory.ports().queues)), ..memory.ports() };
+    let memory = Memory::with_queues(["bank", "notes"]);
     let builder = Endpoint::builder::<Account>("bank").on(play).route::<Note>("notes");
-    let endpoint = builder.build(ports).expect("an endpoint");
+    let endpoint = builder.build(memory.ports()).expect("an endpoint");
     let mut envelope = envelope("1", "account.play");
     envelope.replyto = Some("nowhere".to_owned());
     envelope.data = Some(serde_json::json!({ "acts": [{ "Add": 1 }, { "Note": 1 }, "Answer"] }));

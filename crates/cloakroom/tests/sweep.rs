@@ -77,13 +77,16 @@ fn a_record_whose_message_is_gone_is_finished_and_the_message_is_a_duplicate_if_
     }
 }
 
+/// The identity of the message that [`World::claimed`] makes of the id `m`.
+const M: &str = "claim-of-m.memory";
+
 #[test]
 fn young_records_and_those_of_others_are_left_to_their_workers() {
     let world = World::new();
     let delivery = world.claimed("m", &ONCE);
     strand(&world, &delivery);
     let of = |name: &str| SweepSettings { endpoints: [name.to_owned()].into(), ..SweepSettings::default() };
-    let become_of = |settings| world.memory.run(swept(&sweep(&world, settings))).remove("m").expect("a record");
+    let become_of = |settings| world.memory.run(swept(&sweep(&world, settings))).remove(M).expect("a record");
     assert_eq!(become_of(SweepSettings::default()), Swept::Young);
     world.memory.run(world.memory.clock.sleep(Duration::from_secs(15 * 60)));
     assert_eq!(become_of(of("bakery")), Swept::OfAnother);
@@ -112,14 +115,14 @@ fn a_record_that_does_not_tell_how_its_message_is_settled_is_left() {
     let delivery = world.claimed("m", &ONCE);
     strand(&world, &delivery);
     // As it was written before there was a sweep.
-    let told = world.memory.store.partition(&account()).remove("outbox#bank#m").expect("a record");
+    let told = world.memory.store.partition(&account()).remove(&format!("outbox#bank#{M}")).expect("a record");
     let Some(AttributeValue::S(told)) = told.get(attribute::RECORD) else { panic!("a text") };
     let record = Record::decode(told).expect("a record");
-    put_record(&world, "m", &Record { settles: None, committed_ms: None, ..record.clone() }.encode());
-    must_be_left(&world.memory.run(swept(&sweep(&world, at_once()))), "m", "deliver the message again");
+    put_record(&world, M, &Record { settles: None, committed_ms: None, ..record.clone() }.encode());
+    must_be_left(&world.memory.run(swept(&sweep(&world, at_once()))), M, "deliver the message again");
     // It may also have come to be so since it was found.
     let recovery = cloakroom::recovery::Recovery::new("bank", world.memory.ports()).expect("a good name");
-    let (partition, message) = (account(), "m".into());
+    let (partition, message) = (account(), M.into());
     let error = world.memory.run(recovery.finish_record(&partition, &message));
     let error = error.expect_err("it does not tell").to_string();
     assert!(error.contains("deliver the message again"), "{error}");
@@ -143,7 +146,7 @@ fn what_cannot_be_finished_is_told_and_does_not_stop_the_rest() {
     must_be_left(&all, "later", "format 7 is not known");
     must_be_left(&all, "claim", "does not tell how its message is settled");
     must_be_left(&all, "elsewhere", "in store `elsewhere`");
-    assert_eq!(all.get("m"), Some(&Swept::Finished));
+    assert_eq!(all.get(M), Some(&Swept::Finished));
     assert_eq!(world.items().len(), 5, "the others are as they were");
 }
 
@@ -153,7 +156,7 @@ fn a_queue_that_cannot_be_opened_leaves_the_record() {
     let delivery = world.claimed("m", &ONCE);
     strand(&world, &delivery);
     world.stage.plan(|_, operation| (operation == Operation::OpenQueue).then_some(Fault::Refused));
-    must_be_left(&world.memory.run(swept(&sweep(&world, at_once()))), "m", "OpenQueue");
+    must_be_left(&world.memory.run(swept(&sweep(&world, at_once()))), M, "OpenQueue");
     world.fail(&[]);
     world.memory.run(swept(&sweep(&world, at_once())));
     world.must_be_done_once(&delivery);
@@ -233,7 +236,7 @@ fn two_sweeps_and_a_worker_may_work_on_one_message_in_any_order() {
 /// Strands a record in each of so many partitions, and answers with their messages.
 fn strand_many(world: &World, count: usize) {
     strand(world, &world.claimed("m", &[Act::Note(1)]));
-    let item = world.memory.store.partition(&account()).remove("outbox#bank#m").expect("a record");
+    let item = world.memory.store.partition(&account()).remove(&format!("outbox#bank#{M}")).expect("a record");
     for number in 0..count {
         let partition = Partition::new(format!("account#{number}"));
         world.memory.store.put_item(&partition, &format!("outbox#bank#m-{number}"), item.clone());

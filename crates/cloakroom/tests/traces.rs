@@ -124,7 +124,7 @@ fn whoever_resumes_sends_the_context_of_the_attempt_that_committed() {
 /// A worker's messages: received, processed and acknowledged in one trace.
 #[test]
 fn the_acknowledgement_belongs_to_the_message() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(fixture::QUEUES);
     let endpoint = fixture::builder().build(memory.ports()).expect("a good endpoint");
     let mut envelope = fixture::envelope("m", "account.double");
     envelope.data = Some(serde_json::json!({}));

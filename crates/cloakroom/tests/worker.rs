@@ -72,7 +72,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["jobs"]);
         let world = World { memory, running: AtomicUsize::new(0), running_most: AtomicUsize::new(0) };
         Self { world: Arc::new(world), counters: Arc::default() }
     }
@@ -309,6 +309,10 @@ impl PartitionStore for Out {
     ) -> Result<StateRead, PortError> {
         self.fail()?;
         self.1.read_state(partition, endpoint, consistency).await
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.1.has_records(partition, endpoint).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {

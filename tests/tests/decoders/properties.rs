@@ -81,7 +81,7 @@ pub(crate) fn state_item(item: Item) {
 /// Settings that can be read say the same when they were written again; those that are accepted are fit for work.
 pub(crate) fn settings(text: &str) {
     if let Some(settings) = read_twice::<EndpointSettings>(text) {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["ledger", "copies", "answers"]);
         if let Ok(endpoint) = ledger().settings(settings).build(memory.ports()) {
             let outcome = memory.run(endpoint.process(&note()));
             assert_eq!(outcome.ok(), Some(Outcome::Processed), "{text}");
@@ -97,7 +97,7 @@ pub(crate) fn settings(text: &str) {
     }
     if let Some(limits) = read_twice::<Limits>(text) {
         // Whatever is allowed to be large, a note is processed or parked.
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["ledger", "copies", "answers"]);
         let ports = cloakroom::Ports { limits, ..memory.ports() };
         if let Ok(endpoint) = ledger().build(ports) {
             let outcome = memory.run(endpoint.process(&note())).ok();
@@ -168,6 +168,9 @@ pub(crate) fn stored(state: Option<Item>, record: Option<Item>) -> Option<Outcom
         if let Some(item) = item {
             world.memory.store.put_item(partition, key, item.clone());
         }
+    }
+    if let Some(Ok(record)) = record.as_ref().map(|item| placement::read_record_item("reading", item)) {
+        by_queue(&record).into_keys().for_each(|queue| world.memory.queues.create(queue));
     }
     let before = world.memory.store.partition(partition);
     let result = world.process(&delivery);
@@ -271,7 +274,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (memory, counters) = (Memory::new(), Arc::new(Counters::default()));
+        let (memory, counters) = (Memory::with_queues(["ledger", "copies", "answers"]), Arc::new(Counters::default()));
         let endpoint = ledger().observer(counters.clone()).build(memory.ports()).expect("a good endpoint");
         Self { memory, counters, endpoint }
     }

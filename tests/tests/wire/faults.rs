@@ -18,6 +18,7 @@ pub(crate) const NONE: Faults = Faults {
     transaction_conflicts: 0.0,
     server_errors: 0.0,
     lost_responses: 0.0,
+    silences: 0.0,
     duplicate_deliveries: 0.0,
     late_deliveries: 0.0,
     late_delivery_ms_max: 0,

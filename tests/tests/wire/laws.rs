@@ -43,4 +43,5 @@ async fn queues_obey_the_laws() {
     let queues = SqsQueues::new(world.sqs.clone(), Default::default()).unwrap();
     let queue = queues.open("laws").await.unwrap();
     conformance::queue(&*queue, &TokioClock, "wire").await;
+    conformance::queues(&queues, "laws", "wire").await;
 }

@@ -11,6 +11,7 @@ mod laws;
 mod lease;
 mod missing;
 mod order;
+mod owners;
 mod payloads;
 mod provisioning;
 mod queues;

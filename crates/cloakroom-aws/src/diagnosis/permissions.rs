@@ -24,6 +24,7 @@ use crate::{
 const GET_ITEM: Operation = Operation::read("GetItem", "dynamodb:GetItem");
 const GET_ITEMS: Operation = Operation::read("BatchGetItem", "dynamodb:BatchGetItem");
 const WRITE_ITEMS: Operation = Operation::read("BatchWriteItem", "dynamodb:BatchWriteItem");
+const QUERY: Operation = Operation::read("Query", "dynamodb:Query");
 const PUT_ITEM: Operation = Operation::read("PutItem", "dynamodb:PutItem");
 const DELETE_ITEM: Operation = Operation::read("DeleteItem", "dynamodb:DeleteItem");
 const CHECK_ITEM: Operation = Operation::read("TransactWriteItems", "dynamodb:ConditionCheckItem");
@@ -59,10 +60,14 @@ impl Diagnosis {
         let key = transaction::key(&partition, "doctor");
         let watch = Watch::new(self.clock.clone());
         let check = client.transact_write_items().transact_items(check(table, key.clone()));
-        let (proofs, check) = futures::join!(self.try_items(table, key, EXISTS, &watch), check.send());
+        let query = client.query().table_name(table).limit(1).key_condition_expression("pk = :partition");
+        let query = query.expression_attribute_values(":partition", AttributeValue::S(partition.to_string()));
+        let items = self.try_items(table, key, EXISTS, &watch);
+        let (proofs, check, query) = futures::join!(items, check.send(), query.send());
         let check = proof(check, &CHECK_ITEM, &store::target(table), REFUSED);
+        let query = proof(query, &QUERY, &store::target(table), REFUSED);
         let mut findings: Vec<Finding> = watch.finding().into_iter().collect();
-        for proof in proofs.into_iter().chain([check]) {
+        for proof in proofs.into_iter().chain([check, query]) {
             self.told(Place::Table, proof, &mut findings);
         }
         findings

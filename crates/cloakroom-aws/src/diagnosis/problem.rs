@@ -177,7 +177,7 @@ impl FromStr for Problem {
 }
 
 /// A text that is the id of no [`Problem`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnknownProblem(String);
 
 impl fmt::Display for UnknownProblem {
@@ -186,6 +186,8 @@ impl fmt::Display for UnknownProblem {
         write!(f, "`{}` is nothing that a diagnosis can find; there are: {}", self.0, ids.join(", "))
     }
 }
+
+cloakroom::debug_is_display!(UnknownProblem);
 
 impl std::error::Error for UnknownProblem {}
 

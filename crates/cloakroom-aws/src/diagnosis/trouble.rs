@@ -9,6 +9,7 @@ use crate::failure::{Meaning, Origin, Refusal};
 const OF_ENDPOINTS: &[&str] = &[
     "dynamodb:GetItem",
     "dynamodb:BatchGetItem",
+    "dynamodb:Query",
     "dynamodb:PutItem",
     "dynamodb:DeleteItem",
     "dynamodb:BatchWriteItem",

@@ -29,7 +29,7 @@ pub(crate) enum Origin {
 
 impl Refusal {
     pub(crate) fn of(error: &PortError) -> Option<&Self> {
-        error.source()?.downcast_ref()
+        (error.cause() as &(dyn Error + 'static)).downcast_ref()
     }
 }
 

@@ -107,7 +107,7 @@ fn a_record_becomes_what_the_queue_itself_would_have_given() {
 
 #[test]
 fn what_was_not_finished_is_reported_and_nothing_else() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let function = function(&memory);
     let records = |fails| {
         let bodies = [body("a", "p", 0, false), body("b", "p", 0, fails), body("c", "q", 0, false), "{".to_owned()];
@@ -124,7 +124,7 @@ fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
         ("arn:aws:sqs:us-east-2:123456789012:my-queue.fifo", failures(["2", "3"])),
         ("arn:aws:sqs:us-east-2:123456789012:my-queue", failures(["2"])),
     ] {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["jobs"]);
         let jobs = [("1", "g", false), ("2", "g", true), ("3", "g", false), ("4", "other", false)];
         let records = jobs.map(|(id, group, fails)| {
             let mut record = record(id, body(id, id, 0, fails));
@@ -138,7 +138,7 @@ fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
 
 #[test]
 fn the_answer_is_ready_before_the_deadline() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let settings = FunctionSettings { margin_ms: 3_000, ..FunctionSettings::default() };
     let function = function(&memory).settings(settings);
     let records = vec![record("quick", body("a", "p", 1, false)), record("slow", body("b", "q", 100, false))];
@@ -148,14 +148,14 @@ fn the_answer_is_ready_before_the_deadline() {
 
 #[test]
 fn an_invocation_with_less_time_than_the_margin_reports_everything() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let records = vec![record("1", body("a", "p", 0, false))];
     assert_eq!(run(&memory, &function(&memory), records, Timestamp::from_millis(1_999)), failures(["1"]));
 }
 
 #[test]
 fn a_message_that_cannot_be_named_fails_the_batch() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let mut nameless = record("", body("a", "p", 0, true));
     nameless.as_object_mut().unwrap().remove("messageId");
     assert_eq!(answer(&memory, &function(&memory), vec![nameless]), failures([""]));
@@ -163,7 +163,7 @@ fn a_message_that_cannot_be_named_fails_the_batch() {
 
 #[test]
 fn the_last_attempt_parks_as_in_a_worker() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["jobs"]);
     let mut last = record("1", body("a", "p", 0, true));
     last["attributes"]["ApproximateReceiveCount"] = "8".into();
     assert_eq!(answer(&memory, &function(&memory), vec![last]), failures([]));

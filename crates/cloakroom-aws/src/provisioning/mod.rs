@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use cloakroom::{Clock, PortError};
 
 pub use change::{AttributeChange, Change, Plan};
-pub use queues::dead_letter_queue;
+pub use cloakroom::parking::dead_letter_queue;
 pub use settings::ProvisioningSettings;
 pub(crate) use {
     bucket::{is_for_everything, is_private},

@@ -6,23 +6,11 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::PortError;
 use serde::{Deserialize, Serialize};
 
-use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX};
+use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX, dead_letter_queue};
 use crate::{failure::Operation, look::GET, queue::target};
 
 const CREATE: Operation = Operation::repeatedly("CreateQueue", "sqs:CreateQueue");
 const SET: Operation = Operation::repeatedly("SetQueueAttributes", "sqs:SetQueueAttributes");
-
-/// The dead-letter queue that belongs to a queue: `orders-dead` to `orders`, and `orders-dead.fifo` to `orders.fifo`.
-///
-/// ```
-/// assert_eq!(cloakroom_aws::dead_letter_queue("orders.fifo"), "orders-dead.fifo");
-/// ```
-pub fn dead_letter_queue(queue: &str) -> String {
-    match queue.strip_suffix(".fifo") {
-        Some(name) => format!("{name}-dead.fifo"),
-        None => format!("{queue}-dead"),
-    }
-}
 
 /// A queue as it is to be.
 struct Wanted {

@@ -167,6 +167,21 @@ fn a_queue_that_takes_less_is_told_from_other_refusals() {
 }
 
 #[test]
+fn a_receive_from_a_fifo_queue_keeps_its_attempt_id_when_it_is_retried() {
+    let nothing = || reply(200, json!({}));
+    let (queue, script) = queue("orders.fifo", vec![Reply::Broken, nothing(), nothing()]);
+    for _ in 0..2 {
+        run(queue.receive(10, Duration::from_secs(20), Duration::from_secs(30))).unwrap();
+    }
+    let ids: Vec<String> = script.seen()[1..]
+        .iter()
+        .map(|seen| seen.json()["ReceiveRequestAttemptId"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!((ids.len(), &ids[0]), (3, &ids[1]), "the retry of the first receive");
+    assert_ne!(ids[1], ids[2], "another receive");
+}
+
+#[test]
 fn a_receive_asks_for_all_that_a_delivery_tells() {
     let (queue, script) = queue("orders", vec![reply(200, "{}")]);
     let seconds = Duration::from_millis;

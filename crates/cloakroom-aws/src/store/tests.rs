@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use cloakroom::{
-    Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Outgoing, Placement, StateWrite, Version,
+    Condition, Conflict, Embedded, ItemAction, ItemWrite, MessageId, Outgoing, Placement, Sharing, StateWrite, Version,
     protocol::Consistency,
 };
 use serde_json::{Value, json};
@@ -58,8 +58,16 @@ fn commit(store: &DynamoStore, expected: u64, items: &[ItemWrite]) -> Result<Com
     commit_embedding(store, expected, items, 0)
 }
 
+fn item(sort_key: &str, action: ItemAction, condition: Condition) -> ItemWrite {
+    ItemWrite { sort_key: sort_key.to_owned(), action, condition, sharing: Sharing::Owned }
+}
+
 fn cancelled(codes: &[&str]) -> Reply {
-    let reasons: Vec<Value> = codes.iter().map(|code| json!({ "Code": code, "Message": "why" })).collect();
+    let reason = |code: &&str| json!({ "Code": code, "Message": "why" });
+    cancelled_for(codes.iter().map(reason).collect())
+}
+
+fn cancelled_for(reasons: Vec<Value>) -> Reply {
     let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     reply(400, json!({ "__type": kind, "Message": "cancelled", "CancellationReasons": reasons }))
 }
@@ -80,7 +88,6 @@ fn reads_are_consistent_reads_of_one_item() {
 #[test]
 fn a_commit_is_one_transaction_on_its_conditions() {
     let (store, script) = store(vec![reply(200, "{}")]);
-    let item = |sort_key: &str, action, condition| ItemWrite { sort_key: sort_key.to_owned(), action, condition };
     let items = [
         item("a", ItemAction::Put(Item::default()), Condition::Any),
         item("b", ItemAction::Delete, Condition::Exists),
@@ -98,16 +105,24 @@ fn a_commit_is_one_transaction_on_its_conditions() {
                         "total": { "N": "7" } });
     let record = json!({ "pk": { "S": "order#1" }, "sk": { "S": "outbox#orders#m" }, "cloakroom_claimed": { "BOOL": true },
                          "cloakroom_record": { "S": null } });
-    let (exists, absent) = ("attribute_exists(pk)", "attribute_not_exists(pk)");
+    let absent = "attribute_not_exists(pk)";
+    let mine = "(attribute_not_exists(cloakroom_owner) OR cloakroom_owner IN (:owner0))";
+    let mine_exists = format!("attribute_exists(pk) AND {mine}");
+    let owner = json!({ ":owner0": { "S": "orders" } });
+    let mut a = key("a");
+    a["cloakroom_owner"] = json!({ "S": "orders" });
     assert_eq!(
         json,
         json!({ "ClientRequestToken": "token-1", "TransactItems": [
             { "Put": { "TableName": "orders", "Item": state, "ConditionExpression": "cloakroom_version = :version",
                        "ExpressionAttributeValues": { ":version": { "N": "4" } } } },
             { "Put": { "TableName": "orders", "Item": record, "ConditionExpression": absent } },
-            { "Put": { "TableName": "orders", "Item": key("a") } },
-            { "Delete": { "TableName": "orders", "Key": key("b"), "ConditionExpression": exists } },
-            { "ConditionCheck": { "TableName": "orders", "Key": key("c"), "ConditionExpression": absent } },
+            { "Put": { "TableName": "orders", "Item": a, "ConditionExpression": mine,
+                       "ExpressionAttributeValues": owner, "ReturnValuesOnConditionCheckFailure": "ALL_OLD" } },
+            { "Delete": { "TableName": "orders", "Key": key("b"), "ConditionExpression": mine_exists,
+                          "ExpressionAttributeValues": owner, "ReturnValuesOnConditionCheckFailure": "ALL_OLD" } },
+            { "ConditionCheck": { "TableName": "orders", "Key": key("c"), "ConditionExpression": absent,
+                                  "ReturnValuesOnConditionCheckFailure": "ALL_OLD" } },
         ] })
     );
 }
@@ -158,9 +173,9 @@ fn another_request_under_the_token_leaves_the_outcome_open() {
 
 #[test]
 fn lost_conditions_are_answers() {
-    let item = ItemWrite { sort_key: "a".to_owned(), action: ItemAction::Delete, condition: Condition::Exists };
+    let item = item("a", ItemAction::Delete, Condition::Exists);
     // The check that demands nothing is not sent, so the reasons have one place less.
-    let nothing = ItemWrite { sort_key: "n".to_owned(), action: ItemAction::Check, condition: Condition::Any };
+    let nothing = self::item("n", ItemAction::Check, Condition::Any);
     for (codes, expected) in [
         (["ConditionalCheckFailed", "None", "None"], Conflict::Overtaken),
         (["None", "ConditionalCheckFailed", "None"], Conflict::Overtaken),
@@ -173,10 +188,40 @@ fn lost_conditions_are_answers() {
 }
 
 #[test]
+fn item_of_another_endpoint_is_told_by_what_was_found() {
+    let found = |owner: Option<&str>| {
+        let mut found = json!({ "pk": { "S": "order#1" }, "sk": { "S": "a" } });
+        if let Some(owner) = owner {
+            found["cloakroom_owner"] = json!({ "S": owner });
+        }
+        let lost = json!({ "Code": "ConditionalCheckFailed", "Message": "why", "Item": found });
+        let none = json!({ "Code": "None" });
+        let (store, _) = store(vec![cancelled_for(vec![none.clone(), none, lost])]);
+        commit(&store, 1, &[item("a", ItemAction::Delete, Condition::Exists)]).unwrap()
+    };
+    let Committed::Refused(text) = found(Some("stock")) else { panic!("it is not refused") };
+    assert!(text.starts_with("item `a` of partition `order#1` belongs to endpoint `stock`, not to `orders`"), "{text}");
+    // Its own item is not as demanded.
+    for owner in [None, Some("orders")] {
+        assert_eq!(found(owner), Committed::Conflict(Conflict::Item("a".to_owned())));
+    }
+}
+
+#[test]
+fn value_that_dynamodb_does_not_store_is_not_sent() {
+    let (store, script) = store(vec![]);
+    let attributes = HashMap::from([("tags".to_owned(), cloakroom::AttributeValue::Ss(vec![]))]);
+    let empty = item("a", ItemAction::Put(Item::from(attributes)), Condition::Any);
+    let Committed::Refused(text) = commit(&store, 1, &[empty]).unwrap() else { panic!("it is not refused") };
+    assert!(text.starts_with("item `a` of partition `order#1` has an empty set at `tags`"), "{text}");
+    assert!(script.seen().is_empty());
+}
+
+#[test]
 fn a_commit_over_a_limit_is_not_sent() {
     let (store, script) = store(vec![]);
     let store = store.with_limits(Limits { transaction_items_max: 2, ..Limits::default() });
-    let item = ItemWrite { sort_key: "a".to_owned(), action: ItemAction::Delete, condition: Condition::Any };
+    let item = item("a", ItemAction::Delete, Condition::Any);
     let Committed::TooLarge(error) = commit(&store, 1, &[item]).unwrap() else { panic!("it was sent") };
     assert_eq!((error.size, error.size_max, error.unit), (3, 2, "items"));
     assert!(script.seen().is_empty());

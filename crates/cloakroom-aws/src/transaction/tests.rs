@@ -7,24 +7,22 @@ fn four_writes() -> Vec<Write> {
         .map(|sort_key| Write {
             sort_key: sort_key.to_owned(),
             action: ItemAction::Delete,
-            condition: WriteCondition::Item(Condition::Exists),
+            condition: WriteCondition::Record(Condition::Exists),
         })
         .into()
 }
 
 fn read(codes: &[&str]) -> Cancelled {
-    Cancelled::read(codes.iter().copied().map(Some), &four_writes())
+    Cancelled::read(codes.iter().copied().map(Some))
 }
 
 #[test]
 fn one_reason_is_judged_by_itself() {
-    let overtaken = Cancelled::Lost(Conflict::Overtaken);
-    let item = |name: &str| Cancelled::Lost(Conflict::Item(name.to_owned()));
     for (codes, expected) in [
-        (["ConditionalCheckFailed", "None", "None", "None"], overtaken.clone()),
-        (["None", "ConditionalCheckFailed", "None", "None"], overtaken),
-        (["None", "None", "ConditionalCheckFailed", "None"], item("line#1")),
-        (["None", "None", "None", "ConditionalCheckFailed"], item("line#2")),
+        (["ConditionalCheckFailed", "None", "None", "None"], Cancelled::Lost(0)),
+        (["None", "ConditionalCheckFailed", "None", "None"], Cancelled::Lost(1)),
+        (["None", "None", "ConditionalCheckFailed", "None"], Cancelled::Lost(2)),
+        (["None", "None", "None", "ConditionalCheckFailed"], Cancelled::Lost(3)),
         (["TransactionConflict", "None", "None", "None"], Cancelled::Busy(Retry::TransactionConflict)),
         (["None", "None", "ThrottlingError", "None"], Cancelled::Busy(Retry::Throttled)),
         (["None", "ProvisionedThroughputExceeded", "None", "None"], Cancelled::Busy(Retry::Throttled)),
@@ -41,9 +39,8 @@ fn one_reason_is_judged_by_itself() {
 fn of_several_reasons_the_strongest_wins() {
     let (lost, busy, refused, newer) =
         ("ConditionalCheckFailed", "TransactionConflict", "ValidationError", "NewerThanThisLibrary");
-    let item = Cancelled::Lost(Conflict::Item("line#2".to_owned()));
-    assert_eq!(read(&[lost, "None", lost, lost]), Cancelled::Lost(Conflict::Overtaken));
-    assert_eq!(read(&[busy, refused, newer, lost]), item);
+    assert_eq!(read(&[lost, "None", lost, lost]), Cancelled::Lost(0));
+    assert_eq!(read(&[busy, refused, newer, lost]), Cancelled::Lost(3));
     assert_eq!(read(&[busy, refused, newer, "None"]), Cancelled::Unknown);
     assert_eq!(read(&[busy, refused, busy, "None"]), Cancelled::Refused);
     assert_eq!(read(&[busy, busy, "None", "None"]), Cancelled::Busy(Retry::TransactionConflict));
@@ -52,7 +49,7 @@ fn of_several_reasons_the_strongest_wins() {
 #[test]
 fn missing_reasons_leave_the_outcome_open() {
     assert_eq!(read(&[]), Cancelled::Unknown);
-    assert_eq!(Cancelled::read([None, None], &four_writes()), Cancelled::Unknown);
+    assert_eq!(Cancelled::read([None, None]), Cancelled::Unknown);
 }
 
 #[test]

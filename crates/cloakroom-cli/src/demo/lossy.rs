@@ -76,6 +76,7 @@ impl Losses {
 const fn service(operation: Operation) -> &'static str {
     match operation {
         Operation::ReadState
+        | Operation::HasRecords
         | Operation::ReadRecord
         | Operation::Commit
         | Operation::StoreClaims

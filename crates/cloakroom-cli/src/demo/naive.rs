@@ -37,6 +37,10 @@ impl PartitionStore for NaiveStore {
         self.0.read_state(partition, endpoint, consistency).await
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.0.has_records(partition, endpoint).await
+    }
+
     async fn read_record(&self, _: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         Ok(None)
     }

@@ -127,6 +127,12 @@ impl Options {
                 return Err(Failure::new(format!("`--{option}` is {rate}; it must be from 0 to 0.5")));
             }
         }
+        if (self.records, self.check_in) == (Records::Embedded, Timing::AfterCommit) {
+            return Err(Failure::new(
+                "`--records embedded` needs `--check-in before-commit`: a record whose payloads are checked in after the \
+                 commit lies beside the state",
+            ));
+        }
         let orders_come_in = self.input.as_ref().is_some_and(|path| path.as_os_str() == "-");
         if orders_come_in && self.prices.prices.as_deref() == Some("-") {
             return Err(Failure::new("standard input cannot be both orders and prices; give a file for one of them"));
@@ -172,6 +178,7 @@ impl Options {
             late_deliveries: self.late,
             late_delivery_ms_max: 1_000,
             seed: self.seed,
+            ..Faults::default()
         }
     }
 

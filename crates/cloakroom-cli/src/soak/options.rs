@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     demo,
-    demo::{Records, Timing},
+    demo::{Records, Timing, trouble::Trouble},
     site::Failure,
 };
 
@@ -26,6 +26,10 @@ pub(crate) struct Options {
     /// Milliseconds between two kills of a worker process (SIGKILL), on average
     #[arg(long, default_value_t = 4_000, value_name = "MS")]
     kill_every_ms: u64,
+    /// Milliseconds between two silences of a service of AWS, on average: its connections are neither answered nor
+    /// closed any more; 0 for none
+    #[arg(long, default_value_t = 30_000, value_name = "MS")]
+    silence_every_ms: u64,
     /// Share of requests to AWS, and of calls of the workers, that meet a fault of each kind
     #[arg(long, default_value_t = 0.01, value_name = "RATE")]
     faults: f64,
@@ -64,6 +68,12 @@ impl Options {
             let every = self.kill_every_ms;
             return Err(Failure::new(format!("`--kill-every-ms` is {every}; it must be from 50 to 3600000")));
         }
+        if !(1_000..=3_600_000).contains(&self.silence_every_ms) && self.silence_every_ms != 0 {
+            let every = self.silence_every_ms;
+            return Err(Failure::new(format!(
+                "`--silence-every-ms` is {every}; it must be 0, or from 1000 to 3600000"
+            )));
+        }
         self.trouble().validate()
     }
 
@@ -87,6 +97,12 @@ impl Options {
             json: self.json,
             ..demo::Options::default()
         }
+    }
+
+    /// The moments at which a service goes silent.
+    pub(crate) fn silences(&self) -> Trouble {
+        // Another seed than that of the crashes, lest both come at the same moments.
+        Trouble::new(self.seed.wrapping_add(1), Duration::from_millis(self.silence_every_ms))
     }
 
     /// And when it is over. Leases stay short.

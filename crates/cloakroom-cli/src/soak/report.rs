@@ -32,6 +32,9 @@ impl fmt::Display for News {
     }
 }
 
+/// Whatever goes silent, some worker is at work again by then.
+const STANDSTILL_SECONDS_MAX: f64 = 15.0;
+
 /// The whole outcome.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -40,6 +43,10 @@ pub(crate) struct Report {
     pub(crate) drain_seconds: f64,
     /// Worker processes that were killed.
     pub(crate) kills: u64,
+    /// How often a service of AWS went silent.
+    pub(crate) silences: u64,
+    /// The longest time in trouble in which nothing was finished although there was work.
+    pub(crate) standstill_seconds: f64,
     /// Losses between workers and their ports, by service and operation. What a process met in its last tenth of a
     /// second before it was killed is not counted.
     pub(crate) losses: Losses,
@@ -50,8 +57,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) const fn is_good(&self) -> bool {
-        self.run.verdict.balanced && self.stuck.is_none()
+    pub(crate) fn is_good(&self) -> bool {
+        self.run.verdict.balanced && self.stuck.is_none() && !self.stood_still()
+    }
+
+    /// Whether nothing was finished for too long after a silence.
+    fn stood_still(&self) -> bool {
+        self.silences > 0 && self.standstill_seconds > STANDSTILL_SECONDS_MAX
     }
 }
 
@@ -60,8 +72,11 @@ impl fmt::Display for Report {
         let mut row = |name: &str, value: String| writeln!(f, "  {name:<44}{value:>14}");
         row("minutes of trouble / seconds to drain", format!("{:.1} / {:.1}", self.minutes, self.drain_seconds))?;
         row("worker processes killed", self.kills.to_string())?;
+        row("services silenced", self.silences.to_string())?;
+        row("longest time without a finished message (s)", format!("{:.1}", self.standstill_seconds))?;
         let faults = &self.run.usage.faults;
-        row("AWS: answers lost after the effect", faults.lost_responses.to_string())?;
+        row("AWS: connections that went silent", faults.silences.to_string())?;
+        row("     answers lost after the effect", faults.lost_responses.to_string())?;
         row("     throttled / failed with 500 or 503", format!("{} / {}", faults.throttled, faults.server_errors))?;
         row("     transaction conflicts", faults.transaction_conflicts.to_string())?;
         row(
@@ -78,6 +93,9 @@ impl fmt::Display for Report {
                 f,
                 "! The figures below are those of unfinished work. `CLOAKROOM_LOG=warn` tells what the workers meet."
             )?;
+        }
+        if self.stood_still() {
+            writeln!(f, "! Nothing was finished for more than {STANDSTILL_SECONDS_MAX} s, although there was work.")?;
         }
         self.run.fmt(f)
     }

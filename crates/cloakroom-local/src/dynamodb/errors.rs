@@ -59,7 +59,9 @@ pub(super) fn injected(fault: Fault, operation: &str, request: &[u8]) -> (Status
             ),
         ),
         Fault::ServerError(_) => internal("The request was not done. (injected)"),
-        Fault::AnswerReplaced | Fault::AnswerDropped => internal("The answer was lost. (injected)"),
+        Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
+            internal("The answer was lost. (injected)")
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
+use super::silence::Connection;
 use crate::faults::{Dice, Fault};
 use crate::journal::Journal;
 use crate::usage::Meter;
@@ -24,6 +25,9 @@ pub(crate) type Completion = Box<dyn FnOnce(Response) -> Response + Send>;
 pub(crate) trait Api: Send + Sync + 'static {
     /// Bodies longer than this are refused unread.
     const LONGEST_BODY: usize;
+
+    /// Whether requests are carried out to their end although their clients went away.
+    const CARRIES_OUT: bool = true;
 
     /// The operation a request asks for, as AWS spells it.
     fn operation(&self, request: &Request) -> String;
@@ -78,7 +82,11 @@ pub(crate) struct Endpoint<A> {
 
 impl<A: Api> Endpoint<A> {
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: http::Request<Incoming>) -> Result<http::Response<Full<Bytes>>, HangUp> {
+    pub(crate) async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        connection: &Connection,
+    ) -> Result<http::Response<Full<Bytes>>, HangUp> {
         let (head, body) = request.into_parts();
         let body = match Limited::new(body, A::LONGEST_BODY).collect().await {
             Ok(body) => body.to_bytes(),
@@ -93,12 +101,12 @@ impl<A: Api> Endpoint<A> {
         // SUBTLE: before anything is waited for, since a client that hangs up ends this function at the next
         // `await` (`a_request_counts_although_its_client_hangs_up`).
         self.api.count_request(&operation, request.body().len() as u64);
-        let answer = self.answer_or_fault(&operation, request).await.ok_or(HangUp)?;
+        let answer = self.answer_or_fault(&operation, request, connection).await.ok_or(HangUp)?;
         self.api.count_answer(&answer);
         Ok(answer.map(Full::new))
     }
 
-    async fn answer_or_fault(&self, operation: &str, request: Request) -> Option<Response> {
+    async fn answer_or_fault(&self, operation: &str, request: Request, connection: &Connection) -> Option<Response> {
         let fault = self.dice.request(self.api.can_conflict(operation));
         let Some(fault) = fault else {
             return Some(self.perform(request).await);
@@ -117,6 +125,13 @@ impl<A: Api> Endpoint<A> {
             }
             Fault::AnswerDropped => {
                 self.perform(request).await;
+                None
+            }
+            Fault::Silence { done } => {
+                connection.silence();
+                if done {
+                    self.perform(request).await;
+                }
                 None
             }
         }
@@ -142,8 +157,14 @@ impl<A: Api> Endpoint<A> {
                 Fault::TransactionConflict(_) => &mut counts.transaction_conflicts,
                 Fault::ServerError(_) => &mut counts.server_errors,
                 Fault::AnswerReplaced | Fault::AnswerDropped => &mut counts.lost_responses,
+                Fault::Silence { .. } => &mut counts.silences,
             } += 1;
         });
+    }
+
+    /// Counts a connection that is silent from the start.
+    pub(super) fn count_silenced(&self) {
+        self.meter.record(|usage| usage.faults.silences += 1);
     }
 }
 

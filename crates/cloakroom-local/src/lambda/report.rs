@@ -6,9 +6,13 @@ use serde_json::Value;
 
 /// The messages that are to be received again; or why they all are.
 ///
-/// Lambda takes every answer that it does not understand for a failure of the whole batch, but an empty one, or none,
-/// for its success.
+/// `null` and an object without failures mean success of the whole batch. Other fields of
+/// the object do not matter: Lambda ignores fields that it does not know. Every other answer means failure of the whole
+/// batch: one that is no object, and one whose failures do not name messages of the batch.
 pub(super) fn failures<'r>(response: &'r Value, batch: &BTreeSet<&str>) -> Result<BTreeSet<&'r str>, String> {
+    if !response.is_object() && !response.is_null() {
+        return Err(format!("it is neither an object nor null, but {response}"));
+    }
     let failures = &response["batchItemFailures"];
     if failures.is_null() {
         return Ok(BTreeSet::new());

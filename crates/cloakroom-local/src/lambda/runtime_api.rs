@@ -184,6 +184,9 @@ impl Api for RuntimeApi {
     /// What Lambda takes as the answer of a function.
     const LONGEST_BODY: usize = 6 * 1024 * 1024;
 
+    /// A process that has ended is given no messages.
+    const CARRIES_OUT: bool = false;
+
     fn operation(&self, request: &Request) -> String {
         request.uri().path().to_owned()
     }

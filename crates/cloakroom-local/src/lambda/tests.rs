@@ -10,7 +10,13 @@ fn answers_are_understood_as_lambda_does() {
     let batch = BTreeSet::from(["a", "b"]);
     let failed =
         |response| failures(&response, &batch).map(|ids| ids.into_iter().map(str::to_owned).collect::<Vec<_>>());
-    for success in [json!(null), json!({}), json!({ "batchItemFailures": null }), json!({ "batchItemFailures": [] })] {
+    for success in [
+        json!(null),
+        json!({}),
+        json!({ "batchItemFailures": null }),
+        json!({ "batchItemFailures": [] }),
+        json!({ "statusCode": 200, "body": "done" }),
+    ] {
         assert_eq!(failed(success), Ok(Vec::new()));
     }
     let one = json!({ "batchItemFailures": [{ "itemIdentifier": "b" }] });
@@ -21,6 +27,16 @@ fn answers_are_understood_as_lambda_does() {
         json!({ "batchItemFailures": [{ "itemIdentifier": "c" }] }),
         json!({ "batchItemFailures": [{ "itemIdentifier": "a" }, { "messageId": "b" }] }),
         json!({ "batchItemFailures": "a" }),
+        json!({ "batchItemFailures": {} }),
+        json!({ "batchItemFailures": false }),
+        json!({ "batchItemFailures": ["a"] }),
+        json!({ "batchItemFailures": [null] }),
+        json!("done"),
+        json!(""),
+        json!(1),
+        json!(true),
+        json!([]),
+        json!([{ "itemIdentifier": "a" }]),
     ] {
         assert!(failed(failure.clone()).is_err(), "{failure}");
     }

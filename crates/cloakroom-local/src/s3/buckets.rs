@@ -19,6 +19,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error, xml};
 
+use super::limits;
 use super::object::timestamp;
 use super::service::Buckets;
 use crate::clock;
@@ -54,6 +55,7 @@ impl Buckets {
     }
 
     pub(super) fn list_buckets(&self, input: ListBucketsInput) -> S3Result<ListBucketsOutput> {
+        limits::check_page("maxBuckets", input.max_buckets, 1)?;
         let prefix = input.prefix.clone().unwrap_or_default();
         let buckets = self.store.buckets().into_iter();
         let buckets = buckets.filter(|(name, _)| name.starts_with(&prefix));
@@ -185,6 +187,9 @@ impl Buckets {
 
     /// Kept as the text that it is; nobody is refused for it.
     pub(super) fn put_bucket_policy(&self, input: PutBucketPolicyInput) -> S3Result<PutBucketPolicyOutput> {
+        if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&input.policy).is_err() {
+            return Err(s3_error!(MalformedPolicy, "Policies must be valid JSON and the first byte must be '{{'"));
+        }
         self.store.set(&input.bucket, POLICY, Some(input.policy.into_bytes()))?;
         Ok(PutBucketPolicyOutput::default())
     }

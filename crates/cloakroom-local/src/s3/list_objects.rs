@@ -7,6 +7,7 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
+use super::limits;
 use super::listing::{Page, Query, list};
 use super::service::Buckets;
 
@@ -15,9 +16,10 @@ const MOST_KEYS: i32 = 1_000;
 
 impl Buckets {
     pub(super) fn list_objects_v2(&self, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
+        limits::check_page("maxKeys", input.max_keys, 0)?;
         let token = input.continuation_token.as_deref().map(decode_token);
         let after = token.transpose()?.or_else(|| input.start_after.clone());
-        let most = input.max_keys.unwrap_or(MOST_KEYS).clamp(0, MOST_KEYS);
+        let most = input.max_keys.unwrap_or(MOST_KEYS).min(MOST_KEYS);
         let page = self.page(
             &input.bucket,
             &Query {

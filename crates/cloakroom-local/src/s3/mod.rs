@@ -3,8 +3,10 @@
 mod buckets;
 mod checksums;
 mod conditions;
+mod limits;
 mod list_objects;
 mod listing;
+mod messages;
 mod object;
 mod objects;
 mod operation;
@@ -62,7 +64,7 @@ impl Api for S3 {
 
     async fn perform(&self, request: Request) -> Response {
         match self.service.call(request.map(Body::from)).await {
-            Ok(answer) => collect(answer).await,
+            Ok(answer) => messages::with_message(collect(answer).await),
             Err(error) => {
                 let error: s3s::StdError = error.into();
                 self.failure(&error.to_string())
@@ -79,7 +81,7 @@ impl Api for S3 {
             Fault::ServerError(_) | Fault::TransactionConflict(_) => {
                 s3_error!(InternalError, "The request was not done. (injected)")
             }
-            Fault::AnswerReplaced | Fault::AnswerDropped => {
+            Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
                 s3_error!(InternalError, "The answer was lost. (injected)")
             }
         })

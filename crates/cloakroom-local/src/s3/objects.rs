@@ -14,6 +14,7 @@ use s3s::{Body, S3Result};
 
 use super::checksums::Checksums;
 use super::conditions::{ReadCondition, WriteCondition};
+use super::limits;
 use super::object::Object;
 use super::service::Buckets;
 
@@ -76,6 +77,7 @@ impl Buckets {
 
     pub(super) fn delete_objects(&self, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
         self.store.read(&input.bucket, |_| ())?;
+        limits::check_deleted(input.delete.objects.len())?;
         let quiet = input.delete.quiet.unwrap_or(false);
         let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for ObjectIdentifier { key, e_tag, .. } in input.delete.objects {
@@ -96,8 +98,9 @@ impl Buckets {
 
     pub(super) fn put_object_tagging(&self, input: PutObjectTaggingInput) -> S3Result<PutObjectTaggingOutput> {
         let tags = input.tagging.tag_set.into_iter();
-        let tags = tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default()));
-        self.store.tag(&input.bucket, &input.key, tags.collect())?;
+        let tags: Vec<_> = tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect();
+        limits::check_tags(&tags)?;
+        self.store.tag(&input.bucket, &input.key, tags)?;
         Ok(PutObjectTaggingOutput::default())
     }
 

@@ -1,17 +1,20 @@
 //! Putting and copying objects.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use s3s::dto::{
-    ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective, PutObjectInput,
-    PutObjectOutput, StreamingBlob, TaggingDirective,
+    ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, Metadata, MetadataDirective,
+    PutObjectInput, PutObjectOutput, StreamingBlob, TaggingDirective,
 };
 use s3s::{Body, S3Result, TrailingHeaders, s3_error};
 
 use super::checksums::Checksums;
 use super::conditions::{ReadCondition, WriteCondition};
+use super::limits;
 use super::object::{About, Headers, Object, etag};
 use super::service::Buckets;
 use crate::clock;
@@ -74,7 +77,7 @@ impl Buckets {
                 content_disposition: input.content_disposition,
                 cache_control: input.cache_control,
             };
-            copy.about.metadata = input.metadata.into_iter().flatten().collect();
+            copy.about.metadata = metadata(input.metadata)?;
         }
         if replaces(input.tagging_directive.as_ref().map(TaggingDirective::as_str)) {
             copy.about.tags = parse_tags(input.tagging.as_deref().unwrap_or_default())?;
@@ -111,10 +114,16 @@ fn about(input: PutObjectInput, body: &[u8], checksums: Checksums) -> S3Result<A
             content_disposition: input.content_disposition,
             cache_control: input.cache_control,
         },
-        metadata: input.metadata.into_iter().flatten().collect(),
+        metadata: metadata(input.metadata)?,
         checksums,
         tags: parse_tags(input.tagging.as_deref().unwrap_or_default())?,
     })
+}
+
+fn metadata(given: Option<Metadata>) -> S3Result<BTreeMap<String, String>> {
+    let metadata = given.into_iter().flatten().collect();
+    limits::check_metadata(&metadata)?;
+    Ok(metadata)
 }
 
 /// Tags in a header are written like the query of a URL.
@@ -124,8 +133,11 @@ fn parse_tags(header: &str) -> S3Result<Vec<(String, String)>> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((unescape(key)?, unescape(value)?))
     });
-    tags.collect::<Option<_>>()
-        .ok_or_else(|| s3_error!(InvalidArgument, "The header x-amz-tagging must be URL-encoded."))
+    let tags = tags
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| s3_error!(InvalidArgument, "The header x-amz-tagging must be URL-encoded."))?;
+    limits::check_tags(&tags)?;
+    Ok(tags)
 }
 
 fn unescape(text: &str) -> Option<String> {

@@ -9,7 +9,8 @@ use super::address::{arn, name_in_url, url};
 use super::error::{Error, Kind};
 use super::queue::Queue;
 use super::queues::Queues;
-use super::settings::Settings;
+use super::receive::within;
+use super::settings::{self, Settings};
 use super::{Answer, Sqs};
 use crate::clock::SECOND;
 
@@ -52,7 +53,7 @@ pub(super) struct List {
     queue_name_prefix: String,
     #[serde(default)]
     queue_url: String,
-    max_results: Option<usize>,
+    max_results: Option<i64>,
     #[serde(default)]
     next_token: String,
 }
@@ -62,25 +63,13 @@ impl Sqs {
         let name = create.queue_name;
         check_name(&name)?;
         let settings = Settings::parse(&name, create.attributes)?;
-        self.change(|queues, now| {
-            if let Some(queue) = queues.by_name.get(&name) {
-                return agrees(queue, &settings);
-            }
-            let mut queue = Queue::new(settings, now, queues.durable);
-            queue.tags = create.tags;
-            queues.by_name.insert(name.clone(), queue);
-            queues.reconfigured(&name);
-            Ok(())
-        })?;
+        self.change(|queues, now| queues.create(now, &name, settings, create.tags))?;
         Ok(Answer::new(&json!({ "QueueUrl": url(host, &name) })))
     }
 
     pub(super) fn delete_queue(&self, request: &OfQueue) -> Result<Answer, Error> {
         let name = name_in_url(&request.queue_url)?;
-        self.change(|queues, _| {
-            queues.delete(name)?;
-            Ok(Answer::empty())
-        })
+        self.change(|queues, now| queues.delete(now, name)).map(|()| Answer::empty())
     }
 
     pub(super) fn get_queue_url(&self, host: &str, request: &Named) -> Result<Answer, Error> {
@@ -93,7 +82,7 @@ impl Sqs {
         self.change(|queues, _| {
             let names = queues.by_name.keys();
             let names = names.filter(|name| name.starts_with(&list.queue_name_prefix));
-            Ok(list.page(host, "QueueUrls", names))
+            list.page(host, "QueueUrls", names)
         })
     }
 
@@ -101,7 +90,7 @@ impl Sqs {
         let name = name_in_url(&list.queue_url)?;
         self.change(|queues, _| {
             queues.get(name)?;
-            Ok(list.page(host, "queueUrls", queues.sources_of(name).into_iter()))
+            list.page(host, "queueUrls", queues.sources_of(name).into_iter())
         })
     }
 
@@ -109,6 +98,7 @@ impl Sqs {
         let name = name_in_url(&request.queue_url)?;
         self.change(|queues, now| {
             let queue = queues.get(name)?;
+            request.attribute_names.iter().try_for_each(|wanted| settings::check_readable(wanted))?;
             queue.advance(now);
             let mut attributes = attributes(name, queue);
             if !request.attribute_names.iter().any(|wanted| wanted == "All") {
@@ -119,30 +109,30 @@ impl Sqs {
     }
 
     pub(super) fn set_queue_attributes(&self, request: OfQueue) -> Result<Answer, Error> {
-        self.reconfigure(&request.queue_url, |name, queue| {
-            queue.settings = queue.settings.with(name, request.attributes)?;
+        self.reconfigure(&request.queue_url, |name, queues| {
+            let policy = request.attributes.get("RedrivePolicy").filter(|policy| !policy.is_empty()).cloned();
+            let settings = queues.get(name)?.settings.with(name, request.attributes)?;
+            policy.map_or(Ok(()), |policy| queues.check_dead_letter_queue(name, &policy))?;
+            queues.get(name)?.settings = settings;
             Ok(())
         })
     }
 
     pub(super) fn purge_queue(&self, request: &OfQueue) -> Result<Answer, Error> {
         let name = name_in_url(&request.queue_url)?;
-        self.change(|queues, _| {
-            queues.get(name)?.purge();
-            Ok(Answer::empty())
-        })
+        self.change(|queues, now| queues.purge(now, name)).map(|()| Answer::empty())
     }
 
     pub(super) fn tag_queue(&self, request: OfQueue) -> Result<Answer, Error> {
-        self.reconfigure(&request.queue_url, |_, queue| {
-            queue.tags.extend(request.tags);
+        self.reconfigure(&request.queue_url, |name, queues| {
+            queues.get(name)?.tags.extend(request.tags);
             Ok(())
         })
     }
 
     pub(super) fn untag_queue(&self, request: &OfQueue) -> Result<Answer, Error> {
-        self.reconfigure(&request.queue_url, |_, queue| {
-            queue.tags.retain(|key, _| !request.tag_keys.contains(key));
+        self.reconfigure(&request.queue_url, |name, queues| {
+            queues.get(name)?.tags.retain(|key, _| !request.tag_keys.contains(key));
             Ok(())
         })
     }
@@ -158,12 +148,12 @@ impl Sqs {
     fn reconfigure(
         &self,
         queue_url: &str,
-        work: impl FnOnce(&str, &mut Queue) -> Result<(), Error>,
+        work: impl FnOnce(&str, &mut Queues) -> Result<(), Error>,
     ) -> Result<Answer, Error> {
         let name = name_in_url(queue_url)?;
         self.change(|queues: &mut Queues, now| {
+            work(name, queues)?;
             let queue = queues.get(name)?;
-            work(name, queue)?;
             queue.modified_at = now;
             queue.arrivals.notify_waiters();
             queues.reconfigured(name);
@@ -174,8 +164,9 @@ impl Sqs {
 
 impl List {
     /// One page of queues by name. The token of the next page is the last name of this one.
-    fn page<'n>(&self, host: &str, field: &str, names: impl Iterator<Item = &'n String>) -> Answer {
-        let most = self.max_results.unwrap_or(1_000).clamp(1, 1_000);
+    fn page<'n>(&self, host: &str, field: &str, names: impl Iterator<Item = &'n String>) -> Result<Answer, Error> {
+        let most = within("MaxResults", self.max_results, 1, 1_000)?.unwrap_or(1_000);
+        let most = usize::try_from(most).unwrap_or(1_000);
         let mut names = names.filter(|name| **name > self.next_token);
         let page: Vec<&String> = names.by_ref().take(most).collect();
         let urls: Vec<String> = page.iter().map(|name| url(host, name)).collect();
@@ -185,7 +176,7 @@ impl List {
         {
             answer["NextToken"] = json!(last);
         }
-        Answer::new(&answer)
+        Ok(Answer::new(&answer))
     }
 }
 
@@ -198,19 +189,6 @@ fn check_name(name: &str) -> Result<(), Error> {
             "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in \
              length",
         )),
-    }
-}
-
-/// Creating a queue again is fine if it would be the same.
-fn agrees(queue: &Queue, wanted: &Settings) -> Result<(), Error> {
-    let existing = queue.settings.effective();
-    let differs = |(name, value): (&String, &String)| existing.get(name) != Some(value);
-    match wanted.given.iter().find(|pair| differs(*pair)) {
-        None => Ok(()),
-        Some((attribute, _)) => Err(Kind::QueueNameExists.because(format!(
-            "A queue already exists with the same name and a different value for attribute \
-             {attribute}"
-        ))),
     }
 }
 

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use super::address::{Handle, name_in_url};
 use super::batch::{Batch, Entry, Success};
 use super::error::{Error, Kind};
-use super::queue::{Expired, Queue, Unchanged};
+use super::queue::{Expired, Queue};
 use super::receive::within;
+use super::visibility::Unchanged;
 use super::{Answer, Sqs};
 use crate::clock::{Millis, SECOND};
 
@@ -101,6 +102,10 @@ fn refusal(why: &Unchanged, handle: &str) -> Error {
         Unchanged::NotInFlight => {
             Kind::MessageNotInflight.because(format!("The message of the receipt handle {handle} is not in flight."))
         }
+        Unchanged::TooLong => Kind::InvalidParameterValue.because(
+            "The parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond \
+             the limit [43200 seconds].",
+        ),
     }
 }
 

@@ -32,7 +32,7 @@ impl Line {
             (Self::Standard(line), _) if state == State::Ready => line.push_back((number, message.turn)),
             (Self::Standard(_), _) | (Self::Fifo(_), None) => {}
             (Self::Fifo(groups), Some(group)) => match state {
-                State::InFlight { .. } => groups.sent_out(group),
+                State::InFlight { .. } => groups.sent_out(group, number),
                 // A delayed message keeps its place: those behind it in the group wait too.
                 State::Ready | State::Delayed { .. } => groups.wait(group, number),
             },
@@ -44,7 +44,7 @@ impl Line {
     pub(super) fn leave(&mut self, number: Number, message: &Message) {
         if let (Self::Fifo(groups), Some(group)) = (self, &message.content.group) {
             match message.delivery.state {
-                State::InFlight { .. } => groups.returned(group),
+                State::InFlight { .. } => groups.returned(group, number),
                 State::Ready | State::Delayed { .. } => groups.forget(group, number),
             }
         }

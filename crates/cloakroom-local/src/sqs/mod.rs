@@ -2,6 +2,8 @@
 
 mod address;
 mod administer;
+mod attempts;
+mod attributes;
 mod batch;
 mod by_receipt;
 mod deduplication;
@@ -14,8 +16,10 @@ mod queue;
 mod queues;
 mod receive;
 mod records;
+mod redrive;
 mod send;
 mod settings;
+mod visibility;
 
 #[cfg(test)]
 mod tests;
@@ -81,8 +85,10 @@ impl Sqs {
         dice: Arc<Dice>,
         meter: Arc<Meter>,
         stop: watch::Receiver<bool>,
+        cooldowns: bool,
     ) -> Result<Self, String> {
-        let queues = records::load(entries, journal.is_durable())?;
+        let mut queues = records::load(entries, journal.is_durable())?;
+        queues.cooldowns = cooldowns;
         let sqs = Self { queues: Arc::new(Mutex::new(queues)), journal, dice, meter, stop };
         sqs.resume_move_tasks();
         Ok(sqs)
@@ -184,7 +190,7 @@ impl Api for Sqs {
             Fault::ServerError(_) | Fault::TransactionConflict(_) => {
                 Kind::InternalError.because("The request was not done. (injected)")
             }
-            Fault::AnswerReplaced | Fault::AnswerDropped => {
+            Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
                 Kind::InternalError.because("The answer was lost. (injected)")
             }
         };

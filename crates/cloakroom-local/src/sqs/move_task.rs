@@ -10,6 +10,7 @@ use super::address::name_in_arn;
 use super::error::{Error, Kind};
 use super::message::{Content, Delivery, Message};
 use super::queues::Queues;
+use super::receive::within;
 use super::{Answer, Sqs};
 use crate::clock::Millis;
 use crate::identifier;
@@ -45,14 +46,14 @@ enum Status {
 pub(super) struct Start {
     source_arn: String,
     destination_arn: Option<String>,
-    max_number_of_messages_per_second: Option<usize>,
+    max_number_of_messages_per_second: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct List {
     source_arn: String,
-    max_results: Option<usize>,
+    max_results: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,7 +75,8 @@ impl Sqs {
             source.ok_or_else(|| missing(&list.source_arn))?;
             let tasks = queues.tasks.iter().rev();
             let tasks = tasks.filter(|task| task.source_arn == list.source_arn);
-            let most = list.max_results.unwrap_or(1).clamp(1, 10);
+            let most = within("MaxResults", list.max_results, 1, 10)?.unwrap_or(1);
+            let most = usize::try_from(most).unwrap_or(1);
             let results: Vec<_> = tasks.take(most).map(MoveTask::show).collect();
             Ok(Answer::new(&json!({ "Results": results })))
         })
@@ -139,6 +141,12 @@ impl Queues {
                  queue arn at a given time.",
             ));
         }
+        let destination = start.destination_arn.as_deref().and_then(name_in_arn);
+        if destination.is_some_and(|name| name.ends_with(".fifo") != source.ends_with(".fifo")) {
+            let why = "Destination queue must be of the same type as the source queue.";
+            return Err(Kind::InvalidParameterValue.because(why));
+        }
+        let most_per_second = within("MaxNumberOfMessagesPerSecond", start.max_number_of_messages_per_second, 1, 500)?;
         let handle = identifier::unique();
         let to_move = self.get(&source)?.counts().ready;
         self.tasks.push(MoveTask {
@@ -146,7 +154,7 @@ impl Queues {
             started_at: now,
             source_arn: start.source_arn,
             destination_arn: start.destination_arn,
-            most_per_second: start.max_number_of_messages_per_second,
+            most_per_second: most_per_second.and_then(|most| usize::try_from(most).ok()),
             status: Status::Running,
             moved: 0,
             to_move,

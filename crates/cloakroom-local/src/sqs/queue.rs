@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::attempts::Attempts;
 use super::deduplication::{self, Deduplication, Original};
 use super::line::Line;
 use super::message::{Content, Delivery, Message, Number, State};
@@ -30,6 +31,9 @@ pub(super) struct Queue {
     pub(super) arrivals: Arc<Notify>,
     pub(super) messages: HashMap<Number, Message>,
     pub(super) deduplication: Deduplication,
+    pub(super) attempts: Attempts,
+    /// When the queue was purged last.
+    pub(super) purged_at: Option<Millis>,
     /// Changes since they were last taken, if anyone takes them.
     changes: Option<Vec<Change>>,
     line: Line,
@@ -75,15 +79,6 @@ pub(super) struct Receipt {
     pub(super) dead: Vec<Message>,
 }
 
-/// Why a receipt does not change the visibility of a message.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unchanged {
-    /// It was deleted, or has been received again since.
-    Gone,
-    /// Its visibility timeout has passed.
-    NotInFlight,
-}
-
 /// The receipt no longer deletes its message: the visibility timeout of that delivery has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expired;
@@ -108,6 +103,8 @@ impl Queue {
             arrivals: Arc::default(),
             messages: HashMap::new(),
             deduplication: Deduplication::default(),
+            attempts: Attempts::default(),
+            purged_at: None,
             changes: durable.then(Vec::new),
             line,
             deadlines: BinaryHeap::new(),
@@ -320,29 +317,11 @@ impl Queue {
         Ok(latest && self.remove(number).is_some())
     }
 
-    /// Hides a message for this long from now, or shows it at once if that is zero.
-    pub(super) fn change_visibility(
-        &mut self,
-        now: Millis,
-        number: Number,
-        receipt: Number,
-        visibility: Millis,
-    ) -> Result<(), Unchanged> {
-        let message = self.messages.get(&number).ok_or(Unchanged::Gone)?;
-        if message.delivery.receipt != Some(receipt) {
-            return Err(Unchanged::Gone);
-        }
-        if !matches!(message.delivery.state, State::InFlight { .. }) {
-            return Err(Unchanged::NotInFlight);
-        }
+    /// Moves a message from one state to another.
+    pub(super) fn change_state(&mut self, number: Number, state: State) {
         self.leave(number);
-        let state = match visibility {
-            0 => State::Ready,
-            visibility => State::InFlight { until: now + visibility },
-        };
         self.enter(number, state);
         self.note(Change::Moved(number));
-        Ok(())
     }
 
     /// Deletes all messages.

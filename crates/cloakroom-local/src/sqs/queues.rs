@@ -8,7 +8,8 @@ use super::error::{Error, Kind};
 use super::message::{Content, Delivery, Message};
 use super::move_task::MoveTask;
 use super::queue::{Ask, Queue, Received};
-use crate::clock::Millis;
+use super::settings::Settings;
+use crate::clock::{Millis, SECOND};
 use crate::faults::Dice;
 
 /// The queues of the account.
@@ -22,6 +23,24 @@ pub(super) struct Queues {
     pub(super) durable: bool,
     /// Queues that were deleted, as long as the end of their messages is not recorded.
     pub(super) deleted: Vec<(String, Queue)>,
+    /// Whether a queue has to rest after it was purged or deleted, as in SQS.
+    pub(super) cooldowns: bool,
+    /// When queues were deleted in the last minute. It is not in the journal: after a restart they
+    /// can be created again at once.
+    pub(super) deleted_at: BTreeMap<String, Millis>,
+}
+
+/// How long a queue cannot be purged again after a purge, nor created again after its deletion.
+const COOLDOWN: Millis = 60 * SECOND;
+
+/// What a request to receive asks for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Poll {
+    pub(super) most: usize,
+    /// By default that of the queue.
+    pub(super) visibility: Option<Millis>,
+    /// The `ReceiveRequestAttemptId`, on FIFO queues.
+    pub(super) attempt: Option<String>,
 }
 
 /// The messages of one receive, and what faults added to it.
@@ -45,13 +64,55 @@ impl Queues {
         }
     }
 
+    /// Creates a queue, unless it is there.
+    pub(super) fn create(
+        &mut self,
+        now: Millis,
+        name: &str,
+        settings: Settings,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        if let Some(queue) = self.by_name.get(name) {
+            return agrees(queue, &settings);
+        }
+        self.deleted_at.retain(|_, at| now < *at + COOLDOWN);
+        if self.cooldowns && self.deleted_at.contains_key(name) {
+            return Err(Kind::QueueDeletedRecently.because(
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+            ));
+        }
+        if let Some(policy) = settings.given.get("RedrivePolicy") {
+            self.check_dead_letter_queue(name, policy)?;
+        }
+        let mut queue = Queue::new(settings, now, self.durable);
+        queue.tags = tags;
+        self.by_name.insert(name.to_owned(), queue);
+        self.reconfigured(name);
+        Ok(())
+    }
+
+    /// Deletes all messages of a queue.
+    pub(super) fn purge(&mut self, now: Millis, name: &str) -> Result<(), Error> {
+        let cooldowns = self.cooldowns;
+        let queue = self.get(name)?;
+        if cooldowns && queue.purged_at.is_some_and(|at| now < at + COOLDOWN) {
+            let why = format!("Only one PurgeQueue operation on {name} is allowed every 60 seconds.");
+            return Err(Kind::PurgeQueueInProgress.because(why));
+        }
+        queue.purge();
+        queue.purged_at = Some(now);
+        self.reconfigured(name);
+        Ok(())
+    }
+
     /// Deletes a queue with everything in it.
-    pub(super) fn delete(&mut self, name: &str) -> Result<(), Error> {
+    pub(super) fn delete(&mut self, now: Millis, name: &str) -> Result<(), Error> {
         self.get(name)?;
         if let Some(mut queue) = self.by_name.remove(name) {
             queue.empty();
             queue.arrivals.notify_waiters();
             self.reconfigured(name);
+            self.deleted_at.insert(name.to_owned(), now);
             if self.durable {
                 self.deleted.push((name.to_owned(), queue));
             }
@@ -61,28 +122,28 @@ impl Queues {
 
     /// Receives from a queue. Messages that were received too often go to its dead-letter
     /// queue on the way, provided that there is one.
-    pub(super) fn receive(
-        &mut self,
-        now: Millis,
-        name: &str,
-        most: usize,
-        visibility: Option<Millis>,
-        dice: &Dice,
-    ) -> Result<Delivered, Error> {
+    pub(super) fn receive(&mut self, now: Millis, name: &str, poll: &Poll, dice: &Dice) -> Result<Delivered, Error> {
         let redrive = self.get(name)?.settings.redrive.clone();
         let redrive = redrive.filter(|redrive| self.by_name.contains_key(&redrive.target));
         let queue = self.get(name)?;
         queue.advance(now);
+        let visibility = poll.visibility.unwrap_or(queue.settings.visibility);
+        if let Some(id) = &poll.attempt
+            && let Some(messages) = queue.repeat(now, id, visibility)
+        {
+            return Ok(Delivered { messages, duplicates: 0 });
+        }
         if !queue.settings.fifo && queue.is_full() {
             return Err(Kind::OverLimit
                 .because(format!("Too many messages are in flight in the queue {name}: delete some of them first.")));
         }
-        let ask = Ask {
-            most,
-            visibility: visibility.unwrap_or(queue.settings.visibility),
-            dead_after: redrive.as_ref().map(|redrive| redrive.most_receives),
-        };
-        let receipt = queue.receive(now, &ask);
+        let dead_after = redrive.as_ref().map(|redrive| redrive.most_receives);
+        let receipt = queue.receive(now, &Ask { most: poll.most, visibility, dead_after });
+        if let Some(id) = &poll.attempt
+            && !receipt.messages.is_empty()
+        {
+            queue.record_attempt(now, id, &receipt.messages, now + visibility);
+        }
         let duplicates = duplicate(queue, now, &receipt.messages, dice);
         if let Some(redrive) = redrive {
             for message in receipt.dead {
@@ -102,11 +163,11 @@ impl Queues {
             true => now,
             false => message.content.sent_at,
         };
-        let content = Content {
-            dead_letter_source: Some(address::arn(source)),
-            sent_at,
-            ..Arc::unwrap_or_clone(message.content)
-        };
+        let content = Arc::unwrap_or_clone(message.content);
+        // SQS does so: two messages with the same deduplication id must not be taken for one in the
+        // dead-letter queue, where they may come from different groups or from different hours.
+        let deduplication_id = content.deduplication_id.and(Some(content.id.clone()));
+        let content = Content { dead_letter_source: Some(address::arn(source)), deduplication_id, sent_at, ..content };
         queue.add(now, Arc::new(content), 0, message.delivery);
     }
 
@@ -117,6 +178,19 @@ impl Queues {
             redrive.is_some_and(|redrive| redrive.target == name)
         });
         sources.map(|(name, _)| name).collect()
+    }
+}
+
+/// Creating a queue again is fine if it would be the same.
+fn agrees(queue: &Queue, wanted: &Settings) -> Result<(), Error> {
+    let existing = queue.settings.effective();
+    let differs = |(name, value): (&String, &String)| existing.get(name) != Some(value);
+    match wanted.given.iter().find(|pair| differs(*pair)) {
+        None => Ok(()),
+        Some((attribute, _)) => Err(Kind::QueueNameExists.because(format!(
+            "A queue already exists with the same name and a different value for attribute \
+             {attribute}"
+        ))),
     }
 }
 

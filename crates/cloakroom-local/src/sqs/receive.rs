@@ -10,8 +10,8 @@ use super::address::{ACCOUNT, Handle, name_in_url};
 use super::error::{Error, Kind};
 use super::message::{Attribute, md5_of_attributes, md5_of_body};
 use super::queue::Received;
-use super::queues::Delivered;
-use super::send::sequence;
+use super::queues::{Delivered, Poll};
+use super::send::{check_id, sequence};
 use super::{Answer, Sqs};
 use crate::clock::{self, Millis, SECOND};
 
@@ -30,7 +30,21 @@ pub(super) struct Receive {
     message_system_attribute_names: Vec<String>,
     #[serde(default)]
     message_attribute_names: Vec<String>,
+    receive_request_attempt_id: Option<String>,
 }
+
+/// The attributes of messages that are not given by their senders.
+const SYSTEM_ATTRIBUTES: [&str; 9] = [
+    "SenderId",
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "MessageGroupId",
+    "MessageDeduplicationId",
+    "SequenceNumber",
+    "AWSTraceHeader",
+    "DeadLetterQueueSourceArn",
+];
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -65,8 +79,11 @@ impl Sqs {
         let visibility = visibility.map(|seconds| seconds * SECOND);
         let wait = within("WaitTimeSeconds", receive.wait_time_seconds, 0, 20)?;
         let wait = wait.map(|seconds| seconds * SECOND);
+        let attempt = receive.receive_request_attempt_id.clone();
+        attempt.as_deref().map_or(Ok(()), |id| check_id("ReceiveRequestAttemptId", id))?;
+        receive.asked().try_for_each(check_system_attribute)?;
 
-        let delivered = self.poll(name, most, visibility, wait).await?;
+        let delivered = self.poll(name, &Poll { most, visibility, attempt }, wait).await?;
         self.meter.record(|usage| {
             usage.sqs.messages_received += delivered.messages.len() as u64;
             usage.faults.duplicate_deliveries += delivered.duplicates;
@@ -79,18 +96,18 @@ impl Sqs {
 
     /// Receives at once or, if there is nothing, as soon as there is something, until the wait
     /// is over.
-    async fn poll(
-        &self,
-        name: &str,
-        most: usize,
-        visibility: Option<Millis>,
-        wait: Option<Millis>,
-    ) -> Result<Delivered, Error> {
+    async fn poll(&self, name: &str, poll: &Poll, wait: Option<Millis>) -> Result<Delivered, Error> {
         let started = Instant::now();
         let mut stop = self.stop.clone();
         loop {
             let (wait, arrivals) = self.change(|queues, _| {
                 let queue = queues.get(name)?;
+                if poll.attempt.is_some() && !queue.settings.fifo {
+                    return Err(Kind::InvalidParameterValue.because(
+                        "The request includes a parameter that is not valid for this queue type: \
+                         ReceiveRequestAttemptId is for FIFO queues.",
+                    ));
+                }
                 Ok((wait.unwrap_or(queue.settings.wait), std::sync::Arc::clone(&queue.arrivals)))
             })?;
             // Registered before looking, so that nothing arrives unseen in between.
@@ -100,7 +117,7 @@ impl Sqs {
                 arrival.as_mut().enable();
             }
             let (delivered, deadline) = self.change(|queues, now| {
-                let delivered = queues.receive(now, name, most, visibility, &self.dice)?;
+                let delivered = queues.receive(now, name, poll, &self.dice)?;
                 Ok((delivered, queues.get(name)?.next_deadline()))
             })?;
             let over = started + Duration::from_millis(wait);
@@ -168,21 +185,31 @@ impl Receive {
     fn system_attributes(&self, message: &Received) -> BTreeMap<&'static str, String> {
         let (content, delivery) = (&message.content, &message.delivery);
         let number = content.group.as_ref().and(content.deduplication_id.as_ref());
-        let all = [
-            ("SenderId", Some(ACCOUNT.to_owned())),
-            ("SentTimestamp", Some(content.sent_at.to_string())),
-            ("ApproximateReceiveCount", Some(delivery.received.to_string())),
-            ("ApproximateFirstReceiveTimestamp", delivery.first_received_at.map(|at| at.to_string())),
-            ("MessageGroupId", content.group.clone()),
-            ("MessageDeduplicationId", content.deduplication_id.clone()),
-            ("SequenceNumber", number.map(|_| sequence(message.number))),
-            ("AWSTraceHeader", content.trace_header.clone()),
-            ("DeadLetterQueueSourceArn", content.dead_letter_source.clone()),
+        let values = [
+            Some(ACCOUNT.to_owned()),
+            Some(content.sent_at.to_string()),
+            Some(delivery.received.to_string()),
+            delivery.first_received_at.map(|at| at.to_string()),
+            content.group.clone(),
+            content.deduplication_id.clone(),
+            number.map(|_| sequence(message.number)),
+            content.trace_header.clone(),
+            content.dead_letter_source.clone(),
         ];
-        let wanted = |name: &str| {
-            let mut names = self.message_system_attribute_names.iter().chain(&self.attribute_names);
-            names.any(|wanted| wanted == "All" || wanted == name)
-        };
-        all.into_iter().filter(|(name, _)| wanted(name)).filter_map(|(name, value)| Some((name, value?))).collect()
+        let wanted = |name: &str| self.asked().any(|wanted| wanted == "All" || wanted == name);
+        let all = SYSTEM_ATTRIBUTES.into_iter().zip(values);
+        all.filter(|(name, _)| wanted(name)).filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// The names of the system attributes that are asked for.
+    fn asked(&self) -> impl Iterator<Item = &str> {
+        self.message_system_attribute_names.iter().chain(&self.attribute_names).map(String::as_str)
+    }
+}
+
+fn check_system_attribute(name: &str) -> Result<(), Error> {
+    match name == "All" || SYSTEM_ATTRIBUTES.contains(&name) {
+        true => Ok(()),
+        false => Err(Kind::InvalidAttributeName.because(format!("Unknown Attribute {name}."))),
     }
 }

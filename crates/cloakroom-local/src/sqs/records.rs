@@ -30,6 +30,8 @@ struct QueueRecord {
     tags: BTreeMap<String, String>,
     created_at: Millis,
     modified_at: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    purged_at: Option<Millis>,
 }
 
 /// Names of queues cannot contain the slash.
@@ -80,6 +82,7 @@ fn record_queue(batch: &mut Batch, name: &str, queue: Option<&Queue>) {
         tags: queue.tags.clone(),
         created_at: queue.created_at,
         modified_at: queue.modified_at,
+        purged_at: queue.purged_at,
     };
     batch.put(QUEUE, name, encode(&record));
 }
@@ -118,10 +121,11 @@ fn record_change(batch: &mut Batch, name: &str, queue: &Queue, change: &Change) 
 pub(super) fn load(entries: &Entries, durable: bool) -> Result<Queues, String> {
     let mut queues = Queues { durable, ..Queues::default() };
     for (name, record) in records::<QueueRecord>(entries, QUEUE)? {
-        let settings = Settings::parse(&name, record.attributes).map_err(|e| e.message)?;
+        let settings = Settings::restore(&name, record.attributes).map_err(|e| e.message)?;
         let mut queue = Queue::new(settings, record.created_at, durable);
         queue.tags = record.tags;
         queue.modified_at = record.modified_at;
+        queue.purged_at = record.purged_at;
         queues.by_name.insert(name, queue);
     }
     let mut deliveries = records::<Delivery>(entries, DELIVERY)?;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::address::name_in_url;
+use super::attributes;
 use super::batch::{Batch, Entry};
 use super::error::{Error, Kind};
-use super::message::{self, Attribute, Attributes, Content, hex, md5_of_attributes, md5_of_body};
+use super::message::{self, Attributes, Content, hex, md5_of_attributes, md5_of_body};
 use super::queue::Queue;
 use super::settings::{LARGEST_MESSAGE, Settings};
 use super::{Answer, Sqs};
@@ -149,7 +150,7 @@ impl Outgoing {
             .message_body
             .filter(|body| !body.is_empty())
             .ok_or_else(|| Kind::MissingParameter.because("The request must contain the parameter MessageBody."))?;
-        if !body.chars().all(is_allowed) {
+        if !body.chars().all(attributes::is_allowed) {
             return Err(Kind::InvalidMessageContents.because(
                 "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 \
                  to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
@@ -162,7 +163,8 @@ impl Outgoing {
                 settings.largest_message
             )));
         }
-        check_attributes(&self.message_attributes)?;
+        attributes::check(&self.message_attributes)?;
+        attributes::check_system(&self.message_system_attributes)?;
         let group = group(self.message_group_id, settings)?;
         let deduplication_id = deduplication_id(self.message_deduplication_id, &body, settings)?;
         let trace = self.message_system_attributes.get("AWSTraceHeader");
@@ -177,47 +179,6 @@ impl Outgoing {
             dead_letter_source: None,
         })
     }
-}
-
-/// What XML 1.0 allows, as in the service's older protocol.
-fn is_allowed(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
-}
-
-fn check_attributes(attributes: &Attributes) -> Result<(), Error> {
-    let refuse = |why: String| Err(Kind::InvalidParameterValue.because(why));
-    if attributes.len() > 10 {
-        return refuse(format!(
-            "Number of message attributes [{}] exceeds the allowed maximum [10].",
-            attributes.len()
-        ));
-    }
-    for (name, attribute) in attributes {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.len() > 256 || !name.chars().all(plain) {
-            return refuse(format!("The message attribute name '{name}' is invalid."));
-        }
-        if !is_well_typed(attribute) {
-            return refuse(format!(
-                "The message attribute '{name}' must contain a non-empty value of its type, \
-                 and the type must start with String, Number or Binary."
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn is_well_typed(attribute: &Attribute) -> bool {
-    let kind = attribute.data_type.split('.').next().unwrap_or_default();
-    let text = attribute.string_value.as_deref();
-    let filled = attribute.value().is_some_and(|value| !value.is_empty());
-    filled
-        && match kind {
-            "String" => text.is_some_and(|text| text.chars().all(is_allowed)),
-            "Number" => text.is_some_and(|text| text.parse::<f64>().is_ok()),
-            "Binary" => text.is_none(),
-            _ => false,
-        }
 }
 
 fn group(given: Option<String>, settings: &Settings) -> Result<Option<String>, Error> {
@@ -248,7 +209,7 @@ fn deduplication_id(given: Option<String>, body: &str, settings: &Settings) -> R
     }
 }
 
-fn check_id(parameter: &str, id: &str) -> Result<(), Error> {
+pub(super) fn check_id(parameter: &str, id: &str) -> Result<(), Error> {
     match (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()) {
         true => Ok(()),
         false => Err(Kind::InvalidParameterValue.because(format!(

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 use super::error::{Error, Kind};
+use super::redrive::{self, Redrive};
 use crate::clock::{Millis, SECOND};
 
 /// The largest message, and the largest batch, in bytes.
@@ -26,13 +25,6 @@ pub(super) struct Settings {
     pub(super) deduplicates_per_group: bool,
 }
 
-/// When messages go to which dead-letter queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Redrive {
-    pub(super) target: String,
-    pub(super) most_receives: u32,
-}
-
 /// Attributes with a number: name, least, most and default, in the order of [`Settings::read`].
 const NUMBERS: [(&str, u64, u64, u64); 5] = [
     ("VisibilityTimeout", 0, 43_200, 30),
@@ -42,7 +34,8 @@ const NUMBERS: [(&str, u64, u64, u64); 5] = [
     ("MaximumMessageSize", 1_024, LARGEST_MESSAGE as u64, LARGEST_MESSAGE as u64),
 ];
 
-/// Attributes that are kept and given back, but change nothing here.
+/// Attributes that are checked, kept and given back, but change nothing here, apart from
+/// `RedriveAllowPolicy`, which binds the queues that have this one as their dead-letter queue.
 const INERT: [&str; 6] = [
     "Policy",
     "RedriveAllowPolicy",
@@ -51,6 +44,12 @@ const INERT: [&str; 6] = [
     "SqsManagedSseEnabled",
     "FifoThroughputLimit",
 ];
+
+/// Attributes that only FIFO queues have.
+const FIFO_ONLY: [&str; 3] = ["ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"];
+
+/// Attributes that an empty value removes. Any other attribute has to have a value.
+const REMOVABLE: [&str; 4] = ["Policy", "RedrivePolicy", "RedriveAllowPolicy", "KmsMasterKeyId"];
 
 impl Settings {
     /// Checks the attributes of a queue of this name.
@@ -68,6 +67,15 @@ impl Settings {
                  to true for it, and for no other.",
             ));
         }
+        check(&given, fifo)?;
+        Self::read(given, fifo)
+    }
+
+    /// The attributes of a queue of this name as the journal has them. An earlier version may have
+    /// taken some that are refused today.
+    pub(super) fn restore(name: &str, mut given: BTreeMap<String, String>) -> Result<Self, Error> {
+        let fifo = name.ends_with(".fifo");
+        given.retain(|attribute, _| fifo || attribute != "FifoQueue" && !FIFO_ONLY.contains(&attribute.as_str()));
         Self::read(given, fifo)
     }
 
@@ -85,21 +93,21 @@ impl Settings {
             retention: retention? * SECOND,
             wait: wait? * SECOND,
             largest_message: usize::try_from(largest?).unwrap_or(LARGEST_MESSAGE),
-            redrive: redrive(&given)?,
+            redrive: given.get("RedrivePolicy").map(|text| redrive::parse(text)).transpose()?,
             deduplicates_by_content: flag(&given, "ContentBasedDeduplication")?,
             deduplicates_per_group,
             given,
         })
     }
 
-    /// These settings with some attributes changed. An empty value takes an attribute back.
+    /// These settings with some attributes changed. An empty value removes a removable attribute.
     pub(super) fn with(&self, name: &str, changes: BTreeMap<String, String>) -> Result<Self, Error> {
         let mut given = self.given.clone();
         for (attribute, value) in changes {
             if attribute == "FifoQueue" && given.get("FifoQueue") != Some(&value) {
                 return Err(invalid(&attribute, &value));
             }
-            match value.is_empty() {
+            match value.is_empty() && REMOVABLE.contains(&attribute.as_str()) {
                 true => given.remove(&attribute),
                 false => given.insert(attribute, value),
             };
@@ -127,6 +135,49 @@ impl Settings {
     }
 }
 
+/// Checks what [`Settings::read`] does not need to understand.
+fn check(given: &BTreeMap<String, String>, fifo: bool) -> Result<(), Error> {
+    if !fifo && given.contains_key("FifoQueue") {
+        return Err(Kind::InvalidAttributeName.because("Unknown Attribute FifoQueue."));
+    }
+    if let Some(attribute) = FIFO_ONLY.into_iter().find(|attribute| !fifo && given.contains_key(*attribute)) {
+        let why = format!("You can specify the {attribute} only when FifoQueue is set to true.");
+        return Err(Kind::InvalidAttributeName.because(why));
+    }
+    number(given, ("KmsDataKeyReusePeriodSeconds", 60, 86_400, 300))?;
+    flag(given, "SqsManagedSseEnabled")?;
+    let value = |attribute: &str| given.get(attribute).map(String::as_str);
+    match (value("FifoThroughputLimit"), value("DeduplicationScope")) {
+        (None | Some("perQueue"), _) | (Some("perMessageGroupId"), Some("messageGroup")) => {}
+        (Some(limit), _) => return Err(invalid("FifoThroughputLimit", limit)),
+    }
+    if let Some(policy) = value("Policy")
+        && serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(policy).is_err()
+    {
+        return Err(invalid("Policy", policy));
+    }
+    value("RedrivePolicy").map_or(Ok(()), redrive::check_policy)?;
+    value("RedriveAllowPolicy").map_or(Ok(()), redrive::check_allow_policy)
+}
+
+/// Checks that queues have an attribute of this name, whether or not it can be set.
+pub(super) fn check_readable(attribute: &str) -> Result<(), Error> {
+    match attribute == "All" || is_known(attribute) || DERIVED.contains(&attribute) {
+        true => Ok(()),
+        false => Err(Kind::InvalidAttributeName.because(format!("Unknown Attribute {attribute}."))),
+    }
+}
+
+/// Attributes that can be read only.
+const DERIVED: [&str; 6] = [
+    "QueueArn",
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+    "CreatedTimestamp",
+    "LastModifiedTimestamp",
+];
+
 fn is_known(attribute: &str) -> bool {
     NUMBERS.iter().any(|(name, ..)| *name == attribute)
         || INERT.contains(&attribute)
@@ -153,36 +204,6 @@ fn flag(given: &BTreeMap<String, String>, name: &str) -> Result<bool, Error> {
     }
 }
 
-fn redrive(given: &BTreeMap<String, String>) -> Result<Option<Redrive>, Error> {
-    /// People write the count as a number or as a string, and SQS takes both.
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Count {
-        Number(u32),
-        Text(String),
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Policy {
-        dead_letter_target_arn: String,
-        max_receive_count: Count,
-    }
-
-    let Some(text) = given.get("RedrivePolicy") else {
-        return Ok(None);
-    };
-    let policy: Policy = serde_json::from_str(text).map_err(|_| invalid("RedrivePolicy", text))?;
-    let count = match policy.max_receive_count {
-        Count::Number(count) => Some(count),
-        Count::Text(count) => count.parse().ok(),
-    };
-    let most_receives =
-        count.filter(|count| (1..=1_000).contains(count)).ok_or_else(|| invalid("RedrivePolicy", text))?;
-    let target =
-        super::address::name_in_arn(&policy.dead_letter_target_arn).ok_or_else(|| invalid("RedrivePolicy", text))?;
-    Ok(Some(Redrive { target: target.to_owned(), most_receives }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,9 +219,13 @@ mod tests {
             ("VisibilityTimeout", "43201"),
             ("MaximumMessageSize", "1048577"),
             ("DelaySeconds", "-1"),
-            ("RedrivePolicy", "{}"),
-            ("DeduplicationScope", "world"),
+            ("DelaySeconds", ""),
+            ("MessageRetentionPeriod", "59"),
+            ("ReceiveMessageWaitTimeSeconds", "21"),
             ("FifoQueue", "yes"),
+            ("KmsDataKeyReusePeriodSeconds", "59"),
+            ("SqsManagedSseEnabled", "maybe"),
+            ("Policy", "anyone"),
         ] {
             let error = Settings::parse("q", given(&[(name, value)])).expect_err(name);
             assert_eq!(error.kind, Kind::InvalidAttributeValue, "{name}");
@@ -216,6 +241,80 @@ mod tests {
         assert!(Settings::parse("q.fifo", given(&[])).is_err());
         let settings = Settings::parse("q.fifo", fifo).expect("both");
         assert!(settings.with("q.fifo", given(&[("FifoQueue", "false")])).is_err());
+    }
+
+    #[test]
+    fn attributes_of_fifo_queues_are_refused_on_standard_queues() {
+        for (name, value) in [
+            ("FifoQueue", "false"),
+            ("ContentBasedDeduplication", "false"),
+            ("DeduplicationScope", "queue"),
+            ("FifoThroughputLimit", "perQueue"),
+        ] {
+            let error = Settings::parse("q", given(&[(name, value)])).expect_err(name);
+            assert_eq!(error.kind, Kind::InvalidAttributeName, "{name}");
+        }
+    }
+
+    #[test]
+    fn high_throughput_of_a_fifo_queue_needs_deduplication_by_group() {
+        let with = |more: &[(&str, &str)]| {
+            let pairs = [&[("FifoQueue", "true")], more].concat();
+            Settings::parse("q.fifo", given(&pairs)).map_err(|error| error.kind)
+        };
+        let (limit, scope) = ("FifoThroughputLimit", "DeduplicationScope");
+        assert!(with(&[(limit, "perMessageGroupId"), (scope, "messageGroup")]).is_ok());
+        assert!(with(&[(limit, "perQueue"), (scope, "messageGroup")]).is_ok());
+        for wrong in [
+            vec![(limit, "perMessageGroupId")],
+            vec![(limit, "perMessageGroupId"), (scope, "queue")],
+            vec![(limit, "perGroup"), (scope, "messageGroup")],
+            vec![(scope, "world")],
+            vec![("ContentBasedDeduplication", "yes")],
+        ] {
+            assert_eq!(with(&wrong), Err(Kind::InvalidAttributeValue), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn redrive_policies_that_aws_refuses_are_refused() {
+        let target = r#""deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead""#;
+        let refused = |attribute: &str, text: &str| {
+            let error = Settings::parse("q", given(&[(attribute, text)])).expect_err(text);
+            assert_eq!(error.kind, Kind::InvalidParameterValue, "{text}");
+            error.message
+        };
+        for (policy, reason) in [
+            ("dead".to_owned(), "not a valid JSON map"),
+            ("[]".to_owned(), "not a valid JSON map"),
+            ("{}".to_owned(), "mandatory attribute: deadLetterTargetArn"),
+            (format!("{{{target}}}"), "mandatory attribute: maxReceiveCount"),
+            (r#"{"deadLetterTargetArn":"dead","maxReceiveCount":1}"#.to_owned(), "deadLetterTargetArn"),
+            (format!(r#"{{{target},"maxReceiveCount":0}}"#), "from 1 to 1000"),
+            (format!(r#"{{{target},"maxReceiveCount":1001}}"#), "from 1 to 1000"),
+            (format!(r#"{{{target},"maxReceiveCount":1.5}}"#), "from 1 to 1000"),
+            (format!(r#"{{{target},"maxReceiveCount":"many"}}"#), "from 1 to 1000"),
+            (format!(r#"{{{target},"maxReceiveCount":1,"delay":1}}"#), "attributes are supported"),
+        ] {
+            let message = refused("RedrivePolicy", &policy);
+            assert!(message.contains(reason), "{message}");
+        }
+        for policy in [
+            "[]",
+            r#"{"redrivePermission":"some"}"#,
+            r#"{"redrivePermission":"byQueue"}"#,
+            r#"{"redrivePermission":"byQueue","sourceQueueArns":[]}"#,
+            r#"{"redrivePermission":"allowAll","sourceQueueArns":["arn:aws:sqs:us-east-1:000000000000:q"]}"#,
+            r#"{"redrivePermission":"allowAll","colour":"red"}"#,
+        ] {
+            refused("RedriveAllowPolicy", policy);
+        }
+    }
+
+    #[test]
+    fn queues_of_earlier_versions_are_restored_with_attributes_that_are_refused_today() {
+        let settings = Settings::restore("q", given(&[("FifoQueue", "false"), ("DeduplicationScope", "queue")]));
+        assert!(!settings.expect("restored").fifo);
     }
 
     #[test]

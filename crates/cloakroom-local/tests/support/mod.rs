@@ -43,15 +43,9 @@ pub(crate) async fn send(
     headers: &[(&str, String)],
     body: &[u8],
 ) -> io::Result<Answer> {
-    let host = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(host).await?;
-    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body).await?;
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await?;
+    let headers = [&[("connection", "close".to_owned())][..], headers].concat();
+    stream.write_all(&request(url, method, target, &headers, body)).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
 
@@ -62,9 +56,63 @@ pub(crate) async fn send(
     Ok(Answer { status: status.ok_or(io::ErrorKind::InvalidData)?, head, body: answer[end + 4..].to_vec() })
 }
 
+/// The bytes of a request.
+fn request(url: &str, method: &str, target: &str, headers: &[(&str, String)], body: &[u8]) -> Vec<u8> {
+    let host = url.trim_start_matches("http://");
+    let mut head = format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    [head.as_bytes(), body].concat()
+}
+
+fn headers_of_call(target: String) -> [(&'static str, String); 2] {
+    [("x-amz-target", target), ("content-type", "application/x-amz-json-1.0".to_owned())]
+}
+
 async fn call(url: &str, target: String, request: &Value) -> io::Result<Answer> {
-    let headers = [("x-amz-target", target), ("content-type", "application/x-amz-json-1.0".to_owned())];
-    send(url, "POST", "/", &headers, request.to_string().as_bytes()).await
+    send(url, "POST", "/", &headers_of_call(target), request.to_string().as_bytes()).await
+}
+
+/// A connection that stays open between requests.
+pub(crate) struct KeptOpen {
+    url: String,
+    stream: TcpStream,
+}
+
+impl KeptOpen {
+    pub(crate) async fn to(url: &str) -> Self {
+        let stream = TcpStream::connect(url.trim_start_matches("http://")).await.expect("connected");
+        Self { url: url.to_owned(), stream }
+    }
+
+    /// Sends a request to DynamoDB or SQS: `DynamoDB_20120810.PutItem`.
+    pub(crate) async fn call(&mut self, target: &str, body: &Value) {
+        let headers = headers_of_call(target.to_owned());
+        let bytes = request(&self.url, "POST", "/", &headers, body.to_string().as_bytes());
+        self.stream.write_all(&bytes).await.expect("sent");
+    }
+
+    /// Sends a signed request to S3.
+    pub(crate) async fn s3(&mut self, method: &str, path: &str, body: &[u8]) {
+        let headers = signature::sign(self.url.trim_start_matches("http://"), method, path, body);
+        self.stream.write_all(&request(&self.url, method, path, &headers, body)).await.expect("sent");
+    }
+
+    /// Waits for an answer and returns its status.
+    pub(crate) async fn status(&mut self) -> u16 {
+        let mut bytes = vec![0; 64 * 1024];
+        let length = self.stream.read(&mut bytes).await.expect("an answer");
+        let status = bytes[..length].split(|byte| *byte == b' ').nth(1).map(String::from_utf8_lossy);
+        status.and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// Whether nothing has come, neither an answer nor the end of the connection.
+    pub(crate) fn is_silent(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0; 1]);
+        nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 /// A request to DynamoDB.

@@ -1,4 +1,4 @@
-//! Signature version 4, for S3 without a query.
+//! Signature version 4, for S3.
 
 use std::time::SystemTime;
 
@@ -16,13 +16,24 @@ fn time() -> String {
     format!("{seconds}Z")
 }
 
-/// The headers that sign a request with the default credentials.
+/// The query as it is signed: each parameter with its value, which may be empty.
+fn canonical(query: &str) -> String {
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    let with_value = parameters
+        .map(|parameter| if parameter.contains('=') { parameter.to_owned() } else { format!("{parameter}=") });
+    with_value.collect::<Vec<_>>().join("&")
+}
+
+/// The headers that sign a request with the default credentials. The parameters of a query are in
+/// the order of their names.
 pub(super) fn sign(host: &str, method: &str, path: &str, body: &[u8]) -> Vec<(&'static str, String)> {
     let time = time();
     let scope = format!("{}/us-east-1/s3/aws4_request", &time[..8]);
     let payload = hex(&Sha256::checksum(body));
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let query = canonical(query);
     let canonical = format!(
-        "{method}\n{path}\n\nhost:{host}\nx-amz-content-sha256:{payload}\nx-amz-date:{time}\n\n\
+        "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{payload}\nx-amz-date:{time}\n\n\
          host;x-amz-content-sha256;x-amz-date\n{payload}"
     );
     let request = hex(&Sha256::checksum(canonical.as_bytes()));

@@ -50,6 +50,7 @@ pub(crate) fn trouble() -> Faults {
         transaction_conflicts: 0.02,
         server_errors: 0.02,
         lost_responses: 0.02,
+        silences: 0.0,
         duplicate_deliveries: 0.2,
         late_deliveries: 0.2,
         late_delivery_ms_max: 1_000,

@@ -60,6 +60,7 @@ fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
         | Operation::Retain
         | Operation::Clear => &[1, usize::MAX],
         Operation::ReadState
+        | Operation::HasRecords
         | Operation::ReadRecord
         | Operation::ReadPayload
         | Operation::HasEntry

@@ -44,6 +44,7 @@ fn doing(call: &Call) -> String {
     let subject = &call.subject;
     match call.operation {
         Operation::ReadState => "reads the state".to_owned(),
+        Operation::HasRecords => "looks for records of any message".to_owned(),
         Operation::ReadRecord => "looks for the outbox record".to_owned(),
         Operation::Commit => "commits state and messages".to_owned(),
         Operation::StoreClaims => "stores the claims".to_owned(),
@@ -81,7 +82,7 @@ fn answered(operation: Operation, answer: &str) -> String {
             version.map_or_else(String::new, |(version, _)| format!("version {version}"))
         }
         Operation::ReadRecord | Operation::ReadPayload => found(),
-        Operation::HasEntry => if answer == "true" { "found" } else { "none" }.to_owned(),
+        Operation::HasRecords | Operation::HasEntry => if answer == "true" { "found" } else { "none" }.to_owned(),
         Operation::Commit if answer.starts_with("Conflict(Overtaken") => {
             "lost: the version is another one, or there is a record".to_owned()
         }

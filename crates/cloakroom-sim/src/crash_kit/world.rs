@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Outcome, Partition, Placement, Ports,
-    memory::Memory,
+    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Outcome, Partition, Placement, PortError, Ports, Queue,
+    Queues,
+    memory::{Memory, MemoryQueue, MemoryQueues},
     protocol::{CheckIn, WhenMissing},
     schema::{RECORDS, attribute},
 };
@@ -73,6 +75,21 @@ impl Trouble {
     }
 }
 
+/// Makes each queue that is asked for: the kit tests handlers, and does not know where they send to.
+#[derive(Debug)]
+struct EveryQueue {
+    made: Arc<MemoryQueues>,
+    queues: Arc<dyn Queues>,
+}
+
+#[async_trait]
+impl Queues for EveryQueue {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.made.create(name);
+        self.queues.open(name).await
+    }
+}
+
 /// One world. Nothing in it is shared with another one, but for what handlers share behind the kit's back.
 pub(super) struct World<'a> {
     kit: &'a CrashKit,
@@ -88,7 +105,9 @@ impl<'a> World<'a> {
     /// The seed decides about nothing but claims, which are no part of any picture.
     pub(super) fn new(kit: &'a CrashKit, variant: Variant, seed: u64, is_traced: bool) -> Self {
         let memory = Memory::seeded(seed);
-        let ports = Ports { clock: Arc::new(StandingClock::default()), ..(kit.backend)(&memory) };
+        let ports = (kit.backend)(&memory);
+        let queues = Arc::new(EveryQueue { made: Arc::clone(&memory.queues), queues: ports.queues });
+        let ports = Ports { clock: Arc::new(StandingClock::default()), queues, ..ports };
         Self { kit, variant, memory, ports, hall: Arc::new(Hall::new(is_traced)), guard: Arc::default() }
     }
 
@@ -172,9 +191,15 @@ impl<'a> World<'a> {
     /// Why a message was parked.
     pub(super) fn reason_of_parking(&self) -> String {
         let queues = lock(&self.hall.queues);
-        let parked = queues.iter().flat_map(|queue| self.memory.queues.get(queue).messages());
+        let parked = queues.iter().flat_map(|queue| self.queue(queue).messages());
         let mut reasons = parked.filter_map(|message| message.attributes.get(cloakroom::parking::REASON).cloned());
         reasons.next().unwrap_or_else(|| "parked without a reason".to_owned())
+    }
+
+    /// A queue that was asked for, also if the answer was lost before there was one.
+    fn queue(&self, name: &str) -> Arc<MemoryQueue> {
+        self.memory.queues.create(name);
+        self.memory.queues.get(name)
     }
 
     /// What there is of these messages, their partitions and all that was sent.
@@ -199,7 +224,7 @@ impl<'a> World<'a> {
             }
         }
         for queue in lock(&self.hall.queues).iter() {
-            picture.add_queue(queue, &self.memory.queues.get(queue).messages(), json);
+            picture.add_queue(queue, &self.queue(queue).messages(), json);
         }
         for (letter, delivery) in messages {
             let Ok(Envelope { id, dataref: Some(claim), .. }) = Envelope::decode(&delivery.body) else { continue };

@@ -12,7 +12,7 @@ use cloakroom::{
     memory::{Memory, MemoryStore},
     placement::{self, Write},
     protocol::Consistency,
-    schema::{Key, attribute},
+    schema::{self, Key, attribute},
 };
 
 use super::{
@@ -110,6 +110,11 @@ impl PartitionStore for Table {
     ) -> Result<StateRead, PortError> {
         self.read(partition, || Key::State { endpoint }.text(), consistency).await?;
         self.items(partition).read_state(partition, endpoint, consistency).await
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.read(partition, || schema::records_of(endpoint), Consistency::Strong).await?;
+        self.items(partition).has_records(partition, endpoint).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {

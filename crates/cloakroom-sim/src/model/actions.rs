@@ -1,6 +1,10 @@
 //! What can happen next.
 
-use cloakroom::protocol::{CheckIn, Consistency, Do, Memory, Saw, WhenMissing};
+use cloakroom::protocol::{
+    CheckIn, Consistency, Do, Memory, Saw, WhenMissing,
+    embedding::{self, Known},
+    fold::group,
+};
 
 use super::{
     Model,
@@ -8,7 +12,7 @@ use super::{
     scenario::{Handler, Identity, Placement},
     work::{How, Step},
     worker::Worker,
-    world::{Entity, World},
+    world::{Entity, Record, Set, World},
     wrong_orders::WrongOrder,
 };
 
@@ -47,6 +51,13 @@ pub enum Action {
     Purge {
         message: u8,
         copy: u8,
+    },
+    /// An id comes again, for another message: what remembers the first one has expired.
+    Renew {
+        message: u8,
+    },
+    ExpireTombstone {
+        entity: u8,
     },
     Sweep {
         message: u8,
@@ -88,15 +99,13 @@ impl Model {
                 vec![How::Well, How::Stale]
             }
             Do::ReadRecord => late(WrongOrder::StaleRecord),
-            Do::ReadState(consistency)
-                if consistency == Consistency::Any || self.order == Some(WrongOrder::WithdrawAfterStaleRead) =>
-            {
+            Do::ReadState(Consistency::Any) => {
                 let past = world.past[usize::from(spec.entity)].len();
                 let past = if world.stale_reads > 0 { past } else { 0 };
                 std::iter::once(How::Well).chain((0..past).map(How::Past)).collect()
             }
-            Do::ReadState(_)
-            | Do::Withdraw
+            Do::CheckIn if worker.members.len() > 1 && world.faults > 0 => vec![How::Well, How::Failed],
+            Do::ReadState(Consistency::Strong)
             | Do::Handle
             | Do::Park
             | Do::CheckIn
@@ -118,15 +127,24 @@ impl Model {
         if !can_embed {
             placements = vec![Placement::Beside];
         }
-        let answers: &[How] = if world.faults > 0 { &[How::Well, How::Late, How::Hidden] } else { &[How::Well] };
+        let answers: &[How] = match world.faults {
+            0 => &[How::Well],
+            _ if worker.places(worker.todo()).len() > 1 => &[How::Well, How::Late, How::Hidden, How::Refused],
+            _ => &[How::Well, How::Late, How::Hidden],
+        };
         for placement in placements {
             let act = |how: &How| Action::Work { worker: number, place: 0, how: *how, placement };
             actions.extend(answers.iter().map(act));
         }
         let carried = worker.view.iter().flat_map(|view| view.records.messages());
-        let is_seen_settled = |message: &u8| match self.order {
-            Some(WrongOrder::DropAfterStaleLook) => self.identity(*message) == Identity::Claim,
-            Some(_) | None => world.is_settled(self, *message),
+        let is_seen_settled = |message: &u8| {
+            let known = if world.is_settled(self, *message) { Known::Settled } else { Known::NotSettled };
+            let is_remembered = world.renewals < self.scenario.renewals;
+            match self.order {
+                Some(WrongOrder::DropAfterStaleLook) => self.identity(*message) == Identity::Claim,
+                Some(WrongOrder::DropRemembered) if is_remembered => self.identity(*message) == Identity::Id,
+                Some(_) | None => embedding::may_drop(known),
+            }
         };
         let leave_out = |message| Action::Work {
             worker: number,
@@ -139,6 +157,18 @@ impl Model {
 
     pub(super) fn identity(&self, message: u8) -> Identity {
         self.scenario.messages[usize::from(message)].identity
+    }
+
+    /// The number of the message whose record is found where the record of this one is: its own.
+    pub(super) fn key(&self, message: u8) -> u8 {
+        let namesake = self.scenario.messages[usize::from(message)].namesake;
+        let namesake = namesake.filter(|_| self.order == Some(WrongOrder::RecordKeyedById));
+        namesake.and_then(|other| u8::try_from(other).ok()).unwrap_or(message)
+    }
+
+    /// Whether some worker of the scenario embeds records.
+    pub(super) fn embeds(&self) -> bool {
+        self.scenario.placements.contains(&Placement::Embedded)
     }
 
     /// Everything that queues and operators can do.
@@ -166,7 +196,13 @@ impl Model {
             if world.sweeps > 0 && is_pending {
                 actions.push(Action::Sweep { message });
             }
+            if world.renewals > 0 && world.can_renew(self, message) {
+                actions.push(Action::Renew { message });
+            }
         }
+        let tombstones = (0..).zip(&world.entities).filter(|_| world.expired_tombstones > 0);
+        let expired = tombstones.filter(|(entity, _)| world.can_expire(self, *entity));
+        actions.extend(expired.map(|(entity, _)| Action::ExpireTombstone { entity }));
     }
 
     /// What can be delivered together, in every order; single copies, too.
@@ -195,9 +231,10 @@ impl Model {
     /// Whether a message can be processed together with these: it is of the same entity, and none of them.
     pub(super) fn can_join(&self, fold: &[(u8, u8)], message: u8) -> bool {
         let entity = |message: u8| self.scenario.messages[usize::from(message)].entity;
-        fold.iter().all(|(other, _)| {
-            entity(*other) == entity(message) && (*other != message || self.order == Some(WrongOrder::FoldTwice))
-        })
+        let identities: Vec<u8> = fold.iter().map(|(other, _)| *other).chain([message]).collect();
+        let is_group = group(&identities, false).len() == identities.len();
+        let is_of_one = fold.iter().all(|(other, _)| entity(*other) == entity(message));
+        is_of_one && (is_group || self.order == Some(WrongOrder::FoldTwice))
     }
 }
 
@@ -210,7 +247,7 @@ impl World {
                 self.receive(model, &fold, Memory::new(check_in, when_missing), false);
             }
             Action::Work { worker, place, how, placement } => {
-                self.faults -= u8::from(matches!(how, How::Late | How::Hidden));
+                self.faults -= u8::from(matches!(how, How::Late | How::Hidden | How::Refused | How::Failed));
                 self.stale_reads -= u8::from(matches!(how, How::Past(_)));
                 return self.work(model, worker, Step { place, how, placement });
             }
@@ -236,6 +273,14 @@ impl World {
                 let message = &mut self.messages[usize::from(message)];
                 message.queued = message.queued.without(copy);
             }
+            Action::Renew { message } => {
+                self.renewals -= 1;
+                self.renew(model, message);
+            }
+            Action::ExpireTombstone { entity } => {
+                self.expired_tombstones -= 1;
+                self.entities[usize::from(entity)] = Entity::default();
+            }
             Action::Sweep { message } => {
                 self.sweeps -= 1;
                 self.receive(model, &[(message, NO_COPY)], Memory::finishing(), true);
@@ -250,7 +295,8 @@ impl World {
         let member = |(message, copy): &(u8, u8)| {
             super::worker::Member::new(*message, *copy, claim(*message, *copy), memory, finishes)
         };
-        let mut worker = Worker { view: None, members: copies.iter().map(member).collect() };
+        let members = copies.iter().map(member).collect();
+        let mut worker = Worker { members, view: None, left: Set::default(), has_tried: false };
         for place in 0..copies.len() {
             worker.see(model, place, Saw::Delivery);
         }
@@ -260,13 +306,49 @@ impl World {
     /// Whether a message's record waits for somebody to finish it.
     pub(super) fn is_pending(&self, model: &Model, message: u8) -> bool {
         let one = &self.messages[usize::from(message)];
+        let embedded = self.entity_of(model, message).records.of(message);
         one.record.is_some_and(|record| !record.is_retained)
-            || self.embedded(model, message) && !self.is_settled(model, message)
+            || embedded.is_some_and(|record| !record.is_expired) && !self.is_settled(model, message)
     }
 
-    /// Whether a message's record is embedded in its entity's item.
-    pub(super) fn embedded(&self, model: &Model, message: u8) -> bool {
-        self.entity_of(model, message).records.of(message).is_some()
+    /// Whether a commit on an entity may still come.
+    fn may_be_committed(&self, model: &Model, entity: u8) -> bool {
+        let is_here = |message: u8| model.scenario.messages[usize::from(message)].entity == entity;
+        let commits = self.members().any(|member| is_here(member.message) && member.todo < Do::StoreClaims);
+        commits || self.late.iter().any(|late| late.entity == entity)
+    }
+
+    /// Whether the window of an id can end: nothing is left of its message but an entry, and perhaps an embedded record.
+    fn can_renew(&self, model: &Model, message: u8) -> bool {
+        let (spec, one) = (&model.scenario.messages[usize::from(message)], &self.messages[usize::from(message)]);
+        let is_at_rest = one.entry && !one.is_queued() && !self.members().any(|member| member.message == message);
+        spec.identity == Identity::Id && is_at_rest && !self.may_be_committed(model, spec.entity)
+    }
+
+    /// The entry expires, and the id comes again, for another message.
+    fn renew(&mut self, model: &Model, message: u8) {
+        let spec = &model.scenario.messages[usize::from(message)];
+        let entity = &mut self.entities[usize::from(spec.entity)];
+        entity.applied = entity.applied.without(message);
+        if let Some(record) = entity.records.of(message) {
+            entity.records.put(message, Record { is_expired: true, ..record });
+        }
+        let first = Set::default().with(0);
+        self.messages[usize::from(message)] = super::message::Message {
+            sent: first,
+            queued: first,
+            is_due: true,
+            rightful: Some(0),
+            deliveries_left: spec.deliveries,
+            ..super::message::Message::default()
+        };
+    }
+
+    /// Whether the tombstone of an entity can expire: no message is in the middle of its work on it.
+    fn can_expire(&self, model: &Model, number: u8) -> bool {
+        let entity = &self.entities[usize::from(number)];
+        let is_settled = |message| self.is_settled(model, message);
+        entity.is_deleted && entity.records.messages().all(is_settled) && !self.may_be_committed(model, number)
     }
 
     pub(super) fn is_settled(&self, model: &Model, message: u8) -> bool {

@@ -2,7 +2,10 @@
 
 use cloakroom::{
     Version,
-    protocol::{Do, Saw},
+    protocol::{
+        Do, Saw,
+        fold::{self, CommitResult},
+    },
 };
 
 use super::{
@@ -30,19 +33,21 @@ impl Worker {
             Some(WrongOrder::TombstoneWithoutMap) => self.members.iter().any(|member| member.deletes(model)),
             Some(_) | None => false,
         };
+        let key = |part: &Part| model.key(part.message);
         let mut records = if drops { Records::default() } else { view.records };
         let puts = match model.order {
             Some(WrongOrder::TombstoneWithoutMap) if drops => 0,
             Some(WrongOrder::FoldInTwoPuts) => 1,
             Some(_) | None => parts.len(),
         };
-        parts.iter().take(puts).filter(|part| part.is_embedded).for_each(|part| records.put(part.message, part.record));
+        parts.iter().take(puts).filter(|part| part.is_embedded).for_each(|part| records.put(key(part), part.record));
         let moves = if model.order == Some(WrongOrder::EmbedWithoutVersion) && is_embedded { 0 } else { parts.len() };
         let state = Entity {
             version: u8::try_from(moves).map_or(u8::MAX, |moves| expected.saturating_add(moves)),
             applied: self.draft(model, self.members.len()),
             records,
             is_complete: view.is_complete && is_embedded,
+            is_deleted: self.members.iter().any(|member| member.deletes(model)),
         };
         Commit { entity: self.members[0].spec(model).entity, expected, state, parts }
     }
@@ -62,31 +67,64 @@ impl World {
             return None;
         }
         let places = worker.places(Do::Commit(expected));
+        if !worker.left.is_empty() && model.order != Some(WrongOrder::CommitWithoutAMember) {
+            return Some(self.see_commit(model, worker, &places, CommitResult::NotTried));
+        }
         let commit = worker.draft_commit(model, &places, expected, step.placement);
         if model.order == Some(WrongOrder::FoldInTwoPuts) {
             return Some(self.commit_in_two_puts(model, worker, &commit));
         }
-        let seen: fn(&Part) -> Saw = match step.how {
+        let result = match step.how {
             How::Late => {
                 self.late.push(commit.clone());
-                |_| Saw::Unknown
+                CommitResult::Unknown
             }
             How::Hidden => {
                 self.apply(model, &commit);
-                |_| Saw::Lost
+                CommitResult::Overtaken
             }
-            How::Well | How::Stale | How::Past(_) | How::Failing | How::Without(_) if self.apply(model, &commit) => {
-                committed
+            How::Refused => CommitResult::Refused,
+            How::Well | How::Stale | How::Past(_) | How::Failing | How::Failed | How::Without(_) => {
+                if self.apply(model, &commit) { CommitResult::Applied } else { CommitResult::Overtaken }
             }
-            How::Well | How::Stale | How::Past(_) | How::Failing | How::Without(_) => |_| Saw::Lost,
         };
+        self.delete_claims(model, &commit, result);
         if places.len() == worker.members.len() {
             worker.view = None;
         }
-        for (place, part) in std::iter::zip(places, &commit.parts) {
-            worker.see(model, place, seen(part));
+        Some(self.see_commit(model, worker, &places, result))
+    }
+
+    /// Tells members how their commit ended. If they are committed one by one from here on, all but the first start again.
+    fn see_commit(&self, model: &Model, worker: &mut Worker, places: &[usize], result: CommitResult) -> Saw {
+        let mut seen = Saw::NotTried;
+        for place in places {
+            let claims = claims_of(&worker.members[*place].record());
+            seen = fold::after_commit(result, claims, places.len());
+            worker.see(model, *place, seen);
         }
-        commit.parts.first().map(seen)
+        if fold::narrows(result, places.len()) {
+            let wants: Vec<_> = worker.members.iter().map(|member| Some(member.todo)).collect();
+            fold::set_aside(&wants).into_iter().for_each(|place| worker.members[place].restarts = true);
+        }
+        seen
+    }
+
+    /// A wrong order: the claims of an attempt that did not commit are deleted.
+    fn delete_claims(&mut self, model: &Model, commit: &Commit, result: CommitResult) {
+        let deletes = match model.order {
+            Some(WrongOrder::DeleteClaimsAfterLost) => result == CommitResult::Overtaken,
+            Some(WrongOrder::DeleteClaimsAfterUnknown) => result == CommitResult::Unknown,
+            Some(_) | None => false,
+        };
+        for part in commit.parts.iter().filter(|_| deletes) {
+            let sends = model.scenario.messages[usize::from(part.message)].sends;
+            let claims = part.record.claims.filter(|_| part.record.sends).into_iter().flatten();
+            for (child, claim) in std::iter::zip(sends, claims) {
+                let payloads = &mut self.messages[*child].payloads;
+                *payloads = payloads.without(claim);
+            }
+        }
     }
 
     /// A wrong order: first the state as the last handler has left it, and the first record; then all records.
@@ -95,7 +133,7 @@ impl World {
         let applies = is_second || self.apply(model, commit);
         for (place, part) in commit.parts.iter().enumerate() {
             if is_second {
-                self.put_record(commit.entity, *part);
+                self.put_record(model, commit.entity, *part);
             }
             match applies {
                 true if is_second || place == 0 => worker.see(model, place, committed(part)),
@@ -113,7 +151,8 @@ impl World {
         let entity = self.entities[number];
         let is_unchanged = entity.version == *expected || model.order == Some(WrongOrder::NoVersionCondition);
         // That there is none beside is not demanded of an embedded one: a single put sees one item.
-        let is_free = |part: &Part| part.is_embedded || self.messages[usize::from(part.message)].record.is_none();
+        let record = |part: &Part| self.messages[usize::from(model.key(part.message))].record;
+        let is_free = |part: &Part| part.is_embedded || record(part).is_none();
         let is_first = parts.iter().all(is_free) || model.order == Some(WrongOrder::NoRecordCondition);
         if !is_unchanged || !is_first {
             return false;
@@ -131,7 +170,7 @@ impl World {
             self.messages[usize::from(part.message)].commits += 1;
             self.demand(model, *part);
             if place < puts && !part.is_embedded {
-                self.messages[usize::from(part.message)].record = Some(part.record);
+                self.messages[usize::from(model.key(part.message))].record = Some(part.record);
             }
         }
         true
@@ -147,25 +186,27 @@ impl World {
         }
     }
 
-    fn put_record(&mut self, entity: u8, part: Part) {
+    fn put_record(&mut self, model: &Model, entity: u8, part: Part) {
+        let key = model.key(part.message);
         match part.is_embedded {
-            true => self.entities[usize::from(entity)].records.put(part.message, part.record),
-            false => self.messages[usize::from(part.message)].record = Some(part.record),
+            true => self.entities[usize::from(entity)].records.put(key, part.record),
+            false => self.messages[usize::from(key)].record = Some(part.record),
         }
     }
 
     /// Stores claims in a record that has none; in one that is embedded only by a wrong order.
     pub(super) fn store_claims(&mut self, model: &Model, member: &mut Member) -> Saw {
         let spec = member.spec(model);
-        let beside = self.messages[usize::from(member.message)].record;
-        let embedded = self.entities[usize::from(spec.entity)].records.of(member.message);
+        let key = model.key(member.message);
+        let beside = self.messages[usize::from(key)].record;
+        let embedded = self.entities[usize::from(spec.entity)].records.of(key);
         let Some(record) = beside.or(embedded) else { return Saw::RecordGone };
         match record.claims {
             Some(claims) if model.order != Some(WrongOrder::ClaimsStoredTwice) => member.claims = Some(claims),
             Some(_) | None => {
                 let record = Record { claims: member.claims, ..record };
                 let part = Part { message: member.message, record, is_embedded: beside.is_none() };
-                self.put_record(spec.entity, part);
+                self.put_record(model, spec.entity, part);
                 self.demand(model, part);
             }
         }

@@ -32,7 +32,6 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
     vec![
         Property::sometimes("resumed", |_, world| is_doing(world, Do::Acknowledge(Outcome::Resumed))),
         Property::sometimes("duplicate", |_, world| is_doing(world, Do::Acknowledge(Outcome::Duplicate))),
-        Property::sometimes("withdrawn", |_, world| is_doing(world, Do::Withdraw)),
         Property::sometimes("parked", |_, world| is_doing(world, Do::Acknowledge(Outcome::Parked))),
         Property::sometimes("left", |_, world| is_doing(world, Do::Leave)),
         Property::sometimes("conflict", |model: &Model, world: &World| {
@@ -58,6 +57,13 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
             let has_swept =
                 |member: &Member| member.copy == NO_COPY && member.todo == Do::Acknowledge(Outcome::Resumed);
             world.members().any(has_swept)
+        }),
+        Property::sometimes("renewed", |model: &Model, world: &World| world.renewals < model.scenario.renewals),
+        Property::sometimes("vanished", |model: &Model, world: &World| {
+            world.expired_tombstones < model.scenario.expired_tombstones
+        }),
+        Property::sometimes("thinned", |_, world: &World| {
+            world.workers.iter().any(|worker| !worker.left.is_empty() && matches!(worker.todo(), Do::Commit(_)))
         }),
         Property::sometimes("folded", |model: &Model, world: &World| {
             let folds = |worker: &Worker| worker.members.len() > 1 && will_commit(model, world, worker);

@@ -54,6 +54,8 @@ pub struct Message {
     pub is_first: bool,
     /// How often it is delivered at most: each delivery is a worker, and any worker may stop, or wait, anywhere.
     pub deliveries: u8,
+    /// The number of an earlier message that has the same id under another claim.
+    pub namesake: Option<usize>,
 }
 
 /// A model to explore.
@@ -85,6 +87,10 @@ pub struct Scenario {
     pub finishes: u8,
     /// How often a message that was committed is deleted from its queue by a hand.
     pub purges: u8,
+    /// How often an id comes again, as another message, when everything that remembers the first one has expired.
+    pub renewals: u8,
+    /// How often the tombstone of a deleted state expires.
+    pub expired_tombstones: u8,
     /// How often somebody finds a record, and finishes it without having its message. If at all, somebody comes again and again.
     pub sweeps: u8,
     /// What has to come up at some time, or the scenario does not show what it is meant to.

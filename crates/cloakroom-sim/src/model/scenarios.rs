@@ -18,6 +18,7 @@ const A: Message = Message {
     sends: &[1],
     is_first: true,
     deliveries: 2,
+    namesake: None,
 };
 
 /// What A sends, to another entity.
@@ -44,6 +45,8 @@ const PLAIN: Scenario = Scenario {
     redrives: 0,
     finishes: 0,
     purges: 0,
+    renewals: 0,
+    expired_tombstones: 0,
     sweeps: 0,
     reaches: &["resumed", "conflict", "duplicate", "orphan"],
     states: 0,
@@ -56,6 +59,9 @@ const fn delivered(message: Message, deliveries: u8) -> Message {
 const ID: Message = Message { identity: Identity::Id, ..A };
 
 const RETAINED: Message = Message { identity: Identity::Retained, ..A };
+
+/// Two messages to one entity with the same id, under claims of their own.
+const ONE_ID: &[Message] = &[Message { sends: &[], ..A }, Message { namesake: Some(0), ..delivered(C, 1) }];
 
 /// Another message to the entity of A.
 const C: Message = Message { name: "C", sends: &[], ..A };

@@ -60,6 +60,10 @@ impl Timeline {
                     write!(line, "{} is moved to the dead-letter queue", name(message))
                 }
                 Action::Redrive { message, .. } => write!(line, "{} is put back", name(message)),
+                Action::Renew { message } => {
+                    write!(line, "the id of {} comes again, for another message", name(message))
+                }
+                Action::ExpireTombstone { entity } => write!(line, "the tombstone of entity {entity} expires"),
                 Action::Purge { message, .. } => write!(line, "{} is purged", name(message)),
                 Action::Sweep { message } => {
                     born += 1;

@@ -1,13 +1,16 @@
 //! What a worker's step does to the world: the model's counterpart of the engine.
 
-use cloakroom::protocol::{Do, Saw};
+use cloakroom::protocol::{
+    Consistency, Do, Saw,
+    embedding::{self, Absent},
+};
 
 use super::{
     Model,
     message::{NO_COPY, PUT_BACK},
     scenario::{Identity, Placement},
     worker::{Member, Worker, claims_of},
-    world::{Claims, Entity, World, version},
+    world::{Claims, Entity, Set, World, version},
     wrong_orders::{Detour, WrongOrder},
 };
 
@@ -26,6 +29,10 @@ pub enum How {
     Past(usize),
     /// A payload is read, and later the handler fails for good.
     Failing,
+    /// Messages that are committed together, and that the store refuses together.
+    Refused,
+    /// A member whose handler has run fails for itself, and leaves the others.
+    Failed,
     /// Not the commit itself: the worker sees that this message, whose record the commit would carry on, is settled, and leaves it out.
     Without(u8),
 }
@@ -43,14 +50,14 @@ pub(super) struct Step {
 impl World {
     /// Lets a worker take one step. What it saw, if it comes to see anything.
     pub(super) fn work(&mut self, model: &Model, index: usize, step: Step) -> Option<Saw> {
-        let mut worker = std::mem::replace(&mut self.workers[index], Worker { view: None, members: Vec::new() });
+        let nobody = Worker { members: Vec::new(), view: None, left: Set::default(), has_tried: false };
+        let mut worker = std::mem::replace(&mut self.workers[index], nobody);
         let todo = worker.todo();
         let saw = match todo {
             Do::ReadState(_) => Some(self.read_state(model, &mut worker, todo, step.how)),
             Do::Commit(version) => self.commit(model, &mut worker, version, step),
             Do::ReadRecord
             | Do::ReadPayload
-            | Do::Withdraw
             | Do::Handle
             | Do::Park
             | Do::CheckIn
@@ -68,17 +75,22 @@ impl World {
             }
         };
         worker.go_on(model);
-        self.seat(index, worker);
+        self.seat(model, index, worker);
         saw
     }
 
-    /// Members whose work concerns no other any more go on alone. A worker of production goes on with them in step; this visits
-    /// these orders, and others.
-    fn seat(&mut self, index: usize, worker: Worker) {
-        let Worker { view, members } = worker;
-        let (alone, together): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.leaves);
-        let together = Some(Worker { view, members: together }).filter(|worker| !worker.members.is_empty());
-        let alone = alone.into_iter().map(|member| Worker::alone(Member { leaves: false, ..member }));
+    /// Members whose work concerns no other any more go on alone, and so do those that start again. A worker of
+    /// production goes on with the former in step, and takes up the latter when the others have ended; this visits these
+    /// orders, and others.
+    fn seat(&mut self, model: &Model, index: usize, worker: Worker) {
+        let Worker { members, .. } = worker;
+        let (alone, together): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|member| member.leaves || member.restarts);
+        let together = Some(Worker { members: together, ..worker }).filter(|worker| !worker.members.is_empty());
+        let alone = alone.into_iter().map(|member| match member.restarts {
+            true => Worker::alone(member.restarted(model)),
+            false => Worker::alone(Member { leaves: false, ..member }),
+        });
         let mut parted = together.into_iter().chain(alone);
         match parted.next() {
             Some(first) => self.workers[index] = first,
@@ -91,9 +103,19 @@ impl World {
         let number = usize::from(worker.members[0].spec(model).entity);
         let view = match how {
             How::Past(change) => self.past[number][change],
-            How::Well | How::Late | How::Hidden | How::Stale | How::Failing | How::Without(_) => self.entities[number],
+            How::Well
+            | How::Late
+            | How::Hidden
+            | How::Stale
+            | How::Failing
+            | How::Refused
+            | How::Failed
+            | How::Without(_) => self.entities[number],
         };
         worker.view = Some(view);
+        worker.left = Set::default();
+        let is_first = matches!(todo, Do::ReadState(Consistency::Any));
+        worker.has_tried |= !is_first && model.scenario.expired_tombstones > 0;
         let saw = Saw::State(version(view.version));
         worker.places(todo).into_iter().for_each(|place| worker.see(model, place, saw));
         saw
@@ -116,15 +138,14 @@ impl World {
                 };
                 if exists || how == How::Stale { Saw::Payload } else { Saw::PayloadMissing }
             }
-            Do::Withdraw => {
-                for (child, claim) in std::iter::zip(sends, member.claims.into_iter().flatten()) {
-                    self.delete(*child, claim);
-                }
-                Saw::Withdrawn
-            }
             Do::Park => {
                 self.messages[number].dead = self.messages[number].dead.with(member.copy);
                 Saw::Parked
+            }
+            Do::CheckIn if how == How::Failed => {
+                worker.members.remove(place);
+                worker.left = worker.left.with(member.message);
+                return None;
             }
             Do::CheckIn => {
                 let mut claims = Claims::default();
@@ -140,7 +161,7 @@ impl World {
             Do::Clear => {
                 // An embedded record stays, and so does one that is the proof.
                 if member.spec(model).identity != Identity::Retained {
-                    self.messages[number].record = None;
+                    self.messages[usize::from(model.key(member.message))].record = None;
                 }
                 Saw::Cleared
             }
@@ -158,18 +179,30 @@ impl World {
     /// or neither, for it was dropped or cleared meanwhile, it comes to the same.
     fn read_record(&self, model: &Model, worker: &mut Worker, place: usize, how: How) -> Saw {
         let member = worker.members[place];
+        let entity = member.spec(model).entity;
         if worker.view.is_none() || member.leaves {
-            let now = self.entities[usize::from(member.spec(model).entity)];
-            let view = if how == How::Stale { Entity::default() } else { now };
-            if let Some(saw) = worker.members[place].find_in(model, &view) {
+            let view = if how == How::Stale { Entity::default() } else { self.entities[usize::from(entity)] };
+            let absent = if how == How::Stale { Absent::Conditional } else { Absent::Unchecked };
+            if let Some(saw) = worker.members[place].find_in(model, &view, absent) {
+                return saw;
+            }
+        } else if let Some(view) = worker.view.as_mut().filter(|view| view.version == 0) {
+            let any = self.has_records(model, entity);
+            view.is_complete &= embedding::is_complete(true, version(0), Absent::Looked { any });
+            if let Some(saw) = worker.members[place].find_in(model, &Entity::default(), Absent::Looked { any }) {
                 return saw;
             }
         }
-        match self.messages[usize::from(member.message)].record.filter(|_| how != How::Stale) {
+        match self.messages[usize::from(model.key(member.message))].record.filter(|_| how != How::Stale) {
             None => Saw::NoRecord,
             Some(record) if record.is_retained => Saw::Retained,
             Some(record) => worker.members[place].take(record, Saw::Record(claims_of(&record))),
         }
+    }
+
+    /// Whether any message of this entity has a record beside the state.
+    fn has_records(&self, model: &Model, entity: u8) -> bool {
+        model.each(self).any(|(_, spec, one)| spec.entity == entity && one.record.is_some())
     }
 
     /// Sends one message at a time: a worker may stop in between.
@@ -195,7 +228,7 @@ impl World {
             Identity::Claim => self.delete(number, member.claim),
             Identity::Id => self.messages[number].entry = true,
             Identity::Retained => {
-                if let Some(record) = &mut self.messages[number].record {
+                if let Some(record) = &mut self.messages[usize::from(model.key(member.message))].record {
                     record.is_retained = true;
                 }
             }

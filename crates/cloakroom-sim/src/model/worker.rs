@@ -1,11 +1,15 @@
 //! Workers in the middle of their work, and what they do by themselves.
 
-use cloakroom::protocol::{Claims as Stored, Consistency, Do, Memory, Saw, next_of_fold};
+use cloakroom::protocol::{
+    Claims as Stored, Consistency, Do, Memory, Saw,
+    embedding::{self, Absent},
+    fold::{self, Verdict, next_of_fold},
+};
 
 use super::{
     Model,
     scenario::{Handler, Identity, Message},
-    world::{Claims, Entity, Record, Set},
+    world::{Claims, Entity, Record, Set, version},
     wrong_orders::{Detour, WrongOrder, go_astray, next},
 };
 
@@ -16,6 +20,10 @@ pub(super) struct Worker {
     pub(super) view: Option<Entity>,
     /// The messages, in the order in which their handlers run.
     pub(super) members: Vec<Member>,
+    /// The messages of members that have left since the state was read, after their handlers ran.
+    pub(super) left: Set,
+    /// A commit of it did not apply, and some state of the scenario vanishes.
+    pub(super) has_tried: bool,
 }
 
 /// A message in the hands of a worker.
@@ -33,6 +41,8 @@ pub(super) struct Member {
     pub(super) todo: Do,
     /// What is to come concerns no other member.
     pub(super) leaves: bool,
+    /// It starts again, without the others.
+    pub(super) restarts: bool,
     /// Its handler will fail for good.
     pub(super) fails: bool,
     /// What its record has to send, be it its own or found.
@@ -46,12 +56,21 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn new(message: u8, copy: u8, claim: u8, memory: Memory, finishes: bool) -> Self {
         let todo = Do::ReadState(Consistency::Any);
-        let (detour, leaves, fails, sends, claims, dispatched) = Default::default();
-        Self { message, copy, claim, finishes, memory, detour, todo, leaves, fails, sends, claims, dispatched }
+        let (detour, leaves, restarts, fails, sends, claims, dispatched) = Default::default();
+        #[rustfmt::skip]
+        return Self { message, copy, claim, finishes, memory, detour, todo, leaves, restarts, fails, sends, claims, dispatched };
     }
 
     pub(super) fn spec(&self, model: &Model) -> &'static Message {
         &model.scenario.messages[usize::from(self.message)]
+    }
+
+    /// The same message, as it is taken up again.
+    pub(super) fn restarted(&self, model: &Model) -> Self {
+        let memory = self.memory.restarted();
+        let mut member = Self::new(self.message, self.copy, self.claim, memory, self.finishes);
+        member.see(model, Saw::Delivery);
+        member
     }
 
     /// Takes over a record that was found.
@@ -60,13 +79,16 @@ impl Member {
         saw
     }
 
-    /// Looks for its record among those that were read with the state; none if it may lie beside.
-    pub(super) fn find_in(&mut self, model: &Model, view: &Entity) -> Option<Saw> {
-        match view.records.of(self.message) {
+    /// Looks for its record among those that were read with the state; `None` if it may lie beside.
+    pub(super) fn find_in(&mut self, model: &Model, view: &Entity, absent: Absent) -> Option<Saw> {
+        let is_complete = embedding::is_complete(view.is_complete, version(view.version), absent);
+        let resumes_expired = model.order == Some(WrongOrder::ResumeExpired);
+        let found = view.records.of(model.key(self.message)).filter(|record| !record.is_expired || resumes_expired);
+        match found {
             // There is none of these but by a wrong order.
             Some(record @ Record { claims: None, .. }) => Some(self.take(record, Saw::Record(Stored::Missing))),
             Some(record) => Some(self.take(record, Saw::Embedded)),
-            None if view.is_complete || model.order == Some(WrongOrder::TrustIncomplete) => Some(Saw::NoRecord),
+            None if is_complete || model.order == Some(WrongOrder::TrustIncomplete) => Some(Saw::NoRecord),
             None => None,
         }
     }
@@ -82,32 +104,33 @@ impl Member {
     }
 
     /// Runs the handler on this state.
-    fn decide(&mut self, model: &Model, state: Set) -> Saw {
+    fn decide(&mut self, model: &Model, state: Set) -> Verdict {
         let spec = self.spec(model);
         let has = |message: usize| u8::try_from(message).is_ok_and(|number| state.has(number));
         if std::mem::take(&mut self.fails) {
-            return Saw::Rejected;
+            return Verdict::Rejected;
         }
         let sends = match spec.handler {
-            Handler::RejectsUnlessAfter(other) if !has(other) => return Saw::Rejected,
+            Handler::RejectsUnlessAfter(other) if !has(other) => return Verdict::Rejected,
             Handler::SendsAfter(other) => has(other),
             Handler::Sends | Handler::RejectsUnlessAfter(_) | Handler::Deletes | Handler::MayReject => true,
         };
         self.sends = sends && !spec.sends.is_empty();
         self.claims = None;
-        Saw::Accepted
+        Verdict::Accepted
     }
 
     /// What a commit would write of it.
     pub(super) fn record(&self) -> Record {
         let claims = if self.sends { self.claims } else { Some(Claims::default()) };
-        Record { sends: self.sends, claims, is_retained: false }
+        Record { sends: self.sends, claims, is_retained: false, is_expired: false }
     }
 
     /// Whether its record can be embedded: nothing changes one that is.
     pub(super) fn can_embed(&self, model: &Model) -> bool {
-        let is_whole = self.record().claims.is_some() || model.order == Some(WrongOrder::EditEmbedded);
-        is_whole && self.spec(model).identity != Identity::Retained
+        let is_retained = self.spec(model).identity == Identity::Retained;
+        let may_embed = embedding::may_embed(claims_of(&self.record()), is_retained);
+        may_embed || model.order == Some(WrongOrder::EditEmbedded) && !is_retained
     }
 }
 
@@ -117,7 +140,7 @@ pub(super) const fn claims_of(record: &Record) -> Stored {
 
 impl Worker {
     pub(super) fn alone(member: Member) -> Self {
-        Self { view: None, members: vec![member] }
+        Self { view: None, members: vec![member], left: Set::default(), has_tried: false }
     }
 
     /// What it does next.
@@ -143,23 +166,44 @@ impl Worker {
         }
     }
 
+    /// What shows whether records lie beside the state that this worker has read, if it need not look.
+    fn absent(&self, model: &Model, member: &Member) -> Option<Absent> {
+        let read = self.view.map(|view| version(view.version)).unwrap_or_default();
+        if embedding::must_look(read, model.embeds() && !member.finishes) {
+            let trusts = model.order == Some(WrongOrder::TrustAbsentState);
+            return trusts.then_some(Absent::Conditional);
+        }
+        Some(if member.finishes || self.has_tried { Absent::Unchecked } else { Absent::Conditional })
+    }
+
     /// What a member sees without a look at the world, if there is one that does.
     fn foresee(&mut self, model: &Model) -> Option<(usize, Saw)> {
-        let together = next_of_fold(self.members.iter().filter(|member| !member.leaves).map(|member| member.todo));
+        let is_here = |member: &&Member| !member.leaves && !member.restarts;
+        let together = next_of_fold(self.members.iter().filter(is_here).map(|member| member.todo));
         (0..self.members.len()).find_map(|place| {
             let member = self.members[place];
+            if member.restarts {
+                return None;
+            }
             if !member.leaves && together != Some(member.todo) {
                 return None;
             }
             let saw = match member.todo {
                 Do::ReadRecord => {
                     let view = self.view.filter(|_| !member.leaves)?;
-                    self.members[place].find_in(model, &view)?
+                    let absent = self.absent(model, &member)?;
+                    self.members[place].find_in(model, &view, absent)?
                 }
                 Do::ReadPayload if member.spec(model).identity == Identity::Retained => Saw::Payload,
                 Do::Handle => {
                     let draft = self.draft(model, place);
-                    self.members[place].decide(model, draft)
+                    let accepted = self.accepted(place).count();
+                    let verdict = self.members[place].decide(model, draft);
+                    let Some(saw) = fold::after_handler(verdict, accepted) else {
+                        self.members[place].restarts = true;
+                        return None;
+                    };
+                    saw
                 }
                 Do::CheckIn if !member.sends => Saw::CheckedIn,
                 Do::Dispatch if !member.sends => Saw::Dispatched,
@@ -167,7 +211,6 @@ impl Worker {
                 | Do::Dispatch
                 | Do::ReadState(_)
                 | Do::ReadPayload
-                | Do::Withdraw
                 | Do::Park
                 | Do::Commit(_)
                 | Do::StoreClaims
@@ -180,10 +223,15 @@ impl Worker {
         })
     }
 
+    /// The members before this one whose handlers have accepted their messages.
+    fn accepted(&self, place: usize) -> impl Iterator<Item = &Member> {
+        self.members[..place].iter().filter(|member| !member.leaves && !member.restarts && member.todo > Do::Handle)
+    }
+
     /// The state as the handlers of the members before this one have left it.
     pub(super) fn draft(&self, model: &Model, place: usize) -> Set {
-        let before = self.members[..place].iter().filter(|member| !member.leaves && member.todo > Do::Handle);
-        let read = self.view.map(|view| view.applied).unwrap_or_default();
+        let before = self.accepted(place);
+        let read = self.view.map(|view| view.applied).unwrap_or_default().union(self.left);
         before.fold(read, |state, member| match member.spec(model).handler {
             Handler::Deletes => Set::default(),
             Handler::Sends | Handler::SendsAfter(_) | Handler::RejectsUnlessAfter(_) | Handler::MayReject => {

@@ -51,6 +51,8 @@ pub(super) struct Record {
     pub(super) claims: Option<Claims>,
     /// It is kept as the proof that its message was processed.
     pub(super) is_retained: bool,
+    /// It is older than any message that it could belong to.
+    pub(super) is_expired: bool,
 }
 
 /// How many messages a scenario has at most.
@@ -88,12 +90,14 @@ pub(super) struct Entity {
     pub(super) records: Records,
     /// No record was ever put beside it.
     pub(super) is_complete: bool,
+    /// It is a tombstone.
+    pub(super) is_deleted: bool,
 }
 
 impl Default for Entity {
     fn default() -> Self {
-        let (version, applied, records) = Default::default();
-        Self { version, applied, records, is_complete: true }
+        let (version, applied, records, is_deleted) = Default::default();
+        Self { version, applied, records, is_complete: true, is_deleted }
     }
 }
 
@@ -130,6 +134,8 @@ pub struct World {
     pub(super) redrives: u8,
     pub(super) finishes: u8,
     pub(super) purges: u8,
+    pub(super) renewals: u8,
+    pub(super) expired_tombstones: u8,
     pub(super) sweeps: u8,
     /// A version became smaller.
     pub(super) went_back: bool,
@@ -164,6 +170,8 @@ impl World {
             redrives: scenario.redrives,
             finishes: scenario.finishes,
             purges: scenario.purges,
+            renewals: scenario.renewals,
+            expired_tombstones: scenario.expired_tombstones,
             sweeps: scenario.sweeps,
             went_back: false,
         }

@@ -35,6 +35,10 @@ macro_rules! wrong_orders {
 wrong_orders! {
     /// The payload is read before the state.
     PayloadBeforeState,
+    /// The payload, or the entry, is read after the state and before the record.
+    PayloadBeforeRecord,
+    /// A record lies under the message's id, although another message may have the same id under another claim.
+    RecordKeyedById,
     /// Claims are derived from the message's id, and payloads checked in after the commit.
     DerivedClaimsAfterCommit,
     /// Claims are derived from the message's id, and payloads checked in before the commit.
@@ -71,18 +75,16 @@ wrong_orders! {
     TrueDelete,
     /// A message whose payload is missing is acknowledged without a second look at the record.
     NoSecondLook,
-    /// The claims of a commit whose outcome is unknown are withdrawn as if it were lost.
-    WithdrawAfterUnknown,
-    /// The claims of a lost commit are withdrawn at once.
-    WithdrawAtOnce,
+    /// The claims of a commit whose outcome is unknown are deleted.
+    DeleteClaimsAfterUnknown,
+    /// The claims of a lost commit are deleted.
+    DeleteClaimsAfterLost,
     /// A sweep, which does not have the message in hand, clears its record without settling it.
     SweepWithoutSettling,
     /// After a lost commit the state is read anew, and neither the record nor the payload: a message stays what it was taken for.
     KeepClassification,
     /// A missing payload is followed by a second look at the record, for which the state is read with eventual consistency.
     StaleSecondLook,
-    /// After a lost commit the state, with the records embedded in it, is read with eventual consistency.
-    WithdrawAfterStaleRead,
     /// The commit of an embedded record leaves the version as it is.
     EmbedWithoutVersion,
     /// Claims are stored in an embedded record, and the version stays as it is.
@@ -91,6 +93,12 @@ wrong_orders! {
     DropBlindly,
     /// A commit drops the embedded record of another message whose payload a read with eventual consistency did not find.
     DropAfterStaleLook,
+    /// A commit drops the embedded record of an id that was settled once, and came again after its entry had expired.
+    DropRemembered,
+    /// The record of an id that came again after its entry had expired is taken for the record of the new message.
+    ResumeExpired,
+    /// A worker that embeds its record takes an absent state for a proof that no record lies beside it.
+    TrustAbsentState,
     /// A deleted state leaves its version behind, and not the records that were embedded in it.
     TombstoneWithoutMap,
     /// Whoever finds no record embedded does not look beside, although records have been put there.
@@ -105,6 +113,8 @@ wrong_orders! {
     FoldKeepsClassification,
     /// Two copies of a message are processed together.
     FoldTwice,
+    /// A group commits although a member has left it after its handler ran.
+    CommitWithoutAMember,
     /// What is committed together is written in two parts: the state as the last handler left it with the first record, then the others.
     FoldInTwoPuts,
 }
@@ -150,6 +160,8 @@ fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> 
         (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => {
             (m, Detour::Missing, Do::ReadState(Consistency::Any))
         }
+        (WrongOrder::PayloadBeforeRecord, Detour::Early, Saw::Payload) => (m, Detour::Done, Do::ReadRecord),
+        (WrongOrder::PayloadBeforeRecord, Detour::Early, Saw::PayloadMissing) => (m, Detour::Missing, Do::ReadRecord),
         (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::Payload) => {
             (m, Detour::None, Do::ReadState(Consistency::Any))
         }
@@ -173,11 +185,6 @@ fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> 
         }
         (WrongOrder::NoCommitWithoutEffect, Detour::Early, Saw::Settled) => {
             (m, Detour::None, Do::Acknowledge(Outcome::Processed))
-        }
-        (WrongOrder::WithdrawAfterUnknown, _, Saw::Unknown) => on(protocol::next(m, Saw::Lost), detour),
-        (WrongOrder::WithdrawAtOnce, _, Saw::Lost) => (m, Detour::Early, Do::Withdraw),
-        (WrongOrder::WithdrawAtOnce, Detour::Early, Saw::Withdrawn) => {
-            on(protocol::next(m, Saw::Unknown), Detour::None)
         }
         (WrongOrder::KeepClassification, _, Saw::Lost) => on(protocol::next(m, saw), Detour::Done),
         (WrongOrder::KeepClassification | WrongOrder::FoldKeepsClassification, Detour::Done, Saw::State(_)) => {
@@ -226,10 +233,13 @@ fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
         (WrongOrder::PayloadBeforeState | WrongOrder::PayloadFirst | WrongOrder::EntryFirst, _, Do::ReadState(_)) => {
             (m, Detour::Early, Do::ReadPayload)
         }
-        (WrongOrder::PayloadBeforeState, Detour::Done, Do::ReadPayload) => {
+        (WrongOrder::PayloadBeforeRecord, Detour::None, Do::ReadRecord) if !m.looks_again() => {
+            (m, Detour::Early, Do::ReadPayload)
+        }
+        (WrongOrder::PayloadBeforeState | WrongOrder::PayloadBeforeRecord, Detour::Done, Do::ReadPayload) => {
             on(protocol::next(m, Saw::Payload), Detour::None)
         }
-        (WrongOrder::PayloadBeforeState, Detour::Missing, Do::ReadPayload) => {
+        (WrongOrder::PayloadBeforeState | WrongOrder::PayloadBeforeRecord, Detour::Missing, Do::ReadPayload) => {
             on(protocol::next(m, Saw::PayloadMissing), Detour::None)
         }
         (WrongOrder::RecordBeforeState, _, Do::ReadState(_)) => (m, Detour::Early, Do::ReadRecord),

@@ -49,7 +49,7 @@ pub(crate) enum Deed {
 pub(crate) struct Sent {
     /// The queue, which is called as the endpoint is.
     pub(crate) queue: String,
-    /// Its identity, as its receiver will see it.
+    /// The logical message: its id, or its identity if it has no claim. Ids of what endpoints send are unique.
     pub(crate) message: MessageId,
     /// The claim, if it has one (yet).
     pub(crate) claim: Option<Claim>,
@@ -59,14 +59,20 @@ impl Sent {
     /// A message as it is put on a queue.
     pub(crate) fn read(queue: &str, message: &QueueMessage) -> Option<Self> {
         let envelope = Envelope::decode(&message.body).ok()?;
-        Some(Self { queue: queue.to_owned(), message: envelope.identity(), claim: envelope.dataref })
+        Some(Self::new(queue, envelope))
+    }
+
+    /// A message with this envelope.
+    pub(crate) fn new(queue: &str, envelope: Envelope) -> Self {
+        let message = if envelope.dataref.is_some() { envelope.id.clone() } else { envelope.identity() };
+        Self { queue: queue.to_owned(), message, claim: envelope.dataref }
     }
 
     /// The messages of a record.
     pub(crate) fn of(record: &Record) -> Vec<Self> {
         let sent = record.messages.iter().map(|outgoing| Self {
             queue: outgoing.queue.clone(),
-            // It will have a claim, and then this is its identity.
+            // It will have a claim.
             message: outgoing.envelope.id.clone(),
             claim: outgoing.envelope.dataref.clone(),
         });
@@ -78,7 +84,23 @@ impl Sent {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     pub(crate) deeds: Vec<Deed>,
+    /// The messages that were sent under each claim.
+    sent: BTreeMap<Claim, MessageId>,
     pub(crate) tally: Tally,
+}
+
+impl History {
+    pub(crate) fn record(&mut self, deed: Deed) {
+        if let Deed::Sent(Sent { message, claim: Some(claim), .. }) = &deed {
+            self.sent.insert(claim.clone(), message.clone());
+        }
+        self.deeds.push(deed);
+    }
+
+    /// The logical message of this identity, so that two claims of one message are seen to belong together.
+    pub(crate) fn message(&self, identity: &MessageId) -> MessageId {
+        self.sent.get(&Claim::new(identity.as_str())).unwrap_or(identity).clone()
+    }
 }
 
 /// What is left when everything has come to rest.

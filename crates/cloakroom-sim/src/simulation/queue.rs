@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn after_so_many_receives_a_message_is_moved() {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["q"]);
         let weather = Weather::new(1, Arc::clone(&memory.clock), Some([].into()));
         let world = Arc::new(World::new(memory, weather, Trace::new(false)));
         let queue = TroubledQueue::new(&world, "q", 2);

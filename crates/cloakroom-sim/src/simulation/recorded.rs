@@ -76,10 +76,11 @@ impl Recorded {
                     "    {partition} at {endpoint}: {message} makes version {after} of {before}, {lies}, to be sent:{sends}"
                 )
             });
+            let message = self.world.history().message(message);
             self.world.record(Deed::Committed {
                 endpoint: endpoint.to_owned(),
                 partition: partition.clone(),
-                message: (*message).clone(),
+                message,
                 before,
                 after,
                 outgoing: Sent::of(record),
@@ -129,6 +130,10 @@ impl PartitionStore for Recorded {
         let commits_ago = decision.number(1..=LATE_COMMITS_MAX);
         let then = past.len().checked_sub(1 + commits_ago as usize).and_then(|number| past.get(number));
         Ok(then.cloned().unwrap_or_default())
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.world.memory.store.has_records(partition, endpoint).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -219,6 +224,7 @@ impl PayloadStore for Recorded {
 #[async_trait]
 impl Queues for Recorded {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.world.memory.queues.open(name).await?;
         Ok(Arc::new(TroubledQueue::new(&self.world, name, self.redrive_after)))
     }
 }

@@ -60,8 +60,15 @@ impl Settings {
 
     /// What an endpoint has in one process: another one of it may have other placements, and so may this one when it comes back.
     pub(crate) fn of(&self, endpoint: &str, random: &mut fastrand::Rng) -> EndpointSettings {
+        let placement = random.choice(self.placements).copied().unwrap_or_default();
+        // Embedded records need their claims before the commit.
+        let check_in = match placement {
+            Placement::Beside => self.endpoint.check_in,
+            Placement::Embedded => CheckIn::BeforeCommit,
+        };
         EndpointSettings {
-            placement: random.choice(self.placements).copied().unwrap_or_default(),
+            placement,
+            check_in,
             embedded_bytes_max: random.choice(EMBEDDED_BYTES_MAX).unwrap_or(1_024),
             fold_max: random.choice(FOLD_MAX).unwrap_or(1),
             state_reads: if random.bool() { Consistency::Any } else { Consistency::Strong },

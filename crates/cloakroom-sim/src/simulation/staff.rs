@@ -122,11 +122,7 @@ impl Site<'_> {
             envelope.dataref = Some(claim);
         }
         let message = QueueMessage { body: envelope.encode(), ..QueueMessage::default() };
-        self.world.record(Deed::Submitted(Sent {
-            queue: queue.clone(),
-            message: envelope.identity(),
-            claim: envelope.dataref.clone(),
-        }));
+        self.world.record(Deed::Submitted(Sent::new(queue, envelope)));
         while !put(&self.ports, queue, message.clone()).await {
             self.world.sleep(Duration::from_millis(500)).await;
         }

@@ -44,6 +44,7 @@ pub(crate) fn call(call: &Call) -> String {
             format!("{:?} {}", call.operation, short(&call.subject))
         }
         Operation::ReadState
+        | Operation::HasRecords
         | Operation::ReadRecord
         | Operation::Commit
         | Operation::StoreClaims

@@ -81,7 +81,7 @@ impl World {
 
     /// Writes down what a store did.
     pub(crate) fn record(&self, deed: Deed) {
-        lock(&self.history).deeds.push(deed);
+        lock(&self.history).record(deed);
     }
 
     /// What is written down.

@@ -41,8 +41,6 @@ pub(crate) enum Flaw {
     TombstoneWithoutRecords,
     /// A commit that embeds its records does not move the version.
     VersionStands,
-    /// A state may be read late although it was to be current.
-    LateReads,
     /// A state's item tells that all records are embedded, whether some lie beside or not.
     BelievedComplete,
     /// Of a fold the state is written, and the record of its first message.
@@ -140,10 +138,13 @@ impl PartitionStore for Broken {
         endpoint: &str,
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
-        let consistency = if self.flaw == Flaw::LateReads { Consistency::Any } else { consistency };
         let mut read = self.ports.store.read_state(partition, endpoint, consistency).await?;
         read.embedded.is_complete |= self.flaw == Flaw::BelievedComplete;
         Ok(read)
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.ports.store.has_records(partition, endpoint).await
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {

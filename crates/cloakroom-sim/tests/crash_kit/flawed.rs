@@ -54,6 +54,10 @@ impl PartitionStore for Flawed {
         self.memory.store.read_state(partition, endpoint, consistency).await
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        self.memory.store.has_records(partition, endpoint).await
+    }
+
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         if self.flaw == Flaw::StaleRecord {
             return Ok(None);

@@ -42,7 +42,7 @@ impl Cart {
 
 /// A lamp was added first, and then removed. Each change comes as often and in such order as its number is in here.
 fn sent(arrivals: &[u64]) -> Memory {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["carts"]);
     for sequence in arrivals {
         let mut envelope = Envelope::new(format!("change-{sequence}").into(), "website", Change::TYPE, cart());
         envelope.data = Some(json!({ "article": "lamp", "is_added": *sequence == 1 }));

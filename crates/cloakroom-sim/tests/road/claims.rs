@@ -40,7 +40,7 @@ const SUBSCRIBERS: [&str; 2] = ["stock", "mails"];
 
 /// A message in each queue, whose payload is kept under this claim.
 fn sent(queues: &[&str]) -> (Memory, Claim) {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["stock", "mails"]);
     let claim = Claim::new("one-claim");
     memory.payloads.check_in(&claim, r#"{"order":"1"}"#.into()).now_or_never().unwrap().unwrap();
     let mut envelope = Envelope::new("placed-1".into(), "orders", Placed::TYPE, Partition::new("order#1"));
@@ -89,7 +89,7 @@ fn two_subscribers_share_a_claim() {
         tx.send(Placed { order });
         Ok(())
     }
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["stock", "mails"]);
     let publisher = Endpoint::builder::<Seen>("orders").on(place).route::<Placed>("stock").route::<Placed>("mails");
     let mut envelope = Envelope::new("order-1".into(), "website", Order::TYPE, Partition::new("order#1"));
     envelope.data = Some(serde_json::json!({ "order": "1" }));

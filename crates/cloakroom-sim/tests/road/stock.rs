@@ -104,7 +104,7 @@ impl Scenario {
         troubles: &[Trouble],
         consume: impl AsyncFn(&Site, Delivery) -> Result<(), String>,
     ) -> (Memory, usize) {
-        let memory = Memory::new();
+        let memory = Memory::with_queues(["stock", "orders"]);
         self.send(&memory);
         let calls = match self.in_pairs {
             true => {

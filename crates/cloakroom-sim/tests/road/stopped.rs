@@ -79,7 +79,7 @@ fn dies_before_its_send(
     scenario: &Scenario,
     consume: impl AsyncFn(&Site, Delivery) -> Result<(), String>,
 ) -> (Memory, Delivery) {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["stock", "orders"]);
     scenario.send(&memory);
     let queue = memory.queues.get("stock");
     let dead = memory.run(async { queue.receive(1, VISIBILITY, VISIBILITY).await.unwrap().remove(0) });

@@ -15,7 +15,7 @@ fn coalesced(memory: &Memory) -> Coalesced {
 
 #[test]
 fn when_the_leader_is_dropped_another_takes_over() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let mut leader = queue.send(vec![message("leader")]);
     let mut second = queue.send(vec![message("second")]);
@@ -34,7 +34,7 @@ fn when_the_leader_is_dropped_another_takes_over() {
 
 #[test]
 fn a_leader_that_nobody_polls_holds_up_nobody() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let mut frozen = queue.send(vec![message("leader")]);
     memory.run(async {
@@ -47,7 +47,7 @@ fn a_leader_that_nobody_polls_holds_up_nobody() {
 
 #[test]
 fn a_leader_who_comes_late_disturbs_nobody() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let send = |text: &str| queue.send(vec![message(text)]);
     let mut late = send("late");
@@ -75,7 +75,7 @@ fn a_leader_who_comes_late_disturbs_nobody() {
 
 #[test]
 fn a_full_batch_does_not_wait() {
-    let memory = Memory::new();
+    let memory = Memory::with_queues(["q"]);
     let queue = coalesced(&memory);
     let before = memory.clock.now();
     memory.run(join_all((0..20).map(|number| queue.send(vec![message(&number.to_string())]))));
@@ -178,4 +178,64 @@ fn who_is_sent_already_sends_for_nobody_else() {
         let ((answers, at), _) = join(answered, third).await;
         assert_eq!((answers.0.ok(), answers.1.ok(), at), (Some(2), Some(4), 25 * MS));
     });
+}
+
+/// A request under way whose sender is not polled again: its task computes, or its connection is dead.
+fn sent_and_frozen<F: Future<Output = Answer<u32>>>(sender: F) -> std::pin::Pin<Box<F>> {
+    let mut sender = Box::pin(sender);
+    assert!((&mut sender).now_or_never().is_none(), "the sender ends its turn");
+    sender
+}
+
+#[test]
+fn follower_asks_alone_while_the_sender_is_not_polled() {
+    let (memory, requests) = (Memory::new(), Requests::default());
+    let coalescer = prompt(&memory).answers_within(1_000 * MS);
+    let request = |numbers| double(&memory, &requests, numbers, 50 * MS);
+    memory.run(async {
+        let mut sender = sent_and_frozen(coalescer.one_or_alone(1, &request));
+        let mut follower = Box::pin(coalescer.one_or_alone(2, &request));
+        assert!((&mut follower).now_or_never().is_none());
+        assert!((&mut sender).now_or_never().is_none(), "the request of both is under way");
+        assert_eq!(follower.await.ok(), Some(4));
+        assert_eq!(memory.clock.monotonic(), (20 + 1_000 + 50) * MS);
+        assert_eq!(sender.await.ok(), Some(2));
+    });
+    assert_eq!(*requests.0.lock().unwrap(), [(0, vec![1, 2]), (1_020, vec![2])]);
+}
+
+#[test]
+fn follower_asks_alone_when_the_sender_is_dropped() {
+    let (memory, requests) = (Memory::new(), Requests::default());
+    let coalescer = prompt(&memory);
+    let request = |numbers| double(&memory, &requests, numbers, 50 * MS);
+    memory.run(async {
+        let mut sender = sent_and_frozen(coalescer.one_or_alone(1, &request));
+        let mut follower = Box::pin(coalescer.one_or_alone(2, &request));
+        assert!((&mut follower).now_or_never().is_none());
+        assert!((&mut sender).now_or_never().is_none(), "the request of both is under way");
+        drop(sender);
+        assert_eq!(follower.await.ok(), Some(4));
+    });
+    assert_eq!(*requests.0.lock().unwrap(), [(0, vec![1, 2]), (0, vec![2])]);
+}
+
+#[test]
+fn follower_of_an_unanswered_send_learns_that_the_outcome_is_unknown() {
+    let (memory, requests) = (Memory::new(), Requests::default());
+    let coalescer = prompt(&memory).answers_within(10_000 * MS);
+    let request = |numbers| double(&memory, &requests, numbers, 1_000_000 * MS);
+    memory.run(async {
+        let mut sender = sent_and_frozen(coalescer.one(1, &request));
+        let mut followers = Box::pin(coalescer.all(vec![2, 3], &request));
+        assert!((&mut followers).now_or_never().is_none());
+        assert!((&mut sender).now_or_never().is_none(), "the request of all is under way");
+        for answer in followers.await {
+            let error = answer.expect_err("there is no answer");
+            assert!(error.may_have_happened() && error.may_be_repeated(), "{error}");
+            assert!(error.to_string().starts_with("doubling failed: no answer within 10000 ms"), "{error}");
+        }
+        assert_eq!(memory.clock.monotonic(), (20 + 10_000) * MS);
+    });
+    assert_eq!(*requests.0.lock().unwrap(), [(0, vec![1, 2, 3])], "an entry is in one request");
 }

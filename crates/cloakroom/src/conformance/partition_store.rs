@@ -52,12 +52,15 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
         an_embedding_commit_demands_its_version,
         embedded_records_are_kept_as_they_are_given,
         what_does_not_fit_lies_beside,
+        records_beside_the_state_are_known_to_be_there,
         many_embedded_records_come_back,
         several_messages_are_committed_together,
         a_record_is_retained_where_there_is_one,
         items_are_written_and_deleted_with_the_commit,
         a_conflict_writes_nothing,
         an_item_not_as_demanded_conflicts_by_name,
+        item_of_another_endpoint_is_refused_by_name,
+        shared_item_is_written_by_the_endpoints_that_share_it,
         every_type_of_attribute_survives,
         odd_keys_are_kept_apart,
         long_keys_are_kept_apart,
@@ -68,6 +71,9 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
         an_item_that_is_too_large_is_refused_by_name,
         a_commit_that_is_too_large_is_refused,
         keys_that_are_too_long_are_refused_by_name,
+        value_that_is_not_stored_is_refused_by_its_path,
+        value_at_the_limits_is_stored,
+        empty_key_is_refused,
     );
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Law, ODD, laws};
 use crate::{
     AttributeValue, Claim, Commit, Committed, Condition, Embedded, Item, ItemAction, ItemWrite, Partition,
-    PartitionStore, Placement, Record, RecordKey, Settles, StateWrite, Version,
+    PartitionStore, Placement, Record, RecordKey, Settles, Sharing, StateWrite, Version,
     placement::record_sort_key,
     recovery::{Records, Segment},
     schema::{Key, derived_id},
@@ -51,6 +51,7 @@ impl Subject<'_> {
             sort_key: format!("item of {endpoint}"),
             action: ItemAction::Put(text_item()),
             condition: Condition::Any,
+            sharing: Sharing::Owned,
         }];
         let token = derived_id(&[partition.as_str(), endpoint, message]).to_string();
         let (records, kept) = ([(&id, &record)], Embedded::default());

@@ -12,6 +12,7 @@ use tracing::{Instrument as _, Span};
 use super::DeadLetter;
 use crate::{
     Coalesced, Delivery, EndpointSettings, Error, Event, NotDone, Observer, Outcome, PortError, Ports, Queue, Timed,
+    bounded::BoundedPorts,
     engine::{Desk, Settled},
     handler::AnyHandler,
     intake::{Arrival, Intake},
@@ -27,7 +28,7 @@ pub(crate) struct Inner {
     pub(crate) handlers: BTreeMap<&'static str, Box<dyn AnyHandler>>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) replies: Arc<Replies>,
-    pub(crate) ports: Ports,
+    pub(crate) ports: BoundedPorts,
     pub(crate) settings: EndpointSettings,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) parking: Parking,
@@ -46,7 +47,7 @@ impl Inner {
             handlers: BTreeMap::new(),
             routes: Arc::default(),
             replies: Arc::default(),
-            ports,
+            ports: BoundedPorts::new(ports, settings.call_max()),
             settings,
             observer: Arc::new(Unobserved),
             parking: Parking::new(format!("{name}-dead")),
@@ -84,7 +85,8 @@ impl Inner {
         }
         let linger = Duration::from_millis(self.settings.linger_ms);
         let queue = self.call(|| self.ports.queues.open(name)).await?;
-        let queue: Arc<dyn Queue> = Arc::new(Coalesced::new(queue, Arc::clone(&self.ports.clock), linger));
+        let coalesced = Coalesced::new(queue, Arc::clone(&self.ports.clock), linger);
+        let queue: Arc<dyn Queue> = Arc::new(coalesced.answers_within(self.settings.call_max()));
         // Of those who open it at the same time all take the first one's, so that they fill batches together.
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))

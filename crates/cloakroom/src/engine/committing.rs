@@ -9,23 +9,24 @@ use tracing::{Instrument as _, debug_span};
 use super::{Desk, Fold};
 use crate::{
     ClaimsStored, Commit, Committed, Conflict, Error, ErrorKind, Event, ItemWrite, Placement, PortError, Retry,
-    Settles, Timed, Version,
-    protocol::{Claims, Do, Saw},
+    Settles, Timed, Version, placement,
+    protocol::{
+        Claims, Do, Saw, embedding,
+        fold::{self, CommitResult},
+    },
 };
 
 /// How many payloads of one message are written at a time.
 const CHECK_INS_MAX: usize = 16;
 
 impl Fold<'_> {
-    /// Commits what all have made of the state together.
-    ///
-    /// SUBTLE: the state holds the effect of each whose handler has run. If one of them has dropped out since, it would be committed without
-    /// its record, and again with it; so the others begin anew (`who_drops_out_of_a_fold_takes_its_effect_along`).
+    /// Commits what all members have made of the state together, unless a member whose effect is part of it has left.
     pub(super) async fn commit(&mut self, expected: Version) {
         let step = Do::Commit(expected);
         let count = self.wanting(step).count();
         let Some(state) = self.draft.take().filter(|_| count == self.accepted) else {
-            return self.tell_all(step, count, || Ok(Saw::Lost));
+            return self
+                .tell_all(step, count, || Ok(fold::after_commit(CommitResult::NotTried, Claims::Stored, count)));
         };
         // Not before: a handler may take long. Not at each try: they have one token, so they must be the same.
         let now = self.endpoint.ports.clock.now().as_millis();
@@ -33,7 +34,7 @@ impl Fold<'_> {
             desk.record.committed_ms = Some(now);
         });
         let endpoint = self.endpoint;
-        let result = {
+        let (result, is_crowded) = {
             let records: Vec<_> = self.wanting(step).map(|desk| (&desk.identity, &desk.record)).collect();
             let items: Vec<ItemWrite> = self.wanting(step).flat_map(|desk| desk.items.iter().cloned()).collect();
             let may_embed = self.wanting(step).all(Desk::may_be_embedded);
@@ -51,104 +52,127 @@ impl Fold<'_> {
             let process = self.span(step);
             let span = debug_span!(parent: &process, "commit", version = expected.after(count).number());
             let committing = endpoint.call_until_unknown(|| endpoint.ports.store.commit(commit));
-            endpoint.timed(Timed::Commit, PortError::kind, committing).instrument(span).instrument(process).await
+            let result = endpoint.timed(Timed::Commit, PortError::kind, committing);
+            let result = result.instrument(span).instrument(process).await;
+            let is_too_large = matches!(result, Ok(Committed::TooLarge(_)));
+            (result, is_too_large && placement::is_crowded(&commit, endpoint.ports.limits.item_bytes_max))
         };
-        self.committed(step, count, result);
-    }
-
-    /// What it means for each of them how the commit ended.
-    fn committed(&mut self, step: Do, count: usize, result: Result<Committed, PortError>) {
-        let endpoint = self.endpoint;
         match result {
-            Ok(Committed::Applied(placement)) => {
-                for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)) {
-                    desk.placement = placement;
-                    let saw = Saw::Committed(desk.record.claims());
-                    desk.saw(Ok(saw));
-                }
+            // The others are looked at again with the next delivery, and dropped as they are settled.
+            Ok(Committed::TooLarge(_)) if is_crowded && count == 1 => {
+                let error = self.crowded();
+                self.tell_all(step, count, || Err(error.clone()));
             }
-            // Whose fault it is will show when they are committed one by one. Nothing was written.
-            Ok(Committed::TooLarge(_) | Committed::Refused(_)) if count > 1 => {
-                self.tell_all(step, count, || Ok(Saw::Lost));
-                self.narrow();
-            }
-            Ok(Committed::Conflict(Conflict::Item(_))) if count > 1 => {
-                endpoint.observer.observe(Event::Conflict);
-                self.tell_all(step, count, || Ok(Saw::Unknown));
-                self.narrow();
-            }
-            Ok(Committed::TooLarge(error)) => self.reject(step, &error.to_string()),
-            Ok(Committed::Refused(reason)) => self.reject(step, &reason),
-            Ok(Committed::Conflict(conflict)) => {
-                tracing::debug!(parent: &self.span(step), "commit lost");
-                endpoint.observer.observe(Event::Conflict);
-                let saw = match conflict {
-                    Conflict::Overtaken => Saw::Lost,
-                    // SUBTLE: the version stands, so a repetition of this commit by the store's client could still
-                    // apply once the item changes. Its claims must stay, as after an unknown outcome.
-                    Conflict::Item(_) => Saw::Unknown,
-                };
-                self.another_pass(step, count, saw, &conflict, Retry::Conflict);
-            }
-            Err(error) if error.may_have_happened() => {
-                tracing::debug!(parent: &self.span(step), error = error.loggable(), "commit unknown");
-                endpoint.observer.observe(Event::UnknownCommit);
-                self.another_pass(step, count, Saw::Unknown, &Conflict::Overtaken, Retry::UnknownOutcome);
-            }
-            Err(error) => self.tell_all(step, count, || Err(error.clone().into())),
+            Err(error) if !error.may_have_happened() => self.tell_all(step, count, || Err(error.clone().into())),
+            result => self.committed(step, count, result),
         }
     }
 
-    fn tell_all(&mut self, step: Do, count: usize, saw: impl Fn() -> Result<Saw, Error>) {
+    /// Tells each member how the commit ended.
+    fn committed(&mut self, step: Do, count: usize, result: Result<Committed, PortError>) {
+        let (mut placement, mut reason, mut item) = (None, None, None);
+        let ended = match result {
+            Ok(Committed::Applied(where_records_lie)) => {
+                placement = Some(where_records_lie);
+                CommitResult::Applied
+            }
+            Ok(Committed::TooLarge(error)) => {
+                reason = Some(error.to_string());
+                CommitResult::Refused
+            }
+            Ok(Committed::Refused(text)) => {
+                reason = Some(text);
+                CommitResult::Refused
+            }
+            Ok(Committed::Conflict(Conflict::Overtaken)) => CommitResult::Overtaken,
+            Ok(Committed::Conflict(Conflict::Item(sort_key))) => {
+                item = Some(sort_key);
+                CommitResult::ItemConflict
+            }
+            Err(error) => {
+                tracing::debug!(parent: &self.span(step), error = error.loggable(), "commit unknown");
+                CommitResult::Unknown
+            }
+        };
+        if let Some(error) = self.count_pass(step, count, ended, item) {
+            return self.tell_all(step, count, || Err(error.clone()));
+        }
+        for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)) {
+            desk.placement = placement.unwrap_or(desk.placement);
+            desk.reason = reason.clone().unwrap_or_default();
+            let saw = fold::after_commit(ended, desk.record.claims(), count);
+            desk.saw(Ok(saw));
+        }
+        if fold::narrows(ended, count) {
+            self.narrow();
+        }
+    }
+
+    /// Counts a commit that did not apply. The error, if there were too many in a row.
+    fn count_pass(&mut self, step: Do, count: usize, ended: CommitResult, item: Option<String>) -> Option<Error> {
+        let observer = &self.endpoint.observer;
+        let reason = match ended {
+            CommitResult::Overtaken | CommitResult::ItemConflict => {
+                tracing::debug!(parent: &self.span(step), "commit lost");
+                observer.observe(Event::Conflict);
+                Retry::Conflict
+            }
+            CommitResult::Unknown => {
+                observer.observe(Event::UnknownCommit);
+                Retry::UnknownOutcome
+            }
+            CommitResult::NotTried | CommitResult::Applied | CommitResult::Refused => return None,
+        };
+        // The members go on one by one, and each has all its passes.
+        if fold::narrows(ended, count) {
+            return None;
+        }
+        self.passes += 1;
+        if self.passes < self.endpoint.settings.passes_max {
+            observer.retried(reason);
+            return None;
+        }
+        let (partition, passes) = (&self.partition, self.passes);
+        Some(match item {
+            None => {
+                let text = format!("partition `{partition}` is too busy: {passes} commits in a row did not apply");
+                Error::new(ErrorKind::AwaitService, text).in_logs("the partition is too busy")
+            }
+            Some(item) => {
+                let text = format!("item `{item}` of partition `{partition}` is not as the handler demands");
+                Error::new(ErrorKind::RetryMessage, text).in_logs("an item is not as the handler demands")
+            }
+        })
+    }
+
+    /// The state fits into its item, and not beside the embedded records of other messages.
+    fn crowded(&self) -> Error {
+        let (partition, others) = (&self.partition, self.embedded.records.len());
+        let text = format!(
+            "the state of partition `{partition}` does not fit into its item beside the embedded records of {others} \
+             other messages: it is tried again until they are settled; a sweep finishes those whose messages are gone"
+        );
+        Error::new(ErrorKind::AwaitService, text).in_logs("records of other messages fill the state's item")
+    }
+
+    pub(super) fn tell_all(&mut self, step: Do, count: usize, saw: impl Fn() -> Result<Saw, Error>) {
         self.tell(step, std::iter::repeat_with(saw).take(count));
     }
 
-    fn reject(&mut self, step: Do, reason: &str) {
-        for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)) {
-            reason.clone_into(&mut desk.reason);
-            desk.saw(Ok(Saw::Rejected));
-        }
-    }
-
-    /// From here on one goes after the other. Those who are to begin anew wait for the first of them.
+    /// From here on the members go one by one. Those that start again wait for the first of them.
     fn narrow(&mut self) {
         self.is_narrow = true;
-        let is_anew = |desk: &Desk<'_>| matches!(desk.wants(), Some(Do::ReadState(_)));
-        let first = self.desks.iter().position(is_anew).map_or(0, |first| first + 1);
-        let (waiting, going): (Vec<_>, Vec<_>) = self.desks.drain(first..).partition(is_anew);
-        self.desks.extend(going);
-        waiting.into_iter().rev().for_each(|desk| self.aside.push_front(desk));
-    }
-
-    /// Counts a pass that did not commit.
-    fn another_pass(&mut self, step: Do, count: usize, saw: Saw, conflict: &Conflict, reason: Retry) {
-        self.passes += 1;
-        if self.passes < self.endpoint.settings.passes_max {
-            self.endpoint.observer.retried(reason);
-            return self.tell_all(step, count, || Ok(saw));
+        let wants: Vec<_> = self.desks.iter().map(Desk::wants).collect();
+        for position in fold::set_aside(&wants).into_iter().rev() {
+            let desk = self.desks.remove(position);
+            self.aside.push_front(desk);
         }
-        let (partition, passes) = (self.partition.clone(), self.passes);
-        self.tell_all(step, count, || {
-            Err(match conflict {
-                Conflict::Overtaken => Error::new(
-                    ErrorKind::AwaitService,
-                    format!("partition `{partition}` is too busy: {passes} commits in a row did not apply"),
-                )
-                .in_logs("the partition is too busy"),
-                Conflict::Item(item) => Error::new(
-                    ErrorKind::RetryMessage,
-                    format!("item `{item}` of partition `{partition}` is not as the handler demands"),
-                )
-                .in_logs("an item is not as the handler demands"),
-            })
-        });
     }
 }
 
 impl Desk<'_> {
-    /// Whether its record may lie in the state's item. One that has still to change, or to stay, lies beside it.
     fn may_be_embedded(&self) -> bool {
-        self.record.claims() == Claims::Stored && !matches!(self.settles, Some(Settles::Retained(_)))
+        embedding::may_embed(self.record.claims(), matches!(self.settles, Some(Settles::Retained(_))))
     }
 
     pub(super) async fn check_in(&mut self) -> Result<Saw, Error> {
@@ -165,14 +189,6 @@ impl Desk<'_> {
         };
         self.record = mem::take(&mut self.record).with_claims(claims);
         Ok(Saw::CheckedIn)
-    }
-
-    /// Deletes the payloads of an attempt that is known not to have committed. What cannot be deleted expires.
-    pub(super) async fn withdraw(&mut self) -> Saw {
-        let payloads = &self.endpoint.ports.payloads;
-        let claims = self.record.messages.iter().filter_map(|message| message.envelope.dataref.as_ref());
-        futures::future::join_all(claims.map(|claim| payloads.delete(claim))).await;
-        Saw::Withdrawn
     }
 
     pub(super) async fn store_claims(&mut self) -> Result<Saw, Error> {

@@ -9,7 +9,10 @@ use super::{Desk, Fold};
 use crate::{
     Error, ErrorKind, Event, Item, Record, StateWrite, Timed, Version,
     handler::HandlerError,
-    protocol::{Do, Saw},
+    protocol::{
+        self, Do, Saw,
+        fold::{self, Verdict},
+    },
     tx::Tx,
 };
 
@@ -32,28 +35,30 @@ impl Fold<'_> {
             }
             let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
             let handled = self.desks[number].handle(state, version).await;
-            let saw = match handled {
+            let (verdict, state) = match handled {
                 Ok(Some(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
                     is_full = true;
                     continue;
                 }
-                Ok(Some(state)) => {
-                    self.draft = Some(state);
-                    self.accepted += 1;
-                    bytes += self.desks[number].record.unclaimed().map(str::len).sum::<usize>();
-                    Ok(Saw::Accepted)
-                }
-                // SUBTLE: rejected on a state that is not committed, and may never be. It is asked again when that is known; on a
-                // FIFO queue those behind it wait for that (`nobody_is_rejected_for_what_was_never_committed`).
-                Ok(None) if self.accepted > 0 => {
-                    is_full |= self.is_ordered;
-                    self.set_aside(number);
+                Ok(Some(state)) => (Verdict::Accepted, Some(state)),
+                Ok(None) => (Verdict::Rejected, None),
+                Err(error) => {
+                    self.desks[number].saw(Err(error));
                     continue;
                 }
-                Ok(None) => Ok(Saw::Rejected),
-                Err(error) => Err(error),
             };
-            self.desks[number].saw(saw);
+            let Some(saw) = fold::after_handler(verdict, self.accepted) else {
+                // On a FIFO queue those behind it wait until it is asked again.
+                is_full |= self.is_ordered;
+                self.set_aside(number);
+                continue;
+            };
+            if state.is_some() {
+                self.draft = state;
+                self.accepted += 1;
+                bytes += self.desks[number].record.unclaimed().map(str::len).sum::<usize>();
+            }
+            self.desks[number].saw(Ok(saw));
         }
     }
 
@@ -90,11 +95,8 @@ impl Fold<'_> {
     /// Its turn comes with the next fold. It begins anew: the state that it would be handled on is another one by then.
     fn set_aside(&mut self, number: usize) {
         let desk = self.desks.remove(number);
-        // Once a commit is open, a payload may be missing by rights.
-        let memory = desk.memory;
-        let desk = desk.begun();
-        let memory = desk.memory.as_suspicious_as(memory);
-        self.aside.push_back(Desk { memory, ..desk });
+        let (memory, action) = protocol::next(desk.memory.restarted(), Saw::Delivery);
+        self.aside.push_back(Desk { memory, action, ..desk });
     }
 }
 

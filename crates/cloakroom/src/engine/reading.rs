@@ -1,5 +1,7 @@
 //! Steps 1 to 3: what is there.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
@@ -7,10 +9,13 @@ use tracing::{Instrument as _, debug_span};
 
 use super::{Desk, Fold, Pass};
 use crate::{
-    Embedded, Error, ErrorKind, MessageId, Partition, Placement, PortError, Record, Settles, StateRead, Version,
+    Embedded, Error, MessageId, Placement, PortError, Record, Settles, StateRead, Timestamp,
     endpoint::Inner,
     placement::read_embedded,
-    protocol::{Consistency, Do, Saw},
+    protocol::{
+        Consistency, Do, Saw,
+        embedding::{self, Absent, Known},
+    },
 };
 
 /// How many embedded records of others are looked at before a commit. The rest is carried on.
@@ -34,53 +39,96 @@ impl Fold<'_> {
         let answers: Vec<_> = answers.collect();
         self.tell(step, answers);
         let StateRead { version, state, mut embedded } = read.unwrap_or_default();
-        // SUBTLE: a state that somebody has removed looks like one that never was. The records that lie where it was make each commit lose,
-        // and after that, or if nothing is committed, they are looked for (`a_record_without_its_state_is_found`).
-        embedded.is_complete &= version != Version::ABSENT || self.passes == 0 && !self.is_finishing;
+        let is_tried = self.passes == 0 && !self.is_finishing;
+        let absent = if is_tried { Absent::Conditional } else { Absent::Unchecked };
+        embedded.is_complete = embedding::is_complete(embedded.is_complete, version, absent);
+        self.desks.iter().for_each(|desk| desk.forget_expired(&mut embedded));
         (self.version, self.state, self.embedded, self.draft) = (version, state, embedded, None);
     }
 
-    /// Step 3; and meanwhile it is looked which embedded records the commit may drop.
+    /// Step 2. What a commit that embeds its record relies on is looked up first.
+    pub(super) async fn read_records(&mut self) {
+        let (endpoint, version) = (self.endpoint, self.version);
+        let embeds = !self.is_finishing && endpoint.settings.embedded_bytes_max() > 0;
+        if embedding::must_look(version, embeds) {
+            let (partition, store) = (&self.partition, &endpoint.ports.store);
+            match endpoint.call(|| store.has_records(partition, &endpoint.name)).await {
+                Ok(any) => {
+                    self.embedded.is_complete = embedding::is_complete(true, version, Absent::Looked { any });
+                }
+                Err(error) => {
+                    let count = self.wanting(Do::ReadRecord).count();
+                    return self.tell_all(Do::ReadRecord, count, || Err(error.clone().into()));
+                }
+            }
+        }
+        self.each(Do::ReadRecord).await;
+    }
+
+    /// Step 3. Meanwhile the worker looks which embedded records of others the commit may drop.
     pub(super) async fn read_payloads(&mut self) {
-        let others = self.others();
+        let (endpoint, others) = (self.endpoint, self.others());
         if others.is_empty() {
             return self.each(Do::ReadPayload).await;
         }
-        let (endpoint, partition) = (self.endpoint, self.partition.clone());
-        let looks = others.into_iter().map(|(message, text)| {
-            let partition = &partition;
-            async move { endpoint.may_drop(partition, &message, &text).await.then_some(message) }
+        let known: Vec<_> = others.iter().map(|other| other.known).collect();
+        let looks = embedding::looks(&known, endpoint.ports.random.bits(), LOOKS_MAX);
+        let looks = looks.into_iter().map(|position| {
+            let Other { message, record, .. } = &others[position];
+            async move { (position, endpoint.known_after_a_look(message, record).await) }
         });
         let looks = stream::iter(looks).buffer_unordered(LOOKS_MAX).collect::<Vec<_>>();
-        let ((), settled) = futures::future::join(self.each(Do::ReadPayload), looks).await;
-        for message in settled.into_iter().flatten() {
-            self.embedded.records.remove(&message);
+        let ((), looked) = futures::future::join(self.each(Do::ReadPayload), looks).await;
+        let mut known = known;
+        looked.into_iter().for_each(|(position, seen)| known[position] = seen);
+        for (Other { message, .. }, known) in others.into_iter().zip(known) {
+            if embedding::may_drop(known) {
+                self.embedded.records.remove(&message);
+            }
         }
     }
 
     /// The embedded records of others, if there will be a commit to drop them.
-    fn others(&self) -> Vec<(MessageId, String)> {
+    fn others(&self) -> Vec<Other> {
         if self.embedded.records.is_empty() || self.wanting(Do::ReadPayload).all(|desk| desk.resumed) {
             return Vec::new();
         }
         let is_own = |message: &MessageId| self.desks.iter().any(|desk| desk.identity == *message);
-        let others = self.embedded.records.iter().filter(|(message, _)| !is_own(message)).take(LOOKS_MAX);
-        others.map(|(message, text)| (message.clone(), text.clone())).collect()
+        let others = self.embedded.records.iter().filter(|(message, _)| !is_own(message));
+        let other = |(message, text): (&MessageId, &String)| Other::new(self.endpoint, message, text);
+        others.map(other).collect()
+    }
+}
+
+/// The embedded record of another message, and what is known about that.
+struct Other {
+    message: MessageId,
+    record: Record,
+    known: Known,
+}
+
+impl Other {
+    fn new(endpoint: &Inner, message: &MessageId, text: &str) -> Self {
+        // A record that cannot be read is carried on. Whoever can read it looks.
+        let Ok(record) = Record::decode(text) else {
+            return Self { message: message.clone(), record: Record::default(), known: Known::NotSettled };
+        };
+        let known = if endpoint.settled.knows(&record) { Known::Settled } else { Known::Nothing };
+        Self { message: message.clone(), record, known }
     }
 }
 
 impl Inner {
-    /// Whether an embedded record may be dropped. If that cannot be told, it may not.
-    async fn may_drop(&self, partition: &Partition, message: &MessageId, text: &str) -> bool {
-        let Ok(record) = Record::decode(text) else { return false };
-        if self.settled.knows(partition, message, record.settles.as_ref()) {
-            return true;
+    /// What a look at its payload or entry shows about the message of an embedded record.
+    async fn known_after_a_look(&self, message: &MessageId, record: &Record) -> Known {
+        match self.is_settled(message, record).await {
+            Ok(true) => Known::Settled,
+            Ok(false) => Known::NotSettled,
+            Err(error) => {
+                tracing::debug!(error = error.loggable(), "an embedded record could not be looked at");
+                Known::Nothing
+            }
         }
-        // It is carried on, then, and looked at by the next commit.
-        self.is_settled(message, &record).await.unwrap_or_else(|error| {
-            tracing::debug!(error = error.loggable(), "an embedded record could not be looked at");
-            false
-        })
     }
 
     /// Whether the message of an embedded record is settled, as its payload or entry tells.
@@ -102,23 +150,34 @@ impl Inner {
 }
 
 impl Desk<'_> {
+    /// Removes the record of an earlier message of the same id, whose entry has expired.
+    fn forget_expired(&self, embedded: &mut Embedded) {
+        let Some(Settles::Entry(_)) = self.settles else { return };
+        let Some(record) = embedded.records.get(&self.identity).and_then(|text| Record::decode(text).ok()) else {
+            return;
+        };
+        let Some(committed_ms) = record.committed_ms else { return };
+        let age = self.endpoint.ports.clock.now().since(Timestamp::from_millis(committed_ms));
+        if embedding::is_expired(age, Duration::from_millis(self.endpoint.settings.payload_ttl_ms)) {
+            embedded.records.remove(&self.identity);
+        }
+    }
+
     pub(super) async fn read_record(&mut self, pass: Pass<'_>) -> Result<Saw, Error> {
         let (endpoint, store) = (self.endpoint, &self.endpoint.ports.store);
-        let anew;
+        let mut again;
         let embedded = if self.memory.looks_again() {
             let (partition, name) = (&self.envelope.partition, &endpoint.name);
             let read = endpoint.call(|| store.read_state(partition, name, Consistency::Strong)).await?;
-            let is_complete = read.embedded.is_complete && read.version != Version::ABSENT;
-            anew = Embedded { is_complete, ..read.embedded };
-            &anew
+            let stated = read.embedded.is_complete;
+            let is_complete = embedding::is_complete(stated, read.version, Absent::Unchecked);
+            again = Embedded { is_complete, ..read.embedded };
+            self.forget_expired(&mut again);
+            &again
         } else {
             pass.embedded
         };
         let found = embedded.records.get(&self.identity).map(|text| read_embedded(self.key(), text)).transpose()?;
-        let found = match found {
-            Some(record) if self.is_of_a_namesake(&record) => self.must_be_settled(&record).await?,
-            found => found,
-        };
         let (record, saw) = if let Some(record) = found {
             self.placement = Placement::Embedded;
             (record, Saw::Embedded)
@@ -139,26 +198,6 @@ impl Desk<'_> {
         self.record = record;
         self.learn_how_to_settle()?;
         Ok(saw)
-    }
-
-    /// Whether a record is that of another message with the same id, as its claim tells.
-    fn is_of_a_namesake(&self, record: &Record) -> bool {
-        match (&self.settles, &record.settles) {
-            (Some(Settles::Payload(own)), Some(Settles::Payload(other))) => own != other,
-            _ => false,
-        }
-    }
-
-    /// SUBTLE: an embedded record outlives its message. One of a namesake that is settled is none, or a message that comes under its
-    /// id would be settled without having been handled (`two_claims_under_one_id_are_two_messages_wherever_records_lie`).
-    async fn must_be_settled(&self, namesakes: &Record) -> Result<Option<Record>, Error> {
-        if self.endpoint.is_settled(&self.identity, namesakes).await? {
-            return Ok(None);
-        }
-        let partition = &self.envelope.partition;
-        let text =
-            format!("another message `{}` of partition `{partition}` is not finished; it goes first", self.identity);
-        Err(Error::new(ErrorKind::AwaitService, text).in_logs("another message of the same id is not finished"))
     }
 
     pub(super) async fn read_payload(&mut self, pass: Pass<'_>) -> Result<Saw, Error> {

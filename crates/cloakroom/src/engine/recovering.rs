@@ -24,12 +24,11 @@ impl<'a> Desk<'a> {
         let Some(mut fold) = Fold::new(vec![Self { memory, action, ..self }], false) else { return Ok(Do::Leave) };
         fold.take_up();
         while let Some(step) = fold.desks.first().and_then(Desk::wants) {
-            if let Do::ReadState(consistency) = step {
-                fold.read_state(consistency).await;
-            } else if matches!(step, Do::ReadRecord | Do::ReadPayload) {
-                fold.each(step).await;
-            } else {
-                break;
+            match step {
+                Do::ReadState(consistency) => fold.read_state(consistency).await,
+                Do::ReadRecord => fold.read_records().await,
+                Do::ReadPayload => fold.each(step).await,
+                _ => break,
             }
         }
         fold.desks.pop().map_or(Ok(Do::Leave), |desk| desk.error.map_or(Ok(desk.action), Err))

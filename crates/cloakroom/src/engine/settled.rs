@@ -1,4 +1,7 @@
-//! Embedded records whose messages this endpoint has settled itself: the next commit drops them without having to look.
+//! Claims whose payloads this endpoint has deleted: the next commit drops their embedded records without a look.
+//!
+//! SUBTLE: claims only. A claim never exists again, so the fact holds for good. An id may come again after its entry has
+//! expired, and then names another message (`the_record_of_an_id_that_came_again_is_not_dropped`).
 
 use std::{
     collections::HashSet,
@@ -6,52 +9,35 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{Claim, MessageId, Partition, Settles};
+use crate::{Claim, Record, Settles};
 
 /// How many are remembered: at least so many of the last, at most twice as many.
 const GENERATION: usize = 32_768;
 
-/// Messages that were settled. What is forgotten costs a read.
+/// Claims that were deleted. A forgotten one costs a read.
 #[derive(Debug, Default)]
 pub(crate) struct Settled(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashSet<Identity>,
-    old: HashSet<Identity>,
+    young: HashSet<Claim>,
+    old: HashSet<Claim>,
 }
 
 impl Settled {
-    pub(crate) fn note(&self, partition: &Partition, message: &MessageId, settles: Option<&Settles>) {
+    pub(crate) fn note(&self, claim: &Claim) {
         let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if generations.young.len() >= GENERATION {
             generations.old = mem::take(&mut generations.young);
         }
-        generations.young.insert(Identity::of(partition, message, settles));
+        generations.young.insert(claim.clone());
     }
 
-    pub(crate) fn knows(&self, partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> bool {
+    /// Whether the message of this record is known to be settled.
+    pub(crate) fn knows(&self, record: &Record) -> bool {
+        let Some(Settles::Payload(claim)) = &record.settles else { return false };
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let identity = Identity::of(partition, message, settles);
-        generations.young.contains(&identity) || generations.old.contains(&identity)
-    }
-}
-
-/// No two messages have the same, so none passes for another's; two of one id differ in their claims.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Identity {
-    Claimed(Claim),
-    Unclaimed(Partition, MessageId),
-}
-
-impl Identity {
-    fn of(partition: &Partition, message: &MessageId, settles: Option<&Settles>) -> Self {
-        match settles {
-            Some(Settles::Payload(claim)) => Self::Claimed(claim.clone()),
-            Some(Settles::Entry(_) | Settles::Retained(_)) | None => {
-                Self::Unclaimed(partition.clone(), message.clone())
-            }
-        }
+        generations.young.contains(claim) || generations.old.contains(claim)
     }
 }
 
@@ -60,13 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_are_remembered_and_space_is_bounded() {
+    fn the_last_claims_are_remembered_and_space_is_bounded() {
         let settled = Settled::default();
-        let message = |number: usize| MessageId::new(number.to_string());
-        let partition = Partition::from("p");
-        (0..3 * GENERATION).for_each(|number| settled.note(&partition, &message(number), None));
-        assert!((2 * GENERATION..3 * GENERATION).all(|number| settled.knows(&partition, &message(number), None)));
-        assert!(!settled.knows(&partition, &message(0), None));
-        assert!(!settled.knows(&Partition::from("q"), &message(3 * GENERATION - 1), None));
+        let claim = |number: usize| Claim::new(number.to_string());
+        let record = |number| Record { settles: Some(Settles::Payload(claim(number))), ..Record::default() };
+        (0..3 * GENERATION).for_each(|number| settled.note(&claim(number)));
+        assert!((2 * GENERATION..3 * GENERATION).all(|number| settled.knows(&record(number))));
+        assert!(!settled.knows(&record(0)));
+        let entry = Record { settles: Some(Settles::Entry("0".to_owned())), ..Record::default() };
+        assert!(!settled.knows(&entry));
     }
 }

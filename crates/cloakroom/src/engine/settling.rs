@@ -66,8 +66,8 @@ impl Desk<'_> {
             }
             None => return Err(self.cannot_be_settled()),
         }
-        if self.placement == Placement::Embedded {
-            endpoint.settled.note(&self.envelope.partition, &self.identity, self.settles.as_ref());
+        if let (Placement::Embedded, Some(Settles::Payload(claim))) = (self.placement, &self.settles) {
+            endpoint.settled.note(claim);
         }
         Ok(Saw::Settled)
     }

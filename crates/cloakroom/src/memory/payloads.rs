@@ -37,6 +37,11 @@ impl MemoryPayloads {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Removes all dedupe entries, as their expiry does.
+    pub fn expire_entries(&self) {
+        self.objects().entries.clear();
+    }
+
     /// The claims of all payloads there are, in order.
     pub fn claims(&self) -> Vec<Claim> {
         let mut claims: Vec<_> = self.objects().payloads.keys().cloned().collect();

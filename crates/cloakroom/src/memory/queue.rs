@@ -11,7 +11,7 @@ use futures::future::{Either, select};
 use super::MemoryClock;
 use crate::{Clock, Delivery, PortError, Queue, QueueMessage, Queues, Timestamp, fifo::is_fifo};
 
-/// Queues in memory, made when they are first opened.
+/// Queues in memory. As in an AWS account, a queue is there only if it was [created](Self::create).
 #[derive(Debug)]
 pub struct MemoryQueues {
     clock: Arc<MemoryClock>,
@@ -23,18 +23,38 @@ impl MemoryQueues {
         Self { clock, queues: Mutex::default() }
     }
 
+    /// Makes a queue, if there is none of this name. FIFO queues end with `.fifo`.
+    pub fn create(&self, name: impl Into<String>) {
+        let name = name.into();
+        let make = |name: &String| Arc::new(MemoryQueue::new(name, Arc::clone(&self.clock)));
+        self.all().entry(name).or_insert_with_key(make);
+    }
+
     /// The queue of this name.
+    ///
+    /// # Panics
+    /// If there is none: a test that looks into a misspelt queue would find nothing, and pass.
+    #[track_caller]
     pub fn get(&self, name: &str) -> Arc<MemoryQueue> {
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(MemoryQueue::new(name, Arc::clone(&self.clock)));
-        Arc::clone(queues.entry(name.to_owned()).or_insert_with(make))
+        self.find(name).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<MemoryQueue>, PortError> {
+        self.all().get(name).cloned().ok_or_else(|| {
+            let cause = format!("it does not exist here; make it with `Memory::with_queues([\"{name}\"])`");
+            PortError::new(format!("opening queue `{name}`"), cause).without_effect().permanent().public()
+        })
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Arc<MemoryQueue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Queues for MemoryQueues {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
-        Ok(self.get(name))
+        Ok(self.find(name)?)
     }
 }
 

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use serde_dynamo::Item;
 
 use crate::{
-    ClaimsStored, Commit, Committed, Condition, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
-    RecordKey, StateRead, Timestamp,
-    placement::{self, Write, WriteCondition, record_sort_key},
+    ClaimsStored, Commit, Committed, ItemAction, Limits, Partition, PartitionStore, PortError, Record, RecordKey,
+    StateRead, Timestamp,
+    placement::{self, Write, record_sort_key},
     protocol::{Claims, Consistency},
-    schema::Key,
+    schema::{self, Key},
 };
 
 /// Partitions in memory, as items, with the same placement and limits as a table.
@@ -59,20 +59,16 @@ fn of<'i>(items: &'i mut Items, partition: &Partition) -> Option<&'i mut BTreeMa
     items.get_mut(partition.as_str())
 }
 
-fn holds(condition: WriteCondition, item: Option<&Item>) -> Result<bool, PortError> {
-    Ok(match condition {
-        WriteCondition::Item(Condition::Any) => true,
-        WriteCondition::Item(Condition::Exists) => item.is_some(),
-        WriteCondition::Item(Condition::Absent) => item.is_none(),
-        WriteCondition::VersionIs(version) => placement::version("commit", item)? == version,
-    })
-}
-
 #[async_trait]
 impl PartitionStore for MemoryStore {
     async fn read_state(&self, partition: &Partition, endpoint: &str, _: Consistency) -> Result<StateRead, PortError> {
         let item = self.item(partition, &Key::State { endpoint }.text());
         placement::read_state_item("reading a state", item)
+    }
+
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let prefix = schema::records_of(endpoint);
+        Ok(self.items().get(partition.as_str()).is_some_and(|items| items.keys().any(|key| key.starts_with(&prefix))))
     }
 
     async fn read_record(&self, record: RecordKey<'_>) -> Result<Option<Record>, PortError> {
@@ -83,15 +79,16 @@ impl PartitionStore for MemoryStore {
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let partition = commit.partition;
         let (placement, writes) = placement::writes(&commit);
-        if let Err(error) = self.limits.check_transaction(partition.as_str(), placement::sizes(&writes)) {
-            return Ok(Committed::TooLarge(error));
+        if let Some(refused) = placement::refusal(&self.limits, partition, &writes) {
+            return Ok(refused);
         }
         let mut all = self.items();
         let nothing = BTreeMap::new();
         let items = all.get(partition.as_str()).unwrap_or(&nothing);
         for (number, write) in writes.iter().enumerate() {
-            if !holds(write.condition, items.get(&write.sort_key))? {
-                return Ok(Committed::Conflict(placement::conflict(number, &writes)));
+            let found = items.get(&write.sort_key);
+            if !write.condition.holds(found)? {
+                return Ok(placement::lost(partition, number, &writes, found));
             }
         }
         if !all.contains_key(partition.as_str()) {

@@ -18,6 +18,7 @@ pub(super) struct Instruments {
     pub(super) unknown_commits: Counter<u64>,
     pub(super) payloads_missing: Counter<u64>,
     pub(super) retries: Counter<u64>,
+    pub(super) progress: Counter<u64>,
     pub(super) oldest_record: Gauge<f64>,
     pub(super) requests: Counter<u64>,
     pub(super) read_units: Counter<f64>,
@@ -63,6 +64,11 @@ impl Instruments {
                 "cloakroom.retries",
                 "{retry}",
                 "Passes, calls and sends of messages that were repeated, by `cloakroom.reason`.",
+            ),
+            progress: count(
+                "cloakroom.worker.progress",
+                "{event}",
+                "Receives that a queue has answered, and messages that a worker has brought to their end.",
             ),
             oldest_record: age.with_description("Age of the oldest outbox record that is not finished.").build(),
             requests: count(

@@ -85,7 +85,7 @@ impl Letter {
 /// ```
 /// use cloakroom::{memory::Memory, recovery::{DeadLetters, Treatment}};
 ///
-/// let memory = Memory::new();
+/// let memory = Memory::with_queues(["stock"]);
 /// let letters = DeadLetters::new("stock-dead", "stock", memory.ports());
 /// let is_all = memory.run(letters.treat(Treatment::Finish, |letter| println!("{:?}", letter.fate)))?;
 /// assert!(is_all, "nothing is left to be received");

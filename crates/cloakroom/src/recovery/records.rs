@@ -87,6 +87,11 @@ pub struct RecordPage {
 /// - `next` MUST remain good for hours, also in another process.
 #[async_trait]
 pub trait Records: Send + Sync + fmt::Debug {
+    /// The store's name in error texts, such as ``table `orders` ``.
+    fn target(&self) -> String {
+        "the partition store".to_owned()
+    }
+
     /// Reads one page of a segment, from its beginning or from the `next` of the page before.
     async fn page(&self, segment: Segment, after: Option<&str>) -> Result<RecordPage, PortError>;
 

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 
 use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
-use crate::{Error, Observer, Placement, Ports, Record, Unobserved, settings::within};
+use crate::{Bounded, EndpointSettings, Error, Observer, Placement, Ports, Record, Unobserved, settings::within};
 
 /// How a sweep is done.
 ///
@@ -183,6 +183,8 @@ impl Sweep {
     pub fn new(records: Arc<dyn Records>, ports: Ports, settings: SweepSettings) -> Result<Self, Error> {
         settings.validate()?;
         let pace = Pace::new(Arc::clone(&ports.clock), settings.units_per_second_max);
+        let call_max = EndpointSettings::default().call_max();
+        let records = Arc::new(Bounded::new(records, Arc::clone(&ports.clock), call_max));
         Ok(Self { records, recoveries: Recoveries::new(ports), settings, pace, observer: Arc::new(Unobserved) })
     }
 

@@ -52,11 +52,15 @@ impl Answers {
 
     /// Tells those who have no answer that their time is up.
     pub(super) fn time_is_up(&mut self, attempt_max: Duration) {
+        let is_up = self.is_up;
         let own = self.own.is_none().then_some(0);
         let others = self.along.iter().zip(1..).filter_map(|(one, number)| one.as_ref().map(|_| number));
         for number in own.into_iter().chain(others).collect::<Vec<_>>() {
             self.tell(number, Err(NotDone::Failed(took_too_long(attempt_max))));
         }
+        // Nothing is known about the services: a call that is not answered fails by itself long before, so that the
+        // handler is at fault, which tells nothing; and many such calls in a row are no sign of a service that answers.
+        self.is_up = is_up;
     }
 
     /// Whether the services answer, as far as the attempt tells.
@@ -85,4 +89,22 @@ fn is_up(done: &Done) -> Option<bool> {
 fn took_too_long(attempt_max: Duration) -> Error {
     let text = format!("the attempt took longer than {} ms (`attempt_ms_max`)", attempt_max.as_millis());
     Error::new(ErrorKind::RetryMessage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempt_that_took_too_long_tells_nothing_about_the_services() {
+        let mut answers = Answers::new(Vec::new());
+        answers.time_is_up(Duration::from_secs(1));
+        assert_eq!(answers.is_up(), None);
+
+        let mut answers = Answers::new(Vec::new());
+        answers.tell(1, Err(NotDone::Failed(Error::new(ErrorKind::AwaitService, "no answer"))));
+        answers.time_is_up(Duration::from_secs(1));
+        assert_eq!(answers.is_up(), Some(false), "what another message has told stays");
+        assert!(matches!(answers.into_own(), (Err(NotDone::Failed(_)), false)));
+    }
 }

@@ -18,7 +18,7 @@ impl Worker {
             match self.open().await {
                 Err(error) if error.kind() == ErrorKind::AwaitService => {
                     failures += 1;
-                    let pause = self.settings.retry.pause(failures, endpoint.ports.random.bits());
+                    let pause = self.poll_pause(failures);
                     let (endpoint_name, error) = (self.endpoint.name(), error.loggable());
                     tracing::warn!(
                         endpoint = endpoint_name,

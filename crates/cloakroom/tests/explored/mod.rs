@@ -32,7 +32,6 @@ struct History {
     checked_in: bool,
     rejected: bool,
     last: Last,
-    withdrawn: bool,
     found: bool,
     /// A record in the state's item, which may be of a message that was settled.
     embedded: bool,
@@ -58,7 +57,6 @@ impl History {
             Saw::Payload if self.embedded => Self { found: true, claims: true, ..self },
             Saw::Payload => Self { payload: self.no_record, ..self },
             Saw::PayloadMissing => Self { missing: true, ..self },
-            Saw::Withdrawn => Self { withdrawn: true, ..self },
             Saw::Accepted => Self { accepted: true, ..self },
             Saw::Rejected => {
                 let last = if self.accepted { Last::TooLarge } else { self.last };
@@ -68,7 +66,7 @@ impl History {
             Saw::CheckedIn => Self { checked_in: true, ..self },
             Saw::Committed(claims) => Self { last: Last::Durable, claims: claims == Claims::Stored, ..self },
             Saw::Lost => Self { last: Last::Lost, ..self },
-            Saw::Unknown => Self { last: Last::Unknown, ..self },
+            Saw::Unknown | Saw::NotTried => Self { last: Last::Unknown, ..self },
             Saw::ClaimsStored => Self { claims: true, ..self },
             Saw::RecordGone => Self { gone: true, ..self },
             Saw::Dispatched => Self { dispatched: true, ..self },
@@ -100,8 +98,7 @@ impl History {
             }
             Do::ReadRecord => self.state.is_some() && (!self.no_record || self.missing && !self.no_record_again),
             Do::ReadPayload => self.state.is_some() && (self.no_record || self.embedded) && !self.missing,
-            Do::Withdraw => is_fresh && self.last == Last::Lost && !self.withdrawn && !self.accepted,
-            Do::Handle => is_fresh && !self.accepted && (self.last != Last::Lost || self.withdrawn),
+            Do::Handle => is_fresh && !self.accepted,
             Do::Park => self.rejected || self.no_record_again && when_missing == WhenMissing::Park && !self.has_tried(),
             Do::CheckIn if self.is_durable() => !self.claims && !self.checked_in,
             Do::CheckIn => is_fresh && self.accepted && !self.checked_in && check_in == CheckIn::BeforeCommit,
@@ -137,13 +134,12 @@ fn answers(action: Do) -> Vec<Saw> {
             [&beside[..], &[Saw::Embedded, Saw::Retained, Saw::NoRecord]].concat()
         }
         Do::ReadPayload => vec![Saw::Payload, Saw::PayloadMissing],
-        Do::Withdraw => vec![Saw::Withdrawn],
         Do::Handle => vec![Saw::Accepted, Saw::Rejected],
         Do::Park => vec![Saw::Parked],
         Do::CheckIn => vec![Saw::CheckedIn],
         Do::Commit(_) => {
             let committed = [Claims::Stored, Claims::Missing].map(Saw::Committed);
-            [&committed[..], &[Saw::Lost, Saw::Unknown, Saw::Rejected]].concat()
+            [&committed[..], &[Saw::Lost, Saw::Unknown, Saw::NotTried, Saw::Rejected]].concat()
         }
         Do::StoreClaims => vec![Saw::ClaimsStored, Saw::RecordGone],
         Do::Dispatch => vec![Saw::Dispatched],
@@ -207,8 +203,7 @@ fn everything_that_can_be_done_or_seen_is_reached() {
     let must = "Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
         CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Delivery Dispatch \
         Dispatched Embedded Handle Lost NoRecord Park Parked Payload PayloadMissing ReadPayload ReadRecord ReadState(Any) \
-        ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained Settle Settled State StoreClaims Unknown Withdraw \
-        Withdrawn";
+        ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained Settle Settled State StoreClaims Unknown NotTried";
     let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
     assert_eq!(all, must);
 }
@@ -247,7 +242,6 @@ fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
         Do::ReadRecord => Some(Saw::NoRecord),
         Do::Commit(_) => Some(Saw::Committed(claims)),
         Do::ReadPayload
-        | Do::Withdraw
         | Do::Handle
         | Do::Park
         | Do::CheckIn

@@ -12,8 +12,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Embedded, Item, ItemAction, MessageId, Partition,
-    PartitionStore, PayloadStore, PortError, Record, RecordKey, StateRead, Timestamp, Version,
+    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Embedded, Item, ItemAction, ItemWrite, MessageId,
+    Partition, PartitionStore, PayloadStore, Placement, PortError, Record, RecordKey, Sharing, StateRead, Timestamp,
+    Version,
     memory::{Memory, MemoryPayloads, MemoryStore},
     placement,
     protocol::Consistency,
@@ -42,6 +43,7 @@ pub(crate) enum StoreFlaw {
     StoresClaimsAgain,
     StoresClaimsWithoutRecord,
     DropsEmbedded,
+    SeesNoRecordsBeside,
     ForgetsWhatIsBeside,
     WritesTheFirstOfSeveral,
     RetainsNothing,
@@ -51,6 +53,10 @@ pub(crate) enum StoreFlaw {
     IgnoresCase,
     CutsMessageIds,
     FailsOnTooLarge,
+    IgnoresOwners,
+    NamesNoOwner,
+    TakesEveryValue,
+    TakesEmptyKeys,
 }
 
 #[derive(Debug)]
@@ -169,6 +175,11 @@ impl PartitionStore for FlawedStore {
         Ok(StateRead { version, state, embedded })
     }
 
+    async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
+        let any = self.store.has_records(&self.partition(partition), self.endpoint(endpoint)).await?;
+        Ok(any && self.flaw != StoreFlaw::SeesNoRecordsBeside)
+    }
+
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         let (partition, message) = (self.partition(key.partition), self.message(key.message));
         let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
@@ -185,7 +196,10 @@ impl PartitionStore for FlawedStore {
         let records = if self.flaw == StoreFlaw::WritesTheFirstOfSeveral { &records[..1] } else { &records[..] };
         let none = Embedded { records: BTreeMap::new(), ..commit.kept.clone() };
         let kept = if self.flaw == StoreFlaw::DropsEmbedded { &none } else { commit.kept };
-        let commit = Commit { partition: &partition, endpoint, records, kept, ..commit };
+        let share = |item: &ItemWrite| ItemWrite { sharing: Sharing::Shared, ..item.clone() };
+        let shared: Vec<ItemWrite> = commit.items.iter().map(share).collect();
+        let items = if self.flaw == StoreFlaw::IgnoresOwners { &shared[..] } else { commit.items };
+        let commit = Commit { partition: &partition, endpoint, records, kept, items, ..commit };
         match (self.flaw, self.flawed_commit(commit).await?) {
             (StoreFlaw::NamesNoItem, Committed::Conflict(_)) => Ok(Committed::Conflict(Conflict::Overtaken)),
             (StoreFlaw::WritesItemsOnConflict, Committed::Conflict(conflict)) => {
@@ -197,6 +211,13 @@ impl PartitionStore for FlawedStore {
                 Ok(Committed::Conflict(conflict))
             }
             (StoreFlaw::FailsOnTooLarge, Committed::TooLarge(_)) => Err(error()),
+            (StoreFlaw::NamesNoOwner, Committed::Refused(_)) => Ok(Committed::Refused("no".to_owned())),
+            (StoreFlaw::TakesEveryValue, Committed::Refused(text)) if text.contains(" at `value") => {
+                Ok(Committed::Applied(Placement::Beside))
+            }
+            (StoreFlaw::TakesEmptyKeys, Committed::Refused(text)) if text.contains("empty key") => {
+                Ok(Committed::Applied(Placement::Beside))
+            }
             (_, committed) => Ok(committed),
         }
     }

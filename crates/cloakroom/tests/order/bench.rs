@@ -80,7 +80,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         Self {
-            memory: Memory::new(),
+            memory: Memory::with_queues(["jobs", "jobs.fifo"]),
             counters: Arc::default(),
             runs: Arc::default(),
             running: Arc::default(),

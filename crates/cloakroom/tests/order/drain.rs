@@ -26,15 +26,25 @@ fn settings() -> WorkerSettings {
 }
 
 #[test]
-fn a_worker_with_nothing_left_in_hand_ends_at_once() {
+fn worker_with_nothing_in_flight_ends_with_its_long_poll() {
     let bench = Bench::new();
-    assert_eq!(shut_down(&bench, "jobs", bench.worker("jobs", settings()), &[1, 2]), Duration::ZERO);
+    let took = shut_down(&bench, "jobs", bench.worker("jobs", settings()), &[1, 2]);
+    assert_eq!(took, Duration::from_secs(15), "20 s from when the poll began");
+}
+
+#[test]
+fn worker_with_nothing_in_flight_and_no_time_to_drain_ends_at_once() {
+    let bench = Bench::new();
+    let settings = WorkerSettings { drain_ms: 0, ..settings() };
+    assert_eq!(shut_down(&bench, "jobs", bench.worker("jobs", settings), &[1, 2]), Duration::ZERO);
 }
 
 #[test]
 fn a_worker_ends_as_soon_as_it_has_finished_what_it_holds() {
     let bench = Bench::new();
-    let took = shut_down(&bench, "jobs", bench.worker("jobs", settings()), &[7, 9]);
+    // Both of its places are taken, so that no long poll is under way.
+    let settings = WorkerSettings { in_flight_max: 2, ..settings() };
+    let took = shut_down(&bench, "jobs", bench.worker("jobs", settings), &[7, 9]);
     assert!((Duration::from_secs(4)..Duration::from_secs(5)).contains(&took), "{took:?}");
     assert!(bench.memory.queues.get("jobs").is_empty());
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::address::arn;
 use super::super::error::Kind;
-use super::super::queues::Queues;
+use super::super::queues::{Poll, Queues};
 use super::*;
 use crate::faults::{Dice, Faults};
 
@@ -17,9 +17,13 @@ fn with_dead_letters(name: &str, dead: &str, most_receives: u32) -> Queues {
     queues
 }
 
+fn poll(most: usize) -> Poll {
+    Poll { most, ..Poll::default() }
+}
+
 fn take(queues: &mut Queues, now: Millis, name: &str) -> Vec<Received> {
     let dice = Dice::new(Faults::default());
-    queues.receive(now, name, 10, None, &dice).expect("an existing queue").messages
+    queues.receive(now, name, &poll(10), &dice).expect("an existing queue").messages
 }
 
 #[test]
@@ -48,7 +52,7 @@ fn a_poison_message_frees_its_group() {
         let message = grouped(START, "A", body);
         queues.get("q.fifo").expect("made above").send(START, message, 0);
     }
-    queues.receive(START, "q.fifo", 1, None, &Dice::new(Faults::default())).expect("exists");
+    queues.receive(START, "q.fifo", &poll(1), &Dice::new(Faults::default())).expect("exists");
     let later = START + 30 * SECOND;
     assert_eq!(bodies(&take(&mut queues, later, "q.fifo")), ["next"]);
     let dead = take(&mut queues, later, "dead.fifo");
@@ -57,10 +61,29 @@ fn a_poison_message_frees_its_group() {
 }
 
 #[test]
+fn a_dead_letter_of_a_fifo_queue_has_its_message_id_as_its_deduplication_id() {
+    let mut queues = with_dead_letters("q.fifo", "dead.fifo", 1);
+    // The same deduplication id in two groups, which this queue takes for two messages.
+    let per_group = queue("q.fifo", &[("DeduplicationScope", "messageGroup")]).settings;
+    let source = queues.get("q.fifo").expect("made above");
+    source.settings.deduplicates_per_group = per_group.deduplicates_per_group;
+    for group in ["A", "B"] {
+        let message = Content { id: format!("id in {group}"), ..grouped(START, group, "same") };
+        source.send(START, message, 0);
+    }
+    assert_eq!(take(&mut queues, START, "q.fifo").len(), 2);
+    let later = START + 30 * SECOND;
+    assert!(take(&mut queues, later, "q.fifo").is_empty());
+    let dead = take(&mut queues, later, "dead.fifo");
+    let ids: Vec<_> = dead.iter().map(|letter| letter.content.deduplication_id.as_deref()).collect();
+    assert_eq!(ids, [Some("id in A"), Some("id in B")]);
+}
+
+#[test]
 fn without_its_dead_letter_queue_a_message_stays() {
     let mut queues = with_dead_letters("q", "dead", 1);
     queues.get("q").expect("made above").send(START, content(START, "a"), 0);
-    queues.delete("dead").expect("made above");
+    queues.delete(START, "dead").expect("made above");
     for receive in 0..5 {
         assert_eq!(take(&mut queues, START + receive * 30 * SECOND, "q").len(), 1);
     }
@@ -69,7 +92,7 @@ fn without_its_dead_letter_queue_a_message_stays() {
 #[test]
 fn a_missing_queue_is_an_error() {
     let mut queues = Queues::default();
-    let error = queues.receive(START, "none", 1, None, &Dice::new(Faults::default()));
+    let error = queues.receive(START, "none", &poll(1), &Dice::new(Faults::default()));
     assert_eq!(error.expect_err("no such queue").kind, Kind::QueueDoesNotExist);
 }
 
@@ -114,12 +137,12 @@ fn a_duplicate_is_the_same_message_once_more_even_after_the_delete() {
     queues.by_name.insert("q".into(), queue("q", &[]));
     queues.get("q").expect("made above").send(START, content(START, "a"), 0);
     let dice = duplicating();
-    let first = queues.receive(START, "q", 10, None, &dice).expect("exists");
+    let first = queues.receive(START, "q", &poll(10), &dice).expect("exists");
     assert_eq!((first.messages.len(), first.duplicates), (1, 1));
     assert!(delete(queues.get("q").expect("made above"), &first.messages[0]));
 
     let later = START + 2 * SECOND;
-    let second = queues.receive(later, "q", 10, None, &dice).expect("exists");
+    let second = queues.receive(later, "q", &poll(10), &dice).expect("exists");
     assert_eq!((second.messages.len(), second.duplicates), (1, 0));
     assert!(Arc::ptr_eq(&first.messages[0].content, &second.messages[0].content));
     assert!(delete(queues.get("q").expect("made above"), &second.messages[0]));
@@ -131,7 +154,7 @@ fn fifo_queues_never_duplicate() {
     let mut queues = Queues::default();
     queues.by_name.insert("q.fifo".into(), queue("q.fifo", &[]));
     queues.get("q.fifo").expect("made above").send(START, grouped(START, "A", "a"), 0);
-    let received = queues.receive(START, "q.fifo", 10, None, &duplicating()).expect("exists");
+    let received = queues.receive(START, "q.fifo", &poll(10), &duplicating()).expect("exists");
     assert_eq!((received.messages.len(), received.duplicates), (1, 0));
     assert!(delete(queues.get("q.fifo").expect("made above"), &received.messages[0]));
     assert!(take(&mut queues, START + 60 * SECOND, "q.fifo").is_empty());

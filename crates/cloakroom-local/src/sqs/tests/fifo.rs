@@ -32,6 +32,38 @@ fn a_group_stays_blocked_until_nothing_of_it_is_in_flight() {
 }
 
 #[test]
+fn a_message_that_is_given_back_is_delivered_again_while_later_ones_are_in_flight() {
+    let mut queue = fifo(&[("A", "0"), ("A", "1"), ("A", "2"), ("A", "3")]);
+    let first = receive(&mut queue, START, 3);
+    assert_eq!(bodies(&first), ["0", "1", "2"]);
+    give_back(&mut queue, &first[0]);
+    let again = receive(&mut queue, START, 10);
+    assert_eq!(bodies(&again), ["0"], "up to the first message that is in flight");
+    delete(&mut queue, &again[0]);
+    assert!(receive(&mut queue, START, 10).is_empty());
+
+    give_back(&mut queue, &first[2]);
+    assert!(receive(&mut queue, START, 10).is_empty(), "an earlier message is in flight");
+    give_back(&mut queue, &first[1]);
+    assert_eq!(bodies(&receive(&mut queue, START, 10)), ["1", "2", "3"]);
+}
+
+#[test]
+fn messages_that_become_visible_wait_for_an_earlier_one_whose_timeout_was_extended() {
+    let mut queue = fifo(&[("A", "0"), ("A", "1"), ("A", "2")]);
+    let all = receive(&mut queue, START, 10);
+    let (number, ticket) = receipt(&all[1]);
+    queue.change_visibility(START, number, ticket, 60 * SECOND).expect("in flight");
+    assert_eq!(bodies(&receive(&mut queue, START + 30 * SECOND, 10)), ["0"]);
+    assert_eq!(bodies(&receive(&mut queue, START + 60 * SECOND, 10)), ["0", "1", "2"]);
+}
+
+fn give_back(queue: &mut Queue, message: &Received) {
+    let (number, ticket) = receipt(message);
+    queue.change_visibility(START, number, ticket, 0).expect("in flight");
+}
+
+#[test]
 fn messages_come_back_to_their_place() {
     let mut queue = fifo(&[("A", "0"), ("A", "1"), ("A", "2"), ("A", "3")]);
     assert_eq!(bodies(&receive(&mut queue, START, 2)), ["0", "1"]);

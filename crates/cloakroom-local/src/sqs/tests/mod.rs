@@ -1,6 +1,7 @@
 //! What queues do as time passes. The time is a parameter, so nothing here waits.
 
 mod across_queues;
+mod attempts;
 mod fifo;
 mod restart;
 mod standard;

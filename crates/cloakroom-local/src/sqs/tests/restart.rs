@@ -75,13 +75,24 @@ fn a_blocked_group_is_blocked_after_a_restart() {
 }
 
 #[test]
+fn a_purged_queue_rests_after_a_restart() {
+    let mut journal = Entries::new();
+    let mut queues = durable("q");
+    queues.purge(START, "q").expect("made above");
+    let mut queues = restart(&mut journal, &mut queues);
+    queues.cooldowns = true;
+    assert!(queues.purge(START + 60 * SECOND - 1, "q").is_err());
+    assert!(queues.purge(START + 60 * SECOND, "q").is_ok());
+}
+
+#[test]
 fn a_deleted_queue_leaves_no_records() {
     let mut journal = Entries::new();
     let mut queues = durable("q.fifo");
     let queue = queues.get("q.fifo").expect("made above");
     queue.send(START, grouped(START, "A", "0"), 0);
     let mut queues = restart(&mut journal, &mut queues);
-    queues.delete("q.fifo").expect("restored");
+    queues.delete(START, "q.fifo").expect("restored");
     let queues = restart(&mut journal, &mut queues);
     assert!(queues.by_name.is_empty());
     assert!(journal.values().all(|space| space.is_empty()), "{journal:?}");

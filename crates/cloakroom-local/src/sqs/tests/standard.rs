@@ -1,4 +1,5 @@
-use super::super::queue::{Counts, Unchanged};
+use super::super::queue::Counts;
+use super::super::visibility::Unchanged;
 use super::*;
 
 #[test]

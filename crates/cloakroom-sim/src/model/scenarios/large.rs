@@ -21,11 +21,11 @@ pub const LARGE: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
-        name: "large-withdrawal",
-        shows: "two messages on an entity, with claims withdrawn amid unknown outcomes",
+        name: "large-lost-and-unknown",
+        shows: "two messages on an entity, amid unknown outcomes",
         messages: &[A, delivered(B, 1), Message { name: "C", sends: &[], ..A }],
         faults: 1,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
+        reaches: &["resumed", "conflict", "duplicate", "orphan"],
         states: 25_749_316,
         ..PLAIN
     },
@@ -81,7 +81,7 @@ pub const LARGE: &[Scenario] = &[
         placements: BOTH,
         fold_max: 2,
         faults: 2,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "mixed", "folded"],
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "mixed", "folded"],
         states: 3_969_467,
         ..PLAIN
     },

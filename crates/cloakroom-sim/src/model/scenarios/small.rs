@@ -2,7 +2,7 @@
 
 use cloakroom::protocol::WhenMissing;
 
-use super::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, ID, PLAIN, RETAINED, delivered};
+use super::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, ID, ONE_ID, PLAIN, RETAINED, delivered};
 use crate::model::{Handler, Identity, Message, Scenario};
 
 /// What `cargo test` explores.
@@ -11,7 +11,7 @@ pub const SMALL: &[Scenario] = &[
         name: "before-commit",
         shows: "a message and what it sends, claims stored with the commit",
         messages: &[delivered(A, 3), B],
-        states: 365_780,
+        states: 268_798,
         ..PLAIN
     },
     Scenario {
@@ -19,14 +19,14 @@ pub const SMALL: &[Scenario] = &[
         shows: "a message and what it sends, claims stored after the commit",
         messages: &[A, B],
         timings: AFTER,
-        states: 25_203,
+        states: 12_512,
         ..PLAIN
     },
     Scenario {
         name: "id-before-commit",
         shows: "a message that carries only its id, and leaves a dedupe entry",
         messages: &[delivered(ID, 3), delivered(B, 1)],
-        states: 29_036,
+        states: 28_144,
         ..PLAIN
     },
     Scenario {
@@ -34,7 +34,7 @@ pub const SMALL: &[Scenario] = &[
         shows: "the same, with claims stored after the commit",
         messages: &[delivered(ID, 3), delivered(B, 1)],
         timings: AFTER,
-        states: 67_306,
+        states: 30_195,
         ..PLAIN
     },
     Scenario {
@@ -42,7 +42,7 @@ pub const SMALL: &[Scenario] = &[
         shows: "workers of both timings at work on one message",
         messages: &[delivered(A, 2), B],
         timings: EITHER,
-        states: 230_277,
+        states: 148_478,
         ..PLAIN
     },
     Scenario {
@@ -54,15 +54,15 @@ pub const SMALL: &[Scenario] = &[
             Message { name: "C", sends: &[3], ..A },
             Message { name: "D", deliveries: 0, ..B },
         ],
-        states: 581_294,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
+        states: 489_080,
+        reaches: &["resumed", "conflict", "duplicate", "orphan"],
         ..PLAIN
     },
     Scenario {
         name: "fan-out",
         shows: "a message to two subscribers, each with a claim of its own",
         messages: &[Message { sends: &[1, 2], ..A }, B, Message { name: "C", entity: 2, deliveries: 1, ..B }],
-        states: 158_617,
+        states: 120_471,
         ..PLAIN
     },
     Scenario {
@@ -73,8 +73,8 @@ pub const SMALL: &[Scenario] = &[
             delivered(B, 0),
             Message { name: "C", handler: Handler::Deletes, sends: &[], ..A },
         ],
-        states: 195_792,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
+        states: 111_628,
+        reaches: &["resumed", "conflict", "duplicate", "orphan"],
         ..PLAIN
     },
     Scenario {
@@ -83,7 +83,7 @@ pub const SMALL: &[Scenario] = &[
         messages: &[A, delivered(B, 1)],
         faults: 2,
         reaches: &["resumed", "conflict", "duplicate", "orphan"],
-        states: 40_013,
+        states: 25_605,
         ..PLAIN
     },
     Scenario {
@@ -92,7 +92,7 @@ pub const SMALL: &[Scenario] = &[
         messages: &[A, delivered(B, 1)],
         timings: AFTER,
         faults: 2,
-        states: 24_425,
+        states: 10_689,
         ..PLAIN
     },
     Scenario {
@@ -100,16 +100,38 @@ pub const SMALL: &[Scenario] = &[
         shows: "states read with eventual consistency, which is safe: the commit is conditional on the version",
         messages: &[A, delivered(B, 0), Message { name: "C", sends: &[], deliveries: 1, ..A }],
         stale_reads: 2,
-        states: 18_074,
+        states: 15_238,
         ..PLAIN
     },
     Scenario {
-        name: "withdrawal",
-        shows: "claims of lost commits, withdrawn while other commits are late or look lost and are not",
+        name: "lost-and-unknown",
+        shows: "two messages on one entity, while other commits are late or look lost and are not",
         messages: &[A, delivered(B, 0), Message { name: "C", sends: &[], deliveries: 1, ..A }],
         faults: 2,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn"],
-        states: 492_950,
+        states: 183_690,
+        ..PLAIN
+    },
+    Scenario {
+        name: "one-id",
+        shows: "two messages with one id and different claims, one of them purged, and sweeps, in both placements",
+        messages: ONE_ID,
+        placements: BOTH,
+        purges: 1,
+        sweeps: 1,
+        reaches: &["resumed", "conflict", "duplicate", "left", "purged", "swept"],
+        states: 227_981,
+        ..PLAIN
+    },
+    Scenario {
+        name: "one-id-dead-letter",
+        shows: "the same two messages, one of them in the dead-letter queue, put back or finished",
+        messages: ONE_ID,
+        placements: BOTH,
+        dead_letters: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "conflict", "duplicate", "stranded", "left"],
+        states: 593_598,
         ..PLAIN
     },
     Scenario {
@@ -120,7 +142,7 @@ pub const SMALL: &[Scenario] = &[
             delivered(B, 0),
             Message { name: "C", sends: &[], ..A },
         ],
-        states: 70_750,
+        states: 31_528,
         ..PLAIN
     },
     Scenario {
@@ -133,7 +155,7 @@ pub const SMALL: &[Scenario] = &[
         ],
         redrives: 2,
         reaches: &["resumed", "conflict", "duplicate", "parked"],
-        states: 37_192,
+        states: 36_792,
         ..PLAIN
     },
     Scenario {
@@ -145,7 +167,7 @@ pub const SMALL: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
-        states: 42_945,
+        states: 47_380,
         ..PLAIN
     },
     Scenario {
@@ -157,7 +179,7 @@ pub const SMALL: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
-        states: 78_824,
+        states: 89_839,
         ..PLAIN
     },
     Scenario {
@@ -169,7 +191,7 @@ pub const SMALL: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "parked", "stranded", "left"],
-        states: 27_251,
+        states: 33_625,
         ..PLAIN
     },
     Scenario {
@@ -180,7 +202,7 @@ pub const SMALL: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "parked"],
-        states: 278_140,
+        states: 275_456,
         ..PLAIN
     },
     Scenario {
@@ -191,7 +213,7 @@ pub const SMALL: &[Scenario] = &[
         purges: 1,
         sweeps: 2,
         reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
-        states: 572_956,
+        states: 486_406,
         ..PLAIN
     },
     Scenario {
@@ -202,7 +224,7 @@ pub const SMALL: &[Scenario] = &[
         purges: 1,
         sweeps: 2,
         reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
-        states: 128_452,
+        states: 100_256,
         ..PLAIN
     },
     Scenario {
@@ -210,7 +232,7 @@ pub const SMALL: &[Scenario] = &[
         shows: "records embedded in the state's item",
         messages: &[delivered(A, 3), B],
         placements: EMBEDDED,
-        states: 199_205,
+        states: 166_103,
         ..PLAIN
     },
     Scenario {
@@ -218,7 +240,7 @@ pub const SMALL: &[Scenario] = &[
         shows: "the same for a message that carries only its id",
         messages: &[delivered(ID, 3), delivered(B, 1)],
         placements: EMBEDDED,
-        states: 19_095,
+        states: 20_683,
         ..PLAIN
     },
     Scenario {
@@ -227,7 +249,7 @@ pub const SMALL: &[Scenario] = &[
         messages: &[RETAINED, B],
         timings: EITHER,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "retained"],
-        states: 193_010,
+        states: 121_967,
         ..PLAIN
     },
     Scenario {
@@ -235,8 +257,8 @@ pub const SMALL: &[Scenario] = &[
         shows: "two messages whose records meet in one item: the other's is carried on, or dropped when it is settled",
         messages: &[A, delivered(B, 0), Message { sends: &[3], ..C }, Message { name: "D", deliveries: 0, ..B }],
         placements: EMBEDDED,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "carried on", "dropped"],
-        states: 612_304,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped"],
+        states: 532_613,
         ..PLAIN
     },
     Scenario {
@@ -244,8 +266,8 @@ pub const SMALL: &[Scenario] = &[
         shows: "a state that is deleted while records are embedded in its item",
         messages: &[A, delivered(B, 0), Message { handler: Handler::Deletes, ..C }],
         placements: EMBEDDED,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "carried on", "dropped"],
-        states: 200_395,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped"],
+        states: 126_762,
         ..PLAIN
     },
     Scenario {
@@ -255,7 +277,7 @@ pub const SMALL: &[Scenario] = &[
         timings: EITHER,
         placements: BOTH,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "mixed"],
-        states: 115_453,
+        states: 114_257,
         ..PLAIN
     },
     Scenario {
@@ -265,18 +287,41 @@ pub const SMALL: &[Scenario] = &[
         placements: BOTH,
         stale_reads: 1,
         faults: 1,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "carried on", "dropped", "mixed"],
-        states: 653_649,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "mixed"],
+        states: 426_338,
         ..PLAIN
     },
     Scenario {
-        name: "embedded-withdrawal",
-        shows: "claims of lost commits, withdrawn amid unknown outcomes of embedded records",
+        name: "embedded-lost-and-unknown",
+        shows: "commits of embedded records that are late, or look lost and are not",
         messages: &[A, delivered(B, 0), delivered(C, 1)],
         placements: EMBEDDED,
         faults: 2,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "carried on", "dropped"],
-        states: 467_802,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped"],
+        states: 190_956,
+        ..PLAIN
+    },
+    Scenario {
+        name: "id-again",
+        shows: "an id that comes again when its entry has expired, while its embedded record lies there or another message drops it",
+        messages: &[Message { sends: &[], ..ID }, Message { deliveries: 2, ..C }],
+        placements: BOTH,
+        renewals: 1,
+        reaches: &["resumed", "conflict", "duplicate", "renewed", "carried on", "dropped"],
+        states: 320_981,
+        ..PLAIN
+    },
+    Scenario {
+        name: "vanished-tombstone",
+        shows: "a record beside a state that was deleted, and whose tombstone has expired",
+        messages: &[
+            Message { sends: &[], deliveries: 3, ..A },
+            Message { handler: Handler::Deletes, ..delivered(C, 1) },
+        ],
+        placements: BOTH,
+        expired_tombstones: 1,
+        reaches: &["resumed", "conflict", "duplicate", "vanished"],
+        states: 98_947,
         ..PLAIN
     },
     Scenario {
@@ -289,7 +334,7 @@ pub const SMALL: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left", "parked"],
-        states: 51_140,
+        states: 76_267,
         ..PLAIN
     },
     Scenario {
@@ -301,7 +346,7 @@ pub const SMALL: &[Scenario] = &[
         purges: 1,
         sweeps: 2,
         reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
-        states: 218_289,
+        states: 199_699,
         ..PLAIN
     },
     Scenario {
@@ -309,8 +354,8 @@ pub const SMALL: &[Scenario] = &[
         shows: "two messages of one entity, committed together or by one",
         messages: &[A, delivered(B, 0), C],
         fold_max: 2,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "folded"],
-        states: 208_902,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "folded"],
+        states: 122_872,
         ..PLAIN
     },
     Scenario {
@@ -319,8 +364,8 @@ pub const SMALL: &[Scenario] = &[
         messages: &[A, delivered(B, 0), Message { identity: Identity::Id, ..C }],
         placements: EMBEDDED,
         fold_max: 2,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "carried on", "dropped", "folded"],
-        states: 209_878,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "folded"],
+        states: 136_830,
         ..PLAIN
     },
     Scenario {
@@ -330,7 +375,7 @@ pub const SMALL: &[Scenario] = &[
         timings: AFTER,
         fold_max: 2,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "folded"],
-        states: 196_261,
+        states: 82_349,
         ..PLAIN
     },
     Scenario {
@@ -340,8 +385,8 @@ pub const SMALL: &[Scenario] = &[
         placements: BOTH,
         fold_max: 2,
         faults: 1,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "mixed", "folded"],
-        states: 337_655,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "mixed", "folded", "thinned"],
+        states: 230_572,
         ..PLAIN
     },
     Scenario {
@@ -351,7 +396,7 @@ pub const SMALL: &[Scenario] = &[
         placements: BOTH,
         fold_max: 2,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "mixed"],
-        states: 105_132,
+        states: 85_865,
         ..PLAIN
     },
     Scenario {
@@ -362,7 +407,7 @@ pub const SMALL: &[Scenario] = &[
         fold_max: 2,
         redrives: 1,
         reaches: &["resumed", "conflict", "duplicate", "parked", "folded"],
-        states: 68_196,
+        states: 54_063,
         ..PLAIN
     },
     Scenario {
@@ -371,8 +416,8 @@ pub const SMALL: &[Scenario] = &[
         messages: &[A, delivered(B, 0), Message { handler: Handler::Deletes, ..C }],
         placements: EMBEDDED,
         fold_max: 2,
-        reaches: &["resumed", "conflict", "duplicate", "orphan", "withdrawn", "carried on", "dropped", "folded"],
-        states: 220_098,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "folded"],
+        states: 147_052,
         ..PLAIN
     },
     Scenario {
@@ -382,7 +427,7 @@ pub const SMALL: &[Scenario] = &[
         placements: EMBEDDED,
         fold_max: 3,
         reaches: &["resumed", "conflict", "duplicate", "carried on", "dropped", "folded"],
-        states: 136_228,
+        states: 90_601,
         ..PLAIN
     },
 ];

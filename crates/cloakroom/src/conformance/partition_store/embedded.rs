@@ -17,6 +17,11 @@ impl Subject<'_> {
         self.law.same("the commit", &self.commit(attempt).await, &Committed::Applied(placement));
     }
 
+    async fn must_have_records(&self, Attempt { partition, endpoint, .. }: &Attempt, any: bool) {
+        let seen = self.law.ok("looking for records", self.store.has_records(partition, endpoint).await);
+        self.law.same("whether there are records beside the state", &seen, &any);
+    }
+
     /// Demands these records in the state's item, and that they are all there are, or not.
     async fn must_hold(&self, attempt: &Attempt, records: &[(&MessageId, &Record)], is_complete: bool) {
         let records = records.iter().map(|(message, record)| ((*message).clone(), record.encode())).collect();
@@ -46,6 +51,26 @@ pub(super) async fn an_embedding_commit_demands_its_version(s: &Subject<'_>) {
         s.law.same("the commit", &s.commit(&late).await, &Committed::Conflict(Conflict::Overtaken));
         s.must_hold(&first, &[(&first.message, &first.record)], true).await;
     }
+}
+
+/// Whoever embeds a record where the state is absent asks for them: those of this endpoint in this partition, and no
+/// others.
+pub(super) async fn records_beside_the_state_are_known_to_be_there(s: &Subject<'_>) {
+    let attempt = s.attempt("m");
+    let other = Attempt { endpoint: "orders-2".to_owned(), ..s.attempt("other") };
+    let embedded = Attempt { endpoint: "stock".to_owned(), ..s.embedding("embedded") };
+    for (count, commit) in [&other, &embedded].into_iter().enumerate() {
+        s.must_have_records(&attempt, false).await;
+        let placement = if count == 0 { Placement::Beside } else { Placement::Embedded };
+        s.must_lie(commit, placement).await;
+    }
+    s.must_have_records(&attempt, false).await;
+    s.must_have_records(&embedded, false).await;
+    s.must_apply(&attempt).await;
+    s.must_have_records(&attempt, true).await;
+    s.clear(&attempt).await;
+    s.must_have_records(&attempt, false).await;
+    s.must_have_records(&other, true).await;
 }
 
 /// The next commit decides which go on; also when it deletes the state, and when its own record goes beside.

@@ -1,12 +1,17 @@
 //! Laws about a handler's own items. The port does not read them; conditions tell what is there.
 
 use super::{Attempt, Subject, text_item};
-use crate::{Committed, Condition, Conflict, ItemAction, ItemWrite, Placement};
+use crate::{Committed, Condition, Conflict, ItemAction, ItemWrite, Placement, Sharing};
 
 impl Subject<'_> {
     /// Commits `items` at the partition's present version.
     pub(super) async fn commit_items(&self, message: &str, items: &[ItemWrite]) -> (Attempt, Committed) {
-        let attempt = Attempt { items: items.to_vec(), ..self.attempt(message) };
+        self.commit_items_of("orders", message, items).await
+    }
+
+    /// The same for another endpoint.
+    async fn commit_items_of(&self, endpoint: &str, message: &str, items: &[ItemWrite]) -> (Attempt, Committed) {
+        let attempt = Attempt { endpoint: endpoint.to_owned(), items: items.to_vec(), ..self.attempt(message) };
         let attempt = Attempt { expected: self.read_state(&attempt).await.version, ..attempt };
         let committed = self.commit(&attempt).await;
         (attempt, committed)
@@ -24,16 +29,24 @@ impl Subject<'_> {
     }
 }
 
+fn write(sort_key: &str, action: ItemAction, condition: Condition) -> ItemWrite {
+    ItemWrite { sort_key: sort_key.to_owned(), action, condition, sharing: Sharing::Owned }
+}
+
 fn put(sort_key: &str, condition: Condition) -> ItemWrite {
-    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Put(text_item(sort_key)), condition }
+    write(sort_key, ItemAction::Put(text_item(sort_key)), condition)
 }
 
 fn delete(sort_key: &str, condition: Condition) -> ItemWrite {
-    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Delete, condition }
+    write(sort_key, ItemAction::Delete, condition)
 }
 
 fn check(sort_key: &str, condition: Condition) -> ItemWrite {
-    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Check, condition }
+    write(sort_key, ItemAction::Check, condition)
+}
+
+fn shared(item: ItemWrite) -> ItemWrite {
+    ItemWrite { sharing: Sharing::Shared, ..item }
 }
 
 /// Puts, replacements, deletes and checks whose conditions hold are all done; a delete of nothing is one, too.
@@ -79,4 +92,59 @@ pub(super) async fn a_conflict_writes_nothing(s: &Subject<'_>) {
     let stale = Attempt { items: vec![put("new", Any), delete("there", Any)], ..s.attempt("m") };
     s.must_be_overtaken(&stale).await;
     s.must_exist("look", &["there"], &["new", "not there"]).await;
+}
+
+impl Subject<'_> {
+    async fn must_write_as(&self, endpoint: &str, message: &str, item: ItemWrite) {
+        let (_, committed) = self.commit_items_of(endpoint, message, std::slice::from_ref(&item)).await;
+        let must = Committed::Applied(Placement::Beside);
+        self.law.same(&format!("the commit of `{endpoint}` with {item:?}"), &committed, &must);
+    }
+
+    /// Demands that a commit of this endpoint with this item is refused, that the text says so, and that nothing is written.
+    async fn must_be_refused_as(&self, endpoint: &str, item: ItemWrite, says: &str) {
+        for items in [vec![item.clone()], vec![put("new", Condition::Any), item.clone()]] {
+            let (attempt, committed) = self.commit_items_of(endpoint, "m", &items).await;
+            let names_it = |text: &String| text.contains(&format!("item `{}`", item.sort_key)) && text.contains(says);
+            let is_refused = matches!(&committed, Committed::Refused(text) if names_it(text));
+            self.law.check(&format!("the commit of `{endpoint}` with {item:?}"), is_refused, &committed);
+            self.must_have(&attempt, None).await;
+            let version = attempt.expected.number();
+            self.law.same("the version", &self.read_state(&attempt).await.version.number(), &version);
+        }
+    }
+}
+
+/// Whatever another endpoint does with it, and under whatever condition. The owner goes on as before, and what it deletes is
+/// free for others.
+pub(super) async fn item_of_another_endpoint_is_refused_by_name(s: &Subject<'_>) {
+    use Condition::{Absent, Any, Exists};
+    s.must_write_as("orders", "make", put("taken", Absent)).await;
+    for condition in [Any, Exists, Absent] {
+        s.must_be_refused_as("stock", put("taken", condition), "endpoint `orders`").await;
+        s.must_be_refused_as("stock", delete("taken", condition), "endpoint `orders`").await;
+        s.must_be_refused_as("stock", shared(put("taken", condition)), "endpoint `orders`").await;
+    }
+    for condition in [Exists, Absent] {
+        s.must_be_refused_as("stock", check("taken", condition), "endpoint `orders`").await;
+    }
+    s.must_write_as("orders", "again", put("taken", Exists)).await;
+    s.must_write_as("orders", "delete", delete("taken", Exists)).await;
+    s.must_write_as("stock", "make", put("taken", Absent)).await;
+    s.must_be_refused_as("orders", put("taken", Any), "endpoint `stock`").await;
+}
+
+/// Sharing is said by every endpoint that writes the item. Its owner can begin to share it.
+pub(super) async fn shared_item_is_written_by_the_endpoints_that_share_it(s: &Subject<'_>) {
+    use Condition::{Absent, Any, Exists};
+    s.must_write_as("orders", "make", put("both", Absent)).await;
+    s.must_write_as("orders", "share", shared(put("both", Exists))).await;
+    s.must_write_as("stock", "write", shared(put("both", Exists))).await;
+    s.must_write_as("orders", "check", shared(check("both", Exists))).await;
+    for condition in [Any, Exists, Absent] {
+        s.must_be_refused_as("stock", put("both", condition), "shared").await;
+        s.must_be_refused_as("orders", delete("both", condition), "shared").await;
+    }
+    s.must_write_as("stock", "delete", shared(delete("both", Exists))).await;
+    s.must_write_as("orders", "gone", check("both", Absent)).await;
 }

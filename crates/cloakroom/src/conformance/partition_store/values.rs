@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Attempt, Subject, text_item};
 use crate::{
     AttributeValue, Committed, Condition, Item, ItemAction, ItemWrite, LimitError, Limits, MessageId, Partition,
-    Placement, StateWrite, Version, conformance::ODD,
+    Placement, Sharing, StateWrite, Version, conformance::ODD,
 };
 
 /// Numbers of 38 digits, binary, empty texts and lists, nested maps, sets (in any order): all come back.
@@ -93,7 +93,8 @@ pub(super) async fn long_keys_are_kept_apart(s: &Subject<'_>) {
 }
 
 fn put(sort_key: &str, item: Item) -> ItemWrite {
-    ItemWrite { sort_key: sort_key.to_owned(), action: ItemAction::Put(item), condition: Condition::Any }
+    let (action, condition, sharing) = (ItemAction::Put(item), Condition::Any, Sharing::Owned);
+    ItemWrite { sort_key: sort_key.to_owned(), action, condition, sharing }
 }
 
 fn many(count: usize, item: &Item) -> Vec<ItemWrite> {
@@ -168,4 +169,84 @@ pub(super) async fn keys_that_are_too_long_are_refused_by_name(s: &Subject<'_>) 
     s.must_be_too_large(&message, "outbox#orders#mmm", "bytes", 1024).await;
     let partition = Attempt { partition: Partition::new("part".repeat(513)), ..s.attempt("m") };
     s.must_be_too_large(&partition, "partpart", "bytes", 2048).await;
+}
+
+fn value_item(value: AttributeValue) -> Item {
+    Item::from(HashMap::from([("value".to_owned(), value)]))
+}
+
+fn nested(wraps: usize) -> AttributeValue {
+    let wrap = |inner, number| match number % 2 {
+        0 => AttributeValue::L(vec![inner]),
+        _ => AttributeValue::M(HashMap::from([("n".to_owned(), inner)])),
+    };
+    (0..wraps).fold(AttributeValue::Bool(true), wrap)
+}
+
+impl Subject<'_> {
+    /// Demands that a commit is refused, that the text contains this, and that nothing is written.
+    async fn must_be_refused(&self, attempt: &Attempt, says: &str) {
+        let committed = self.commit(attempt).await;
+        let is_refused = matches!(&committed, Committed::Refused(text) if text.contains(says));
+        self.law.check(&format!("a commit that is refused because of `{says}`"), is_refused, &committed);
+        if !attempt.partition.as_str().is_empty() {
+            self.must_be_at(attempt, attempt.expected.number(), None).await;
+            self.must_have(attempt, None).await;
+        }
+    }
+}
+
+/// In the state as in an item, and the text says where the value lies.
+pub(super) async fn value_that_is_not_stored_is_refused_by_its_path(s: &Subject<'_>) {
+    use AttributeValue::{Bs, L, M, N, Ns, Null, Ss};
+    let text = |text: &str| text.to_owned();
+    let map = |name: &str, value| M(HashMap::from([(text(name), value)]));
+    for (value, path) in [
+        (Ss(vec![]), "`value`"),
+        (Ns(vec![]), "`value`"),
+        (Bs(vec![]), "`value`"),
+        (L(vec![Null(true), map("tags", Ss(vec![]))]), "`value[1].tags`"),
+        (Ss(vec![text("a"), text("a")]), "`value`"),
+        (Ns(vec![text("1"), text("1.0")]), "`value`"),
+        (map("", Null(true)), "`value.\"\"`"),
+        (N(text("1e126")), "`value`"),
+        (N(text("-1e126")), "`value`"),
+        (map("small", N(text("1e-131"))), "`value.small`"),
+        (Ns(vec![text("9e-131")]), "`value`"),
+        (N("1".repeat(39)), "`value`"),
+        (N(text("NaN")), "`value`"),
+        (Null(false), "`value`"),
+        (nested(32), "`value"),
+    ] {
+        let item = value_item(value);
+        s.must_be_refused(&Attempt { state: StateWrite::Put(item.clone()), ..s.attempt("state") }, path).await;
+        s.must_be_refused(&Attempt { items: vec![put("line", item)], ..s.attempt("item") }, path).await;
+    }
+    let nameless = Item::from(HashMap::from([(String::new(), Null(true))]));
+    s.must_be_refused(&Attempt { state: StateWrite::Put(nameless), ..s.attempt("state") }, "`\"\"`").await;
+}
+
+/// What is just within the limits is taken.
+pub(super) async fn value_at_the_limits_is_stored(s: &Subject<'_>) {
+    let number = |digits: String| AttributeValue::N(digits);
+    let nines = "9".repeat(38);
+    let values = [
+        number(format!("{nines}{}", "0".repeat(88))),
+        number(format!("-{nines}e88")),
+        number("1e-130".to_owned()),
+        number(format!("0.{}1", "0".repeat(129))),
+        AttributeValue::Ss(vec![String::new(), "a".to_owned()]),
+        nested(31),
+        AttributeValue::M(HashMap::from([("n".repeat(65_535), AttributeValue::Null(true))])),
+    ];
+    for (value, version) in values.into_iter().zip(0..) {
+        let attempt = Attempt { state: StateWrite::Put(value_item(value)), ..s.attempt(&version.to_string()) };
+        s.must_apply(&attempt.at(version)).await;
+    }
+}
+
+/// DynamoDB takes no key without a byte.
+pub(super) async fn empty_key_is_refused(s: &Subject<'_>) {
+    s.must_be_refused(&Attempt { items: vec![put("", text_item("x"))], ..s.attempt("m") }, "empty key").await;
+    s.must_be_refused(&Attempt { partition: Partition::new(""), ..s.attempt("m") }, "empty key").await;
 }

@@ -1,43 +1,31 @@
-//! The protocol: what to do next, given what was just seen. Nothing else in this project
-//! decides the order of steps: whatever processes a message asks [`next`].
+//! The order of steps for one message: the table, and [`next`], the function that follows it.
 //!
 //! For an incoming message `m` in partition `p`:
 //!
-//! | # | [`Do`] | how | what is [`Saw`]n, and what follows |
+//! | # | [`Do`] | how | what the driver [`Saw`], and what follows |
 //! |---|---|---|---|
-//! | 1 | `ReadState` | as [`Consistency`] says; with the state come the records that are embedded in its item | `State(version)` → 2; absent is version 0 |
-//! | 2 | `ReadRecord` | among those just read; else, unless these are [all there are](crate::Embedded::is_complete), beside the state: strongly consistent, **not earlier than 1** | `Record(Stored)` → 6; `Record(Missing)` → 5b; `Embedded` → 3, which tells whether it is settled; `Retained` → duplicate, 9; `NoRecord` → 3 |
-//! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4, or, with an embedded record, 6; `PayloadMissing` → 2 once more, **the state's item read anew, strongly consistent**: a record → resume, none → duplicate, 9 (or `Park`, see [`WhenMissing`]); with an embedded record → duplicate |
-//! | 3b | `Withdraw` | only after a *lost* commit: with no record and the payload still there it is proven that it never will apply | `Withdrawn` → 4 |
+//! | 1 | `ReadState` | as [`Consistency`] says; the state's item also holds the embedded records | `State(version)` → 2; an absent state is version 0 |
+//! | 2 | `ReadRecord` | first among the embedded records; then, unless these are [all there are](super::embedding::is_complete), as an item of its own: strongly consistent, **not earlier than 1** | `Record(Stored)` → 6; `Record(Missing)` → 5b; `Embedded` → 3, which shows whether it is settled; `Retained` → duplicate, 9; `NoRecord` → 3 |
+//! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4, or 6 with an embedded record; `PayloadMissing` → 2 once more, **with the state's item read again, strongly consistent**: a record → resume, none → duplicate, 9 (or `Park`, see [`WhenMissing`]); with an embedded record → duplicate |
 //! | 4 | `Handle` | the user's handler, on the state of 1 and the payload of 3 | `Accepted` → 4b or 5; `Rejected` → `Park`, then 9, settling nothing |
 //! | 4b | `CheckIn` | timing *before commit*: outgoing payloads under fresh random claims | `CheckedIn` → 5 |
-//! | 5 | `Commit` | one atomic write of state, record and the handler's items, **if the version is unchanged and `m` has no record**; it moves the version | `Committed` → 6 or 5b; `Lost`, `Unknown` → 1, after a pause; `Rejected` (the store refuses its size or content) → `Park` |
+//! | 5 | `Commit` | one atomic write of state, record and the handler's items, **if the version is unchanged and `m` has no record**; it moves the version | `Committed` → 6 or 5b; `Lost`, `Unknown`, `NotTried` → 1, after a pause; `Rejected` (the store refuses its size or content) → `Park` |
 //! | 5b | `CheckIn`, `StoreClaims` | timing *after commit*: **if the record exists and has no claims yet** | `CheckedIn` → store; `ClaimsStored` (ours or those found) → 6; `RecordGone` → 9 |
 //! | 6 | `Dispatch` | send every outgoing message: its id and its claim | `Dispatched` → 7 |
 //! | 7 | `Settle` | delete payload `m` (or write its dedupe entry, or mark the record as retained) | `Settled` → 8 |
-//! | 8 | `Clear` | delete the outbox record of `m`, if it lies beside the state. An embedded one is left to a later commit | `Cleared` → 9 |
+//! | 8 | `Clear` | delete the outbox record of `m`, if it is an item of its own. A later commit drops an embedded one | `Cleared` → 9 |
 //! | 9 | `Acknowledge` | delete `m` from its queue | the end |
 //!
-//! A message is identified by its claim or, if it carries none, by its id. For the latter read
-//! "payload missing" as "dedupe entry present": the entry is the payload's mirror image, and
-//! the order of steps is the same. What failed in between is not seen: whoever performs a step tries it again,
-//! or gives the message back and begins anew with the next delivery.
+//! A message is identified by its claim or, if it carries none, by its source, partition, type and id. For a message
+//! without a claim read "payload missing" as "dedupe entry present": the entry is the payload's mirror image, and the
+//! order of steps is the same. The step function does not see failed calls: the driver repeats the step, or gives the
+//! message back and starts again with the next delivery.
 //!
-//! A worker that only [finishes](Memory::finishing), for messages in a dead-letter queue, goes the same way, but never
-//! beyond step 2 without a record: then it `Leave`s the message where it is.
+//! A worker that only [finishes](Memory::finishing) messages of a dead-letter queue takes the same steps, but without a
+//! record it never goes beyond step 2: it `Leave`s the message where it is.
 //!
-//! **Embedded records.** Every commit writes the state's item, and carries on in it the embedded records of other messages,
-//! also when the state is deleted. It may leave out one of which this worker has seen that it is settled (payload missing, entry
-//! present) at any time before, or which it has settled itself; never another. Nothing else drops an embedded record, and
-//! nothing changes one: so whoever had read it would overwrite the change. That is why with check-in *after commit* the record always
-//! lies beside. A commit that puts a record beside says so in the state's item, for good: those embedded are not all there are.
-//!
-//! **Folding.** Messages of one partition can be committed together. Each has a memory of its own and goes by the table; of what
-//! they want, [`next_of_fold`] is done next, for all who want it: so they share the reading of the state and the commit, which moves the
-//! version by one for each of them. Handlers run one after the other, each on the state that the one before it left. A fold has no message twice.
-//!
-//! `cloakroom-sim` has a model that visits every state this can lead to, and a test for each order that looks right and
-//! is not; comments marked SUBTLE name them. Why this order and no other is told in [`docs::protocol`](crate::docs::protocol), wrong order by wrong order.
+//! The claims of an attempt that did not commit are never deleted: the commit may still apply, and a payload that no
+//! message refers to expires.
 
 use crate::Version;
 
@@ -108,7 +96,6 @@ pub enum Do {
     ReadState(Consistency),
     ReadRecord,
     ReadPayload,
-    Withdraw,
     Handle,
     Park,
     CheckIn,
@@ -138,17 +125,18 @@ pub enum Saw {
     NoRecord,
     Payload,
     PayloadMissing,
-    Withdrawn,
     Accepted,
     Rejected,
     Parked,
     CheckedIn,
     Committed(Claims),
-    /// Somebody else has moved the version. It may have been an earlier try of this very commit, whose
-    /// answer was lost.
+    /// The version has moved, or the message has a record. An earlier try of this very commit, whose answer did not
+    /// arrive, may have done it.
     Lost,
     /// The commit was tried, and may or may not take effect, now or later.
     Unknown,
+    /// The commit was not tried: what its handler made of the state cannot be committed any more.
+    NotTried,
     ClaimsStored,
     RecordGone,
     Dispatched,
@@ -168,8 +156,6 @@ pub struct Memory {
     missing: bool,
     /// There is an embedded record; the payload tells whether it is settled.
     embedded: bool,
-    /// The previous attempt's commit was lost, and its claims are still in hand.
-    lost: bool,
     /// The commit is durable, and its claims are still to be stored.
     claims_missing: bool,
     /// How the message will have ended once it is cleared.
@@ -186,7 +172,6 @@ impl Memory {
             version: Version::ABSENT,
             missing: false,
             embedded: false,
-            lost: false,
             claims_missing: false,
             outcome: Outcome::Processed,
         }
@@ -197,15 +182,12 @@ impl Memory {
         self.missing
     }
 
-    /// The same, for what is begun anew: a payload that may be missing by rights may be so from then on.
-    pub(crate) const fn as_suspicious_as(self, earlier: Self) -> Self {
-        match earlier.when_missing {
-            WhenMissing::Acknowledge => Self { when_missing: WhenMissing::Acknowledge, ..self },
-            WhenMissing::Park => self,
-        }
+    /// The memory of a worker that takes the message up again. Once a payload may legitimately be missing, it stays so.
+    pub const fn restarted(self) -> Self {
+        Self { finishes_only: self.finishes_only, ..Self::new(self.check_in, self.when_missing) }
     }
 
-    /// The memory of whoever has taken a message from a dead-letter queue, to finish it if it was committed.
+    /// The memory of a worker that has taken a message from a dead-letter queue, to finish it if it was committed.
     pub const fn finishing() -> Self {
         Self { finishes_only: true, ..Self::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge) }
     }
@@ -252,9 +234,7 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::PayloadMissing if m.embedded => (m, Do::Acknowledge(Outcome::Duplicate)),
         Saw::PayloadMissing => (Memory { missing: true, ..m }, Do::ReadRecord),
         Saw::Payload if m.embedded => (m, Do::Dispatch),
-        // Lost, no record, payload still there: the attempt before did not commit and cannot any more.
-        Saw::Payload if m.lost => (Memory { lost: false, ..m }, Do::Withdraw),
-        Saw::Payload | Saw::Withdrawn => (m, Do::Handle),
+        Saw::Payload => (m, Do::Handle),
 
         // 4. A message without effect is accepted too: it must move the version.
         Saw::Accepted => match m.check_in {
@@ -268,16 +248,13 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::CheckedIn if m.claims_missing => (m, Do::StoreClaims),
         Saw::CheckedIn => (m, Do::Commit(m.version)),
 
-        // 5. SUBTLE: after a lost commit a late read would show no record and the payload, and the claims of a commit that did
-        // apply would be withdrawn (`withdraw_after_stale_read`). An unknown outcome may still take effect, so its claims are never withdrawn
-        // (`withdraw_after_unknown`). After either a payload may be missing by rights:
-        // whoever was faster has collected it.
+        // 5. SUBTLE: whatever a failed commit answers, an earlier try of it may have applied or may still apply. The record
+        // tells, so everything is read again; from here on the payload may be missing because another worker was faster.
         Saw::Committed(Claims::Stored) => (m, Do::Dispatch),
         Saw::Committed(Claims::Missing) => (Memory { claims_missing: true, ..m }, Do::CheckIn),
-        Saw::Lost => {
-            (Memory { lost: true, when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState(Consistency::Strong))
+        Saw::Lost | Saw::Unknown | Saw::NotTried => {
+            (Memory { when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState(Consistency::Strong))
         }
-        Saw::Unknown => (Memory { when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState(Consistency::Strong)),
 
         // 5b. Whoever stored claims first decides which are sent; no record: somebody else has finished.
         Saw::ClaimsStored => (m, Do::Dispatch),
@@ -289,21 +266,4 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         Saw::Settled => (m, Do::Clear),
         Saw::Cleared => (m, Do::Acknowledge(m.outcome)),
     }
-}
-
-/// What a fold does next, given what its members want: the earliest step of the table. All who want it take it together, the others
-/// wait. None if all have come to their end.
-///
-/// So after one reading of the state each member is classified by its own record and payload; those without either go on to
-/// one commit together; and if that is lost, they are classified anew.
-///
-/// ```
-/// use cloakroom::{Version, protocol::{next_of_fold, Do}};
-///
-/// let wants = [Do::Dispatch, Do::Commit(Version::new(7)), Do::ReadPayload, Do::Leave];
-/// assert_eq!(next_of_fold(wants), Some(Do::ReadPayload));
-/// ```
-pub fn next_of_fold(wants: impl IntoIterator<Item = Do>) -> Option<Do> {
-    // `Do` is in the order of the table.
-    wants.into_iter().filter(|want| !matches!(want, Do::Acknowledge(_) | Do::Leave)).min()
 }

@@ -1,0 +1,125 @@
+//! Queues of which some calls fail, or are not answered.
+
+use std::{
+    fmt,
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use cloakroom::{
+    Clock, Delivery, PortError, Queue, QueueMessage, Queues,
+    memory::{Memory, MemoryClock},
+};
+
+/// What becomes of a call, by its name and its number among the calls of this name, from 0.
+type Plan = Arc<dyn Fn(&str, usize) -> bool + Send + Sync>;
+
+/// Queues over those in memory.
+pub(crate) struct Moody<Q: ?Sized> {
+    behind: Arc<Q>,
+    clock: Arc<MemoryClock>,
+    takes: Duration,
+    /// Calls that are not answered, and have no effect.
+    is_silent: Plan,
+    /// Calls that fail in a way that passes.
+    fails: Plan,
+    /// The names of the calls so far.
+    pub(crate) calls: Arc<Mutex<Vec<String>>>,
+}
+
+impl Moody<dyn Queues> {
+    /// The queues of this memory, which answer at once.
+    pub(crate) fn over(memory: &Memory) -> Self {
+        Self {
+            behind: memory.queues.clone(),
+            clock: memory.clock.clone(),
+            takes: Duration::ZERO,
+            is_silent: Arc::new(|_, _| false),
+            fails: Arc::new(|_, _| false),
+            calls: Arc::default(),
+        }
+    }
+
+    pub(crate) fn take(self, takes: Duration) -> Self {
+        Self { takes, ..self }
+    }
+
+    pub(crate) fn silence(self, is_silent: impl Fn(&str, usize) -> bool + Send + Sync + 'static) -> Self {
+        Self { is_silent: Arc::new(is_silent), ..self }
+    }
+
+    pub(crate) fn fail(self, fails: impl Fn(&str, usize) -> bool + Send + Sync + 'static) -> Self {
+        Self { fails: Arc::new(fails), ..self }
+    }
+}
+
+impl<Q: ?Sized> Moody<Q> {
+    async fn call(&self, name: &str) -> Result<(), PortError> {
+        let number = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(name.to_owned());
+            calls.iter().filter(|call| *call == name).count() - 1
+        };
+        if (self.is_silent)(name, number) {
+            pending::<()>().await;
+        }
+        self.clock.sleep(self.takes).await;
+        if (self.fails)(name, number) { Err(PortError::new(name, "cannot be reached")) } else { Ok(()) }
+    }
+}
+
+impl<Q: ?Sized> fmt::Debug for Moody<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Moody").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Queues for Moody<dyn Queues> {
+    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
+        self.call("open").await?;
+        Ok(Arc::new(Moody::<dyn Queue> {
+            behind: self.behind.open(name).await?,
+            clock: self.clock.clone(),
+            takes: self.takes,
+            is_silent: self.is_silent.clone(),
+            fails: self.fails.clone(),
+            calls: self.calls.clone(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Queue for Moody<dyn Queue> {
+    fn name(&self) -> &str {
+        self.behind.name()
+    }
+
+    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
+        match self.call("send").await {
+            Ok(()) => self.behind.send(messages).await,
+            Err(error) => vec![Err(error); messages.len()],
+        }
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
+        self.call("receive").await?;
+        self.behind.receive(max, wait, visibility).await
+    }
+
+    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
+        match self.call("delete").await {
+            Ok(()) => self.behind.delete(receipts).await,
+            Err(error) => vec![Err(error); receipts.len()],
+        }
+    }
+
+    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
+        match self.call("extend").await {
+            Ok(()) => self.behind.extend(receipts, visibility).await,
+            Err(error) => vec![Err(error); receipts.len()],
+        }
+    }
+}
