@@ -1,6 +1,5 @@
 //! Why the services could not start.
 
-use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;

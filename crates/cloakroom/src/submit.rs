@@ -174,7 +174,7 @@ fn what(kind: &str, queue: &str) -> String {
 
 /// What became of a message that may have left.
 fn told(kind: &str, queue: &str, error: &PortError) -> PortError {
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let cause = error.cause();
     let told = PortError::new(what(kind, queue), format!("{cause}; to submit it again under the same key is safe"));
     let told = if error.may_have_happened() { told } else { told.without_effect() };
     if error.may_be_repeated() { told } else { told.permanent() }

@@ -22,13 +22,15 @@ fn kinds() -> Vec<Kind> {
     let claimed: fn(&World) -> Delivery = |world| world.claimed("m", &ONCE);
     let plain: fn(&World) -> Delivery = |world| world.plain("m", &ONCE);
     let mut kinds = Vec::new();
-    for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
-        for placement in [Placement::Beside, Placement::Embedded] {
-            let settings = EndpointSettings { check_in, placement, ..EndpointSettings::default() };
-            let dedupe = Dedupe::Retained { ttl_ms: 7 * 24 * 60 * 60 * 1000 };
-            let retained = EndpointSettings { dedupe, ..settings.clone() };
-            kinds.extend([(settings.clone(), claimed), (settings, plain), (retained, plain)]);
-        }
+    for (check_in, placement) in [
+        (CheckIn::BeforeCommit, Placement::Beside),
+        (CheckIn::BeforeCommit, Placement::Embedded),
+        (CheckIn::AfterCommit, Placement::Beside),
+    ] {
+        let settings = EndpointSettings { check_in, placement, ..EndpointSettings::default() };
+        let dedupe = Dedupe::Retained { ttl_ms: 7 * 24 * 60 * 60 * 1000 };
+        let retained = EndpointSettings { dedupe, ..settings.clone() };
+        kinds.extend([(settings.clone(), claimed), (settings, plain), (retained, plain)]);
     }
     kinds
 }
