@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::PortError;
 use serde::{Deserialize, Serialize};
 
-use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX};
+use super::{AttributeChange, Change, PAUSE, Provisioning, TRIES_MAX, dead_letter_queue};
 use crate::{failure::Operation, look::GET, queue::target};
 
 const CREATE: Operation = Operation::repeatedly("CreateQueue", "sqs:CreateQueue");
