@@ -4,7 +4,7 @@ mod send;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -115,6 +115,8 @@ pub struct SqsQueue {
     url: String,
     flavour: Flavour,
     limits: Limits,
+    /// Attempt ids of receives from a FIFO queue that were not answered.
+    unanswered_attempts: Mutex<Vec<String>>,
 }
 
 impl SqsQueue {
@@ -141,6 +143,7 @@ impl SqsQueue {
             flavour: Flavour::of(name, settings.fair),
             target: target(&settings.full_name(name)),
             limits: Limits::default(),
+            unanswered_attempts: Mutex::default(),
         }
     }
 
@@ -155,11 +158,16 @@ impl SqsQueue {
         &self.url
     }
 
-    /// A new id for a receive from a FIFO queue. The SDK's retries of the receive send the same one: SQS answers them
-    /// with the messages that an answer before had, if that was lost. Without it those would block their groups until
-    /// their visibility timeout ends. The SDK makes no such id, and standard queues refuse it.
+    /// The id of a receive from a FIFO queue: that of a receive that was not answered, or else a new one. SQS answers with
+    /// the messages that it gave to the first receive of this id, if any. Without it those would block their groups
+    /// until their visibility timeout ends. The SDK makes no such id, and standard queues refuse it.
     fn attempt_id(&self) -> Option<String> {
-        (self.flavour == Flavour::Fifo).then(|| format!("{:032x}", SystemRandom.bits()))
+        let new = || format!("{:032x}", SystemRandom.bits());
+        (self.flavour == Flavour::Fifo).then(|| self.unanswered_attempts().pop().unwrap_or_else(new))
+    }
+
+    fn unanswered_attempts(&self) -> MutexGuard<'_, Vec<String>> {
+        self.unanswered_attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn delete_batch(&self, batch: Vec<Numbered<String>>) -> Vec<Answer> {
@@ -266,6 +274,7 @@ impl Queue for SqsQueue {
         }
         let wait_s = whole_seconds(wait, WAIT_S_MAX);
         let timeouts = patient(self.client.config().timeout_config(), wait_s);
+        let attempt_id = self.attempt_id();
         let request = self.once.receive_message().queue_url(&self.url).wait_time_seconds(wait_s);
         let request = request
             .max_number_of_messages(i32::try_from(max.min(batch::ENTRIES_MAX)).unwrap_or(1))
@@ -273,13 +282,16 @@ impl Queue for SqsQueue {
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .message_attribute_names("All")
-            .set_receive_request_attempt_id(self.attempt_id())
+            .set_receive_request_attempt_id(attempt_id.clone())
             .customize();
         let request = match timeouts.has_timeouts() {
             true => request.config_override(Config::builder().timeout_config(timeouts)),
             false => request,
         };
-        let output = request.send().await.map_err(|error| RECEIVE.failed(&self.target, error))?;
+        let output = request.send().await.map_err(|error| {
+            self.unanswered_attempts().extend(attempt_id);
+            RECEIVE.failed(&self.target, error)
+        })?;
         Ok(output.messages.unwrap_or_default().into_iter().filter_map(incoming).collect())
     }
 

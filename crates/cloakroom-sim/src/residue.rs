@@ -26,7 +26,8 @@ pub(crate) fn live_records(items: &BTreeMap<String, Item>, payloads: &dyn Payloa
                 }
                 Err(error) => live.push(error.to_string()),
             },
-            None => {}
+            // A count of failures expires.
+            None | Some(Kept::Failures { .. }) => {}
         }
     }
     live

@@ -93,9 +93,9 @@ impl Intake {
     /// Reads the envelope of a delivery, or makes one.
     pub(crate) fn accept<'d>(&self, limits: &Limits, delivery: Cow<'d, Delivery>) -> Arrival<'d> {
         let envelope = match Envelope::decode(&delivery.body) {
-            Ok(envelope) => self.from_accepted_source(envelope).and_then(with_data).map(Arc::new),
+            Ok(envelope) => self.check_source(envelope).and_then(with_data).map(Arc::new),
             Err(error) => {
-                let adopted = self.adopt(&delivery, &error).and_then(|envelope| self.from_accepted_source(envelope));
+                let adopted = self.adopt(&delivery, &error).and_then(|envelope| self.check_source(envelope));
                 match adopted.and_then(|envelope| enclosed(limits, &delivery, envelope)) {
                     Ok(arrival) => return arrival,
                     Err(reason) => Err(reason),
@@ -111,7 +111,7 @@ impl Intake {
     }
 
     /// Refuses a foreign message from a source that is not accepted.
-    fn from_accepted_source(&self, envelope: Envelope) -> Result<Envelope, String> {
+    fn check_source(&self, envelope: Envelope) -> Result<Envelope, String> {
         let is_foreign = envelope.dataref.is_none();
         if is_foreign && !self.sources.is_empty() && !self.sources.contains(&envelope.source) {
             let (kind, source, accepted) = (&envelope.kind, &envelope.source, &self.sources);

@@ -168,7 +168,7 @@ impl Parking {
         let reason = Some((REASON, printable(reason)));
         let notes =
             [(Says::Reason, reason, signature.clone()), (Says::Endpoint, None, signature), (Says::Nothing, None, None)];
-        let with = |(says, reason, signature): (Says, Option<(&str, String)>, Option<(&str, String)>)| {
+        let with = |(says, reason, signature): (Says, Note, Note)| {
             let mut noted = message.clone();
             let notes = reason.into_iter().chain(signature);
             noted.attributes.extend(notes.map(|(name, text)| (name.to_owned(), text)));
@@ -181,6 +181,9 @@ impl Parking {
         })
     }
 }
+
+/// An attribute that a dead letter gets, if it gets it.
+type Note = Option<(&'static str, String)>;
 
 /// What a dead letter says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

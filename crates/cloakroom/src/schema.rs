@@ -55,7 +55,7 @@ pub enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// What [`Key::State`] and [`Key::Record`] write: whose state or record an item of this sort key is. `None` for a
+    /// What [`Key::State`], [`Key::Record`] and [`Key::Failures`] write: whose state, record or count of failures an item of this sort key is. `None` for a
     /// handler's own item and for a count of failures.
     ///
     /// ```
@@ -69,7 +69,11 @@ impl<'a> Key<'a> {
             return Some(Kept::State { endpoint });
         }
         // An endpoint has no `#` in its name; a message may have one in its id.
-        let (endpoint, message) = sort_key.strip_prefix(RECORDS)?.split_once('#')?;
+        let of = |prefix| sort_key.strip_prefix(prefix)?.split_once('#');
+        if let Some((endpoint, message)) = of(FAILURES) {
+            return Some(Kept::Failures { endpoint, message: MessageId::from(message) });
+        }
+        let (endpoint, message) = of(RECORDS)?;
         Some(Kept::Record { endpoint, message: MessageId::from(message) })
     }
 }
@@ -81,6 +85,13 @@ pub enum Kept<'a> {
     State {
         /// The endpoint that owns the state.
         endpoint: &'a str,
+    },
+    /// How often a message of this endpoint has failed.
+    Failures {
+        /// The endpoint that processes the message.
+        endpoint: &'a str,
+        /// The incoming message.
+        message: MessageId,
     },
     /// An outbox record of this endpoint.
     Record {

@@ -119,7 +119,7 @@ pub(crate) async fn run(Options { partition, account, output }: Options) -> Resu
                 let state = read_state_item(&format!("reading the state of `{partition}`"), Some(item));
                 states.insert(endpoint.to_owned(), State::new(state));
             }
-            Some(Kept::Record { .. }) => {}
+            Some(Kept::Record { .. } | Kept::Failures { .. }) => {}
             None => own_items += 1,
         }
     }

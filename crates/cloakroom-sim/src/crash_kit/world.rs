@@ -9,7 +9,7 @@ use cloakroom::{
     Queues,
     memory::{Memory, MemoryQueue, MemoryQueues},
     protocol::{CheckIn, WhenMissing},
-    schema::{RECORDS, attribute},
+    schema::{Kept, Key, attribute},
 };
 use futures::FutureExt as _;
 use serde_json::Value;
@@ -215,9 +215,11 @@ impl<'a> World<'a> {
             for record in live_records(&items, &*self.ports.payloads) {
                 picture.add(format!("outbox record `{record}` of `{partition}`"), "left behind");
             }
-            for (sort_key, mut item) in items.into_iter().filter(|(sort_key, _)| !sort_key.starts_with(RECORDS)) {
-                // Which settled records the item still holds, a stop more or less changes.
-                for name in [attribute::RECORDS, attribute::COMPLETE] {
+            let is_compared =
+                |sort_key: &str| !matches!(Key::kept(sort_key), Some(Kept::Record { .. } | Kept::Failures { .. }));
+            for (sort_key, mut item) in items.into_iter().filter(|(sort_key, _)| is_compared(sort_key)) {
+                // Which settled records the item still holds, and which messages it remembers, a stop more or less changes.
+                for name in [attribute::RECORDS, attribute::COMPLETE, attribute::RECENT] {
                     item.remove(name);
                 }
                 picture.add_item(&format!("item `{sort_key}` of `{partition}`"), &item);

@@ -28,7 +28,16 @@ impl<'a> Desk<'a> {
                 Do::ReadState(consistency) => fold.read_state(consistency).await,
                 Do::ReadRecord => fold.read_records().await,
                 Do::ReadPayload => fold.each(step).await,
-                _ => break,
+                Do::Handle
+                | Do::Park
+                | Do::CheckIn
+                | Do::Commit(_)
+                | Do::StoreClaims
+                | Do::Dispatch
+                | Do::Settle
+                | Do::Clear
+                | Do::Acknowledge(_)
+                | Do::Leave => break,
             }
         }
         fold.desks.pop().map_or(Ok(Do::Leave), |desk| desk.error.map_or(Ok(desk.action), Err))

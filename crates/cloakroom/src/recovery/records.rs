@@ -45,7 +45,7 @@ impl Found {
             placement,
         };
         match Key::kept(sort_key) {
-            None => Vec::new(),
+            None | Some(Kept::Failures { .. }) => Vec::new(),
             Some(Kept::Record { endpoint, message }) => {
                 let record = placement::read_record_item("reading the record", item);
                 vec![found(endpoint, message, record.map_err(|error| error.to_string()), Placement::Beside)]

@@ -41,13 +41,14 @@ fn message_with_unreadable_state_does_not_delay_others_and_is_parked() {
 }
 
 #[test]
-fn missing_queue_of_route_parks_no_message_and_does_not_delay_others() {
+fn worker_does_not_start_while_the_queue_of_a_route_is_missing_and_parks_no_message() {
     let bench = Bench::new();
     set(&bench.faults.route_missing, true);
-    let longest = longest_wait_beside(&bench, async |bench| bench.send("a", Act::Send).await);
-    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+    bench.within(bench.send("a", Act::Send));
+    let error = bench.within(bench.worker().run(std::future::pending())).expect_err("a route leads nowhere");
+    assert_eq!(error.kind(), cloakroom::ErrorKind::MendConfiguration);
+    assert!(error.to_string().contains("parcels"), "{error}");
     assert_eq!(bench.reasons(), Vec::<String>::new());
-    assert!(bench.counters.counts().given_back > 8, "it was tried more often than a handler may fail");
     set(&bench.faults.route_missing, false);
     bench.run(bench.worker(), bench.traffic(1, Duration::from_secs(600)));
     assert_eq!(bench.waits("a").len(), 1, "it is processed once the queue exists");

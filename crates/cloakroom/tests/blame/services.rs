@@ -9,8 +9,10 @@ use crate::bench::{Act, Bench, set};
 #[test]
 fn denied_table_slows_receiving_and_parks_no_message() {
     let bench = Bench::new();
-    set(&bench.faults.table_denied, true);
     bench.run(bench.worker(), async {
+        // A worker that meets this when it starts does not start.
+        bench.memory.clock.sleep(Duration::from_secs(1)).await;
+        set(&bench.faults.table_denied, true);
         for number in 0..200 {
             bench.send(&format!("p-{number}"), Act::Note).await;
         }

@@ -129,7 +129,7 @@ fn delivery() -> Delivery {
 #[track_caller]
 fn fails<T: Debug, E: std::fmt::Display>(memory: &Memory, target: &str, work: impl Future<Output = Result<T, E>>) {
     let began = memory.clock.now();
-    let text = memory.run(work).err().expect("nothing answers").to_string();
+    let text = memory.run(work).expect_err("nothing answers").to_string();
     let took = memory.clock.now().since(began);
     assert!(took <= 4 * BOUND + Duration::from_secs(2), "{took:?}");
     assert!(text.contains(target) && text.contains("no answer within 10000 ms"), "{text}");
