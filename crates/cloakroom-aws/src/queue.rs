@@ -116,7 +116,7 @@ pub struct SqsQueue {
     flavour: Flavour,
     limits: Limits,
     /// Attempt ids of receives from a FIFO queue that were not answered.
-    unanswered_attempts: Mutex<Vec<String>>,
+    unanswered_attempts: Arc<Mutex<Vec<String>>>,
 }
 
 impl SqsQueue {
@@ -143,7 +143,7 @@ impl SqsQueue {
             flavour: Flavour::of(name, settings.fair),
             target: target(&settings.full_name(name)),
             limits: Limits::default(),
-            unanswered_attempts: Mutex::default(),
+            unanswered_attempts: Arc::default(),
         }
     }
 

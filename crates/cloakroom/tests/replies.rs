@@ -24,7 +24,7 @@ fn reply_to(
             assert_eq!(world.sent(queue), [], "nothing was sent");
             Some(memory.queues.get("bank-dead").messages().swap_remove(0).attributes[parking::REASON].clone())
         }
-        outcome => {
+        outcome @ (Outcome::Processed | Outcome::Resumed | Outcome::Duplicate) => {
             assert_eq!((outcome, world.sent(queue).len()), (Outcome::Processed, 1));
             None
         }
