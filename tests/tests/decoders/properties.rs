@@ -244,7 +244,7 @@ async fn take(ledger: &mut Ledger, note: Note, tx: &mut Tx) -> Handled {
 }
 
 fn ledger() -> cloakroom::EndpointBuilder<Ledger> {
-    Endpoint::builder("ledger").on(take).route::<Note>("copies")
+    Endpoint::builder("ledger").on(take).route::<Note>("copies").allow_replies_to("answers")
 }
 
 /// An envelope that everybody can process.

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use cloakroom::{
     Claim, Condition, Endpoint, EndpointSettings, Envelope, Event, Handled, HandlerError, Message, Observer, Partition,
-    Ports, QueueMessage, Tx, Version, Worker,
+    Placement, Ports, QueueMessage, Tx, Version, Worker,
     protocol::{CheckIn, Consistency},
 };
 use cloakroom_aws::{Aws, ProvisioningSettings};
@@ -125,16 +125,20 @@ fn must_be_calls_of(policy: &str, used: impl IntoIterator<Item = Usage>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn endpoints_ask_for_what_their_source_says() {
     // What is received is in the bucket; what is sent is small, and goes to the table.
-    let world = Embedded::start_as(with_payload_table(), &["before", "after", "told"]).await;
+    let world = Embedded::start_as(with_payload_table(), &["before", "after", "embedded", "told"]).await;
     let numbers = [0, REJECTED, FAILED];
-    for queue in ["before", "after"] {
+    for queue in ["before", "after", "embedded"] {
         fill(&world.aws.ports(), queue, &numbers).await;
     }
     let aws = anew(&world);
     let before = world.local.usage();
-    for (queue, check_in) in [("before", CheckIn::BeforeCommit), ("after", CheckIn::AfterCommit)] {
+    for (queue, check_in, placement) in [
+        ("before", CheckIn::BeforeCommit, Placement::Beside),
+        ("after", CheckIn::AfterCommit, Placement::Beside),
+        ("embedded", CheckIn::BeforeCommit, Placement::Embedded),
+    ] {
         let ends = Arc::new(Ends(Semaphore::new(0)));
-        let settings = EndpointSettings { check_in, ..EndpointSettings::default() };
+        let settings = EndpointSettings { check_in, placement, ..EndpointSettings::default() };
         let endpoint = Endpoint::builder(queue).on(ask).route::<Told>("told").settings(settings);
         let endpoint = endpoint.observer(ends.clone()).build(aws.ports()).expect("an endpoint");
         let all_ended = async {
