@@ -178,7 +178,8 @@ fn endpoint(aws: &Aws, watch: &Arc<Watch>, settings: &EndpointSettings) -> Endpo
 
 /// Works until so many messages more have ended, all of them well.
 async fn work(endpoint: Endpoint, watch: &Watch, messages: u32) {
-    let settings = WorkerSettings { in_flight_max: 250, ..WorkerSettings::default() };
+    // A worker that is told to stop waits for its long poll.
+    let settings = WorkerSettings { in_flight_max: 250, receive_wait_ms: 1_000, ..WorkerSettings::default() };
     let before = watch.counters.counts();
     let worker = Worker::new(endpoint, "pings").settings(settings);
     worker.run(watch.until_ended(messages)).await.expect("the worker ends well");
