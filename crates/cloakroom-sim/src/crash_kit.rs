@@ -108,6 +108,11 @@ pub use report::{Difference, Finding, FindingKind, Report};
 use rounds::{alone, together};
 use world::Letter;
 
+/// Where the messages that are given to the kit come from.
+const SOURCE: &str = "crash-kit";
+/// The queue that takes replies to them.
+const REPLIES: &str = "replies";
+
 /// Handed to handlers, used by the engine, settings if they are not to be the builder's own.
 type Build = dyn Fn(&Ports, Ports, Option<EndpointSettings>) -> Result<Endpoint, Error>;
 
@@ -138,6 +143,8 @@ impl CrashKit {
     /// Settings of the builder's own are validated, and then replaced by those of the kit, the defaults if it was given none: what
     /// shall hold in the runs, such as `attempts_max`, is given with [`settings`](Self::settings).
     pub fn new<S: State>(builder: impl Fn(&Ports) -> EndpointBuilder<S> + 'static) -> Self {
+        // The messages of the kit are foreign ones where they carry only an id.
+        let builder = move |handed: &Ports| builder(handed).accept_source(SOURCE).allow_replies_to(REPLIES);
         let build = move |handed: &Ports, ports: Ports, settings: Option<EndpointSettings>| match settings {
             Some(settings) => builder(handed).settings(settings).build(ports),
             None => builder(handed).build(ports),

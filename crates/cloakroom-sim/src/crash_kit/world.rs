@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use serde_json::Value;
 
 use super::{
-    CrashKit,
+    CrashKit, REPLIES, SOURCE,
     clock::StandingClock,
     gate::{Gate, Guard, Hall, lock},
     picture::Picture,
@@ -143,8 +143,8 @@ impl<'a> World<'a> {
             let text = format!("`{}` cannot be written as JSON: {error}", letter.kind);
             Trouble::new(FindingKind::NotWritable, text)
         })?;
-        let mut envelope = Envelope::new(id.into(), "crash-kit", letter.kind, letter.partition.clone());
-        envelope.replyto = Some("replies".to_owned());
+        let mut envelope = Envelope::new(id.into(), SOURCE, letter.kind, letter.partition.clone());
+        envelope.replyto = Some(REPLIES.to_owned());
         if self.variant.is_claimed {
             let claim = Claim::new(format!("{}.{}", envelope.id, self.ports.payloads.name()));
             let written = self.ports.payloads.check_in(&claim, Bytes::from(body.to_string())).now_or_never();

@@ -55,7 +55,6 @@ pub(crate) fn builder() -> EndpointBuilder<Book> {
         .on(not_yet)
         .route::<Note>("archive")
         .route::<Note>("screens")
-        .allow_replies_to("replies")
 }
 
 pub(crate) async fn buy(book: &mut Book, _: Buy, _: &mut Tx) -> Handled {
