@@ -246,6 +246,6 @@ fn log(queue: &str, result: &Result<Outcome, NotDone>, delivery: &Delivery) {
         Err(NotDone::Failed(error)) => {
             tracing::warn!(queue, error = error.loggable(), receive_count, sqs_message_id, "message not finished");
         }
-        Ok(_) | Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded) => {}
+        Ok(_) | Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded | NotDone::Deferred(_)) => {}
     }
 }

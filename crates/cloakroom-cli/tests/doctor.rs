@@ -23,12 +23,20 @@ const SITE: &[&str] = &[
 
 /// The command, in an environment that knows this AWS and nothing of this machine.
 fn cloakroom(aws: &LocalAws, verb: &str, arguments: &[&str]) -> Command {
+    command(aws.environment(), verb, arguments)
+}
+
+fn command<V: AsRef<std::ffi::OsStr>>(
+    environment: impl IntoIterator<Item = (&'static str, V)>,
+    verb: &str,
+    arguments: &[&str],
+) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("CLOAKROOM_")) {
         command.env_remove(name);
     }
     let nowhere = concat!(env!("CARGO_TARGET_TMPDIR"), "/nowhere");
-    command.env("AWS_CONFIG_FILE", nowhere).env("AWS_SHARED_CREDENTIALS_FILE", nowhere).envs(aws.environment());
+    command.env("AWS_CONFIG_FILE", nowhere).env("AWS_SHARED_CREDENTIALS_FILE", nowhere).envs(environment);
     command.env("AWS_EC2_METADATA_DISABLED", "true").arg(verb).args(arguments).stdin(Stdio::null());
     command
 }
@@ -112,6 +120,50 @@ async fn another_region_than_the_buckets_is_told() {
     let (code, findings) = doctor(&aws, &["--region", "eu-central-1"]).await;
     assert_eq!(code, Some(1));
     assert!(findings.contains(&("bucket-elsewhere".to_owned(), "error".to_owned())), "{findings:?}");
+}
+
+/// A server that takes connections and answers nothing; its address.
+async fn silent_server() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            connections.push(connection);
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn verbs_end_with_an_error_that_names_the_service_that_did_not_answer() {
+    let address = silent_server().await;
+    let environment = [
+        ("AWS_ENDPOINT_URL", &*address),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ];
+    let run = |arguments: &'static [&'static str], service: &'static str| {
+        let verb = command(
+            environment,
+            arguments[0],
+            &[&arguments[1..], &["--table", "things", "--bucket", "coats"]].concat(),
+        );
+        async move { (arguments, service, output(verb).await) }
+    };
+    let verbs = [
+        run(&["doctor", "--queue", "orders"], "dynamodb"),
+        run(&["pending"], "dynamodb"),
+        run(&["sweep"], "dynamodb"),
+        run(&["inspect", "order#1"], "dynamodb"),
+        run(&["dlq", "list", "orders"], "sqs"),
+    ];
+    for (arguments, service, output) in futures::future::join_all(verbs).await {
+        let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(!output.status.success(), "{arguments:?}: {told}");
+        assert!(told.contains(&format!("`{service}` did not answer")), "{arguments:?}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ impl CountsLog {
             resumed,
             duplicate,
             parked,
+            deferred,
             conflict,
             unknown_commit,
             handled,
@@ -50,6 +51,7 @@ impl CountsLog {
             resumed,
             duplicate,
             parked,
+            deferred,
             conflict,
             unknown_commit,
             handled,
@@ -87,9 +89,9 @@ mod tests {
         reader.read_to_string(&mut log).unwrap();
         let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(lines.iter().all(|line| line["target"] == "cloakroom::counts" && line["service"] == "stock"), "{log}");
-        let names = ["processed", "resumed", "duplicate", "parked", "conflict"];
+        let names = ["processed", "resumed", "duplicate", "parked", "deferred", "conflict"];
         let names = [&names[..], &["unknown_commit", "handled", "payload_missing", "given_back"]].concat();
         let counts = lines.iter().map(|line| names.iter().map(|name| line[name].as_u64().unwrap()).collect::<Vec<_>>());
-        assert_eq!(counts.collect::<Vec<_>>(), [(1..=9).collect(), vec![1; 9], vec![0; 9]], "{log}");
+        assert_eq!(counts.collect::<Vec<_>>(), [(1..=10).collect(), vec![1; 10], vec![0; 10]], "{log}");
     }
 }

@@ -106,7 +106,7 @@ use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Message, Pla
 
 pub use report::{Difference, Finding, FindingKind, Report};
 use rounds::{alone, together};
-use world::Letter;
+use world::{Expected, Letter};
 
 /// Where the messages that are given to the kit come from.
 const SOURCE: &str = "crash-kit";
@@ -162,14 +162,14 @@ impl CrashKit {
 
     /// A message that comes before, and is processed undisturbed: so that the state is an interesting one.
     pub fn given<M: Message>(mut self, message: M) -> Self {
-        self.given.push(letter(&message, false));
+        self.given.push(letter(&message, Expected::Accepted));
         self
     }
 
     /// A message to be tested. Each is tested alone, on what the [`given`](Self::given) messages left: one message under test
     /// does not come after another one, in whatever order they are named. Those of one partition also meet each other.
     pub fn message<M: Message>(mut self, message: M) -> Self {
-        self.letters.push(letter(&message, false));
+        self.letters.push(letter(&message, Expected::Accepted));
         self
     }
 
@@ -177,7 +177,17 @@ impl CrashKit {
     /// something of an item that is not so. Nothing must come of it, and it must be parked with its payload. One that is parked for
     /// another reason, such as that there is no handler for it or that it cannot be read, is a finding.
     pub fn refused<M: Message>(mut self, message: M) -> Self {
-        self.letters.push(letter(&message, true));
+        self.letters.push(letter(&message, Expected::Refused));
+        self
+    }
+
+    /// A message to be tested that its handler [defers](cloakroom::HandlerError::defer) on what the [`given`](Self::given) messages
+    /// left. Nothing must come of it but that it comes again. Another message under test may lead to a state on which its handler
+    /// accepts it: then it must be processed after that one.
+    ///
+    /// Time stands still here, so a handler that waits for a time defers its message for ever.
+    pub fn deferred<M: Message>(mut self, message: M) -> Self {
+        self.letters.push(letter(&message, Expected::Deferred));
         self
     }
 
@@ -258,7 +268,7 @@ impl CrashKit {
     }
 }
 
-fn letter<M: Message>(message: &M, is_refused: bool) -> Letter {
+fn letter<M: Message>(message: &M, expected: Expected) -> Letter {
     let body = serde_json::to_value(message).map_err(|error| error.to_string());
-    Letter { kind: M::TYPE, partition: message.partition(), body, is_refused }
+    Letter { kind: M::TYPE, partition: message.partition(), body, expected }
 }

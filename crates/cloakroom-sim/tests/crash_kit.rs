@@ -1,5 +1,7 @@
 //! The crash kit finds handlers that must not be written so, stores that break the protocol, and nothing else.
 
+#[path = "crash_kit/deferred.rs"]
+mod deferred;
 #[path = "crash_kit/elsewhere.rs"]
 mod elsewhere;
 #[path = "crash_kit/flawed.rs"]

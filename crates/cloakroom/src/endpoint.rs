@@ -13,7 +13,7 @@ use std::{
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    Delivery, EndpointSettings, Error, ErrorKind, Handler, Message, NotDone, Observer, Outcome, Ports, State,
+    Delivery, EndpointSettings, Error, Handler, Message, NotDone, Observer, Outcome, Ports, State,
     bounded::BoundedPorts,
     engine::{Desk, Done, Fold, HandlerLimit, Settled},
     handler::{AnyHandler, Typed},
@@ -131,12 +131,7 @@ impl Endpoint {
         let taken = Taken { queue: None, is_ordered: false, handler_limit: HandlerLimit::Unlimited };
         self.process_fold(&[(&arrival, span)], taken, tell).await;
         let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.unwrap_or(Err(NotDone::Stopped)).map_err(|undone| match undone {
-            NotDone::Failed(error) => error,
-            NotDone::Behind | NotDone::Stopped | NotDone::Crowded => {
-                Error::new(ErrorKind::RetryMessage, undone.to_string())
-            }
-        })
+        done.unwrap_or(Err(NotDone::Stopped)).map_err(Error::from)
     }
 
     /// Processes messages of one partition, in this order: what can be is committed together. `told` is told of each what became of

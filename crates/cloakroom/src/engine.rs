@@ -13,7 +13,7 @@ mod recovering;
 mod settled;
 mod settling;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -79,8 +79,8 @@ pub(crate) struct Desk<'a> {
     settles: Option<Settles>,
     memory: Memory,
     action: Do,
-    /// What has put an end to it.
-    error: Option<Error>,
+    /// Why it is not finished in this run, once that is known.
+    undone: Option<NotDone>,
     /// As read by this pass.
     payload: Bytes,
     /// What the handler wants to write beside the state.
@@ -95,6 +95,8 @@ pub(crate) struct Desk<'a> {
     may_be_lost: bool,
     /// Why the message is to be parked.
     reason: String,
+    /// How long its handler has deferred it.
+    deferral: Duration,
 }
 
 impl<'a> Fold<'a> {
@@ -137,7 +139,7 @@ impl<'a> Fold<'a> {
             for desk in std::mem::take(&mut self.desks) {
                 let (number, done) = (desk.number, desk.conclude().await);
                 is_stopped |= self.is_ordered && done.is_err();
-                tell(number, done.map_err(NotDone::Failed));
+                tell(number, done);
             }
             // Those whose turn comes now have lost nothing.
             self.passes = 0;
@@ -168,9 +170,14 @@ impl<'a> Fold<'a> {
                 Do::Handle => self.handle().await,
                 Do::Commit(expected) => self.commit(expected).await,
                 Do::Dispatch => self.dispatch().await,
-                Do::Park | Do::CheckIn | Do::StoreClaims | Do::Settle | Do::Clear | Do::Acknowledge(_) | Do::Leave => {
-                    self.each(step).await
-                }
+                Do::Park
+                | Do::SendAgain
+                | Do::CheckIn
+                | Do::StoreClaims
+                | Do::Settle
+                | Do::Clear
+                | Do::Acknowledge(_)
+                | Do::Leave => self.each(step).await,
             }
         }
     }
@@ -271,7 +278,7 @@ impl<'a> Desk<'a> {
             settles,
             memory,
             action,
-            error: None,
+            undone: None,
             payload: Bytes::new(),
             items: Vec::new(),
             record: Record::default(),
@@ -279,6 +286,7 @@ impl<'a> Desk<'a> {
             resumed: false,
             may_be_lost: false,
             reason: String::new(),
+            deferral: Duration::ZERO,
         }
     }
 
@@ -288,15 +296,15 @@ impl<'a> Desk<'a> {
         // A payload that is missing although nobody can have collected it.
         let when_missing = if self.must_have_its_payload() { settings.when_missing } else { WhenMissing::Acknowledge };
         let (memory, action) = protocol::next(Memory::new(settings.check_in, when_missing), Saw::Delivery);
-        let error = self.check_store().err();
-        Self { memory, action, error, ..self }
+        let undone = self.check_store().err().map(NotDone::Failed);
+        Self { memory, action, undone, ..self }
     }
 
     /// From the beginning, to finish what was committed, and to commit nothing.
     fn finishing(self) -> Self {
         let (memory, action) = protocol::next(Memory::finishing(), Saw::Delivery);
-        let error = self.check_store().err();
-        Self { memory, action, error, ..self }
+        let undone = self.check_store().err().map(NotDone::Failed);
+        Self { memory, action, undone, ..self }
     }
 
     /// As one of several, with its place among them and its span.
@@ -309,21 +317,21 @@ impl<'a> Desk<'a> {
         let Some(mut fold) = Fold::new(vec![self.finishing()], false) else { return Ok(None) };
         fold.take_up();
         fold.follow().await;
-        fold.desks.pop().map_or(Ok(None), Desk::end)
+        Ok(fold.desks.pop().map_or(Ok(None), Desk::end)?)
     }
 }
 
 impl Desk<'_> {
     /// The step that it wants to be taken; none at its end.
     fn wants(&self) -> Option<Do> {
-        let has_ended = self.error.is_some() || matches!(self.action, Do::Acknowledge(_) | Do::Leave);
+        let has_ended = self.undone.is_some() || matches!(self.action, Do::Acknowledge(_) | Do::Leave);
         (!has_ended).then_some(self.action)
     }
 
     fn saw(&mut self, saw: Result<Saw, Error>) {
         match saw {
             Ok(saw) => (self.memory, self.action) = protocol::next(self.memory, saw),
-            Err(error) => self.error = Some(failing::blamed(error, self.action)),
+            Err(error) => self.undone = Some(NotDone::Failed(failing::blamed(error, self.action))),
         }
     }
 
@@ -335,6 +343,7 @@ impl Desk<'_> {
                 Do::ReadRecord => self.read_record(pass).instrument(debug_span!("read_record")).await,
                 Do::ReadPayload => self.read_payload(pass).instrument(debug_span!("read_payload")).await,
                 Do::Park => self.park().instrument(debug_span!("park")).await,
+                Do::SendAgain => self.send_again().instrument(debug_span!("send_again")).await,
                 Do::CheckIn => self.check_in().instrument(debug_span!("check_in")).await,
                 Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await,
                 Do::Settle => self.settle().instrument(debug_span!("settle")).await,
@@ -360,9 +369,9 @@ impl Desk<'_> {
         Ok(Saw::Parked)
     }
 
-    fn end(self) -> Result<Option<Outcome>, Error> {
-        if let Some(error) = self.error {
-            return Err(error);
+    fn end(self) -> Done {
+        if let Some(undone) = self.undone {
+            return Err(undone);
         }
         let Do::Acknowledge(outcome) = self.action else { return Ok(None) };
         self.alarm(outcome);

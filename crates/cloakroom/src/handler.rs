@@ -1,17 +1,17 @@
 //! Handlers: async functions of a state, a message and a [`Tx`].
 
-use std::{fmt, future::Future, marker::PhantomData};
+use std::{fmt, future::Future, marker::PhantomData, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_dynamo::Item;
 
-use crate::{ErrorKind, Message, State, Tx, attributes, schema::attribute, values};
+use crate::{ErrorKind, Message, State, Tx, attributes, schema::attribute, tx::DELAY_S_MAX, values};
 
 /// Why a handler did not accept a message.
 ///
 /// Any error that a handler passes on with `?` asks for another try; what another try cannot mend is
-/// rejected by name.
+/// rejected by name, and what is only too early is deferred.
 ///
 /// ```
 /// use cloakroom::HandlerError;
@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
     Rejected,
     /// The handler failed and may succeed at another try.
     Failed,
+    /// The message is to come again after this time.
+    Deferred(Duration),
     /// The endpoint lacks something that the handler needs, such as a route.
     Misconfigured,
 }
@@ -49,6 +51,38 @@ impl HandlerError {
         Self { reason: reason.to_string(), refusal: Refusal::Failed }
     }
 
+    /// Not yet: the message is to come again after this time, and its handler is to be asked again then. That is no failure, and uses
+    /// up none of the message's attempts. What the handler has changed or sent so far is dropped.
+    ///
+    /// On a standard queue the message is sent again with this delay, as the same message, and the delivery is deleted. That takes
+    /// `sqs:SendMessage` on the endpoint's own queue. The longest delay is 15 minutes; a handler that needs more is asked every 15
+    /// minutes.
+    ///
+    /// On a FIFO queue the message itself is given back for this time, at most 15 minutes: so its group waits, and stays in order.
+    /// Each time uses up a receive, of which the queue's redrive policy allows `maxReceiveCount`. A Lambda function cannot choose the
+    /// time: there it is the queue's visibility timeout.
+    ///
+    /// A message that is deferred until its payload may have expired (`payload_ttl_ms`) is parked.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use cloakroom::{Handled, Message, Partition, Tx};
+    /// use cloakroom::HandlerError;
+    /// # #[derive(Default, serde::Serialize, serde::Deserialize)] struct Account { is_open: bool }
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Pay;
+    ///
+    /// async fn pay(account: &mut Account, _: Pay, _: &mut Tx) -> Handled {
+    ///     if !account.is_open {
+    ///         return Err(HandlerError::defer(Duration::from_secs(30)));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn defer(delay: Duration) -> Self {
+        let delay = delay.min(Duration::from_secs(DELAY_S_MAX));
+        Self { reason: format!("deferred by {delay:?}"), refusal: Refusal::Deferred(delay) }
+    }
+
     /// The endpoint is not configured for what the handler does. The message waits until that is fixed.
     pub(crate) const fn misconfigured(reason: String) -> Self {
         Self { reason, refusal: Refusal::Misconfigured }
@@ -56,7 +90,7 @@ impl HandlerError {
 
     pub(crate) const fn kind(&self) -> ErrorKind {
         match self.refusal {
-            Refusal::Rejected | Refusal::Failed => ErrorKind::RetryMessage,
+            Refusal::Rejected | Refusal::Failed | Refusal::Deferred(_) => ErrorKind::RetryMessage,
             Refusal::Misconfigured => ErrorKind::MendConfiguration,
         }
     }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::{
@@ -12,7 +13,7 @@ use futures::{
 };
 use tracing::Span;
 
-use crate::{Error, Outcome, fifo::is_fifo, intake::Arrival};
+use crate::{Error, ErrorKind, Outcome, fifo::is_fifo, intake::Arrival};
 
 /// Which messages of a queue share a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub enum NotDone {
     Stopped,
     /// It was not tried, because too many messages of its partition are in flight in this worker. It uses up no attempt.
     Crowded,
+    /// Its handler [deferred](crate::HandlerError::defer) it by this time, and its queue takes no copy with a delay: it is a FIFO
+    /// queue, or not known. It uses up no attempt.
+    Deferred(Duration),
 }
 
 impl std::fmt::Display for NotDone {
@@ -77,6 +81,7 @@ impl std::fmt::Display for NotDone {
             Self::Behind => f.write_str("a message before it in its group was not finished; it is tried after that"),
             Self::Stopped => f.write_str("the time was up before it was finished"),
             Self::Crowded => f.write_str("too many messages of its partition are in flight; it is tried later"),
+            Self::Deferred(delay) => write!(f, "its handler deferred it; let it come again in {delay:?}"),
         }
     }
 }
@@ -87,7 +92,18 @@ impl std::error::Error for NotDone {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Failed(error) => error.source(),
-            Self::Behind | Self::Stopped | Self::Crowded => None,
+            Self::Behind | Self::Stopped | Self::Crowded | Self::Deferred(_) => None,
+        }
+    }
+}
+
+impl From<NotDone> for Error {
+    fn from(undone: NotDone) -> Self {
+        match undone {
+            NotDone::Failed(error) => error,
+            NotDone::Behind | NotDone::Stopped | NotDone::Crowded | NotDone::Deferred(_) => {
+                Self::new(ErrorKind::RetryMessage, undone.to_string())
+            }
         }
     }
 }

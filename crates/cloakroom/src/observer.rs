@@ -15,6 +15,8 @@ pub enum Event {
     Duplicate,
     /// Moved to the dead-letter queue.
     Parked,
+    /// Deferred by its handler: it comes again later.
+    Deferred,
     /// A commit was lost to another one.
     Conflict,
     /// A commit's outcome stayed unknown.
@@ -30,11 +32,12 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Processed,
         Self::Resumed,
         Self::Duplicate,
         Self::Parked,
+        Self::Deferred,
         Self::Conflict,
         Self::UnknownCommit,
         Self::Handled,
@@ -49,6 +52,7 @@ impl Event {
             Self::Resumed => "resumed",
             Self::Duplicate => "duplicate",
             Self::Parked => "parked",
+            Self::Deferred => "deferred",
             Self::Conflict => "conflict",
             Self::UnknownCommit => "unknown_commit",
             Self::Handled => "handled",

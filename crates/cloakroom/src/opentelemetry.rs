@@ -113,7 +113,12 @@ impl Observer for Metrics {
     fn observe(&self, event: Event) {
         let instruments = &self.instruments;
         match event {
-            Event::Processed | Event::Resumed | Event::Duplicate | Event::Parked | Event::GivenBack => {
+            Event::Processed
+            | Event::Resumed
+            | Event::Duplicate
+            | Event::Parked
+            | Event::Deferred
+            | Event::GivenBack => {
                 // The conventions want a type of error; which one it was is told with the duration.
                 let failed = (event == Event::GivenBack).then(|| KeyValue::new(ERROR_TYPE, "_OTHER"));
                 let outcome = KeyValue::new(OUTCOME, event.name());

@@ -9,6 +9,7 @@
 //! Both follow the [protocol](crate::protocol) as a worker does that resumes, and are safe beside workers and beside each other.
 
 mod dead_letters;
+mod dropping;
 mod pace;
 mod records;
 mod sweep;
@@ -117,6 +118,7 @@ impl Recovery {
             | Do::ReadRecord
             | Do::ReadPayload
             | Do::Park
+            | Do::SendAgain
             | Do::Commit(_)
             | Do::StoreClaims
             | Do::Settle

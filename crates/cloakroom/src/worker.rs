@@ -209,6 +209,7 @@ impl Shift<'_> {
                 let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
                 self.give_back(delivery, pause).await
             }
+            Err(NotDone::Deferred(delay)) => self.queue.extend(receipts, delay).await,
             // No pause: while the one before it is invisible, the queue keeps its group back.
             Err(NotDone::Behind | NotDone::Stopped) => self.queue.extend(receipts, Duration::ZERO).await,
         };

@@ -13,7 +13,7 @@ use cloakroom::{
 };
 
 use CheckIn::{AfterCommit, BeforeCommit};
-use Outcome::{Duplicate, Parked, Processed, Resumed};
+use Outcome::{Deferred, Duplicate, Parked, Processed, Resumed};
 
 const V3: Version = Version::new(3);
 const V4: Version = Version::new(4);
@@ -142,6 +142,16 @@ fn a_rejected_message_is_parked_and_not_settled() {
 }
 
 #[test]
+fn a_deferred_message_is_sent_again_and_not_settled() {
+    let deferred = [(Do::Handle, Saw::Deferred), (Do::SendAgain, Saw::SentAgain)];
+    for check_in in [BeforeCommit, AfterCommit] {
+        path(check_in, &[&fresh(V3), &deferred], Do::Acknowledge(Deferred));
+    }
+    // A commit of unknown outcome is no reason to keep the message: if it applies, the copy finds its record.
+    path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Unknown), &fresh(V3), &deferred], Do::Acknowledge(Deferred));
+}
+
+#[test]
 fn a_commit_that_is_too_large_is_parked_and_not_settled() {
     let parked = [(Do::Park, Saw::Parked)];
     path(BeforeCommit, &[&fresh(V3), &commit(V3, Saw::Rejected), &parked], Do::Acknowledge(Parked));
@@ -216,6 +226,7 @@ fn a_fold_goes_at_the_pace_of_its_slowest() {
         Do::ReadPayload,
         Do::Handle,
         Do::Park,
+        Do::SendAgain,
         Do::CheckIn,
         Do::Commit(V3),
         Do::StoreClaims,
@@ -239,6 +250,8 @@ fn a_group_has_each_message_once_and_one_message_when_narrowed() {
 #[test]
 fn a_rejection_on_a_draft_counts_for_nothing() {
     assert_eq!(fold::after_handler(Verdict::Rejected, 0), Some(Saw::Rejected));
+    assert_eq!(fold::after_handler(Verdict::Deferred, 0), Some(Saw::Deferred));
+    assert_eq!(fold::after_handler(Verdict::Deferred, 1), None);
     assert_eq!(fold::after_handler(Verdict::Rejected, 1), None);
     assert_eq!(fold::after_handler(Verdict::Accepted, 1), Some(Saw::Accepted));
 }

@@ -9,8 +9,9 @@ use std::{
 };
 
 use cloakroom::{
-    AttributeValue, Clock as _, Delivery, EndpointSettings, Event, Item, Observer, Partition, Ports, Record,
-    protocol::CheckIn,
+    AttributeValue, Claim, Clock as _, Commit, Committed, Delivery, Embedded, EndpointSettings, Event, Item, MessageId,
+    Observer, Partition, PartitionStore as _, Placement, Ports, Record, Settles, StateWrite, Version,
+    protocol::{CheckIn, Consistency},
     recovery::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept},
     schema::attribute,
 };
@@ -296,6 +297,57 @@ fn a_sweep_reads_no_faster_than_it_is_told() {
     assert!(took >= Duration::from_secs(14) && took <= Duration::from_secs(21), "{took:?}");
 }
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Commits records of messages that were settled in these stores, embedded in one state.
+fn embed(world: &World, stores: &[&str]) {
+    let committed_ms = Some(world.memory.clock.now().as_millis());
+    let record = |store: &&str| {
+        let settles = Some(Settles::Payload(Claim::from_random(7, store)));
+        (MessageId::from(*store), Record { settles, committed_ms, ..Record::default() })
+    };
+    let records: Vec<_> = stores.iter().map(record).collect();
+    let commit = Commit {
+        partition: &account(),
+        endpoint: "bank",
+        expected: Version::ABSENT,
+        state: &StateWrite::Put(Item::default()),
+        records: &records.iter().map(|(message, record)| (message, record)).collect::<Vec<_>>(),
+        kept: &Embedded { is_complete: true, ..Embedded::default() },
+        embedded_bytes_max: 4_096,
+        items: &[],
+        token: "t",
+    };
+    let committed = world.memory.run(world.memory.store.commit(commit)).expect("memory");
+    assert_eq!(committed, Committed::Applied(Placement::Embedded));
+}
+
+#[test]
+fn embedded_record_that_nobody_can_ask_for_is_dropped_and_no_other() {
+    let world = World::new();
+    embed(&world, &["memory", "left-out"]);
+    let drops = SweepSettings { drop_older_than_ms: Some(45 * DAY_MS), ..at_once() };
+    let become_of = |settings: &SweepSettings| {
+        let mut all = world.memory.run(swept(&sweep(&world, settings.clone())));
+        assert_eq!(all.remove("memory"), Some(Swept::Settled));
+        all
+    };
+    let pass = |days| world.memory.run(world.memory.clock.sleep(Duration::from_millis(days * DAY_MS)));
+    pass(45);
+    must_be_left(&become_of(&drops), "left-out", "is in store `left-out`");
+    pass(1);
+    must_be_left(&become_of(&at_once()), "left-out", "is in store `left-out`");
+    let dry = become_of(&SweepSettings { dry_run: true, ..drops.clone() });
+    assert_eq!(dry["left-out"], Swept::Due);
+    assert_eq!(become_of(&drops)["left-out"], Swept::Dropped);
+    let partition = account();
+    let reading = world.memory.store.read_state(&partition, "bank", Consistency::Strong);
+    let read = world.memory.run(reading).expect("memory");
+    assert_eq!(read.version, Version::new(2), "it stays");
+    assert_eq!(read.state, Some(Item::default()));
+    assert_eq!(read.embedded.records.into_keys().collect::<Vec<_>>(), [MessageId::from("memory")]);
+}
+
 #[test]
 fn settings_out_of_range_are_refused() {
     let world = World::new();
@@ -303,6 +355,7 @@ fn settings_out_of_range_are_refused() {
         (SweepSettings { segments: 0, ..at_once() }, "segments"),
         (SweepSettings { units_per_second_max: 0, ..at_once() }, "units_per_second_max"),
         (SweepSettings { finishing_max: 0, ..at_once() }, "finishing_max"),
+        (SweepSettings { drop_older_than_ms: Some(44 * DAY_MS), ..at_once() }, "drop_older_than_ms"),
     ] {
         let error = Sweep::new(world.memory.store.clone(), world.memory.ports(), settings).expect_err(field);
         assert!(error.to_string().contains(field), "{error}");

@@ -2,12 +2,12 @@
 
 use std::{fmt, process::ExitCode};
 
-use cloakroom::recovery::{SweepStep, Swept};
+use cloakroom::recovery::{SweepSettings, SweepStep, Swept};
 use serde::Serialize;
 
 use super::{
     Output,
-    reading::{Reading, Row, Rows},
+    reading::{Reading, Row, Rows, sweep},
     verdict,
 };
 use crate::{account::Account, site::Failure, terminal};
@@ -44,13 +44,17 @@ impl fmt::Display for Report {
 }
 
 pub(crate) async fn run(Options { account, reading, output }: Options) -> Result<ExitCode, Failure> {
-    let sweep = reading.sweep(&account.aws().await?, true)?;
+    let settings = SweepSettings { dry_run: true, ..reading.settings() };
+    let sweep = sweep(&account.aws().await?, settings)?;
     let mut report = Report::default();
     let tell = |step: SweepStep<'_>| match step {
         SweepStep::Record(found, Swept::Left(reason)) => report.records.push(Row::new(found, Some(reason.clone()))),
         SweepStep::Record(found, Swept::Due) => report.records.push(Row::new(found, None)),
         SweepStep::Record(_, Swept::Young) => report.younger += 1,
-        SweepStep::Record(_, Swept::OfAnother | Swept::Settled | Swept::Finished | Swept::Overtaken) => {}
+        SweepStep::Record(
+            _,
+            Swept::OfAnother | Swept::Settled | Swept::Finished | Swept::Dropped | Swept::Overtaken,
+        ) => {}
         SweepStep::Page { items, units, .. } => {
             report.items_read += items;
             report.read_units += units;

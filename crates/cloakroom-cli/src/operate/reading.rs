@@ -53,21 +53,24 @@ impl Pace {
     /// A sweep that comes to see every record, and changes nothing.
     pub(super) fn look(&self, aws: &Aws) -> Result<Sweep, Failure> {
         let settings = SweepSettings { older_than_ms: 0, dry_run: true, ..self.settings() };
-        Ok(Sweep::new(Arc::new(aws.records()), aws.ports(), settings)?)
+        sweep(aws, settings)
     }
 }
 
 impl Reading {
-    pub(super) fn sweep(self, aws: &Aws, dry_run: bool) -> Result<Sweep, Failure> {
-        let settings = SweepSettings {
+    pub(super) fn settings(self) -> SweepSettings {
+        SweepSettings {
             endpoints: self.endpoints.into_iter().collect(),
             older_than_ms: millis(self.older_than),
             payload_ttl_ms: millis(self.payload_ttl),
-            dry_run,
             ..self.pace.settings()
-        };
-        Ok(Sweep::new(Arc::new(aws.records()), aws.ports(), settings)?)
+        }
     }
+}
+
+/// A sweep of an account's table.
+pub(super) fn sweep(aws: &Aws, settings: SweepSettings) -> Result<Sweep, Failure> {
+    Ok(Sweep::new(Arc::new(aws.records()), aws.ports(), settings)?)
 }
 
 /// A record, and what is to be said of it.

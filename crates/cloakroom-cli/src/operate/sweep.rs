@@ -2,12 +2,12 @@
 
 use std::{fmt, process::ExitCode};
 
-use cloakroom::recovery::{SweepCursor, SweepStep, Swept};
+use cloakroom::recovery::{SweepCursor, SweepSettings, SweepStep, Swept};
 use serde::Serialize;
 
 use super::{
     Output, interruptible,
-    reading::{Reading, Row, Rows},
+    reading::{Reading, Row, Rows, millis, sweep},
     verdict,
 };
 use crate::{account::Account, site::Failure, terminal};
@@ -22,6 +22,10 @@ pub(crate) struct Options {
     account: Account,
     #[command(flatten)]
     reading: Reading,
+    /// Drop embedded records that are older than this (45 days at least) and name a payload store that is not given here. Their messages
+    /// are not sent
+    #[arg(long, value_name = "DURATION")]
+    drop_older_than: Option<humantime::Duration>,
     /// Go on where another sweep was broken off: the last cursor that it printed
     #[arg(long, value_name = "CURSOR")]
     resume: Option<SweepCursor>,
@@ -36,6 +40,8 @@ pub(crate) struct Options {
 struct Report {
     dry_run: bool,
     finished: u64,
+    /// Not finished, since nobody can look their messages up.
+    dropped: u64,
     /// Finished by somebody else in the meantime.
     overtaken: u64,
     /// Too young, or of another endpoint.
@@ -53,8 +59,11 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { finished, overtaken, skipped, due, left, items_read, read_units, .. } = self;
+        let Self { finished, dropped, overtaken, skipped, due, left, items_read, read_units, .. } = self;
         write!(f, "{due}{left}{finished} records finished, ")?;
+        if *dropped > 0 {
+            write!(f, "{dropped} dropped, ")?;
+        }
         if self.dry_run {
             write!(f, "{} would be, ", due.len())?;
         }
@@ -68,6 +77,7 @@ impl Report {
     fn note(&mut self, step: SweepStep<'_>) {
         match step {
             SweepStep::Record(_, Swept::Finished) => self.finished += 1,
+            SweepStep::Record(_, Swept::Dropped) => self.dropped += 1,
             SweepStep::Record(_, Swept::Overtaken) => self.overtaken += 1,
             SweepStep::Record(_, Swept::Young | Swept::OfAnother | Swept::Settled) => self.skipped += 1,
             SweepStep::Record(found, Swept::Due) => self.due.push(Row::new(found, None)),
@@ -95,8 +105,9 @@ impl Report {
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let Options { account, reading, resume, dry_run, output } = options;
-    let sweep = reading.sweep(&account.aws().await?, dry_run)?;
+    let Options { account, reading, drop_older_than, resume, dry_run, output } = options;
+    let settings = SweepSettings { dry_run, drop_older_than_ms: drop_older_than.map(millis), ..reading.settings() };
+    let sweep = sweep(&account.aws().await?, settings)?;
     let mut report = Report { dry_run, ..Report::default() };
     let swept = interruptible(sweep.run(resume, |step| report.note(step))).await;
     // Also of a sweep that failed half-way it is told what is done.

@@ -11,7 +11,7 @@ use super::{
     report::{Difference, Finding, FindingKind, Round, Tested},
     run::Shown,
     scene::Scene,
-    world::{Letter, Variant},
+    world::{Expected, Letter, Variant},
 };
 use crate::wire::Operation;
 
@@ -116,18 +116,34 @@ fn undisturbed(scene: &Scene<'_>, letter: &Letter, tested: &mut Tested) -> Resul
     let shown = run.play(&Plan::default(), &[&[0]]).map_err(|trouble| scene.stopped(trouble))?;
     let calls = shown.choices.len();
     let is_parked = shown.outcomes == [Outcome::Parked];
+    let is_deferred = shown.outcomes == [Outcome::Deferred];
     let reason = if is_parked { run.world.reason_of_parking() } else { String::new() };
     tested.ends = match is_parked {
         true => format!("refused ({reason}), {calls} calls"),
+        false if is_deferred => format!("deferred, {calls} calls"),
         false => format!("processed, {calls} calls"),
     };
     if reason.contains(" panicked: ") {
         return fail(FindingKind::Panicked, reason);
     }
-    if is_parked != letter.is_refused {
-        let text = match is_parked {
-            true => format!("it was not accepted, but parked in the dead-letter queue: {reason}"),
-            false => "it should be refused, and was accepted".to_owned(),
+    let is_expected = match letter.expected {
+        Expected::Accepted => !is_parked && !is_deferred,
+        Expected::Refused => is_parked,
+        Expected::Deferred => is_deferred,
+    };
+    if !is_expected {
+        let what = if is_deferred {
+            "deferred (a message that comes before, `given`, may lead to a state on which its handler accepts it)"
+                .to_owned()
+        } else if is_parked {
+            format!("parked in the dead-letter queue: {reason}")
+        } else {
+            "accepted".to_owned()
+        };
+        let text = match letter.expected {
+            Expected::Accepted => format!("it was not accepted, but {what}"),
+            Expected::Refused => format!("it should be refused, and was {what}"),
+            Expected::Deferred => format!("it should be deferred, and was {what}"),
         };
         return fail(FindingKind::Unexpected, text);
     }
@@ -135,22 +151,23 @@ fn undisturbed(scene: &Scene<'_>, letter: &Letter, tested: &mut Tested) -> Resul
         let text = format!("it was parked, but it was not its handler that refused it: {reason}");
         return fail(FindingKind::Unexpected, text);
     }
-    is_complete(scene, &shown, is_parked)?;
+    is_complete(scene, &shown, letter.expected)?;
     Ok(shown)
 }
 
 /// What must be true even of the run with which others are compared.
-fn is_complete(scene: &Scene<'_>, shown: &Shown, is_parked: bool) -> Result<(), Box<Finding>> {
+fn is_complete(scene: &Scene<'_>, shown: &Shown, expected: Expected) -> Result<(), Box<Finding>> {
     let before = scene.run(0, false).and_then(|run| run.before());
     let before = before.map_err(|trouble| scene.stopped(trouble))?;
     let mut differences = shown.picture.differences(&before);
-    // Of a message that is refused there must be no trace but this one.
-    differences.retain(|Difference { field, .. }| match is_parked {
-        true => !field.starts_with("parked in "),
-        false => field.starts_with("outbox record "),
+    // Of a message that is refused there must be no trace but this one, and of one that is deferred none.
+    differences.retain(|Difference { field, .. }| match expected {
+        Expected::Refused => !field.starts_with("parked in "),
+        Expected::Accepted => field.starts_with("outbox record "),
+        Expected::Deferred => true,
     });
     let has_parked = shown.picture.has("parked in ");
-    if differences.is_empty() && has_parked == is_parked {
+    if differences.is_empty() && has_parked == (expected == Expected::Refused) {
         return Ok(());
     }
     let text = "something is left that should not be, although nothing disturbed the message:";

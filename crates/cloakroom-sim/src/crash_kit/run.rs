@@ -36,6 +36,10 @@ pub(super) struct Run<'a> {
     letters: Vec<&'a Letter>,
     deliveries: Vec<Delivery>,
     outcomes: Vec<Option<Outcome>>,
+    /// How many messages had ended when each was delivered last.
+    delivered: Vec<usize>,
+    /// Of each message whose handler has deferred it: how many messages had ended when it was delivered.
+    deferred: Vec<Option<usize>>,
     /// The first one has the turn.
     alive: VecDeque<Worker>,
     /// A process that is free.
@@ -64,6 +68,8 @@ impl<'a> Run<'a> {
             world,
             letters: letters.to_vec(),
             outcomes: vec![None; letters.len()],
+            delivered: vec![0; letters.len()],
+            deferred: vec![None; letters.len()],
             alive: VecDeque::new(),
             idle: None,
             workers: 0,
@@ -92,8 +98,7 @@ impl<'a> Run<'a> {
             self.world.hall.step.store(choices.len(), Ordering::Relaxed);
             self.world.hall.arrive(choices.len());
             let Some(front) = self.alive.front() else {
-                let left = (0..self.outcomes.len()).filter(|message| self.outcomes[*message].is_none());
-                let left: Vec<usize> = left.take(together).collect();
+                let left: Vec<usize> = self.left().take(together).collect();
                 if left.is_empty() {
                     break;
                 }
@@ -117,15 +122,31 @@ impl<'a> Run<'a> {
             }
         }
         self.world.hall.arrive(usize::MAX);
+        self.outcomes.iter_mut().for_each(|outcome| *outcome = outcome.or(Some(Outcome::Deferred)));
         let picture = self.picture();
         self.deliver_when_all_is_over()?;
         let outcomes = self.outcomes.iter().flatten().copied().collect();
         Ok(Shown { picture, late: self.picture(), choices, outcomes })
     }
 
+    /// The messages that are to be delivered again: all that have not ended, but for those that were deferred and for which nothing
+    /// has changed since.
+    fn left(&self) -> impl Iterator<Item = usize> {
+        let ended = self.ended();
+        let is_left =
+            move |message: &usize| self.outcomes[*message].is_none() && self.deferred[*message] != Some(ended);
+        (0..self.outcomes.len()).filter(is_left)
+    }
+
+    /// How many messages have ended.
+    fn ended(&self) -> usize {
+        self.outcomes.iter().flatten().count()
+    }
+
     /// A delivery, to a process that is free or to a new one. It goes as far as its first call.
     fn deliver(&mut self, messages: &[usize]) -> Result<(), Trouble> {
         for message in messages {
+            self.delivered[*message] = self.ended();
             let delivery = &mut self.deliveries[*message];
             delivery.receive_count += 1;
             if delivery.receive_count > self.receives_max {
@@ -175,6 +196,10 @@ impl<'a> Run<'a> {
         let Some(worker) = self.alive.pop_front() else { return };
         for (message, result) in worker.messages.iter().zip(results) {
             let how = match result {
+                Ok(Outcome::Deferred) => {
+                    self.deferred[*message] = Some(self.delivered[*message]);
+                    "its handler defers the message, which comes again".to_owned()
+                }
                 Ok(outcome) => {
                     self.outcomes[*message].get_or_insert(*outcome);
                     format!("{outcome:?}, and acknowledges the message")

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Outcome, Partition, Placement, PortError, Ports, Queue,
-    Queues,
+    Claim, Delivery, Endpoint, EndpointSettings, Envelope, MessageId, Outcome, Partition, Placement, PortError, Ports,
+    Queue, Queues,
     memory::{Memory, MemoryQueue, MemoryQueues},
     protocol::{CheckIn, WhenMissing},
     schema::{Kept, Key, attribute},
@@ -31,8 +31,15 @@ pub(super) struct Letter {
     pub(super) partition: Partition,
     /// Or why it cannot be written.
     pub(super) body: Result<Value, String>,
-    /// Its handler shall not accept it.
-    pub(super) is_refused: bool,
+    pub(super) expected: Expected,
+}
+
+/// What the handler of a message shall do with it, if nothing disturbs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Accepted,
+    Refused,
+    Deferred,
 }
 
 /// What is tried with each message.
@@ -225,8 +232,15 @@ impl<'a> World<'a> {
                 picture.add_item(&format!("item `{sort_key}` of `{partition}`"), &item);
             }
         }
+        let under_test: BTreeSet<_> = messages.iter().filter_map(|(_, delivery)| id_of(&delivery.body)).collect();
         for queue in lock(&self.hall.queues).iter() {
-            picture.add_queue(queue, &self.queue(queue).messages(), json);
+            let mut lying = self.queue(queue).messages();
+            // A copy of a deferred message stands for the message itself, which the run delivers again.
+            lying.retain(|message| {
+                let is_parked = message.attributes.contains_key(cloakroom::parking::REASON);
+                is_parked || id_of(&message.body).is_none_or(|id| !under_test.contains(&id))
+            });
+            picture.add_queue(queue, &lying, json);
         }
         for (letter, delivery) in messages {
             let Ok(Envelope { id, dataref: Some(claim), .. }) = Envelope::decode(&delivery.body) else { continue };
@@ -235,6 +249,10 @@ impl<'a> World<'a> {
         }
         picture
     }
+}
+
+fn id_of(body: &str) -> Option<MessageId> {
+    Envelope::decode(body).ok().map(|envelope| envelope.id)
 }
 
 /// The messages, one of which is meant.

@@ -62,6 +62,10 @@ pub enum Action {
     Sweep {
         message: u8,
     },
+    /// A sweep drops an embedded record: its message is older than any message that can come.
+    Drop {
+        message: u8,
+    },
 }
 
 impl Model {
@@ -73,6 +77,14 @@ impl Model {
                 continue;
             }
             let todo = worker.todo();
+            if world.given_up > 0 && worker.may_give_up() {
+                actions.push(Action::Work {
+                    worker: number,
+                    place: 0,
+                    how: How::GivenUp,
+                    placement: Placement::Beside,
+                });
+            }
             if let Do::Commit(_) = todo {
                 self.commit_actions(world, number, actions);
                 continue;
@@ -108,6 +120,7 @@ impl Model {
             Do::ReadState(Consistency::Strong)
             | Do::Handle
             | Do::Park
+            | Do::SendAgain
             | Do::CheckIn
             | Do::Commit(_)
             | Do::StoreClaims
@@ -196,6 +209,9 @@ impl Model {
             if world.sweeps > 0 && is_pending {
                 actions.push(Action::Sweep { message });
             }
+            if world.drops > 0 && world.can_drop(self, message) {
+                actions.push(Action::Drop { message });
+            }
             if world.renewals > 0 && world.can_renew(self, message) {
                 actions.push(Action::Renew { message });
             }
@@ -249,6 +265,7 @@ impl World {
             Action::Work { worker, place, how, placement } => {
                 self.faults -= u8::from(matches!(how, How::Late | How::Hidden | How::Refused | How::Failed));
                 self.stale_reads -= u8::from(matches!(how, How::Past(_)));
+                self.given_up -= u8::from(how == How::GivenUp);
                 return self.work(model, worker, Step { place, how, placement });
             }
             Action::Land { late } => {
@@ -285,8 +302,30 @@ impl World {
                 self.sweeps -= 1;
                 self.receive(model, &[(message, NO_COPY)], Memory::finishing(), true);
             }
+            Action::Drop { message } => {
+                self.drops -= 1;
+                self.drop_record(model, message);
+            }
         }
         None
+    }
+
+    /// Whether the message of an embedded record is so old that it cannot come any more.
+    pub(super) fn can_drop(&self, model: &Model, message: u8) -> bool {
+        let one = &self.messages[usize::from(message)];
+        let is_embedded = self.entity_of(model, message).records.of(message).is_some();
+        let is_at_work = self.members().any(|member| member.message == message);
+        let is_on_its_way = self.late.iter().flat_map(|late| &late.parts).any(|part| part.message == message);
+        let may_come = one.is_queued() || one.deliveries_left > 0 || is_at_work || is_on_its_way;
+        is_embedded && (!may_come || model.order == Some(WrongOrder::DropWhatMayCome))
+    }
+
+    /// A conditional put of the state's item as it was read, without this record. So it is as if both were one step. The version stays.
+    pub(super) fn drop_record(&mut self, model: &Model, message: u8) {
+        let number = usize::from(model.scenario.messages[usize::from(message)].entity);
+        self.past[number].push(self.entities[number]);
+        self.entities[number].records.drop_of(message);
+        self.messages[usize::from(message)].is_dropped = true;
     }
 
     /// Gives messages to a new worker.

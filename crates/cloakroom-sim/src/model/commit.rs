@@ -84,8 +84,12 @@ impl World {
                 CommitResult::Overtaken
             }
             How::Refused => CommitResult::Refused,
-            How::Well | How::Stale | How::Past(_) | How::Failing | How::Failed | How::Without(_) => {
-                if self.apply(model, &commit) { CommitResult::Applied } else { CommitResult::Overtaken }
+            How::Well | How::Stale | How::Past(_) | How::Failing | How::Failed | How::GivenUp | How::Without(_) => {
+                if self.apply(model, &commit) {
+                    CommitResult::Applied
+                } else {
+                    CommitResult::Overtaken
+                }
             }
         };
         self.delete_claims(model, &commit, result);

@@ -18,18 +18,20 @@ pub(super) struct Message {
     pub(super) entry: bool,
     /// Claims under which it was ever sent, and can be delivered late, or once more, at any time.
     pub(super) sent: Set,
-    /// Copies of it that wait to be acknowledged. What was sent has the number of its claim; each copy that was put back has
+    /// Copies of it that wait to be acknowledged. What was sent has the number of its claim; each copy that was put back, or sent again, has
     /// a number of its own, so that it isn't acknowledged by who received an earlier one.
     pub(super) queued: Set,
     /// Copies that lie in the dead-letter queue.
     pub(super) dead: Set,
-    /// How many copies were put back.
+    /// How many copies were put back, or sent again.
     pub(super) put_back: u8,
     pub(super) deliveries_left: u8,
     /// How often it was committed.
     pub(super) commits: u8,
     /// The record beside the state.
     pub(super) record: Option<Record>,
+    /// A sweep has dropped its record, because it cannot come any more.
+    pub(super) is_dropped: bool,
     /// It was settled without a commit, for want of an effect: a wrong order.
     pub(super) is_skipped: bool,
     /// A commit demands that it is sent.
@@ -38,7 +40,7 @@ pub(super) struct Message {
     pub(super) rightful: Option<u8>,
 }
 
-/// Copies that were put back have numbers from here.
+/// Copies that were put back, or sent again, have numbers from here.
 pub(super) const PUT_BACK: u8 = 16;
 /// The number of no copy: a sweep has none in hand.
 pub(super) const NO_COPY: u8 = 31;
@@ -52,6 +54,15 @@ impl Message {
     /// Puts a copy back from the dead-letter queue.
     pub(super) fn put_back(&mut self, copy: u8) {
         self.dead = self.dead.without(copy);
+        self.send_again();
+    }
+
+    /// Sends the same message to its queue once more.
+    pub(super) fn send_again(&mut self) {
+        assert!(
+            PUT_BACK + self.put_back < NO_COPY,
+            "a scenario in which a message has that many copies has too many states"
+        );
         self.queued = self.queued.with(PUT_BACK + self.put_back);
         self.put_back += 1;
     }

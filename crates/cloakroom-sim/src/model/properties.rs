@@ -33,6 +33,7 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
         Property::sometimes("resumed", |_, world| is_doing(world, Do::Acknowledge(Outcome::Resumed))),
         Property::sometimes("duplicate", |_, world| is_doing(world, Do::Acknowledge(Outcome::Duplicate))),
         Property::sometimes("parked", |_, world| is_doing(world, Do::Acknowledge(Outcome::Parked))),
+        Property::sometimes("deferred", |_, world| is_doing(world, Do::Acknowledge(Outcome::Deferred))),
         Property::sometimes("left", |_, world| is_doing(world, Do::Leave)),
         Property::sometimes("conflict", |model: &Model, world: &World| {
             world.members().any(|member| commits_at(member).is_some_and(|version| version < now(model, world, member)))
@@ -58,6 +59,7 @@ pub(super) fn sometimes() -> Vec<Property<Model>> {
                 |member: &Member| member.copy == NO_COPY && member.todo == Do::Acknowledge(Outcome::Resumed);
             world.members().any(has_swept)
         }),
+        Property::sometimes("forgotten", |_, world: &World| world.messages.iter().any(|one| one.is_dropped)),
         Property::sometimes("renewed", |model: &Model, world: &World| world.renewals < model.scenario.renewals),
         Property::sometimes("vanished", |model: &Model, world: &World| {
             world.expired_tombstones < model.scenario.expired_tombstones
@@ -168,14 +170,16 @@ fn payload_lives(model: &Model, world: &World) -> bool {
 fn no_residue(model: &Model, world: &World) -> bool {
     model.each(world).all(|(number, _, message)| {
         let is_at_rest = !message.sent.is_empty() && !is_waiting(model, world, number);
-        let payload_is_left = message.sent.iter().any(|claim| message.payloads.has(claim));
+        // Whoever deletes a message by hand leaves its payload, which expires.
+        let payload_is_left = !message.is_dropped && message.sent.iter().any(|claim| message.payloads.has(claim));
         !is_at_rest || !world.is_pending(model, number) && !payload_is_left
     })
 }
 
-/// Somebody will receive it, or put it back; or finish its record, if there are sweeps.
+/// Somebody will receive it, or put it back; or finish its record, or drop it, if there are sweeps.
 fn is_waiting(model: &Model, world: &World, number: u8) -> bool {
-    world.messages[usize::from(number)].is_queued() || model.scenario.sweeps > 0 && world.is_pending(model, number)
+    let is_swept = model.scenario.sweeps > 0 || model.scenario.drops > 0;
+    world.messages[usize::from(number)].is_queued() || is_swept && world.is_pending(model, number)
 }
 
 /// It was committed, and everything that its commit demands was sent.

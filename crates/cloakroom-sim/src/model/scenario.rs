@@ -35,6 +35,8 @@ pub enum Handler {
     Deletes,
     /// Changes the state and sends, or fails for good, for no reason that the model knows.
     MayReject,
+    /// Defers the message, unless that message was applied to the state before.
+    DefersUnlessAfter(usize),
 }
 
 /// A logical message: it keeps its identity however often it is sent.
@@ -93,6 +95,10 @@ pub struct Scenario {
     pub expired_tombstones: u8,
     /// How often somebody finds a record, and finishes it without having its message. If at all, somebody comes again and again.
     pub sweeps: u8,
+    /// How often a worker gives up a message, wherever it is in its work, and sends it to its queue again.
+    pub given_up: u8,
+    /// How often a sweep drops the embedded record of a message that cannot come any more.
+    pub drops: u8,
     /// What has to come up at some time, or the scenario does not show what it is meant to.
     pub reaches: &'static [&'static str],
     /// The number of states there are: a change of it is a change of the protocol, or of the model.

@@ -48,6 +48,8 @@ const PLAIN: Scenario = Scenario {
     renewals: 0,
     expired_tombstones: 0,
     sweeps: 0,
+    given_up: 0,
+    drops: 0,
     reaches: &["resumed", "conflict", "duplicate", "orphan"],
     states: 0,
 };

@@ -65,6 +65,7 @@ impl Timeline {
                 }
                 Action::ExpireTombstone { entity } => write!(line, "the tombstone of entity {entity} expires"),
                 Action::Purge { message, .. } => write!(line, "{} is purged", name(message)),
+                Action::Drop { message } => write!(line, "a sweep drops the record of {}", name(message)),
                 Action::Sweep { message } => {
                     born += 1;
                     names.push(format!("sweep {born}"));

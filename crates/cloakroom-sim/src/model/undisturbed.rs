@@ -53,6 +53,13 @@ impl World {
             if model.scenario.sweeps > 0 && !self.sweep_undisturbed(model, manner) {
                 return false;
             }
+            if model.scenario.drops > 0 {
+                // Time passes, and no late copy comes any more.
+                self.messages.iter_mut().for_each(|message| message.deliveries_left = 0);
+                let droppable =
+                    model.each(self).map(|(number, ..)| number).filter(|number| self.can_drop(model, *number));
+                droppable.collect::<Vec<_>>().into_iter().for_each(|number| self.drop_record(model, number));
+            }
             for message in &mut self.messages {
                 message.dead.iter().for_each(|copy| message.put_back(copy));
             }

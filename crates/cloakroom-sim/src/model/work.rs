@@ -33,6 +33,8 @@ pub enum How {
     Refused,
     /// A member whose handler has run fails for itself, and leaves the others.
     Failed,
+    /// Not the step itself: the worker gives up the message, and will send it to its queue again.
+    GivenUp,
     /// Not the commit itself: the worker sees that this message, whose record the commit would carry on, is settled, and leaves it out.
     Without(u8),
 }
@@ -52,6 +54,11 @@ impl World {
     pub(super) fn work(&mut self, model: &Model, index: usize, step: Step) -> Option<Saw> {
         let nobody = Worker { members: Vec::new(), view: None, left: Set::default(), has_tried: false };
         let mut worker = std::mem::replace(&mut self.workers[index], nobody);
+        if step.how == How::GivenUp {
+            worker.members[0].todo = Do::SendAgain;
+            self.workers[index] = worker;
+            return None;
+        }
         let todo = worker.todo();
         let saw = match todo {
             Do::ReadState(_) => Some(self.read_state(model, &mut worker, todo, step.how)),
@@ -60,6 +67,7 @@ impl World {
             | Do::ReadPayload
             | Do::Handle
             | Do::Park
+            | Do::SendAgain
             | Do::CheckIn
             | Do::StoreClaims
             | Do::Dispatch
@@ -110,6 +118,7 @@ impl World {
             | How::Failing
             | How::Refused
             | How::Failed
+            | How::GivenUp
             | How::Without(_) => self.entities[number],
         };
         worker.view = Some(view);
@@ -136,11 +145,16 @@ impl World {
                     Identity::Id => !message.entry,
                     Identity::Retained => true,
                 };
+                let exists = exists || member.is_taken_for_another(model);
                 if exists || how == How::Stale { Saw::Payload } else { Saw::PayloadMissing }
             }
             Do::Park => {
                 self.messages[number].dead = self.messages[number].dead.with(member.copy);
                 Saw::Parked
+            }
+            Do::SendAgain => {
+                self.messages[number].send_again();
+                Saw::SentAgain
             }
             Do::CheckIn if how == How::Failed => {
                 worker.members.remove(place);
@@ -241,10 +255,14 @@ impl World {
         let message = &mut self.messages[usize::from(member.message)];
         let queue = if member.finishes { &mut message.dead } else { &mut message.queued };
         *queue = queue.without(member.copy);
-        if model.order == Some(WrongOrder::AcknowledgeBeforeDispatch) && member.detour == Detour::Early {
-            (member.detour, member.todo) = (Detour::Done, Do::Dispatch);
-        } else {
-            worker.members.remove(place);
+        match model.order {
+            Some(WrongOrder::AcknowledgeBeforeDispatch) if member.detour == Detour::Early => {
+                (member.detour, member.todo) = (Detour::Done, Do::Dispatch);
+            }
+            Some(WrongOrder::AcknowledgeBeforeDeferral) if member.detour == Detour::Early => {
+                (member.detour, member.todo) = (Detour::Done, Do::SendAgain);
+            }
+            Some(_) | None => drop(worker.members.remove(place)),
         }
         None
     }

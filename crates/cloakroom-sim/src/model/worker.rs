@@ -8,6 +8,7 @@ use cloakroom::protocol::{
 
 use super::{
     Model,
+    message::{NO_COPY, PUT_BACK},
     scenario::{Handler, Identity, Message},
     world::{Claims, Entity, Record, Set, version},
     wrong_orders::{Detour, WrongOrder, go_astray, next},
@@ -81,6 +82,9 @@ impl Member {
 
     /// Looks for its record among those that were read with the state; `None` if it may lie beside.
     pub(super) fn find_in(&mut self, model: &Model, view: &Entity, absent: Absent) -> Option<Saw> {
+        if self.is_taken_for_another(model) {
+            return Some(Saw::NoRecord);
+        }
         let is_complete = embedding::is_complete(view.is_complete, version(view.version), absent);
         let resumes_expired = model.order == Some(WrongOrder::ResumeExpired);
         let found = view.records.of(model.key(self.message)).filter(|record| !record.is_expired || resumes_expired);
@@ -98,7 +102,13 @@ impl Member {
         // Nothing leads back from here to a commit.
         self.leaves |= matches!(
             saw,
-            Saw::Record(_) | Saw::Embedded | Saw::Retained | Saw::PayloadMissing | Saw::Rejected | Saw::Committed(_)
+            Saw::Record(_)
+                | Saw::Embedded
+                | Saw::Retained
+                | Saw::PayloadMissing
+                | Saw::Rejected
+                | Saw::Deferred
+                | Saw::Committed(_)
         );
         (self.memory, self.detour, self.todo) = next(model.order, self.memory, self.detour, saw);
     }
@@ -112,8 +122,13 @@ impl Member {
         }
         let sends = match spec.handler {
             Handler::RejectsUnlessAfter(other) if !has(other) => return Verdict::Rejected,
+            Handler::DefersUnlessAfter(other) if !has(other) => return Verdict::Deferred,
             Handler::SendsAfter(other) => has(other),
-            Handler::Sends | Handler::RejectsUnlessAfter(_) | Handler::Deletes | Handler::MayReject => true,
+            Handler::Sends
+            | Handler::RejectsUnlessAfter(_)
+            | Handler::DefersUnlessAfter(_)
+            | Handler::Deletes
+            | Handler::MayReject => true,
         };
         self.sends = sends && !spec.sends.is_empty();
         self.claims = None;
@@ -124,6 +139,12 @@ impl Member {
     pub(super) fn record(&self) -> Record {
         let claims = if self.sends { self.claims } else { Some(Claims::default()) };
         Record { sends: self.sends, claims, is_retained: false, is_expired: false }
+    }
+
+    /// A wrong order: a copy that was sent again has an identity of its own.
+    pub(super) fn is_taken_for_another(&self, model: &Model) -> bool {
+        let is_sent_again = (PUT_BACK..NO_COPY).contains(&self.copy);
+        is_sent_again && model.order == Some(WrongOrder::DeferAsAnotherMessage)
     }
 
     /// Whether its record can be embedded: nothing changes one that is.
@@ -146,6 +167,12 @@ impl Worker {
     /// What it does next.
     pub(super) fn todo(&self) -> Do {
         next_of_fold(self.members.iter().map(|member| member.todo)).unwrap_or(self.members[0].todo)
+    }
+
+    /// Whether it can give up its message before it has ended: it has one, which came from its queue.
+    pub(super) fn may_give_up(&self) -> bool {
+        let has_ended = |member: &Member| matches!(member.todo, Do::Acknowledge(_) | Do::Leave | Do::SendAgain);
+        matches!(&self.members[..], [member] if !member.finishes && !has_ended(member))
     }
 
     /// Who takes a step that is taken together.
@@ -212,6 +239,7 @@ impl Worker {
                 | Do::ReadState(_)
                 | Do::ReadPayload
                 | Do::Park
+                | Do::SendAgain
                 | Do::Commit(_)
                 | Do::StoreClaims
                 | Do::Settle
@@ -234,9 +262,11 @@ impl Worker {
         let read = self.view.map(|view| view.applied).unwrap_or_default().union(self.left);
         before.fold(read, |state, member| match member.spec(model).handler {
             Handler::Deletes => Set::default(),
-            Handler::Sends | Handler::SendsAfter(_) | Handler::RejectsUnlessAfter(_) | Handler::MayReject => {
-                state.with(member.message)
-            }
+            Handler::Sends
+            | Handler::SendsAfter(_)
+            | Handler::RejectsUnlessAfter(_)
+            | Handler::DefersUnlessAfter(_)
+            | Handler::MayReject => state.with(member.message),
         })
     }
 }

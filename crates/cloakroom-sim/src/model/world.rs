@@ -137,6 +137,8 @@ pub struct World {
     pub(super) renewals: u8,
     pub(super) expired_tombstones: u8,
     pub(super) sweeps: u8,
+    pub(super) given_up: u8,
+    pub(super) drops: u8,
     /// A version became smaller.
     pub(super) went_back: bool,
 }
@@ -173,6 +175,8 @@ impl World {
             renewals: scenario.renewals,
             expired_tombstones: scenario.expired_tombstones,
             sweeps: scenario.sweeps,
+            given_up: scenario.given_up,
+            drops: scenario.drops,
             went_back: false,
         }
     }

@@ -95,6 +95,8 @@ wrong_orders! {
     DropAfterStaleLook,
     /// A commit drops the embedded record of an id that was settled once, and came again after its entry had expired.
     DropRemembered,
+    /// A sweep drops the embedded record of a message that may still come.
+    DropWhatMayCome,
     /// The record of an id that came again after its entry had expired is taken for the record of the new message.
     ResumeExpired,
     /// A worker that embeds its record takes an absent state for a proof that no record lies beside it.
@@ -105,6 +107,12 @@ wrong_orders! {
     TrustIncomplete,
     /// A commit that puts its record beside the state drops the embedded ones.
     BesideWithoutMap,
+    /// A deferred message is acknowledged before it is sent again.
+    AcknowledgeBeforeDeferral,
+    /// A deferred message is settled, as one that was processed.
+    SettleDeferred,
+    /// A deferred message that carries only its id is sent again with another id.
+    DeferAsAnotherMessage,
     /// Of messages that are processed together all are acknowledged, because one is a duplicate.
     FoldAcknowledgesAll,
     /// Of messages that are processed together all are committed, because one is fresh.
@@ -183,6 +191,9 @@ fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> 
         (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::Done, Saw::Dispatched) => {
             on(protocol::next(m, Saw::Settled), Detour::None)
         }
+        (WrongOrder::SettleDeferred, Detour::Early, Saw::Settled) => {
+            (m, Detour::Done, Do::Acknowledge(Outcome::Deferred))
+        }
         (WrongOrder::NoCommitWithoutEffect, Detour::Early, Saw::Settled) => {
             (m, Detour::None, Do::Acknowledge(Outcome::Processed))
         }
@@ -253,7 +264,11 @@ fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
         (WrongOrder::AcknowledgeBeforeDispatch, Detour::None, Do::Dispatch) => {
             (m, Detour::Early, Do::Acknowledge(Outcome::Processed))
         }
-        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::None, Do::Dispatch) => {
+        (WrongOrder::AcknowledgeBeforeDeferral, Detour::None, Do::SendAgain) => {
+            (m, Detour::Early, Do::Acknowledge(Outcome::Deferred))
+        }
+        (WrongOrder::SettleBeforeDispatch | WrongOrder::EntryFirst, Detour::None, Do::Dispatch)
+        | (WrongOrder::SettleDeferred, Detour::None, Do::Acknowledge(Outcome::Deferred)) => {
             (m, Detour::Early, Do::Settle)
         }
         _ => (m, detour, todo),

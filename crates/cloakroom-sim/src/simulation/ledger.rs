@@ -15,7 +15,7 @@ const STATEMENTS: &str = "statements";
 
 /// Accounts, and two endpoints in the same partitions that are told of every change. There are messages with a claim
 /// and with an id only; fan-out, replies and delayed messages; messages without effect, deletion and re-creation, items
-/// beside the state; messages out of order, that are rejected or tried again until it is their turn; and one that is
+/// beside the state; messages out of order, that are rejected, deferred or tried again until it is their turn; and one that is
 /// rejected for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger;
@@ -63,10 +63,21 @@ message!(Received { account }, "ledger.received");
 message!(Posted { account, amount: i64 }, "ledger.posted");
 message!(Nudge { account }, "ledger.nudge");
 message!(Close { account, to: u64 }, "ledger.close");
-message!(Step { account, number: u64, is_patient: bool }, "ledger.step");
+message!(Step { account, number: u64, early: Early }, "ledger.step");
+
+/// What a step does whose turn has not come yet.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Early {
+    Fail,
+    Defer,
+    Reject,
+}
 
 /// Begins the reason of whatever is rejected.
 const OUT_OF_TURN: &str = "not its turn";
+
+/// How long a step is deferred.
+const DEFERRAL: Duration = Duration::from_secs(2);
 
 /// A step whose turn never comes.
 const NEVER: u64 = 99;
@@ -133,13 +144,17 @@ async fn close(state: &mut Account, Close { account, to }: Close, tx: &mut Tx) -
     Ok(())
 }
 
-async fn step(state: &mut Account, Step { number, is_patient, .. }: Step, _: &mut Tx) -> Handled {
+async fn step(state: &mut Account, Step { number, early, .. }: Step, _: &mut Tx) -> Handled {
     if number == state.step + 1 {
         state.step = number;
         return Ok(());
     }
     let reason = format!("{OUT_OF_TURN}: step {number} after step {}", state.step);
-    Err(if is_patient { HandlerError::retry(reason) } else { HandlerError::reject(reason) })
+    Err(match early {
+        Early::Fail => HandlerError::retry(reason),
+        Early::Defer => HandlerError::defer(DEFERRAL),
+        Early::Reject => HandlerError::reject(reason),
+    })
 }
 
 fn book(name: &str) -> EndpointBuilder<Book> {
@@ -215,7 +230,11 @@ fn steps(random: &mut fastrand::Rng) -> Vec<Submission> {
         numbers.push(NEVER);
     }
     let step = |number| {
-        let step = Step { account: STEPS, number, is_patient: number != NEVER && random.bool() };
+        let early = match number {
+            NEVER => Early::Reject,
+            _ => random.choice([Early::Fail, Early::Defer, Early::Reject]).unwrap_or(Early::Reject),
+        };
+        let step = Step { account: STEPS, number, early };
         let submission = Submission::to(ACCOUNTS, &format!("step-{number}"), &step).with_claim(random.bool());
         submission.after(Duration::from_millis(random.u64(0..1_000)))
     };

@@ -34,6 +34,8 @@ use crate::wire::by_way_of;
 const REST_WITHIN: Duration = Duration::from_secs(4 * 60 * 60);
 /// Nothing was begun for so long: longer than any pause between two calls.
 const QUIET: Duration = Duration::from_secs(15);
+/// Nothing was committed for so long, though there are messages in queues.
+const STALLED: Duration = Duration::from_secs(10 * 60);
 /// How long the operator has a dead letter for itself.
 const OPERATOR_LEASE: Duration = Duration::from_secs(5);
 
@@ -165,10 +167,19 @@ impl Site<'_> {
     pub(crate) async fn settle(&self) -> bool {
         let until = self.now().max(self.world.weather.until).after(REST_WITHIN);
         let mut put_back_after = None;
+        let mut last = (self.commits(), self.now());
         while self.now() < until {
             let before = self.world.pending();
             self.world.sleep(QUIET).await;
+            if self.commits() != last.0 {
+                last = (self.commits(), self.now());
+            }
             if before.0 > 0 || self.world.pending() != before || !self.queues_are_empty() {
+                // What is deferred may wait for what lies parked.
+                if self.now().since(last.1) > STALLED {
+                    self.put_back().await;
+                    last.1 = self.now();
+                }
                 continue;
             }
             // A letter may have been moved by a receive from before that nobody heard of: then it is no rejection.

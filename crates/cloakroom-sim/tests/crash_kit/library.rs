@@ -1,5 +1,7 @@
 //! A library that lends books: handlers as they should be.
 
+use std::time::Duration;
+
 use cloakroom::{Condition, Endpoint, EndpointBuilder, Handled, HandlerError, Message, Partition, Tx};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,7 @@ message! {
     Discard "book.discard"
     Refuse "book.refuse"
     Wait "book.wait"
+    Reserve "book.reserve"
     Lent "book.lent"
     Note "note"
 }
@@ -53,6 +56,7 @@ pub(crate) fn builder() -> EndpointBuilder<Book> {
         .on(discard)
         .on(refuse)
         .on(not_yet)
+        .on(reserve)
         .route::<Note>("archive")
         .route::<Note>("screens")
 }
@@ -94,6 +98,17 @@ async fn refuse(book: &mut Book, _: Refuse, tx: &mut Tx) -> Handled {
     book.copies = 99;
     tx.send(Note::of("never sent"));
     Err(HandlerError::reject("this library says no"))
+}
+
+/// Waits for a copy.
+async fn reserve(book: &mut Book, reserve: Reserve, tx: &mut Tx) -> Handled {
+    book.readers.push(reserve.text.clone());
+    tx.send(Note { text: reserve.text });
+    if book.copies == 0 {
+        return Err(HandlerError::defer(Duration::from_secs(60)));
+    }
+    book.copies -= 1;
+    Ok(())
 }
 
 async fn not_yet(_: &mut Book, _: Wait, _: &mut Tx) -> Handled {

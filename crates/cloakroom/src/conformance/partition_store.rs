@@ -54,6 +54,7 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
         an_embedded_record_is_read_with_the_state,
         an_embedding_commit_demands_its_version,
         embedded_records_are_kept_as_they_are_given,
+        a_commit_of_no_message_drops_records_and_keeps_the_version,
         what_does_not_fit_lies_beside,
         records_beside_the_state_are_known_to_be_there,
         many_embedded_records_come_back,

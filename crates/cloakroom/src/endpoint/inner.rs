@@ -104,6 +104,7 @@ impl Inner {
             Ok(Outcome::Resumed) => (Event::Resumed, None),
             Ok(Outcome::Duplicate) => (Event::Duplicate, None),
             Ok(Outcome::Parked) => (Event::Parked, None),
+            Ok(Outcome::Deferred) | Err(NotDone::Deferred(_)) => (Event::Deferred, None),
             Err(NotDone::Failed(error)) => (Event::GivenBack, Some(error)),
             Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded) => return,
         };

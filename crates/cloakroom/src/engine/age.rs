@@ -1,7 +1,9 @@
 //! How old a message and its record may be: see [`lifetime`](crate::lifetime).
 
+use std::time::Duration;
+
 use super::{Desk, Fold};
-use crate::{Error, ErrorKind, lifetime, protocol::Do};
+use crate::{Error, ErrorKind, NotDone, lifetime, protocol::Do};
 
 impl Fold<'_> {
     /// Refuses to send what a record holds if payloads of it may be gone.
@@ -10,7 +12,7 @@ impl Fold<'_> {
     /// (`record_that_is_older_than_its_payloads_is_not_sent`).
     pub(super) fn refuse_outlived_records(&mut self) {
         for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(Do::Dispatch)) {
-            desk.error = desk.check_age_of_record().err();
+            desk.undone = desk.check_age_of_record().err().map(NotDone::Failed);
         }
     }
 }
@@ -23,6 +25,14 @@ impl Desk<'_> {
         let endpoint = self.endpoint;
         let now = endpoint.ports.clock.now();
         is_first || lifetime::message_is_outlived(&self.envelope, now, endpoint.settings.payload_ttl())
+    }
+
+    /// Whether the message may outlive its payload if it comes again after this time. As a message that is sent again stays no longer
+    /// on its queue than any other, it may be deferred until then, and no longer.
+    pub(super) fn is_too_old_in(&self, delay: Duration) -> bool {
+        let endpoint = self.endpoint;
+        let then = endpoint.ports.clock.now().after(delay);
+        lifetime::message_is_outlived(&self.envelope, then, endpoint.settings.payload_ttl())
     }
 
     fn check_age_of_record(&self) -> Result<(), Error> {

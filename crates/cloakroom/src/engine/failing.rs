@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use super::Desk;
-use crate::{Error, ErrorKind, Failures, Outcome, PortError, protocol::Do};
+use super::{Desk, Done};
+use crate::{Error, ErrorKind, Failures, NotDone, PortError, protocol::Do};
 
 /// How long failures of a message are counted after the last one: as long as a queue can keep the message.
 const COUNTED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -25,11 +25,11 @@ pub(super) fn blamed(error: Error, step: Do) -> Error {
 
 impl Desk<'_> {
     /// How it ended. A message that failed too often is parked.
-    pub(super) async fn conclude(self) -> Result<Option<Outcome>, Error> {
-        match &self.error {
-            Some(error) if error.kind() == ErrorKind::RetryMessage => {}
+    pub(super) async fn conclude(self) -> Done {
+        let reason = match &self.undone {
+            Some(NotDone::Failed(error)) if error.kind() == ErrorKind::RetryMessage => error.to_string(),
             Some(_) | None => return self.end(),
-        }
+        };
         let count = match self.count_failure().await {
             Ok(count) => count,
             Err(error) => {
@@ -40,10 +40,9 @@ impl Desk<'_> {
         if count < self.endpoint.settings.attempts_max {
             return self.end();
         }
-        let reason = self.error.as_ref().map(|error| format!("given up after {count} attempts: {error}"));
-        let reason = reason.unwrap_or_default();
+        let reason = format!("given up after {count} attempts: {reason}");
         let parking = self.endpoint.park(self.delivery, self.queue, &reason);
-        let parked = parking.instrument(self.span.clone()).await?;
+        let parked = parking.instrument(self.span.clone()).await.map_err(NotDone::Failed)?;
         // It starts anew when it is put back. If that is not written, it is parked again after its first failure.
         let store = &self.endpoint.ports.store;
         if let Err(error) = self.endpoint.call(|| store.write_failures(self.key(), None)).await {

@@ -7,8 +7,10 @@ use tracing::{Instrument as _, debug_span};
 
 use super::{Desk, Fold, HandlerLimit};
 use crate::{
-    Error, ErrorKind, Event, Item, Record, StateWrite, Timed, Version,
+    Error, ErrorKind, Event, Item, NotDone, Record, StateWrite, Timed, Version,
+    fifo::is_fifo,
     handler::{HandlerError, Refusal},
+    parking,
     protocol::{
         self, Do, Saw,
         fold::{self, Verdict},
@@ -19,6 +21,16 @@ use crate::{
 /// How much the messages of a fold may send, and how long their handlers may take, before the rest has to wait for the next.
 const FOLD_BYTES_MAX: usize = 256 * 1024;
 const FOLD_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What a handler has made of a message.
+enum Made {
+    /// It accepts the message, and leaves the state so.
+    State(StateWrite),
+    /// It rejects the message.
+    Rejection,
+    /// It wants the message later.
+    Deferral,
+}
 
 impl Fold<'_> {
     pub(super) async fn handle(&mut self) {
@@ -38,12 +50,13 @@ impl Fold<'_> {
             let result = self.desks[number].handle(state, version, self.handler_limit).await;
             handled += 1;
             let (verdict, state) = match result {
-                Ok(Some(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
+                Ok(Made::State(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
                     is_full = true;
                     continue;
                 }
-                Ok(Some(state)) => (Verdict::Accepted, Some(state)),
-                Ok(None) => (Verdict::Rejected, None),
+                Ok(Made::State(state)) => (Verdict::Accepted, Some(state)),
+                Ok(Made::Rejection) => (Verdict::Rejected, None),
+                Ok(Made::Deferral) => (Verdict::Deferred, None),
                 Err(error) => {
                     self.desks[number].saw(Err(error));
                     continue;
@@ -60,7 +73,7 @@ impl Fold<'_> {
                 self.accepted += 1;
                 bytes += self.desks[number].record.unclaimed().map(str::len).sum::<usize>();
             }
-            self.desks[number].saw(Ok(saw));
+            self.desks[number].saw_verdict(saw);
         }
     }
 
@@ -105,16 +118,29 @@ impl Fold<'_> {
 impl Desk<'_> {
     /// Whether it is not finished, or may turn out not to be before it has an effect.
     fn may_come_again(&self) -> bool {
-        self.error.is_some() || self.action == Do::Park
+        self.undone.is_some() || matches!(self.action, Do::Park | Do::SendAgain)
     }
 
-    /// Runs the handler. What it makes of the state; none if it rejects the message.
-    async fn handle(
-        &mut self,
-        state: Option<Item>,
-        version: Version,
-        limit: HandlerLimit,
-    ) -> Result<Option<StateWrite>, Error> {
+    /// Learns what its handler has led to.
+    fn saw_verdict(&mut self, saw: Saw) {
+        // A copy would lose the message's place, and an unknown queue takes none: the message itself goes back.
+        let takes_copies = self.queue.is_some_and(|queue| !is_fifo(queue));
+        if saw == Saw::Deferred && !takes_copies {
+            self.undone = Some(NotDone::Deferred(self.deferral));
+        } else {
+            self.saw(Ok(saw));
+        }
+    }
+
+    /// Step 4a.
+    pub(super) async fn send_again(&self) -> Result<Saw, Error> {
+        let queue = self.queue.unwrap_or_default();
+        parking::send_later(self.endpoint, self.delivery, queue, self.deferral).await?;
+        Ok(Saw::SentAgain)
+    }
+
+    /// Runs the handler.
+    async fn handle(&mut self, state: Option<Item>, version: Version, limit: HandlerLimit) -> Result<Made, Error> {
         let endpoint = self.endpoint;
         endpoint.observer.observe(Event::Handled);
         let process = self.span.clone();
@@ -124,11 +150,19 @@ impl Desk<'_> {
         match running.instrument(span).instrument(process).await {
             Ok(state) => {
                 self.open_queues().await?;
-                Ok(Some(state))
+                Ok(Made::State(state))
             }
             Err(HandlerError { reason, refusal: Refusal::Rejected }) => {
                 self.reason = reason;
-                Ok(None)
+                Ok(Made::Rejection)
+            }
+            Err(HandlerError { refusal: Refusal::Deferred(delay), .. }) if self.is_too_old_in(delay) => {
+                self.reason = "deferred until its payload may have expired (`payload_ttl_ms`)".to_owned();
+                Ok(Made::Rejection)
+            }
+            Err(HandlerError { refusal: Refusal::Deferred(delay), .. }) => {
+                self.deferral = delay;
+                Ok(Made::Deferral)
             }
             Err(HandlerError { reason, refusal: Refusal::Failed }) => {
                 Err(Error::new(ErrorKind::RetryMessage, reason).in_logs("the handler failed"))

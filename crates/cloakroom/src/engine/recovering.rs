@@ -30,6 +30,7 @@ impl<'a> Desk<'a> {
                 Do::ReadPayload => fold.each(step).await,
                 Do::Handle
                 | Do::Park
+                | Do::SendAgain
                 | Do::CheckIn
                 | Do::Commit(_)
                 | Do::StoreClaims
@@ -40,6 +41,6 @@ impl<'a> Desk<'a> {
                 | Do::Leave => break,
             }
         }
-        fold.desks.pop().map_or(Ok(Do::Leave), |desk| desk.error.map_or(Ok(desk.action), Err))
+        fold.desks.pop().map_or(Ok(Do::Leave), |desk| desk.undone.map_or(Ok(desk.action), |undone| Err(undone.into())))
     }
 }

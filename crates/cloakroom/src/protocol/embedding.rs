@@ -2,7 +2,8 @@
 //!
 //! Every commit writes the state's item. It carries on the embedded records of other messages, also when it deletes the
 //! state. It may drop one of which this worker knows that its message is settled ([`may_drop`]), and no other. Nothing
-//! else drops an embedded record, and nothing changes one: a commit that had read it would overwrite the change. That is
+//! else drops an embedded record but a sweep, if no copy of its message can come any more ([`is_expired`]); and nothing
+//! changes one: a commit that had read it would overwrite the change. That is
 //! why a record that has still to change is always an item of its own ([`may_embed`]).
 //!
 //! A commit that writes a record as an item of its own says so in the state's item, for good: from then on the embedded
@@ -54,8 +55,8 @@ pub const fn may_embed(claims: Claims, is_retained: bool) -> bool {
     matches!(claims, Claims::Stored) && !is_retained
 }
 
-/// Whether an embedded record found under the identity of a message without a claim belongs to an earlier message of
-/// that identity: it is older than any message can be.
+/// Whether an embedded record is older than any message can be. So no copy of its own message can come any more, and
+/// one that is found under the identity of a message without a claim belongs to an earlier message of that identity.
 ///
 /// SUBTLE: such a record has no entry any more, so it looks like one whose message was not settled. It would be sent
 /// again, and the new message would be settled without having been handled (`resume_expired`,

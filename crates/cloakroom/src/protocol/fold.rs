@@ -45,18 +45,21 @@ pub enum Verdict {
     Accepted,
     /// It can never have one.
     Rejected,
+    /// It is to come again later.
+    Deferred,
 }
 
 /// Returns what a member sees after its handler, or `None` if the member has to be set aside: it starts again when this
 /// group has ended. `accepted_before` members of the group had their messages accepted before it.
 ///
 /// SUBTLE: a rejection on a state that is not committed yet, and may never be, counts for nothing
-/// (`nobody_is_rejected_for_what_was_never_committed`).
+/// (`nobody_is_rejected_for_what_was_never_committed`). A deferral on such a state would do no harm but cost its delay.
 pub const fn after_handler(verdict: Verdict, accepted_before: usize) -> Option<Saw> {
     match verdict {
         Verdict::Accepted => Some(Saw::Accepted),
-        Verdict::Rejected if accepted_before > 0 => None,
+        Verdict::Rejected | Verdict::Deferred if accepted_before > 0 => None,
         Verdict::Rejected => Some(Saw::Rejected),
+        Verdict::Deferred => Some(Saw::Deferred),
     }
 }
 

@@ -7,7 +7,8 @@
 //! | 1 | `ReadState` | as [`Consistency`] says; the state's item also holds the embedded records | `State(version)` → 2; an absent state is version 0 |
 //! | 2 | `ReadRecord` | first among the embedded records; then, unless these are [all there are](super::embedding::is_complete), as an item of its own: strongly consistent, **not earlier than 1** | `Record(Stored)` → 6; `Record(Missing)` → 5b; `Embedded` → 3, which shows whether it is settled; `Retained` → duplicate, 9; `NoRecord` → 3 |
 //! | 3 | `ReadPayload` | linearizable, **not earlier than 2** | `Payload` → 4, or 6 with an embedded record; `PayloadMissing` → 2 once more, **with the state's item read again, strongly consistent**: a record → resume, none → duplicate, 9 (or `Park`, see [`WhenMissing`]); with an embedded record → duplicate |
-//! | 4 | `Handle` | the user's handler, on the state of 1 and the payload of 3 | `Accepted` → 4b or 5; `Rejected` → `Park`, then 9, settling nothing |
+//! | 4 | `Handle` | the user's handler, on the state of 1 and the payload of 3 | `Accepted` → 4b or 5; `Rejected` → `Park`, then 9, settling nothing; `Deferred` → 4a |
+//! | 4a | `SendAgain` | send the same message to its own queue, with the same identity and a delay | `SentAgain` → 9, settling nothing |
 //! | 4b | `CheckIn` | timing *before commit*: outgoing payloads under fresh random claims | `CheckedIn` → 5 |
 //! | 5 | `Commit` | one atomic write of state, record and the handler's items, **if the version is unchanged and `m` has no record**; it moves the version | `Committed` → 6 or 5b; `Lost`, `Unknown`, `NotTried` → 1, after a pause; `Rejected` (the store refuses its size or content) → `Park` |
 //! | 5b | `CheckIn`, `StoreClaims` | timing *after commit*: **if the record exists and has no claims yet** | `CheckedIn` → store; `ClaimsStored` (ours or those found) → 6; `RecordGone` → 9 |
@@ -87,6 +88,9 @@ pub enum Outcome {
     /// this one that was given up, may have committed it all the same: before it is deleted there, it should be
     /// [finished](crate::Endpoint::finish).
     Parked,
+    /// Its handler deferred it: the same message was sent to its queue again, with a delay. This worker has touched neither
+    /// payload nor state.
+    Deferred,
 }
 
 /// The next action. The driver performs it and answers with what it [`Saw`].
@@ -98,6 +102,7 @@ pub enum Do {
     ReadPayload,
     Handle,
     Park,
+    SendAgain,
     CheckIn,
     /// Only if the state is still at this version, and `m` has no record.
     Commit(Version),
@@ -128,6 +133,8 @@ pub enum Saw {
     Accepted,
     Rejected,
     Parked,
+    Deferred,
+    SentAgain,
     CheckedIn,
     Committed(Claims),
     /// The version has moved, or the message has a record. An earlier try of this very commit, whose answer did not
@@ -243,6 +250,10 @@ pub const fn next(m: Memory, saw: Saw) -> (Memory, Do) {
         },
         Saw::Rejected => (m, Do::Park),
         Saw::Parked => (m, Do::Acknowledge(Outcome::Parked)),
+        // 4a. SUBTLE: sent again before it is acknowledged, under the identity that it has. A worker that stops in between leaves
+        // two copies, of which one turns out to be a duplicate (`acknowledge_before_deferral`, `defer_as_another_message`).
+        Saw::Deferred => (m, Do::SendAgain),
+        Saw::SentAgain => (m, Do::Acknowledge(Outcome::Deferred)),
 
         // 4b and 5b.
         Saw::CheckedIn if m.claims_missing => (m, Do::StoreClaims),

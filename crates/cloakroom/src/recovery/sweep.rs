@@ -9,6 +9,7 @@ use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
 use crate::{
     Bounded, EndpointSettings, Error, Observer, Placement, Ports, Unobserved,
     lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
+    protocol::embedding,
     settings::within,
 };
 
@@ -36,7 +37,11 @@ pub struct SweepSettings {
     pub units_per_second_max: u32,
     /// How many records of a segment are finished at a time.
     pub finishing_max: usize,
-    /// Change nothing, and tell what would be finished.
+    /// Drop embedded records that are older than this and that nobody can look up, since they name a payload store that the ports
+    /// do not have. It must be longer than any message lives: 45 days at least. The messages of such a record are not sent; whoever
+    /// still has the store finishes it with that store instead. `None`: such records are left.
+    pub drop_older_than_ms: Option<u64>,
+    /// Change nothing, and tell what would be finished, or dropped.
     pub dry_run: bool,
 }
 
@@ -49,6 +54,7 @@ impl Default for SweepSettings {
             segments: 4,
             units_per_second_max: 100,
             finishing_max: 16,
+            drop_older_than_ms: None,
             dry_run: false,
         }
     }
@@ -58,7 +64,9 @@ impl SweepSettings {
     fn validate(&self) -> Result<(), Error> {
         within("segments", self.segments.into(), 1, SEGMENTS_MAX)?;
         within("units_per_second_max", self.units_per_second_max.into(), 1, 1_000_000)?;
-        within("finishing_max", self.finishing_max as u64, 1, 1_000)
+        within("finishing_max", self.finishing_max as u64, 1, 1_000)?;
+        let longest_life = EndpointSettings::default().tombstone_ttl_ms;
+        self.drop_older_than_ms.map_or(Ok(()), |age| within("drop_older_than_ms", age, longest_life, u64::MAX))
     }
 }
 
@@ -71,6 +79,8 @@ pub enum Swept {
     Finished,
     /// It would be finished, were this not a dry run.
     Due,
+    /// It was dropped: it names a payload store that is not known here, and its message is older than any that can come.
+    Dropped,
     /// Somebody else was faster.
     Overtaken,
     /// It is too young.
@@ -270,6 +280,9 @@ impl Sweep {
             Ok(true) => return Swept::Settled,
             Err(error) => return Swept::Left(error.to_string()),
         }
+        if self.may_drop(found, age) {
+            return if *dry_run { Swept::Due } else { self.drop_record(found).await };
+        }
         match &found.record {
             Err(reason) => return Swept::Left(reason.clone()),
             Ok(record) if record.settles.is_none() => {
@@ -302,6 +315,24 @@ impl Sweep {
                 self.recoveries.of(&found.endpoint)?.is_settled(&found.message, record).await
             }
             Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether nobody can ask for an embedded record, now or later.
+    fn may_drop(&self, found: &Found, age: Option<Duration>) -> bool {
+        let (Some(age), Some(oldest_ms)) = (age, self.settings.drop_older_than_ms) else { return false };
+        let (Ok(record), Ok(recovery)) = (&found.record, self.recoveries.of(&found.endpoint)) else { return false };
+        let is_embedded = found.placement == Placement::Embedded;
+        is_embedded && recovery.lacks_store_of(record) && embedding::is_expired(age, Duration::from_millis(oldest_ms))
+    }
+
+    async fn drop_record(&self, found: &Found) -> Swept {
+        let dropping =
+            async { self.recoveries.of(&found.endpoint)?.drop_record(&found.partition, &found.message).await };
+        match dropping.await {
+            Ok(true) => Swept::Dropped,
+            Ok(false) => Swept::Overtaken,
+            Err(error) => Swept::Left(error.to_string()),
         }
     }
 

@@ -77,7 +77,7 @@ impl Answers {
 /// Whether the services answer, as far as this result shows it. Only a failure that other messages meet, too, is an outage.
 fn is_up(done: &Done) -> Option<bool> {
     match done {
-        Ok(_) => Some(true),
+        Ok(_) | Err(NotDone::Deferred(_)) => Some(true),
         Err(NotDone::Failed(error)) => error.services_answer(),
         Err(NotDone::Behind | NotDone::Stopped | NotDone::Crowded) => None,
     }

@@ -42,6 +42,8 @@ struct History {
     settled: bool,
     cleared: bool,
     parked: bool,
+    deferred: bool,
+    sent_again: bool,
 }
 
 impl History {
@@ -63,6 +65,8 @@ impl History {
                 Self { rejected: true, last, ..self }
             }
             Saw::Parked => Self { parked: true, ..self },
+            Saw::Deferred => Self { deferred: true, ..self },
+            Saw::SentAgain => Self { sent_again: true, ..self },
             Saw::CheckedIn => Self { checked_in: true, ..self },
             Saw::Committed(claims) => Self { last: Last::Durable, claims: claims == Claims::Stored, ..self },
             Saw::Lost => Self { last: Last::Lost, ..self },
@@ -100,6 +104,7 @@ impl History {
             Do::ReadPayload => self.state.is_some() && (self.no_record || self.embedded) && !self.missing,
             Do::Handle => is_fresh && !self.accepted,
             Do::Park => self.rejected || self.no_record_again && when_missing == WhenMissing::Park && !self.has_tried(),
+            Do::SendAgain => self.deferred && is_fresh && !self.accepted && !self.sent_again,
             Do::CheckIn if self.is_durable() => !self.claims && !self.checked_in,
             Do::CheckIn => is_fresh && self.accepted && !self.checked_in && check_in == CheckIn::BeforeCommit,
             Do::Commit(version) => {
@@ -120,6 +125,7 @@ impl History {
                     || self.no_record_again && (when_missing == WhenMissing::Acknowledge || self.has_tried())
             }
             Do::Acknowledge(Outcome::Parked) => self.parked && !self.settled && !self.cleared && !self.is_durable(),
+            Do::Acknowledge(Outcome::Deferred) => self.sent_again && is_fresh && !self.accepted && !self.settled,
             Do::Leave => self.no_record && !self.is_durable(),
         }
     }
@@ -134,8 +140,9 @@ fn answers(action: Do) -> Vec<Saw> {
             [&beside[..], &[Saw::Embedded, Saw::Retained, Saw::NoRecord]].concat()
         }
         Do::ReadPayload => vec![Saw::Payload, Saw::PayloadMissing],
-        Do::Handle => vec![Saw::Accepted, Saw::Rejected],
+        Do::Handle => vec![Saw::Accepted, Saw::Rejected, Saw::Deferred],
         Do::Park => vec![Saw::Parked],
+        Do::SendAgain => vec![Saw::SentAgain],
         Do::CheckIn => vec![Saw::CheckedIn],
         Do::Commit(_) => {
             let committed = [Claims::Stored, Claims::Missing].map(Saw::Committed);
@@ -200,10 +207,10 @@ fn everything_that_can_be_done_or_seen_is_reached() {
     let kinds = |check_in, when_missing| explore(check_in, when_missing).1;
     let all: BTreeSet<String> =
         TIMINGS.iter().flat_map(|timing| POLICIES.iter().flat_map(|policy| kinds(*timing, *policy))).collect();
-    let must = "Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
-        CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Delivery Dispatch \
+    let must = "Acknowledge(Deferred) Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
+        CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Deferred Delivery Dispatch \
         Dispatched Embedded Handle Lost NoRecord Park Parked Payload PayloadMissing ReadPayload ReadRecord ReadState(Any) \
-        ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained Settle Settled State StoreClaims Unknown NotTried";
+        ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained SendAgain SentAgain Settle Settled State StoreClaims Unknown NotTried";
     let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
     assert_eq!(all, must);
 }
@@ -244,6 +251,7 @@ fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
         Do::ReadPayload
         | Do::Handle
         | Do::Park
+        | Do::SendAgain
         | Do::CheckIn
         | Do::StoreClaims
         | Do::Dispatch

@@ -195,7 +195,11 @@ impl PartitionStore for FlawedStore {
         let messages: Vec<_> = commit.records.iter().map(|(message, _)| self.message(message)).collect();
         let records: Vec<_> =
             messages.iter().zip(commit.records).map(|(message, (_, record))| (message, *record)).collect();
-        let records = if self.flaw == StoreFlaw::WritesTheFirstOfSeveral { &records[..1] } else { &records[..] };
+        let records = if self.flaw == StoreFlaw::WritesTheFirstOfSeveral {
+            &records[..records.len().min(1)]
+        } else {
+            &records[..]
+        };
         let none = Embedded { records: BTreeMap::new(), ..commit.kept.clone() };
         let kept = if self.flaw == StoreFlaw::DropsEmbedded { &none } else { commit.kept };
         let share = |item: &ItemWrite| ItemWrite { sharing: Sharing::Shared, ..item.clone() };

@@ -52,6 +52,16 @@ pub const LARGE: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "large-sent-again",
+        shows: "workers of both timings that give messages up in the middle of their work, and send them again",
+        messages: &[delivered(A, 3), delivered(B, 1)],
+        timings: EITHER,
+        given_up: 2,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "deferred"],
+        states: 8_391_823,
+        ..PLAIN
+    },
+    Scenario {
         name: "large-embedded",
         shows: "four workers on a message, and two on what it sends, records embedded",
         messages: &[delivered(A, 4), B],

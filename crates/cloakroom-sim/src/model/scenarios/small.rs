@@ -237,7 +237,7 @@ pub const SMALL: &[Scenario] = &[
     },
     Scenario {
         name: "id-embedded",
-        shows: "the same for a message that carries only its id",
+        shows: "a message that carries only its id, deferred until another one was processed",
         messages: &[delivered(ID, 3), delivered(B, 1)],
         placements: EMBEDDED,
         states: 20_683,
@@ -338,6 +338,18 @@ pub const SMALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        name: "forgotten",
+        shows: "a committed message that is purged, and a sweep that drops its embedded record when no copy of it can come any more",
+        messages: &[Message { sends: &[], ..A }, C],
+        placements: EMBEDDED,
+        faults: 1,
+        purges: 1,
+        drops: 1,
+        reaches: &["resumed", "conflict", "duplicate", "purged", "forgotten"],
+        states: 293_023,
+        ..PLAIN
+    },
+    Scenario {
         name: "embedded-sweep",
         shows: "a committed message that is purged, and sweeps that finish its record wherever it is",
         messages: &[A, delivered(B, 0)],
@@ -347,6 +359,56 @@ pub const SMALL: &[Scenario] = &[
         sweeps: 2,
         reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
         states: 199_699,
+        ..PLAIN
+    },
+    Scenario {
+        name: "deferral",
+        shows: "a message that is deferred until another one was processed, while workers race and commits have untrue answers",
+        messages: &[
+            Message { handler: Handler::DefersUnlessAfter(2), ..delivered(A, 3) },
+            delivered(B, 0),
+            delivered(C, 1),
+        ],
+        faults: 1,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "deferred"],
+        states: 287_670,
+        ..PLAIN
+    },
+    Scenario {
+        name: "id-deferral",
+        shows: "the same for a message that carries only its id",
+        messages: &[
+            Message { handler: Handler::DefersUnlessAfter(2), ..delivered(ID, 3) },
+            delivered(B, 0),
+            delivered(C, 1),
+        ],
+        placements: BOTH,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "deferred"],
+        states: 138_810,
+        ..PLAIN
+    },
+    Scenario {
+        name: "sent-again",
+        shows: "workers that give a message up in the middle of their work, and send it again",
+        messages: &[A, delivered(B, 1)],
+        timings: EITHER,
+        given_up: 1,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "deferred"],
+        states: 44_143,
+        ..PLAIN
+    },
+    Scenario {
+        name: "fold-deferral",
+        shows: "a message that is deferred until another one was processed, alone or in a fold behind one that was accepted",
+        messages: &[
+            Message { handler: Handler::DefersUnlessAfter(1), sends: &[], ..A },
+            delivered(C, 1),
+            Message { name: "D", ..delivered(C, 1) },
+        ],
+        placements: BOTH,
+        fold_max: 2,
+        reaches: &["conflict", "duplicate", "deferred", "folded"],
+        states: 254_604,
         ..PLAIN
     },
     Scenario {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Attempt, Subject, TOMBSTONE};
-use crate::{Committed, Conflict, Embedded, MessageId, Placement, Record, StateWrite, Timestamp, Version};
+use crate::{Commit, Committed, Conflict, Embedded, MessageId, Placement, Record, StateWrite, Timestamp, Version};
 
 /// Large enough for all of these laws.
 const ROOM: usize = 64 * 1024;
@@ -95,6 +95,35 @@ pub(super) async fn embedded_records_are_kept_as_they_are_given(s: &Subject<'_>)
     let fourth = Attempt { kept: dropped, ..s.embedding("4") }.at(3);
     s.must_lie(&fourth, Placement::Embedded).await;
     s.must_hold(&fourth, &[(&fourth.message, &fourth.record)], false).await;
+}
+
+/// A sweep writes the state as it is, without a record that nobody can ask for. The version is a condition, and stays.
+pub(super) async fn a_commit_of_no_message_drops_records_and_keeps_the_version(s: &Subject<'_>) {
+    let first = s.embedding("1");
+    s.must_lie(&first, Placement::Embedded).await;
+    let kept = s.read_state(&first).await.embedded;
+    let second = Attempt { kept, ..s.embedding("2").at(1) };
+    s.must_lie(&second, Placement::Embedded).await;
+    let mut kept = s.read_state(&second).await.embedded;
+    kept.records.remove(&first.message);
+    for (expected, must) in
+        [(1, Committed::Conflict(Conflict::Overtaken)), (2, Committed::Applied(Placement::Embedded))]
+    {
+        let commit = Commit {
+            partition: &second.partition,
+            endpoint: &second.endpoint,
+            expected: Version::new(expected),
+            state: &second.state,
+            records: &[],
+            kept: &kept,
+            embedded_bytes_max: ROOM,
+            items: &[],
+            token: "a sweep",
+        };
+        s.law.same("the commit", &s.law.ok("the commit", s.store.commit(commit).await), &must);
+    }
+    s.must_be_at(&second, 2, second.state()).await;
+    s.must_hold(&second, &[(&second.message, &second.record)], true).await;
 }
 
 /// Where the item would become too large the record lies beside it, and that is told.

@@ -1,0 +1,32 @@
+//! Messages that their handler defers.
+
+use cloakroom_sim::{CrashKit, crash_kit::FindingKind};
+
+use super::{
+    fails,
+    library::{Buy, Reserve, builder},
+    passes,
+};
+
+#[test]
+fn a_deferred_message_passes_when_nothing_comes_of_it() {
+    passes(&CrashKit::new(|_| builder()).deferred(Reserve::of("Ada")).run());
+}
+
+#[test]
+fn a_message_that_is_deferred_until_another_one_was_processed_passes() {
+    let report = CrashKit::new(|_| builder()).message(Buy::of("Emma")).deferred(Reserve::of("Ada")).run();
+    passes(&report);
+    assert_eq!(report.to_string().matches("equal to one after the other").count(), 1, "{report}");
+    passes(&CrashKit::new(|_| builder()).given(Buy::of("Emma")).message(Reserve::of("Ada")).run());
+}
+
+#[test]
+fn a_message_that_is_deferred_and_should_not_be_is_found() {
+    let report = CrashKit::new(|_| builder()).message(Reserve::of("Ada")).run();
+    fails(&report, FindingKind::Unexpected, &["was not accepted, but deferred", "`given`"]);
+    let report = CrashKit::new(|_| builder()).refused(Reserve::of("Ada")).run();
+    fails(&report, FindingKind::Unexpected, &["should be refused, and was deferred"]);
+    let report = CrashKit::new(|_| builder()).deferred(Buy::of("Emma")).run();
+    fails(&report, FindingKind::Unexpected, &["should be deferred, and was accepted"]);
+}
