@@ -128,7 +128,9 @@ impl Function {
     }
 
     /// The queue that invokes the function, by the name that routes use: its dead-letter queue takes parked messages,
-    /// unless the endpoint names one. Default: the name of the endpoint. Whether it is a FIFO queue shows in each event.
+    /// unless the endpoint names one, and messages that their handler [defers](cloakroom::HandlerError::defer) are sent there again.
+    /// Default: the name of the endpoint. Whether it is a FIFO queue shows in each event. A name that is not that of the event's
+    /// queue, or its end behind a prefix, is not sent to; it is logged.
     pub fn queue(self, name: impl Into<String>) -> Self {
         let name = name.into();
         Self { queue: name.strip_suffix(".fifo").map_or(name.clone(), str::to_owned), ..self }
@@ -170,7 +172,7 @@ impl Function {
         let until = Timestamp::from_millis(deadline.as_millis().saturating_sub(margin_ms));
         // An event has the name in SQS, which a prefix may precede; dead letters are sent by the name that routes use.
         let ending = if is_fifo(queue) { ".fifo" } else { "" };
-        let known_as = [&self.queue, ending].concat();
+        let known_as = [self.known_name_of(queue), ending].concat();
         let batch = Batch { queue: &known_as, deliveries: &deliveries, in_flight_max, until };
         let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check(&known_as))).await {
             Either::Left((results, _)) => results,
@@ -188,13 +190,30 @@ impl Function {
         response
     }
 
+    /// The name by which routes know the queue of an event. None, as an empty text, for a standard queue that has another name: what
+    /// was sent there again would be lost (`deferred_message_is_sent_to_no_other_queue`).
+    fn known_name_of(&self, queue: &str) -> &str {
+        if is_fifo(queue) || queue.ends_with(&self.queue) {
+            return &self.queue;
+        }
+        if !self.is_checked.load(Ordering::Relaxed) {
+            let expected = &*self.queue;
+            tracing::warn!(
+                queue,
+                expected,
+                "the events come from another queue than expected; name it with `Function::queue`"
+            );
+        }
+        ""
+    }
+
     /// Checks once what the endpoint needs. A check that the messages did not leave time for, or that met a failure that passes, is made
     /// again by the next invocation.
     async fn check(&self, queue: &str) {
         if self.is_checked.load(Ordering::Relaxed) {
             return;
         }
-        match self.endpoint.check(Some(queue)).await {
+        match self.endpoint.check(Some(queue).filter(|queue| !queue.is_empty())).await {
             Err(error) if error.kind() == ErrorKind::AwaitService => {
                 tracing::warn!(error = error.loggable(), "the check of the endpoint failed; it is repeated");
                 return;

@@ -1,13 +1,15 @@
 //! Payloads and dedupe entries in an S3 bucket.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use aws_sdk_s3::{Client, operation::get_object::GetObjectOutput, primitives::ByteStream};
+use aws_sdk_s3::{Client, config::Config, operation::get_object::GetObjectOutput, primitives::ByteStream};
 use bytes::{Bytes, BytesMut};
-use cloakroom::{Claim, MessageId, PayloadStore, PortError, schema::Key};
+use cloakroom::{Bounded, Claim, MessageId, PayloadStore, PortError, schema::Key};
 
 use crate::{
     failure::{Operation, SdkError, code, status},
-    once,
+    once, timeouts,
 };
 
 /// Without `s3:ListBucket`, S3 answers "access denied" for a key that is not there.
@@ -143,7 +145,15 @@ impl PayloadStore for S3Payloads {
         self.check_size(&CHECK_IN, claim, payload.len())?;
         let key = Key::Payload { claim }.text();
         let put = self.once.put_object().bucket(&self.bucket).key(key).content_type("application/json");
-        put.body(ByteStream::from(payload)).send().await.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
+        let extra = Bounded::<dyn PayloadStore>::upload_time(payload.len());
+        let put = put.body(ByteStream::from(payload));
+        let sent = if extra < Duration::from_secs(1) {
+            put.send().await
+        } else {
+            let timeouts = timeouts::raised(self.once.config().timeout_config(), extra);
+            put.customize().config_override(Config::builder().timeout_config(timeouts)).send().await
+        };
+        sent.map_err(|error| CHECK_IN.failed(&self.target(), error))?;
         Ok(())
     }
 

@@ -29,6 +29,19 @@ pub(crate) fn filled(timeouts: Option<&TimeoutConfig>) -> TimeoutConfig {
     filled
 }
 
+/// Returns timeouts that are longer by this time, for a request with a large body. What is not set stays so.
+pub(crate) fn raised(timeouts: Option<&TimeoutConfig>, extra: Duration) -> TimeoutConfig {
+    let mut raised = TimeoutConfig::builder();
+    if let Some(own) = timeouts {
+        let longer = |timeout: Option<Duration>| timeout.map(|timeout| timeout + extra);
+        raised
+            .set_read_timeout(longer(own.read_timeout()))
+            .set_operation_attempt_timeout(longer(own.operation_attempt_timeout()))
+            .set_operation_timeout(longer(own.operation_timeout()));
+    }
+    raised.build()
+}
+
 /// Returns the answer of a call that may be several requests, or an error after [`OPERATION`].
 pub(crate) async fn answer<T>(
     operation: &Operation,

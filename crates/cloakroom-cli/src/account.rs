@@ -1,6 +1,9 @@
 //! The AWS account that an operator's command works on: whatever the SDK's own variables, profiles and roles say.
 
+use std::{sync::Arc, time::Duration};
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use cloakroom::{Bounded, Ports};
 use cloakroom_aws::{Aws, AwsSettings, QueueSettings, S3Payloads};
 
 use crate::site::Failure;
@@ -32,6 +35,15 @@ pub(crate) struct Account {
     /// The region, if it is not that of the profile or of `AWS_REGION`
     #[arg(long)]
     region: Option<String>,
+}
+
+/// How long a payload may take to be read.
+const READ_MAX: Duration = Duration::from_secs(120);
+
+/// The ports of an account, where the reading of a payload has an end.
+pub(crate) fn bounded_ports(aws: &Aws) -> Ports {
+    let ports = aws.ports();
+    Ports { payloads: Arc::new(Bounded::new(ports.payloads, Arc::clone(&ports.clock), READ_MAX)), ..ports }
 }
 
 impl Account {

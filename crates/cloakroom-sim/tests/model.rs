@@ -71,6 +71,7 @@ scenarios! {
     holds_with_late_reads_of_embedded_records: "embedded-late-reads",
     holds_for_lost_and_unknown_commits_of_embedded_records: "embedded-lost-and-unknown",
     holds_for_an_id_that_comes_again: "id-again",
+    holds_for_an_id_that_comes_again_after_a_sweep: "id-again-swept",
     holds_for_a_tombstone_that_expired: "vanished-tombstone",
     holds_for_a_dead_letter_with_an_embedded_record: "embedded-dead-letter",
     holds_for_a_record_that_is_dropped: "forgotten",
@@ -159,6 +160,7 @@ wrong_orders! {
     drop_remembered: DropRemembered, "id-again", "at most once";
     drop_what_may_come: DropWhatMayCome, "forgotten", "at most once";
     resume_expired: ResumeExpired, "id-again", "no loss";
+    sweep_expired: SweepExpired, "id-again-swept", "no loss";
     trust_absent_state: TrustAbsentState, "vanished-tombstone", "at most once";
 
     // Messages that are deferred.

@@ -24,7 +24,8 @@ use crate::{
 /// Messages of one queue that are to be processed by a certain time.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The queue that they came from. A name that ends with `.fifo` is that of a FIFO queue.
+    /// The queue that they came from. A name that ends with `.fifo` is that of a FIFO queue. Empty if it is not known: then a
+    /// message that its handler defers is not sent there again, but has to be given back ([`NotDone::Deferred`]).
     pub queue: &'a str,
     /// The messages, in the order in which the queue gave them.
     pub deliveries: &'a [Delivery],
@@ -83,7 +84,8 @@ impl Endpoint {
         let arrivals: Vec<_> = deliveries.iter().map(|one| self.inner.accept(Cow::Borrowed(one))).collect();
         let lanes = stream::iter(lanes(order, &arrivals));
         let handler_limit = HandlerLimit::Until { began: clock.now(), ends: until };
-        let taken = Taken { queue: Some(queue), is_ordered: order.stops_at_failure(), handler_limit };
+        let known = Some(queue).filter(|queue| !queue.is_empty());
+        let taken = Taken { queue: known, is_ordered: order.stops_at_failure(), handler_limit };
         let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| {
             self.in_turn(order, taken, deliveries, &arrivals, lane, &tell)
         });

@@ -25,7 +25,7 @@ use crate::{
     dispatch::dispatch,
     endpoint::Inner,
     intake::Arrival,
-    protocol::{self, Do, Memory, Saw, WhenMissing, fold},
+    protocol::{self, Consistency, Do, Memory, Saw, WhenMissing, fold},
     schema::Key,
 };
 
@@ -53,6 +53,10 @@ pub(crate) struct Fold<'a> {
     aside: VecDeque<Desk<'a>>,
     /// The first failure stops those behind it.
     is_ordered: bool,
+    /// That state was read with eventual consistency.
+    is_late: bool,
+    /// How states are read at least.
+    reads: Consistency,
     /// They were refused together: from here on one goes after the other.
     is_narrow: bool,
     /// Commits that were lost or stayed unknown so far.
@@ -103,6 +107,7 @@ impl<'a> Fold<'a> {
     /// Puts messages of one partition together. If they are ordered, none is begun behind one that was not finished.
     pub(crate) fn new(desks: Vec<Desk<'a>>, is_ordered: bool) -> Option<Self> {
         let Desk { endpoint, envelope, .. } = desks.first()?;
+        let endpoint: &Inner = endpoint;
         Some(Self {
             endpoint,
             partition: envelope.partition.clone(),
@@ -114,6 +119,8 @@ impl<'a> Fold<'a> {
             desks: Vec::with_capacity(desks.len()),
             aside: desks.into(),
             is_ordered,
+            is_late: false,
+            reads: endpoint.settings.state_reads,
             is_narrow: false,
             passes: 0,
             is_finishing: true,

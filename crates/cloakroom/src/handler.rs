@@ -59,10 +59,12 @@ impl HandlerError {
     /// minutes.
     ///
     /// On a FIFO queue the message itself is given back for this time, at most 15 minutes: so its group waits, and stays in order.
-    /// Each time uses up a receive, of which the queue's redrive policy allows `maxReceiveCount`. A Lambda function cannot choose the
-    /// time: there it is the queue's visibility timeout.
+    /// Each time uses up a receive of this message and of those of its group that were received with it. After `maxReceiveCount`
+    /// of them SQS moves them to the dead-letter queue: set it high, and defer for long. A Lambda function cannot choose the time:
+    /// there it is the queue's visibility timeout.
     ///
-    /// A message that is deferred until its payload may have expired (`payload_ttl_ms`) is parked.
+    /// A message with a payload that is deferred until half the life of payloads is over (`payload_ttl_ms`; 14 days by default) is
+    /// parked.
     ///
     /// ```
     /// use std::time::Duration;

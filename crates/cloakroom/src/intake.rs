@@ -2,8 +2,8 @@
 //!
 //! | what the body is | type | partition | identity |
 //! |---|---|---|---|
-//! | CloudEvents 1.0 in JSON | `type` | `partitionkey`; without it [`Message::partition`] of the data | `source`, partition and `id` |
-//! | other JSON | the attribute [`TYPE`], or that of [`EndpointBuilder::plain`](crate::EndpointBuilder::plain) | [`Message::partition`] of the body | the attribute [`SOURCE`] (`plain`), partition, and the attribute [`ID`] (the queue's own id of the message) |
+//! | CloudEvents 1.0 in JSON | `type` | `partitionkey`; without it [`Message::partition`] of the data | `source`, partition, `type` and `id` |
+//! | other JSON | the attribute [`TYPE`], or that of [`EndpointBuilder::plain`](crate::EndpointBuilder::plain) | [`Message::partition`] of the body | the attribute [`SOURCE`] (`plain`), partition, type, and the attribute [`ID`] (the queue's own id of the message) |
 //!
 //! The data of an event may be in `data`, or in `data_base64` if its content type is JSON or absent. Whatever has no claim is
 //! recognised for as long as its dedupe entry lives: 45 days as provisioned.

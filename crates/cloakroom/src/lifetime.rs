@@ -22,3 +22,11 @@ pub(crate) fn message_is_outlived(envelope: &Envelope, now: Timestamp, payload_t
     let made = envelope.time.as_deref().and_then(Timestamp::parse);
     envelope.dataref.is_some() && made.is_some_and(|made| now.since(made) > payload_ttl)
 }
+
+/// Whether a message is too old to be sent again to the queue that it came from: half the life of payloads is over.
+///
+/// The other half is for the copy. It may wait in the queue and the dead-letter queue as long as any message, be committed then,
+/// and be finished only later; until then its own payload tells that it is not settled.
+pub(crate) fn message_is_old(envelope: &Envelope, now: Timestamp, payload_ttl: Duration) -> bool {
+    message_is_outlived(envelope, now, payload_ttl / 2)
+}

@@ -210,6 +210,13 @@ pub(crate) async fn send_back(endpoint: &Inner, delivery: &Delivery, queue: &str
     send_later(endpoint, delivery, queue, Duration::ZERO).await
 }
 
+/// Whether a delivery that was received so often, and is not finished, is replaced by a copy whose receives start anew. It is so
+/// once in several receives only: a delivery that cannot be deleted must not leave a copy at each of them.
+pub(crate) const fn is_time_for_a_copy(receive_count: u32, attempts_max: u32) -> bool {
+    let interval = if attempts_max < 4 { 4 } else { attempts_max };
+    receive_count > 0 && receive_count.is_multiple_of(interval)
+}
+
 /// Sends the same logical message to a queue, which holds it back for up to 15 minutes. The caller acknowledges the delivery
 /// afterwards.
 ///

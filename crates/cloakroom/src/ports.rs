@@ -193,7 +193,7 @@ pub enum ClaimsStored {
 /// How often an endpoint has failed to process a message, for whatever lies with that message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// How many times, since it was last parked.
+    /// How many times, since it was last parked for its failures.
     pub count: u32,
     /// When the count ends. The store may remove it from then on.
     pub expires: Timestamp,

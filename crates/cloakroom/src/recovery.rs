@@ -31,7 +31,7 @@ use crate::{
     endpoint::Inner,
     engine::Desk,
     intake::Arrival,
-    parking::{self, REASON},
+    parking::{self, ENDPOINT, REASON},
     protocol::Do,
     settings::check_name,
 };
@@ -165,7 +165,7 @@ impl Recovery {
 
 fn is_parked_with_claim(delivery: &Delivery, arrival: &Arrival<'_>) -> bool {
     let has_claim = arrival.envelope.as_ref().is_ok_and(|envelope| envelope.dataref.is_some());
-    has_claim && delivery.attributes.contains_key(REASON)
+    has_claim && [REASON, ENDPOINT].iter().any(|name| delivery.attributes.contains_key(*name))
 }
 
 /// A [`Recovery`] for each endpoint that turns up.

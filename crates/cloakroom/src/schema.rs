@@ -56,7 +56,7 @@ pub enum Key<'a> {
 
 impl<'a> Key<'a> {
     /// What [`Key::State`], [`Key::Record`] and [`Key::Failures`] write: whose state, record or count of failures an item of this sort key is. `None` for a
-    /// handler's own item and for a count of failures.
+    /// handler's own item.
     ///
     /// ```
     /// use cloakroom::schema::{Key, Kept};

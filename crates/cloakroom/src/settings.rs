@@ -46,14 +46,17 @@ pub struct EndpointSettings {
     /// How many times a single call to a port is tried before the message goes back to its queue.
     pub calls_max: u32,
     /// Milliseconds until a call to a port that is not answered ends as an error with an unknown outcome; 10 ms to 10
-    /// minutes. A long poll ends after its own wait and this. It is the last resort: the timeouts of a client of the
+    /// minutes. A long poll ends after its own wait and this, and the check-in of a payload after a second more for each MiB.
+    /// It must be enough to read the largest payload. It is the last resort: the timeouts of a client of the
     /// SDK should be shorter, since the client then also gives up the connection. Default: 10 seconds.
     pub call_ms_max: u64,
     /// How many times a message may fail before it is parked. What counts is what lies with the message, as a handler that fails or
     /// runs too long. A receive that ends otherwise, since a service is out or the configuration is wrong, does not count.
     pub attempts_max: u32,
-    /// How long the version of a deleted state is kept. It must exceed the time that a message can
-    /// live in queue and dead-letter queue together.
+    /// How long the version of a deleted state is kept. It must exceed the time that a message can live in queue and dead-letter
+    /// queue together. Where records are embedded, it must not exceed the life of dedupe entries (`expiry_days` of the bucket): an
+    /// id that comes again while the record of its predecessor is younger than this, and has no entry, would be taken for the
+    /// predecessor.
     pub tombstone_ttl_ms: u64,
     /// How long sends and deletes wait for company, to fill batches of ten. It costs latency and saves requests.
     pub linger_ms: u64,

@@ -30,7 +30,7 @@ use crate::{
     engine::HandlerLimit,
     intake::Arrival,
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
-    parking, trace,
+    lifetime, parking, trace,
     worker::{answers::Answers, polling::Receiving},
 };
 
@@ -49,7 +49,7 @@ const CROWD_PATIENCE: Duration = Duration::from_secs(1);
 /// back, those of the group that are in hand are given back with it, untried: they come again behind it. A message
 /// that is *parked* is finished, and its group goes on.
 ///
-/// A message that goes back without a failure of its own, after `attempts_max` receives, is sent again, with a delay, and
+/// A message that goes back again and again is sent again after every `attempts_max` receives, with a delay, and
 /// deleted. So it is not moved to the dead-letter queue by its own queue. That takes `sqs:SendMessage` on the queue, and is
 /// not possible on FIFO queues.
 ///
@@ -203,11 +203,11 @@ impl Shift<'_> {
                 let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
                 let (error, receive_count) = (error.loggable(), delivery.receive_count);
                 tracing::warn!(parent: &span, error, ?pause, receive_count, "message given back");
-                self.give_back(delivery, pause).await
+                self.give_back(&arrival, pause).await
             }
             Err(NotDone::Crowded) => {
                 let pause = self.worker.settings.retry.pause(delivery.receive_count, self.random());
-                self.give_back(delivery, pause).await
+                self.give_back(&arrival, pause).await
             }
             Err(NotDone::Deferred(delay)) => self.queue.extend(receipts, delay).await,
             // No pause: while the one before it is invisible, the queue keeps its group back.
@@ -224,12 +224,16 @@ impl Shift<'_> {
     /// Gives a message back for a while. A message that was received often is sent again instead, and acknowledged: its
     /// receives start anew, and the queue does not move it to its dead-letter queue for receives that were no failures.
     ///
-    /// On FIFO queues it would lose its place, and stays.
-    async fn give_back(&self, delivery: &Delivery, pause: Duration) -> Vec<Result<(), PortError>> {
-        let endpoint = &*self.worker.endpoint.inner;
+    /// On FIFO queues it would lose its place, and stays. So does a message that is too old to begin anew.
+    async fn give_back(&self, arrival: &Arrival<'_>, pause: Duration) -> Vec<Result<(), PortError>> {
+        let (endpoint, delivery) = (&*self.worker.endpoint.inner, &*arrival.delivery);
         let receipts = vec![delivery.receipt.clone()];
-        let is_often = delivery.receive_count >= endpoint.settings.attempts_max;
-        if is_often && !self.order.stops_at_failure() {
+        let is_often = parking::is_time_for_a_copy(delivery.receive_count, endpoint.settings.attempts_max);
+        let is_old = arrival.envelope.as_ref().is_ok_and(|envelope| {
+            let then = endpoint.ports.clock.now().after(pause);
+            lifetime::message_is_old(envelope, then, endpoint.settings.payload_ttl())
+        });
+        if is_often && !is_old && !self.order.stops_at_failure() {
             match parking::send_later(endpoint, delivery, &self.worker.queue, pause).await {
                 Ok(()) => return self.acknowledge(receipts).await,
                 Err(error) => tracing::debug!(error = error.loggable(), "message not sent again, but given back"),

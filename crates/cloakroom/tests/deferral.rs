@@ -271,13 +271,13 @@ fn message_is_not_deferred_beyond_the_life_of_its_payload() {
     bank.memory.run(bank.memory.payloads.check_in(&claim, payload.into())).unwrap();
     (envelope.data, envelope.dataref) = (None, Some(claim));
     envelope.time = Some(bank.memory.clock.now().to_string());
-    bank.pass(Duration::from_secs(28 * 24 * 60 * 60) - DELAY);
-    let delivery = |envelope: &Envelope| Delivery { body: envelope.encode(), receive_count: 2, ..Delivery::default() };
+    bank.pass(Duration::from_secs(14 * 24 * 60 * 60) - DELAY);
+    let delivery = |envelope: &Envelope| Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
     assert!(matches!(bank.batch(&[delivery(&envelope)])[..], [Ok(Outcome::Deferred)]));
     bank.pass(Duration::from_millis(1));
     assert!(matches!(bank.batch(&[delivery(&envelope)])[..], [Ok(Outcome::Parked)]));
     let reason = &bank.dead()[0].attributes[parking::REASON];
-    assert!(reason.contains("deferred until its payload may have expired"), "{reason}");
+    assert!(reason.contains("deferred until half the life of its payload was over"), "{reason}");
 }
 
 #[test]
@@ -292,6 +292,24 @@ fn deferral_on_a_state_that_is_not_committed_is_asked_for_again() {
     assert_eq!(bank.counters.counts().handled, 2, "the payment is accepted on a state that is not committed yet");
     assert!(matches!(bank.batch(&group(false))[..], [Ok(Outcome::Processed), Ok(Outcome::Deferred)]));
     assert_eq!(bank.counters.counts().handled, 5, "the payment is deferred on the committed state only");
+}
+
+#[test]
+fn deferred_message_that_cannot_be_deleted_does_not_multiply() {
+    let bank = Bank::new("bank");
+    let body = Bank::envelope("1", &payment("a")).encode();
+    let copies = |receive_count| {
+        let deliveries = [Delivery { body: body.clone(), receive_count, ..Delivery::default() }];
+        let deferred = match &bank.batch(&deliveries)[..] {
+            [Ok(Outcome::Deferred)] => true,
+            [Err(NotDone::Deferred(delay))] => *delay != DELAY,
+            results => panic!("receive {receive_count}: {results:?}"),
+        };
+        (deferred, bank.memory.queues.get("bank").len())
+    };
+    assert_eq!(copies(1), (true, 1));
+    assert!((2..8).all(|receive_count| copies(receive_count) == (false, 1)), "it is given back");
+    assert_eq!(copies(8), (true, 2), "its receives start anew before SQS moves it to the dead-letter queue");
 }
 
 #[test]

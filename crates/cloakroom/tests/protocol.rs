@@ -248,12 +248,11 @@ fn a_group_has_each_message_once_and_one_message_when_narrowed() {
 }
 
 #[test]
-fn a_rejection_on_a_draft_counts_for_nothing() {
-    assert_eq!(fold::after_handler(Verdict::Rejected, 0), Some(Saw::Rejected));
-    assert_eq!(fold::after_handler(Verdict::Deferred, 0), Some(Saw::Deferred));
-    assert_eq!(fold::after_handler(Verdict::Deferred, 1), None);
-    assert_eq!(fold::after_handler(Verdict::Rejected, 1), None);
-    assert_eq!(fold::after_handler(Verdict::Accepted, 1), Some(Saw::Accepted));
+fn only_acceptance_counts_on_a_state_that_is_not_current() {
+    for verdict in [Verdict::Rejected, Verdict::Deferred, Verdict::Failed] {
+        assert!(fold::counts(verdict, true) && !fold::counts(verdict, false), "{verdict:?}");
+    }
+    assert!(fold::counts(Verdict::Accepted, true) && fold::counts(Verdict::Accepted, false));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use cloakroom::{
     AttributeValue, Claim, Clock as _, Commit, Committed, Delivery, Embedded, EndpointSettings, Event, Item, MessageId,
-    Observer, Partition, PartitionStore as _, Placement, Ports, Record, Settles, StateWrite, Version,
+    Observer, Outcome, Partition, PartitionStore as _, Placement, Ports, Record, Settles, StateWrite, Version,
     protocol::{CheckIn, Consistency},
     recovery::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept},
     schema::attribute,
@@ -325,11 +325,15 @@ fn embed(world: &World, stores: &[&str]) {
 #[test]
 fn embedded_record_that_nobody_can_ask_for_is_dropped_and_no_other() {
     let world = World::new();
-    embed(&world, &["memory", "left-out"]);
+    embed(&world, &["memory", "left-out", "left-out-too"]);
     let drops = SweepSettings { drop_older_than_ms: Some(45 * DAY_MS), ..at_once() };
     let become_of = |settings: &SweepSettings| {
         let mut all = world.memory.run(swept(&sweep(&world, settings.clone())));
         assert_eq!(all.remove("memory"), Some(Swept::Settled));
+        assert_eq!(
+            all.get("left-out").map(std::mem::discriminant),
+            all.remove("left-out-too").as_ref().map(std::mem::discriminant)
+        );
         all
     };
     let pass = |days| world.memory.run(world.memory.clock.sleep(Duration::from_millis(days * DAY_MS)));
@@ -338,14 +342,27 @@ fn embedded_record_that_nobody_can_ask_for_is_dropped_and_no_other() {
     pass(1);
     must_be_left(&become_of(&at_once()), "left-out", "is in store `left-out`");
     let dry = become_of(&SweepSettings { dry_run: true, ..drops.clone() });
-    assert_eq!(dry["left-out"], Swept::Due);
+    assert_eq!(dry["left-out"], Swept::Droppable);
     assert_eq!(become_of(&drops)["left-out"], Swept::Dropped);
     let partition = account();
     let reading = world.memory.store.read_state(&partition, "bank", Consistency::Strong);
     let read = world.memory.run(reading).expect("memory");
-    assert_eq!(read.version, Version::new(2), "it stays");
+    assert_eq!(read.version, Version::new(3), "it stays");
     assert_eq!(read.state, Some(Item::default()));
     assert_eq!(read.embedded.records.into_keys().collect::<Vec<_>>(), [MessageId::from("memory")]);
+}
+
+#[test]
+fn sweep_does_not_renew_the_window_of_an_id() {
+    let embedded = EndpointSettings { placement: Placement::Embedded, ..EndpointSettings::default() };
+    let world = World::with(embedded);
+    let delivery = world.plain("m", &[Act::Add(1)]);
+    assert_eq!(world.outcome(&delivery), Outcome::Processed);
+    world.memory.run(world.memory.clock.sleep(Duration::from_millis(46 * DAY_MS)));
+    world.memory.payloads.expire_entries();
+    let all = world.memory.run(swept(&sweep(&world, at_once())));
+    assert_eq!(all.into_values().collect::<Vec<_>>(), [Swept::Settled]);
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "the id is that of a new message");
 }
 
 #[test]

@@ -191,7 +191,9 @@ pub(crate) fn stored(state: Option<Item>, record: Option<Item>) -> Option<Outcom
             }
         }
         Ok(Outcome::Parked) => assert_eq!(world.parked(), [delivery.body]),
-        Ok(Outcome::Duplicate) => panic!("acknowledged, and never processed: {before:?}"),
+        Ok(outcome @ (Outcome::Duplicate | Outcome::Deferred)) => {
+            panic!("acknowledged as {outcome:?}, and never processed: {before:?}")
+        }
         Err(error) => {
             assert!(!error.to_string().is_empty());
             let mut after = world.memory.store.partition(partition);
@@ -317,7 +319,7 @@ impl World {
                 let told = self.counters.counts().payload_missing == u64::from(is_first);
                 assert!(envelope.dataref.is_some() && told, "dropped in silence: {delivery:?}");
             }
-            Ok(Outcome::Resumed) => panic!("resumed from nothing: {delivery:?}"),
+            Ok(outcome @ (Outcome::Resumed | Outcome::Deferred)) => panic!("{outcome:?} from nothing: {delivery:?}"),
             Err(error) => assert!(!error.to_string().is_empty() && self.parked().is_empty(), "{delivery:?}"),
         }
     }

@@ -16,6 +16,8 @@ use super::*;
 struct Job {
     takes_s: u64,
     fails: bool,
+    #[serde(default)]
+    is_early: bool,
 }
 
 impl Message for Job {
@@ -34,6 +36,9 @@ tokio::task_local! {
 async fn handle(jobs: &mut Jobs, job: Job, tx: &mut Tx) -> Handled {
     CLOCK.with(Arc::clone).sleep(Duration::from_secs(job.takes_s)).await;
     jobs.insert(tx.message_id().to_string(), job.takes_s);
+    if job.is_early {
+        return Err(HandlerError::defer(Duration::from_secs(60)));
+    }
     if job.fails { Err(HandlerError::retry("not yet")) } else { Ok(()) }
 }
 
@@ -212,6 +217,24 @@ fn function_checks_its_endpoint_once_beside_its_first_messages() {
             assert_eq!(answer(&memory, &function, records), failures([]), "messages do not fail for the check");
         }
         assert_eq!(*queues.names.lock().unwrap(), ["jobs-dead"]);
+    }
+}
+
+#[test]
+fn deferred_message_is_sent_to_no_other_queue() {
+    for (arn, copies, answers) in [
+        ("arn:aws:sqs:us-east-2:1:shop-jobs", 1, failures([])),
+        ("arn:aws:sqs:us-east-2:1:shop-other", 0, failures(["1"])),
+        ("arn:aws:sqs:us-east-2:1:shop-jobs.fifo", 0, failures(["1"])),
+    ] {
+        let memory = Memory::with_queues(["jobs", "jobs.fifo"]);
+        let mut envelope = Envelope::new("a".into(), "test", Job::TYPE, "p".into());
+        envelope.data = Some(json!({ "takes_s": 0, "fails": false, "is_early": true }));
+        let mut record = record("1", envelope.encode());
+        record["eventSourceARN"] = arn.into();
+        record["attributes"]["ApproximateReceiveCount"] = "1".into();
+        assert_eq!(answer(&memory, &function(&memory), vec![record]), answers, "{arn}");
+        assert_eq!(memory.queues.get("jobs").len(), copies, "{arn}");
     }
 }
 

@@ -12,7 +12,10 @@ use cloakroom::{
 use serde::Serialize;
 
 use super::{Output, table::Table, verdict};
-use crate::{account::Account, site::Failure};
+use crate::{
+    account::{Account, bounded_ports},
+    site::Failure,
+};
 
 /// Shows what is in a partition: states with their versions, and records with what is still to be done for them
 ///
@@ -112,7 +115,7 @@ pub(crate) async fn run(Options { partition, account, output }: Options) -> Resu
     let (mut states, mut records, mut own_items) = (BTreeMap::new(), Vec::new(), 0);
     for (sort_key, item) in items {
         for found in Found::read(&partition, &sort_key, &item) {
-            records.push(Row::new(&aws.ports(), found).await.map_err(Failure::new)?);
+            records.push(Row::new(&bounded_ports(&aws), found).await.map_err(Failure::new)?);
         }
         match Key::kept(&sort_key) {
             Some(Kept::State { endpoint }) => {

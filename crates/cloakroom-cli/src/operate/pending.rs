@@ -53,7 +53,7 @@ pub(crate) async fn run(Options { account, reading, output }: Options) -> Result
         SweepStep::Record(_, Swept::Young) => report.younger += 1,
         SweepStep::Record(
             _,
-            Swept::OfAnother | Swept::Settled | Swept::Finished | Swept::Dropped | Swept::Overtaken,
+            Swept::OfAnother | Swept::Settled | Swept::Finished | Swept::Droppable | Swept::Dropped | Swept::Overtaken,
         ) => {}
         SweepStep::Page { items, units, .. } => {
             report.items_read += items;

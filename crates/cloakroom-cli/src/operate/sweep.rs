@@ -40,8 +40,8 @@ pub(crate) struct Options {
 struct Report {
     dry_run: bool,
     finished: u64,
-    /// Not finished, since nobody can look their messages up.
-    dropped: u64,
+    /// Not finished, since nobody can look their messages up; or what a dry run would drop.
+    dropped: Rows,
     /// Finished by somebody else in the meantime.
     overtaken: u64,
     /// Too young, or of another endpoint.
@@ -60,9 +60,11 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { finished, dropped, overtaken, skipped, due, left, items_read, read_units, .. } = self;
-        write!(f, "{due}{left}{finished} records finished, ")?;
-        if *dropped > 0 {
-            write!(f, "{dropped} dropped, ")?;
+        write!(f, "{due}{left}{dropped}{finished} records finished, ")?;
+        match (dropped.len(), self.dry_run) {
+            (0, _) => {}
+            (dropped, true) => write!(f, "{dropped} would be dropped, ")?,
+            (dropped, false) => write!(f, "{dropped} dropped, ")?,
         }
         if self.dry_run {
             write!(f, "{} would be, ", due.len())?;
@@ -77,7 +79,7 @@ impl Report {
     fn note(&mut self, step: SweepStep<'_>) {
         match step {
             SweepStep::Record(_, Swept::Finished) => self.finished += 1,
-            SweepStep::Record(_, Swept::Dropped) => self.dropped += 1,
+            SweepStep::Record(found, Swept::Dropped | Swept::Droppable) => self.dropped.push(Row::new(found, None)),
             SweepStep::Record(_, Swept::Overtaken) => self.overtaken += 1,
             SweepStep::Record(_, Swept::Young | Swept::OfAnother | Swept::Settled) => self.skipped += 1,
             SweepStep::Record(found, Swept::Due) => self.due.push(Row::new(found, None)),

@@ -52,7 +52,11 @@ pub enum Action {
         message: u8,
         copy: u8,
     },
-    /// An id comes again, for another message: what remembers the first one has expired.
+    /// The window of an id ends: its entry expires.
+    Expire {
+        message: u8,
+    },
+    /// An id comes again, for another message, when its window is over.
     Renew {
         message: u8,
     },
@@ -113,7 +117,7 @@ impl Model {
             Do::ReadRecord => late(WrongOrder::StaleRecord),
             Do::ReadState(Consistency::Any) => {
                 let past = world.past[usize::from(spec.entity)].len();
-                let past = if world.stale_reads > 0 { past } else { 0 };
+                let past = if world.stale_reads > 0 && !worker.reads_strongly { past } else { 0 };
                 std::iter::once(How::Well).chain((0..past).map(How::Past)).collect()
             }
             Do::CheckIn if worker.members.len() > 1 && world.faults > 0 => vec![How::Well, How::Failed],
@@ -196,7 +200,7 @@ impl Model {
                 }));
             }
         }
-        for (message, _, one) in self.each(world) {
+        for (message, spec, one) in self.each(world) {
             let queued = one.queued.iter().filter(|_| world.dead_letters > 0);
             actions.extend(queued.map(|copy| Action::DeadLetter { message, copy }));
             let dead = || one.dead.iter();
@@ -212,7 +216,10 @@ impl Model {
             if world.drops > 0 && world.can_drop(self, message) {
                 actions.push(Action::Drop { message });
             }
-            if world.renewals > 0 && world.can_renew(self, message) {
+            if world.renewals > 0 && world.can_expire_entry(self, message) {
+                actions.push(Action::Expire { message });
+            }
+            if world.renewals > 0 && one.is_over && !world.may_be_committed(self, spec.entity) {
                 actions.push(Action::Renew { message });
             }
         }
@@ -290,6 +297,7 @@ impl World {
                 let message = &mut self.messages[usize::from(message)];
                 message.queued = message.queued.without(copy);
             }
+            Action::Expire { message } => self.expire_entry(model, message),
             Action::Renew { message } => {
                 self.renewals -= 1;
                 self.renew(model, message);
@@ -335,7 +343,7 @@ impl World {
             super::worker::Member::new(*message, *copy, claim(*message, *copy), memory, finishes)
         };
         let members = copies.iter().map(member).collect();
-        let mut worker = Worker { members, view: None, left: Set::default(), has_tried: false };
+        let mut worker = Worker::of(members);
         for place in 0..copies.len() {
             worker.see(model, place, Saw::Delivery);
         }
@@ -346,8 +354,9 @@ impl World {
     pub(super) fn is_pending(&self, model: &Model, message: u8) -> bool {
         let one = &self.messages[usize::from(message)];
         let embedded = self.entity_of(model, message).records.of(message);
+        let takes_expired = model.order == Some(WrongOrder::SweepExpired);
         one.record.is_some_and(|record| !record.is_retained)
-            || embedded.is_some_and(|record| !record.is_expired) && !self.is_settled(model, message)
+            || embedded.is_some_and(|record| !record.is_expired || takes_expired) && !self.is_settled(model, message)
     }
 
     /// Whether a commit on an entity may still come.
@@ -358,20 +367,28 @@ impl World {
     }
 
     /// Whether the window of an id can end: nothing is left of its message but an entry, and perhaps an embedded record.
-    fn can_renew(&self, model: &Model, message: u8) -> bool {
+    fn can_expire_entry(&self, model: &Model, message: u8) -> bool {
         let (spec, one) = (&model.scenario.messages[usize::from(message)], &self.messages[usize::from(message)]);
         let is_at_rest = one.entry && !one.is_queued() && !self.members().any(|member| member.message == message);
         spec.identity == Identity::Id && is_at_rest && !self.may_be_committed(model, spec.entity)
     }
 
-    /// The entry expires, and the id comes again, for another message.
+    /// The entry expires. No copy of the message comes any more.
+    fn expire_entry(&mut self, model: &Model, message: u8) {
+        let entity = usize::from(model.scenario.messages[usize::from(message)].entity);
+        let records = &mut self.entities[entity].records;
+        if let Some(record) = records.of(message) {
+            records.put(message, Record { is_expired: true, ..record });
+        }
+        let message = &mut self.messages[usize::from(message)];
+        (message.entry, message.is_over, message.deliveries_left) = (false, true, 0);
+    }
+
+    /// The id comes again, for another message.
     fn renew(&mut self, model: &Model, message: u8) {
         let spec = &model.scenario.messages[usize::from(message)];
         let entity = &mut self.entities[usize::from(spec.entity)];
         entity.applied = entity.applied.without(message);
-        if let Some(record) = entity.records.of(message) {
-            entity.records.put(message, Record { is_expired: true, ..record });
-        }
         let first = Set::default().with(0);
         self.messages[usize::from(message)] = super::message::Message {
             sent: first,
@@ -379,6 +396,7 @@ impl World {
             is_due: true,
             rightful: Some(0),
             deliveries_left: spec.deliveries,
+            entry: self.messages[usize::from(message)].entry,
             ..super::message::Message::default()
         };
     }

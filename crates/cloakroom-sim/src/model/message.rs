@@ -30,6 +30,8 @@ pub(super) struct Message {
     pub(super) commits: u8,
     /// The record beside the state.
     pub(super) record: Option<Record>,
+    /// Its window is over: its entry has expired.
+    pub(super) is_over: bool,
     /// A sweep has dropped its record, because it cannot come any more.
     pub(super) is_dropped: bool,
     /// It was settled without a commit, for want of an effect: a wrong order.

@@ -60,6 +60,7 @@ impl Timeline {
                     write!(line, "{} is moved to the dead-letter queue", name(message))
                 }
                 Action::Redrive { message, .. } => write!(line, "{} is put back", name(message)),
+                Action::Expire { message } => write!(line, "the entry of {} expires", name(message)),
                 Action::Renew { message } => {
                     write!(line, "the id of {} comes again, for another message", name(message))
                 }

@@ -52,8 +52,7 @@ pub(super) struct Step {
 impl World {
     /// Lets a worker take one step. What it saw, if it comes to see anything.
     pub(super) fn work(&mut self, model: &Model, index: usize, step: Step) -> Option<Saw> {
-        let nobody = Worker { members: Vec::new(), view: None, left: Set::default(), has_tried: false };
-        let mut worker = std::mem::replace(&mut self.workers[index], nobody);
+        let mut worker = std::mem::replace(&mut self.workers[index], Worker::of(Vec::new()));
         if step.how == How::GivenUp {
             worker.members[0].todo = Do::SendAgain;
             self.workers[index] = worker;
@@ -96,8 +95,10 @@ impl World {
             members.into_iter().partition(|member| member.leaves || member.restarts);
         let together = Some(Worker { members: together, ..worker }).filter(|worker| !worker.members.is_empty());
         let alone = alone.into_iter().map(|member| match member.restarts {
-            true => Worker::alone(member.restarted(model)),
-            false => Worker::alone(Member { leaves: false, ..member }),
+            true => {
+                Worker { reads_strongly: model.scenario.stale_reads > 0, ..Worker::of(vec![member.restarted(model)]) }
+            }
+            false => Worker::of(vec![Member { leaves: false, ..member }]),
         });
         let mut parted = together.into_iter().chain(alone);
         match parted.next() {
@@ -124,6 +125,7 @@ impl World {
         worker.view = Some(view);
         worker.left = Set::default();
         let is_first = matches!(todo, Do::ReadState(Consistency::Any));
+        worker.is_late = is_first && model.scenario.stale_reads > 0 && !worker.reads_strongly;
         worker.has_tried |= !is_first && model.scenario.expired_tombstones > 0;
         let saw = Saw::State(version(view.version));
         worker.places(todo).into_iter().for_each(|place| worker.see(model, place, saw));

@@ -23,6 +23,10 @@ pub(super) struct Worker {
     pub(super) members: Vec<Member>,
     /// The messages of members that have left since the state was read, after their handlers ran.
     pub(super) left: Set,
+    /// That view may be an old one.
+    pub(super) is_late: bool,
+    /// It reads states with strong consistency from the beginning.
+    pub(super) reads_strongly: bool,
     /// A commit of it did not apply, and some state of the scenario vanishes.
     pub(super) has_tried: bool,
 }
@@ -86,7 +90,11 @@ impl Member {
             return Some(Saw::NoRecord);
         }
         let is_complete = embedding::is_complete(view.is_complete, version(view.version), absent);
-        let resumes_expired = model.order == Some(WrongOrder::ResumeExpired);
+        let resumes_expired = match model.order {
+            Some(WrongOrder::ResumeExpired) => true,
+            Some(WrongOrder::SweepExpired) => self.copy == NO_COPY,
+            Some(_) | None => false,
+        };
         let found = view.records.of(model.key(self.message)).filter(|record| !record.is_expired || resumes_expired);
         match found {
             // There is none of these but by a wrong order.
@@ -160,8 +168,9 @@ pub(super) const fn claims_of(record: &Record) -> Stored {
 }
 
 impl Worker {
-    pub(super) fn alone(member: Member) -> Self {
-        Self { view: None, members: vec![member], left: Set::default(), has_tried: false }
+    pub(super) fn of(members: Vec<Member>) -> Self {
+        let (view, left, is_late, reads_strongly, has_tried) = Default::default();
+        Self { view, members, left, is_late, reads_strongly, has_tried }
     }
 
     /// What it does next.
@@ -224,13 +233,17 @@ impl Worker {
                 Do::ReadPayload if member.spec(model).identity == Identity::Retained => Saw::Payload,
                 Do::Handle => {
                     let draft = self.draft(model, place);
-                    let accepted = self.accepted(place).count();
+                    let is_current = self.accepted(place).count() == 0 && !self.is_late;
                     let verdict = self.members[place].decide(model, draft);
-                    let Some(saw) = fold::after_handler(verdict, accepted) else {
+                    if !fold::counts(verdict, is_current) {
                         self.members[place].restarts = true;
                         return None;
-                    };
-                    saw
+                    }
+                    match verdict {
+                        Verdict::Accepted => Saw::Accepted,
+                        Verdict::Deferred => Saw::Deferred,
+                        Verdict::Rejected | Verdict::Failed => Saw::Rejected,
+                    }
                 }
                 Do::CheckIn if !member.sends => Saw::CheckedIn,
                 Do::Dispatch if !member.sends => Saw::Dispatched,

@@ -99,6 +99,8 @@ wrong_orders! {
     DropWhatMayCome,
     /// The record of an id that came again after its entry had expired is taken for the record of the new message.
     ResumeExpired,
+    /// A sweep finishes the record of an id whose entry has expired, and so writes the entry anew.
+    SweepExpired,
     /// A worker that embeds its record takes an absent state for a proof that no record lies beside it.
     TrustAbsentState,
     /// A deleted state leaves its version behind, and not the records that were embedded in it.

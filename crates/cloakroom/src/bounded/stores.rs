@@ -1,11 +1,11 @@
 //! The bound on calls to stores.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Bounded;
+use super::{Bounded, answer_within, unanswered};
 use crate::{
     Claim, ClaimsStored, Commit, Committed, Failures, Item, MessageId, Partition, PartitionStore, PayloadStore,
     PortError, Record, RecordKey, StateRead, Timestamp,
@@ -69,6 +69,12 @@ impl PartitionStore for Bounded<dyn PartitionStore> {
 }
 
 impl Bounded<dyn PayloadStore> {
+    /// How much longer than the bound the check-in of a payload of so many bytes may take: a second for each MiB, as on a slow
+    /// network.
+    pub const fn upload_time(bytes: usize) -> Duration {
+        Duration::from_millis(bytes as u64 / 1_048)
+    }
+
     fn on_payloads(&self, call: &str) -> String {
         format!("{call} in payload store `{}`", self.port.name())
     }
@@ -93,7 +99,9 @@ impl PayloadStore for Bounded<dyn PayloadStore> {
     }
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
-        self.call(|| self.on_payloads("checking in a payload"), self.port.check_in(claim, payload)).await
+        let bound = self.bound + Self::upload_time(payload.len());
+        let answer = answer_within(&*self.clock, bound, self.port.check_in(claim, payload)).await;
+        answer.unwrap_or_else(|| Err(unanswered(self.on_payloads("checking in a payload"), bound)))
     }
 
     async fn read(&self, claim: &Claim) -> Result<Option<Bytes>, PortError> {

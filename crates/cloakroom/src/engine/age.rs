@@ -27,12 +27,11 @@ impl Desk<'_> {
         is_first || lifetime::message_is_outlived(&self.envelope, now, endpoint.settings.payload_ttl())
     }
 
-    /// Whether the message may outlive its payload if it comes again after this time. As a message that is sent again stays no longer
-    /// on its queue than any other, it may be deferred until then, and no longer.
+    /// Whether the message is too old to be sent again after this time.
     pub(super) fn is_too_old_in(&self, delay: Duration) -> bool {
         let endpoint = self.endpoint;
         let then = endpoint.ports.clock.now().after(delay);
-        lifetime::message_is_outlived(&self.envelope, then, endpoint.settings.payload_ttl())
+        lifetime::message_is_old(&self.envelope, then, endpoint.settings.payload_ttl())
     }
 
     fn check_age_of_record(&self) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use crate::{
     handler::{HandlerError, Refusal},
     parking,
     protocol::{
-        self, Do, Saw,
+        self, Consistency, Do, Saw,
         fold::{self, Verdict},
     },
     tx::Tx,
@@ -49,31 +49,36 @@ impl Fold<'_> {
             let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
             let result = self.desks[number].handle(state, version, self.handler_limit).await;
             handled += 1;
-            let (verdict, state) = match result {
+            let verdict = match &result {
                 Ok(Made::State(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
                     is_full = true;
                     continue;
                 }
-                Ok(Made::State(state)) => (Verdict::Accepted, Some(state)),
-                Ok(Made::Rejection) => (Verdict::Rejected, None),
-                Ok(Made::Deferral) => (Verdict::Deferred, None),
+                Ok(Made::State(_)) => Verdict::Accepted,
+                Ok(Made::Rejection) => Verdict::Rejected,
+                Ok(Made::Deferral) => Verdict::Deferred,
+                Err(error) if error.kind() == ErrorKind::RetryMessage => Verdict::Failed,
+                // It is not about the state.
                 Err(error) => {
-                    self.desks[number].saw(Err(error));
+                    self.desks[number].saw(Err(error.clone()));
                     continue;
                 }
             };
-            let Some(saw) = fold::after_handler(verdict, self.accepted) else {
+            if !fold::counts(verdict, self.accepted == 0 && !self.is_late) {
                 // On a FIFO queue those behind it wait until it is asked again.
                 is_full |= self.is_ordered;
+                self.reads = Consistency::Strong;
                 self.set_aside(number);
                 continue;
-            };
-            if state.is_some() {
-                self.draft = state;
+            }
+            if let Ok(Made::State(state)) = result {
+                self.draft = Some(state);
                 self.accepted += 1;
                 bytes += self.desks[number].record.unclaimed().map(str::len).sum::<usize>();
+                self.desks[number].saw(Ok(Saw::Accepted));
+            } else {
+                self.desks[number].saw_no_effect(result);
             }
-            self.desks[number].saw_verdict(saw);
         }
     }
 
@@ -121,15 +126,27 @@ impl Desk<'_> {
         self.undone.is_some() || matches!(self.action, Do::Park | Do::SendAgain)
     }
 
-    /// Learns what its handler has led to.
-    fn saw_verdict(&mut self, saw: Saw) {
-        // A copy would lose the message's place, and an unknown queue takes none: the message itself goes back.
-        let takes_copies = self.queue.is_some_and(|queue| !is_fifo(queue));
-        if saw == Saw::Deferred && !takes_copies {
-            self.undone = Some(NotDone::Deferred(self.deferral));
-        } else {
-            self.saw(Ok(saw));
+    /// Learns what its handler has led to, which is no effect.
+    fn saw_no_effect(&mut self, made: Result<Made, Error>) {
+        match made {
+            Ok(Made::Deferral) if !self.may_be_copied() => self.undone = Some(NotDone::Deferred(self.deferral)),
+            Ok(Made::Deferral) => self.saw(Ok(Saw::Deferred)),
+            Ok(Made::Rejection) => self.saw(Ok(Saw::Rejected)),
+            Ok(Made::State(_)) => {}
+            Err(error) => self.saw(Err(error)),
         }
+    }
+
+    /// Whether a deferred message is sent again. Otherwise it is given back: on a FIFO queue a copy would lose its place, and an
+    /// unknown queue takes none.
+    ///
+    /// SUBTLE: a delivery that comes again although its copy was sent, because nobody can delete it, must not send one each
+    /// time: the copies do the same, and there would be twice as many after each delay
+    /// (`deferred_message_that_cannot_be_deleted_does_not_multiply`).
+    fn may_be_copied(&self) -> bool {
+        let receives = self.delivery.receive_count;
+        let is_time = receives <= 1 || parking::is_time_for_a_copy(receives, self.endpoint.settings.attempts_max);
+        is_time && self.queue.is_some_and(|queue| !is_fifo(queue))
     }
 
     /// Step 4a.
@@ -157,7 +174,7 @@ impl Desk<'_> {
                 Ok(Made::Rejection)
             }
             Err(HandlerError { refusal: Refusal::Deferred(delay), .. }) if self.is_too_old_in(delay) => {
-                self.reason = "deferred until its payload may have expired (`payload_ttl_ms`)".to_owned();
+                self.reason = "deferred until half the life of its payload was over (`payload_ttl_ms`)".to_owned();
                 Ok(Made::Rejection)
             }
             Err(HandlerError { refusal: Refusal::Deferred(delay), .. }) => {

@@ -27,7 +27,8 @@ impl Fold<'_> {
         if self.passes > 0 {
             endpoint.pause(self.passes).await;
         }
-        let consistency = consistency.max(endpoint.settings.state_reads);
+        let consistency = consistency.max(self.reads);
+        self.is_late = consistency == Consistency::Any;
         let read = endpoint.call(|| endpoint.ports.store.read_state(&self.partition, &endpoint.name, consistency));
         let process = self.span(step);
         let read = read.instrument(debug_span!(parent: &process, "read_state")).instrument(process).await;
@@ -141,24 +142,30 @@ impl Inner {
             Some(Settles::Payload(claim)) if claim.store().is_none_or(|store| payloads.holds(store)) => {
                 self.call(|| payloads.read(claim)).await.map(|payload| payload.is_none())
             }
+            // Nobody asks for it any more. Its entry has expired, which must not make it look unsettled.
+            Some(Settles::Entry(_)) if self.is_expired(record) => Ok(true),
             Some(Settles::Entry(store)) if payloads.holds(store) => {
                 self.call(|| payloads.has_entry(&self.name, message)).await
             }
             Some(Settles::Payload(_) | Settles::Entry(_) | Settles::Retained(_)) | None => Ok(false),
         }
     }
+
+    /// Whether an embedded record is older than any message.
+    fn is_expired(&self, record: &Record) -> bool {
+        let Some(committed_ms) = record.committed_ms else { return false };
+        let age = self.ports.clock.now().since(Timestamp::from_millis(committed_ms));
+        embedding::is_expired(age, Duration::from_millis(self.settings.tombstone_ttl_ms))
+    }
 }
 
 impl Desk<'_> {
     /// Removes the record of an earlier message of the same id, whose entry has expired.
     fn forget_expired(&self, embedded: &mut Embedded) {
-        let Some(Settles::Entry(_)) = self.settles else { return };
         let Some(record) = embedded.records.get(&self.identity).and_then(|text| Record::decode(text).ok()) else {
             return;
         };
-        let Some(committed_ms) = record.committed_ms else { return };
-        let age = self.endpoint.ports.clock.now().since(Timestamp::from_millis(committed_ms));
-        if embedding::is_expired(age, Duration::from_millis(self.endpoint.settings.tombstone_ttl_ms)) {
+        if matches!(record.settles, Some(Settles::Entry(_))) && self.endpoint.is_expired(&record) {
             embedded.records.remove(&self.identity);
         }
     }

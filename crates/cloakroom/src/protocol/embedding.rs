@@ -2,7 +2,8 @@
 //!
 //! Every commit writes the state's item. It carries on the embedded records of other messages, also when it deletes the
 //! state. It may drop one of which this worker knows that its message is settled ([`may_drop`]), and no other. Nothing
-//! else drops an embedded record but a sweep, if no copy of its message can come any more ([`is_expired`]); and nothing
+//! else drops an embedded record but a sweep, or whoever reads it under the id of a new message, if no copy of its own
+//! message can come any more ([`is_expired`]); and nothing
 //! changes one: a commit that had read it would overwrite the change. That is
 //! why a record that has still to change is always an item of its own ([`may_embed`]).
 //!

@@ -47,20 +47,18 @@ pub enum Verdict {
     Rejected,
     /// It is to come again later.
     Deferred,
+    /// The handler failed, and may succeed at another try.
+    Failed,
 }
 
-/// Returns what a member sees after its handler, or `None` if the member has to be set aside: it starts again when this
-/// group has ended. `accepted_before` members of the group had their messages accepted before it.
+/// Whether what a handler made of a message counts. If not, the member is set aside, and starts again when this group has
+/// ended. `is_current`: the state that the handler saw is committed, and was read with strong consistency.
 ///
-/// SUBTLE: a rejection on a state that is not committed yet, and may never be, counts for nothing
-/// (`nobody_is_rejected_for_what_was_never_committed`). A deferral on such a state would do no harm but cost its delay.
-pub const fn after_handler(verdict: Verdict, accepted_before: usize) -> Option<Saw> {
-    match verdict {
-        Verdict::Accepted => Some(Saw::Accepted),
-        Verdict::Rejected | Verdict::Deferred if accepted_before > 0 => None,
-        Verdict::Rejected => Some(Saw::Rejected),
-        Verdict::Deferred => Some(Saw::Deferred),
-    }
+/// SUBTLE: an effect is checked by the commit's condition; everything else is not. So what a handler says of a state that
+/// is not committed yet, and may never be, or of one that was read late, counts for nothing
+/// (`nobody_is_rejected_for_what_was_never_committed`, `nobody_is_rejected_for_a_state_that_was_read_late`).
+pub const fn counts(verdict: Verdict, is_current: bool) -> bool {
+    matches!(verdict, Verdict::Accepted) || is_current
 }
 
 /// How the commit of a group ended.

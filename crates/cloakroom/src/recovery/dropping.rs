@@ -1,7 +1,5 @@
 //! Dropping an embedded record whose message cannot come any more.
 
-use std::time::Duration;
-
 use super::Recovery;
 use crate::{Commit, Committed, Error, ErrorKind, MessageId, Partition, Record, StateWrite, protocol::Consistency};
 
@@ -16,7 +14,8 @@ impl Recovery {
         store.is_some_and(|store| !self.inner.ports.payloads.holds(store))
     }
 
-    /// Writes the state's item as it is, without the embedded record of this message. False if there is none.
+    /// Writes the state's item as it is, without the embedded record of this message, if that record may be dropped. False if there
+    /// is none, or another one by now: an id may have come again.
     ///
     /// SUBTLE: the version stays, and the write is conditional on it. A commit that had read the record before carries it on,
     /// which does no harm; one that came first makes this write lose. The caller knows that no copy of the message can come
@@ -24,18 +23,26 @@ impl Recovery {
     ///
     /// # Errors
     /// The record is still there, or may be.
-    pub(super) async fn drop_record(&self, partition: &Partition, message: &MessageId) -> Result<bool, Error> {
+    pub(super) async fn drop_record(
+        &self,
+        partition: &Partition,
+        message: &MessageId,
+        may_drop: impl Fn(&Record) -> bool,
+    ) -> Result<bool, Error> {
         let inner = &*self.inner;
         let store = &inner.ports.store;
+        let mut is_dropped = false;
         for _ in 0..PASSES_MAX {
             let reading = || store.read_state(partition, &inner.name, Consistency::Strong);
             let mut read = inner.call(reading).await?;
-            if read.embedded.records.remove(message).is_none() {
-                return Ok(false);
+            let record = read.embedded.records.remove(message).and_then(|text| Record::decode(&text).ok());
+            if !record.is_some_and(|record| may_drop(&record)) {
+                return Ok(is_dropped);
             }
-            let tombstone_ttl = Duration::from_millis(inner.settings.tombstone_ttl_ms);
-            let expires = inner.ports.clock.now().after(tombstone_ttl);
-            let state = read.state.map_or(StateWrite::Tombstone { expires }, StateWrite::Put);
+            let Some(state) = read.state else {
+                return Err(not_dropped(partition, "its state is deleted, and the record expires with the tombstone"));
+            };
+            let state = StateWrite::Put(state);
             let commit = Commit {
                 partition,
                 endpoint: &inner.name,
@@ -48,7 +55,8 @@ impl Recovery {
                 token: &format!("{:032x}", inner.ports.random.bits()),
             };
             match store.commit(commit).await? {
-                Committed::Applied(_) => return Ok(true),
+                // Somebody may drop another record of this item at the same time, and bring this one back: look again.
+                Committed::Applied(_) => is_dropped = true,
                 Committed::Conflict(_) => {}
                 Committed::TooLarge(error) => return Err(not_dropped(partition, error)),
                 Committed::Refused(text) => return Err(not_dropped(partition, text)),

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::Duration};
 use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use serde::{Deserialize, Serialize};
 
-use super::{Found, RecordPage, Records, Recoveries, Segment, pace::Pace};
+use super::{Found, RecordPage, Records, Recoveries, Recovery, Segment, pace::Pace};
 use crate::{
-    Bounded, EndpointSettings, Error, Observer, Placement, Ports, Unobserved,
+    Bounded, EndpointSettings, Error, Observer, Placement, Ports, Record, Timestamp, Unobserved,
     lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
     protocol::embedding,
     settings::within,
@@ -79,6 +79,8 @@ pub enum Swept {
     Finished,
     /// It would be finished, were this not a dry run.
     Due,
+    /// It would be dropped, were this not a dry run.
+    Droppable,
     /// It was dropped: it names a payload store that is not known here, and its message is older than any that can come.
     Dropped,
     /// Somebody else was faster.
@@ -280,8 +282,11 @@ impl Sweep {
             Ok(true) => return Swept::Settled,
             Err(error) => return Swept::Left(error.to_string()),
         }
-        if self.may_drop(found, age) {
-            return if *dry_run { Swept::Due } else { self.drop_record(found).await };
+        if let (Ok(record), Ok(recovery), Placement::Embedded) =
+            (&found.record, self.recoveries.of(&found.endpoint), found.placement)
+            && self.may_drop(&recovery, record)
+        {
+            return if *dry_run { Swept::Droppable } else { self.drop_record(&recovery, found).await };
         }
         match &found.record {
             Err(reason) => return Swept::Left(reason.clone()),
@@ -319,17 +324,16 @@ impl Sweep {
     }
 
     /// Whether nobody can ask for an embedded record, now or later.
-    fn may_drop(&self, found: &Found, age: Option<Duration>) -> bool {
+    fn may_drop(&self, recovery: &Recovery, record: &Record) -> bool {
+        let now = self.recoveries.ports.clock.now();
+        let age = record.committed_ms.map(|committed_ms| now.since(Timestamp::from_millis(committed_ms)));
         let (Some(age), Some(oldest_ms)) = (age, self.settings.drop_older_than_ms) else { return false };
-        let (Ok(record), Ok(recovery)) = (&found.record, self.recoveries.of(&found.endpoint)) else { return false };
-        let is_embedded = found.placement == Placement::Embedded;
-        is_embedded && recovery.lacks_store_of(record) && embedding::is_expired(age, Duration::from_millis(oldest_ms))
+        recovery.lacks_store_of(record) && embedding::is_expired(age, Duration::from_millis(oldest_ms))
     }
 
-    async fn drop_record(&self, found: &Found) -> Swept {
-        let dropping =
-            async { self.recoveries.of(&found.endpoint)?.drop_record(&found.partition, &found.message).await };
-        match dropping.await {
+    async fn drop_record(&self, recovery: &Recovery, found: &Found) -> Swept {
+        let may_drop = |record: &Record| self.may_drop(recovery, record);
+        match recovery.drop_record(&found.partition, &found.message, may_drop).await {
             Ok(true) => Swept::Dropped,
             Ok(false) => Swept::Overtaken,
             Err(error) => Swept::Left(error.to_string()),

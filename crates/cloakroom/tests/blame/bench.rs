@@ -29,6 +29,10 @@ pub(crate) enum Act {
     Send,
     /// Sends what no route is for.
     SendUnrouted,
+    /// Rejects unless another message was noted before.
+    RejectUnlessNoted,
+    /// Fails if another message was noted before.
+    FailIfNoted,
 }
 
 /// A message.
@@ -84,6 +88,9 @@ async fn job(waits: &mut Waits, job: Job, tx: &mut Tx) -> Handled {
         Act::Take(seconds) => CLOCK.with(Arc::clone).sleep(Duration::from_secs(seconds)).await,
         Act::Send => tx.send(Parcel),
         Act::SendUnrouted => tx.send(Unrouted),
+        Act::RejectUnlessNoted if waits.by_message.is_empty() => return Err(HandlerError::reject("nothing is noted")),
+        Act::FailIfNoted if !waits.by_message.is_empty() => return Err(HandlerError::retry("something is noted")),
+        Act::RejectUnlessNoted | Act::FailIfNoted => {}
     }
     waits.by_message.insert(tx.message_id().to_string(), u64::try_from(wait.as_millis()).unwrap());
     Ok(())
@@ -231,6 +238,8 @@ pub(crate) struct Faults {
     pub(crate) state_damaged: AtomicBool,
     /// The table does not answer.
     pub(crate) table_out: AtomicBool,
+    /// States that may be read late are read as they were before anything happened.
+    pub(crate) states_late: AtomicBool,
     /// Each commit in the partition `hot` loses.
     pub(crate) hot_contended: AtomicBool,
     /// Each transaction in the partition `hot` meets another one.
@@ -271,6 +280,9 @@ impl PartitionStore for Store {
         }
         if partition.as_str() == "damaged" && holds(&self.faults.state_damaged) {
             return Err(PortError::new("reading the state", "no version").without_effect().caused_by_data());
+        }
+        if consistency == Consistency::Any && holds(&self.faults.states_late) {
+            return Ok(StateRead::default());
         }
         self.inner.read_state(partition, endpoint, consistency).await
     }

@@ -8,7 +8,11 @@ use std::{
 use bytes::Bytes;
 use cloakroom::{Claim, Envelope};
 
-use crate::{account::Account, site::Failure, terminal};
+use crate::{
+    account::{Account, bounded_ports},
+    site::Failure,
+    terminal,
+};
 
 /// Prints a payload to standard output: byte for byte, or escaped if that is a terminal
 ///
@@ -36,7 +40,7 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
             claim
         }
     };
-    let payloads = account.aws().await?.ports().payloads;
+    let payloads = bounded_ports(&account.aws().await?).payloads;
     if !claim.is_well_formed() {
         return Err(Failure::new(format!("`{claim}` is no claim: take `dataref` of an envelope")));
     }
