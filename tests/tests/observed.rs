@@ -1,6 +1,6 @@
 //! What is seen of the whole library at work: what it consumes is what is billed, and what it logs gives nothing away.
 
-#[path = "../../crates/cloakroom/tests/capture/mod.rs"]
+#[path = "../../crates/cloakroom/tests/core/capture/mod.rs"]
 mod capture;
 mod embedded;
 

@@ -1,0 +1,125 @@
+//! What counts as a failed attempt, and what does not.
+
+use std::time::Duration;
+
+use cloakroom::{
+    Batch, Clock as _, EndpointSettings, ErrorKind, NotDone, Outcome, WorkerSettings, protocol::Consistency,
+};
+
+use super::bench::{Act, Bench, builder, set};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn impatient() -> WorkerSettings {
+    WorkerSettings { attempt_ms_max: 60_000, ..WorkerSettings::default() }
+}
+
+#[test]
+fn message_whose_handler_hangs_is_parked_after_attempts_max() {
+    let bench = Bench::new();
+    bench.run(bench.worker().settings(impatient()), async {
+        bench.send("a", Act::Take(1_000_000)).await;
+        bench.memory.clock.sleep(2 * DAY).await;
+    });
+    assert_eq!(bench.counters.counts().handled, 8);
+    let reasons = bench.reasons();
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(reasons[0].contains("given up after 8 attempts: the handler was stopped after 60000 ms"), "{reasons:?}");
+}
+
+#[test]
+fn handler_that_hangs_delays_the_messages_behind_it_once() {
+    let bench = Bench::new();
+    bench.run(bench.worker().settings(impatient()), async {
+        bench.send("a", Act::Take(1_000_000)).await;
+        for _ in 0..5 {
+            bench.send("a", Act::Note).await;
+        }
+        bench.memory.clock.sleep(DAY).await;
+    });
+    let waits = bench.waits("a");
+    assert_eq!(waits.len(), 5);
+    assert!(waits.iter().all(|wait| *wait < 61_000), "{waits:?}");
+    assert_eq!(bench.reasons().len(), 1);
+}
+
+#[test]
+fn handler_that_hangs_in_a_batch_is_stopped_in_time_and_parked_after_attempts_max() {
+    let bench = Bench::new();
+    let settings = EndpointSettings { attempts_max: 3, ..EndpointSettings::default() };
+    let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
+    for receive_count in 1..=3 {
+        let deliveries = [bench.delivery("a", Act::Take(1_000_000), receive_count)];
+        let until = bench.memory.clock.now().after(Duration::from_secs(30));
+        let batch = Batch { queue: "jobs", deliveries: &deliveries, in_flight_max: 10, until };
+        let results = bench.within(endpoint.process_batch(batch));
+        match (receive_count, &results[..]) {
+            (3, [Ok(Outcome::Parked)]) => {}
+            (1 | 2, [Err(NotDone::Failed(error))]) => assert_eq!(error.kind(), ErrorKind::RetryMessage),
+            _ => panic!("receive {receive_count}: {results:?}"),
+        }
+    }
+}
+
+#[test]
+fn receives_during_an_outage_count_as_no_attempts() {
+    let bench = Bench::new();
+    let endpoint = builder().build(bench.ports()).unwrap();
+    let process = |receive_count| {
+        let delivery = bench.delivery("a", Act::Fail, receive_count);
+        bench.within(endpoint.process(&delivery))
+    };
+    set(&bench.faults.table_out, true);
+    for receive_count in 1..=10 {
+        assert_eq!(process(receive_count).unwrap_err().kind(), ErrorKind::AwaitService);
+    }
+    set(&bench.faults.table_out, false);
+    for round in 0..2 {
+        for failure in 1..=7 {
+            let error = process(10 + failure).expect_err("it is not parked");
+            assert_eq!(error.kind(), ErrorKind::RetryMessage, "failure {failure} of round {round}");
+        }
+        assert_eq!(process(18).unwrap(), Outcome::Parked, "round {round}: put back, it has all its attempts again");
+    }
+    assert!(bench.reasons()[0].starts_with("given up after 8 attempts: the handler fails"), "{:?}", bench.reasons());
+}
+
+#[test]
+fn failures_of_a_forgotten_time_do_not_count() {
+    let bench = Bench::new();
+    let settings = EndpointSettings { attempts_max: 2, ..EndpointSettings::default() };
+    let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
+    let delivery = bench.delivery("a", Act::Fail, 1);
+    bench.within(endpoint.process(&delivery)).expect_err("the first failure");
+    bench.memory.run(bench.memory.clock.sleep(15 * DAY));
+    bench.within(endpoint.process(&delivery)).expect_err("the first failure that counts");
+    assert_eq!(bench.within(endpoint.process(&delivery)).unwrap(), Outcome::Parked);
+}
+
+#[test]
+fn nobody_is_rejected_for_a_state_that_was_read_late() {
+    let bench = Bench::new();
+    let settings = EndpointSettings { state_reads: Consistency::Any, ..EndpointSettings::default() };
+    let endpoint = builder().settings(settings).observer(bench.counters.clone()).build(bench.ports()).unwrap();
+    bench.within(endpoint.process(&bench.delivery("a", Act::Note, 1))).unwrap();
+    set(&bench.faults.states_late, true);
+    let mut late = bench.delivery("a", Act::RejectUnlessNoted, 1);
+    late.body = late.body.replace(r#""id":"m""#, r#""id":"late""#);
+    assert_eq!(bench.within(endpoint.process(&late)).unwrap(), Outcome::Processed);
+    assert_eq!(bench.counters.counts().handled, 3, "the handler was asked again, on the current state");
+}
+
+#[test]
+fn failure_on_a_state_that_is_not_committed_does_not_count() {
+    let bench = Bench::new();
+    let settings = EndpointSettings { attempts_max: 1, ..EndpointSettings::default() };
+    let endpoint = builder().settings(settings).observer(bench.counters.clone()).build(bench.ports()).unwrap();
+    let mut second = bench.delivery("a", Act::FailIfNoted, 1);
+    second.body = second.body.replace(r#""id":"m""#, r#""id":"second""#);
+    let deliveries = [bench.delivery("a", Act::Note, 1), second];
+    let until = bench.memory.clock.now().after(Duration::from_secs(30));
+    let batch = Batch { queue: "jobs", deliveries: &deliveries, in_flight_max: 10, until };
+    let results = bench.within(endpoint.process_batch(batch));
+    assert!(matches!(results[..], [Ok(Outcome::Processed), Ok(Outcome::Parked)]), "{results:?}");
+    assert_eq!(bench.counters.counts().handled, 3, "it is parked for a failure on the committed state");
+}

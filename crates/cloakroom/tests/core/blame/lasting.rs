@@ -1,0 +1,89 @@
+//! Failures that do not pass by themselves: those of one message, and those of the configuration.
+
+use std::time::Duration;
+
+use cloakroom::{EndpointSettings, Envelope, ErrorKind, Outcome};
+
+use super::bench::{Act, Bench, builder, set};
+
+const MESSAGES: u32 = 360;
+const EVERY: Duration = Duration::from_secs(20);
+
+/// The longest wait of other messages while one message fails for two hours.
+fn longest_wait_beside(bench: &Bench, failing: impl AsyncFn(&Bench)) -> Duration {
+    bench.run(bench.worker(), async {
+        failing(bench).await;
+        bench.traffic(MESSAGES, EVERY).await;
+    });
+    bench.longest_wait(MESSAGES)
+}
+
+#[test]
+fn message_with_unknown_store_does_not_delay_others_and_is_parked() {
+    let bench = Bench::new();
+    let longest = longest_wait_beside(&bench, async |bench| bench.send_from_unknown_store("a").await);
+    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+    let reasons = bench.reasons();
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+    assert!(reasons[0].contains("in store `elsewhere`, and this endpoint has `memory`"), "{reasons:?}");
+    let dead = bench.memory.queues.get("jobs-dead").messages();
+    let parked = Envelope::decode(&dead[0].body).unwrap();
+    assert!(parked.dataref.is_some(), "it keeps its claim");
+}
+
+#[test]
+fn message_with_unreadable_state_does_not_delay_others_and_is_parked() {
+    let bench = Bench::new();
+    set(&bench.faults.state_damaged, true);
+    let longest = longest_wait_beside(&bench, async |bench| bench.send("damaged", Act::Note).await);
+    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+    assert_eq!(bench.reasons().len(), 1);
+}
+
+#[test]
+fn worker_does_not_start_while_the_queue_of_a_route_is_missing_and_parks_no_message() {
+    let bench = Bench::new();
+    set(&bench.faults.route_missing, true);
+    bench.within(bench.send("a", Act::Send));
+    let error = bench.within(bench.worker().run(std::future::pending())).expect_err("a route leads nowhere");
+    assert_eq!(error.kind(), cloakroom::ErrorKind::MendConfiguration);
+    assert!(error.to_string().contains("parcels"), "{error}");
+    assert_eq!(bench.reasons(), Vec::<String>::new());
+    set(&bench.faults.route_missing, false);
+    bench.run(bench.worker(), bench.traffic(1, Duration::from_secs(600)));
+    assert_eq!(bench.waits("a").len(), 1, "it is processed once the queue exists");
+    assert_eq!(bench.memory.queues.get("parcels").len(), 1);
+}
+
+#[test]
+fn missing_route_parks_no_message() {
+    let bench = Bench::new();
+    let longest = longest_wait_beside(&bench, async |bench| bench.send("a", Act::SendUnrouted).await);
+    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+    assert_eq!(bench.reasons(), Vec::<String>::new());
+    assert!(bench.counters.counts().given_back > 8, "it was tried more often than a handler may fail");
+}
+
+#[test]
+fn failing_handler_does_not_delay_others_and_is_parked() {
+    let bench = Bench::new();
+    let longest = longest_wait_beside(&bench, async |bench| bench.send("a", Act::Fail).await);
+    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+    assert_eq!(bench.reasons().len(), 1);
+}
+
+#[test]
+fn message_for_missing_queue_of_route_is_not_parked_however_often_it_is_received() {
+    let bench = Bench::new();
+    set(&bench.faults.route_missing, true);
+    let settings = EndpointSettings { attempts_max: 2, ..EndpointSettings::default() };
+    let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
+    for receive_count in 1..=20 {
+        let delivery = bench.delivery("p", Act::Send, receive_count);
+        let error = bench.memory.run(endpoint.process(&delivery)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+    }
+    set(&bench.faults.route_missing, false);
+    let delivery = bench.delivery("p", Act::Send, 21);
+    assert_eq!(bench.memory.run(endpoint.process(&delivery)).unwrap(), Outcome::Processed);
+}

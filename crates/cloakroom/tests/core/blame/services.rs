@@ -1,0 +1,54 @@
+//! Failures of services: what slows receiving, and what is the affair of one partition.
+
+use std::time::Duration;
+
+use cloakroom::Clock as _;
+
+use super::bench::{Act, Bench, set};
+
+#[test]
+fn denied_table_slows_receiving_and_parks_no_message() {
+    let bench = Bench::new();
+    bench.run(bench.worker(), async {
+        // A worker that meets this when it starts does not start.
+        bench.memory.clock.sleep(Duration::from_secs(1)).await;
+        set(&bench.faults.table_denied, true);
+        for number in 0..200 {
+            bench.send(&format!("p-{number}"), Act::Note).await;
+        }
+        bench.memory.clock.sleep(Duration::from_secs(3_600)).await;
+        let given_back = bench.counters.counts().given_back;
+        assert!(given_back < 200 * 4, "{given_back} receives were used up");
+        set(&bench.faults.table_denied, false);
+        bench.memory.clock.sleep(Duration::from_secs(3_600)).await;
+    });
+    assert_eq!(bench.counters.counts().processed, 200);
+    assert_eq!(bench.reasons(), Vec::<String>::new());
+}
+
+/// The longest wait of other messages while those of one partition do not get on.
+fn longest_wait_beside_hot_partition(bench: &Bench) -> Duration {
+    bench.run(bench.worker(), async {
+        bench.send("hot", Act::Note).await;
+        bench.traffic(360, Duration::from_secs(20)).await;
+    });
+    assert_eq!(bench.reasons(), Vec::<String>::new(), "contention parks no message");
+    assert_eq!(bench.waits("hot"), Vec::<u64>::new());
+    bench.longest_wait(360)
+}
+
+#[test]
+fn contended_partition_does_not_delay_others() {
+    let bench = Bench::new();
+    set(&bench.faults.hot_contended, true);
+    let longest = longest_wait_beside_hot_partition(&bench);
+    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+}
+
+#[test]
+fn transaction_conflicts_in_a_partition_do_not_delay_others() {
+    let bench = Bench::new();
+    set(&bench.faults.hot_conflicts, true);
+    let longest = longest_wait_beside_hot_partition(&bench);
+    assert!(longest < Duration::from_secs(1), "another message waited {longest:?}");
+}

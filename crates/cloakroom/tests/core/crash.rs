@@ -1,0 +1,237 @@
+//! Stops, failures and company at every point: a message counts once all the same.
+
+use crate::fixture;
+
+use std::pin::pin;
+
+use cloakroom::{
+    Dedupe, Delivery, EndpointSettings, Outcome, Placement,
+    protocol::{CheckIn, WhenMissing},
+};
+use cloakroom_sim::wire::Operation;
+use fixture::{
+    Act, ONCE, World,
+    schedule::{interleaved, polled},
+    stage::Fault,
+};
+
+type Kind = (EndpointSettings, fn(&World) -> Delivery);
+
+/// Both timings of check-in, both placements of the record, and the identities of a message.
+fn kinds() -> Vec<Kind> {
+    let claimed: fn(&World) -> Delivery = |world| world.claimed("m", &ONCE);
+    let plain: fn(&World) -> Delivery = |world| world.plain("m", &ONCE);
+    let mut kinds = Vec::new();
+    for (check_in, placement) in [
+        (CheckIn::BeforeCommit, Placement::Beside),
+        (CheckIn::AfterCommit, Placement::Beside),
+        (CheckIn::BeforeCommit, Placement::Embedded),
+    ] {
+        let settings = EndpointSettings { check_in, placement, ..EndpointSettings::default() };
+        let dedupe = Dedupe::Retained { ttl_ms: 7 * 24 * 60 * 60 * 1000 };
+        let retained = EndpointSettings { dedupe, ..settings.clone() };
+        kinds.extend([(settings.clone(), claimed), (settings, plain), (retained, plain)]);
+    }
+    kinds
+}
+
+/// Receives the message until it is finished.
+fn redeliver(world: &World, delivery: &Delivery) {
+    let is_finished = |receive_count| world.process(&Delivery { receive_count, ..delivery.clone() }).is_ok();
+    assert!((2..100).any(is_finished), "it is never finished");
+}
+
+#[test]
+fn a_worker_may_stop_anywhere() {
+    for (settings, message) in kinds() {
+        let mut polls = 0;
+        loop {
+            let world = World::impatient(settings.clone());
+            let delivery = message(&world);
+            let finished = world.memory.run(polled(world.endpoint.process(&delivery), polls));
+            if finished.is_none() {
+                redeliver(&world, &delivery);
+            }
+            world.must_be_done_once(&delivery);
+            if finished.is_some() {
+                break;
+            }
+            polls += 1;
+        }
+        assert!(polls >= 8, "only {polls} points");
+    }
+}
+
+#[test]
+fn a_worker_and_the_next_one_may_stop_anywhere() {
+    for (settings, message) in kinds() {
+        for polls in 0..25 {
+            for polls_again in 0..25 {
+                let world = World::impatient(settings.clone());
+                let delivery = message(&world);
+                let _ = world.memory.run(polled(world.endpoint.process(&delivery), polls));
+                let _ = world.memory.run(polled(world.endpoint.process(&delivery), polls_again));
+                redeliver(&world, &delivery);
+                world.must_be_done_once(&delivery);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_call_may_fail() {
+    for (settings, message) in kinds() {
+        let world = World::with(settings.clone());
+        world.outcome(&message(&world));
+        let calls = world.stage.calls();
+        assert!(calls.len() >= 7, "{calls:?}");
+        for (number, call) in calls.iter().enumerate() {
+            for fault in [Fault::Refused, Fault::Vanished, Fault::Unanswered] {
+                let world = World::with(settings.clone());
+                let delivery = message(&world);
+                world.fail(&[(number, fault)]);
+                let outcome = world.outcome(&delivery);
+                let is_resumed = *call == Operation::Commit && fault == Fault::Unanswered;
+                let must = if is_resumed { Outcome::Resumed } else { Outcome::Processed };
+                assert_eq!(outcome, must, "{fault:?} of call {number}, {call:?}");
+                world.must_be_done_once(&delivery);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_may_fail_and_the_worker_stop_anywhere_afterwards() {
+    for (settings, message) in kinds() {
+        for number in 0..12 {
+            for (fault, polls) in
+                [Fault::Vanished, Fault::Unanswered].into_iter().flat_map(|f| (0..40).map(move |p| (f, p)))
+            {
+                let world = World::impatient(settings.clone());
+                let delivery = message(&world);
+                world.fail(&[(number, fault)]);
+                let _ = world.memory.run(polled(world.endpoint.process(&delivery), polls));
+                world.fail(&[]);
+                redeliver(&world, &delivery);
+                world.must_be_done_once(&delivery);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_may_arrive_late() {
+    for (settings, message) in kinds() {
+        for calls in 0..12 {
+            let world = World::with(settings.clone());
+            let delivery = message(&world);
+            world.stage.plan(one_late(calls));
+            world.outcome(&delivery);
+            world.memory.run(world.stage.arrive(true));
+            world.must_be_done_once(&delivery);
+        }
+    }
+}
+
+/// The first commit arrives after that many more calls.
+fn one_late(calls: usize) -> impl FnMut(usize, Operation) -> Option<Fault> + Send + 'static {
+    let mut left = 1;
+    move |_, operation| {
+        let is_first = operation == Operation::Commit && std::mem::take(&mut left) == 1;
+        is_first.then_some(Fault::Late(calls))
+    }
+}
+
+#[test]
+fn two_workers_may_work_on_one_message_in_any_order() {
+    let mut company = 0;
+    for (settings, message) in kinds() {
+        for seed in 0..200 {
+            let world = World::impatient(settings.clone());
+            let delivery = message(&world);
+            let workers = vec![world.endpoint.process(&delivery), world.endpoint.process(&delivery)];
+            let outcomes = world.memory.run(interleaved(workers, seed));
+            assert!(outcomes.iter().all(Result::is_ok), "seed {seed}: {outcomes:?}");
+            world.must_be_done_once(&delivery);
+            company += world.counts().conflict;
+        }
+    }
+    assert!(company > 50, "they met {company} times only");
+}
+
+/// A message is acknowledged by whoever ends well, and does not come back for what another one left behind.
+#[test]
+fn one_worker_may_wait_anywhere_while_another_one_works_and_stops_anywhere() {
+    let mut acknowledged = 0;
+    for (settings, message) in kinds() {
+        for polls_before in 1..24 {
+            for polls in 1..40 {
+                let world = World::impatient(settings.clone());
+                let delivery = message(&world);
+                let mut slow = pin!(world.endpoint.process(&delivery));
+                let outcome = world.memory.run(async {
+                    match polled(slow.as_mut(), polls_before).await {
+                        Some(outcome) => outcome,
+                        None => {
+                            let _ = polled(world.endpoint.process(&delivery), polls).await;
+                            slow.await
+                        }
+                    }
+                });
+                match outcome {
+                    Ok(_) => acknowledged += 1,
+                    Err(_) => redeliver(&world, &delivery),
+                }
+                world.must_be_done_once(&delivery);
+            }
+        }
+    }
+    assert!(acknowledged > 1_000, "acknowledged {acknowledged} times only");
+}
+
+#[test]
+fn messages_of_one_partition_may_meet_in_any_order() {
+    for (settings, _) in kinds() {
+        for seed in 0..60 {
+            let world = World::impatient(settings.clone());
+            let deliveries: Vec<_> =
+                (1..5).map(|n| world.claimed(&format!("m-{n}"), &[Act::Add(10_i64.pow(n)), Act::Note(n)])).collect();
+            let twice = deliveries.iter().chain(&deliveries);
+            let workers = twice.map(|delivery| world.endpoint.process(delivery)).collect();
+            let outcomes = world.memory.run(interleaved(workers, seed));
+            assert!(outcomes.iter().all(Result::is_ok), "seed {seed}: {outcomes:?}");
+            assert_eq!((world.total(), world.account().0), (11_110, 4), "seed {seed}");
+            assert_eq!(world.items(), Vec::<String>::new(), "seed {seed}");
+        }
+    }
+}
+
+/// Calls fail at random in every way, workers stop at random, and two of them are always at it.
+#[test]
+fn all_of_it_at_once() {
+    let mut faults = 0;
+    for (settings, message) in kinds() {
+        for seed in 0..400 {
+            let world =
+                World::impatient(EndpointSettings { when_missing: WhenMissing::Acknowledge, ..settings.clone() });
+            let delivery = message(&world);
+            let mut random = fastrand::Rng::with_seed(seed);
+            let stops = [random.usize(..80), random.usize(..80)];
+            world.stage.plan(move |_, _| {
+                let ways = [Fault::Refused, Fault::Vanished, Fault::Unanswered, Fault::Late(random.usize(..10))];
+                (random.u8(..) < 40).then(|| random.choice(ways)).flatten()
+            });
+            let workers = stops.iter().map(|polls| polled(world.endpoint.process(&delivery), *polls)).collect();
+            let outcomes = world.memory.run(interleaved(workers, seed));
+            faults += world.counts().unknown_commit;
+            // Who ends well acknowledges, and then nobody comes back.
+            if !outcomes.iter().flatten().any(Result::is_ok) {
+                redeliver(&world, &delivery);
+            }
+            world.stage.plan(|_, _| None);
+            world.memory.run(world.stage.arrive(true));
+            world.must_be_done_once(&delivery);
+        }
+    }
+    assert!(faults > 100, "{faults} unknown commits only");
+}

@@ -1,0 +1,239 @@
+//! Folds: messages of one partition that are committed together.
+
+use crate::fixture;
+
+use std::time::Duration;
+
+use cloakroom::{Batch, Clock as _, Delivery, EndpointSettings, NotDone, Outcome, Placement, protocol::CheckIn};
+use cloakroom_sim::wire::Operation;
+use fixture::{Act, ONCE, World, stage::Fault};
+
+type Answers = Vec<Result<Outcome, NotDone>>;
+
+fn together_from(world: &World, queue: &str, deliveries: &[Delivery]) -> Answers {
+    let until = world.memory.clock.now().after(Duration::from_secs(3_600));
+    world.memory.run(world.endpoint.process_batch(Batch { queue, deliveries, in_flight_max: 1, until }))
+}
+
+fn together(world: &World, deliveries: &[Delivery]) -> Answers {
+    together_from(world, "bank", deliveries)
+}
+
+fn outcomes(answers: Answers) -> Vec<Outcome> {
+    answers.into_iter().map(|answer| answer.unwrap_or_else(|error| panic!("{error}"))).collect()
+}
+
+fn commits(world: &World) -> usize {
+    world.stage.calls().into_iter().filter(|call| *call == Operation::Commit).count()
+}
+
+fn every_kind() -> impl Iterator<Item = EndpointSettings> {
+    [
+        (Placement::Beside, CheckIn::BeforeCommit),
+        (Placement::Beside, CheckIn::AfterCommit),
+        (Placement::Embedded, CheckIn::BeforeCommit),
+    ]
+    .into_iter()
+    .map(|(placement, check_in)| EndpointSettings { placement, check_in, ..EndpointSettings::default() })
+}
+
+#[test]
+fn ten_messages_take_one_commit() {
+    for settings in every_kind() {
+        let world = World::with(settings);
+        let add = |number: u32| world.claimed(&number.to_string(), &[Act::Add(1), Act::Note(number)]);
+        let deliveries: Vec<_> = (1..=10).map(add).collect();
+        assert_eq!(outcomes(together(&world, &deliveries)), [Outcome::Processed; 10]);
+        assert_eq!(commits(&world), 1);
+        assert_eq!((world.total(), world.account().0), (10, 10), "the version counts messages");
+        let sequences: Vec<_> = world.sent("notes").into_iter().map(|note| note.sequence).collect();
+        let distinct: std::collections::BTreeSet<_> = sequences.iter().collect();
+        assert_eq!(distinct.len(), 10, "each has a version of its own: {sequences:?}");
+        assert_eq!(world.live_records(), Vec::<String>::new());
+        assert_eq!(outcomes(together(&world, &deliveries)), [Outcome::Duplicate; 10]);
+        assert_eq!(world.total(), 10);
+    }
+}
+
+#[test]
+fn with_a_maximum_of_one_each_has_its_commit() {
+    let world = World::with(EndpointSettings { fold_max: 1, ..EndpointSettings::default() });
+    let deliveries: Vec<_> = (0..4).map(|number| world.claimed(&number.to_string(), &[Act::Add(1)])).collect();
+    together(&world, &deliveries);
+    assert_eq!((commits(&world), world.total()), (4, 4));
+}
+
+#[test]
+fn each_is_classified_by_its_own_record_and_payload() {
+    for settings in every_kind() {
+        let world = World::with(settings);
+        let done = world.claimed("done", &[Act::Add(100)]);
+        world.outcome(&done);
+        let pending = world.claimed("pending", &[Act::Add(10), Act::Note(1)]);
+        world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
+        world.process(&pending).expect_err("not sent");
+        world.fail(&[]);
+        let fresh = world.claimed("fresh", &[Act::Add(1), Act::Note(2)]);
+        let answers = outcomes(together(&world, &[done, pending, fresh]));
+        assert_eq!(answers, [Outcome::Duplicate, Outcome::Resumed, Outcome::Processed]);
+        assert_eq!((world.total(), world.sent("notes").len()), (111, 2));
+        assert_eq!(world.live_records(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn copies_of_a_message_are_not_folded() {
+    for settings in every_kind() {
+        let world = World::with(settings);
+        let copy = world.claimed("m", &ONCE);
+        let answers = outcomes(together(&world, &[copy.clone(), copy.clone(), copy.clone()]));
+        assert_eq!(answers, [Outcome::Processed, Outcome::Duplicate, Outcome::Duplicate]);
+        world.must_be_done_once(&copy);
+    }
+}
+
+#[test]
+fn who_is_rejected_or_panics_does_not_touch_the_others() {
+    for settings in every_kind() {
+        let world = World::with(settings);
+        let good = |id: &str| world.claimed(id, &[Act::Add(1)]);
+        let bad = |id: &str, act: Act| world.claimed(id, &[Act::Add(1_000), Act::Note(9), act]);
+        let deliveries = [
+            good("1"),
+            bad("rejected", Act::Reject),
+            good("2"),
+            bad("panics", Act::Panic),
+            bad("not-now", Act::Retry),
+            good("3"),
+        ];
+        let answers = together(&world, &deliveries);
+        let is_done: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().copied()).collect();
+        let (processed, parked) = (Some(Outcome::Processed), Some(Outcome::Parked));
+        assert_eq!(is_done, [processed, parked, processed, None, None, processed]);
+        assert_eq!((world.total(), commits(&world), world.sent("notes").len()), (3, 1, 0));
+    }
+}
+
+#[test]
+fn handlers_see_what_those_before_them_have_left() {
+    let world = World::new();
+    let deliveries = [
+        world.claimed("1", &[Act::Add(5)]),
+        world.delivery(&{
+            let mut envelope = fixture::envelope("2", <fixture::Double as cloakroom::Message>::TYPE);
+            envelope.data = Some(serde_json::json!({}));
+            envelope
+        }),
+        world.claimed("3", &[Act::Close]),
+        world.claimed("4", &[Act::Add(1)]),
+    ];
+    assert_eq!(outcomes(together(&world, &deliveries[..2])), [Outcome::Processed; 2]);
+    assert_eq!(world.total(), 10);
+    assert_eq!(outcomes(together(&world, &deliveries[2..])), [Outcome::Processed; 2]);
+    assert_eq!(world.total(), 1, "a state that was deleted begins anew");
+}
+
+#[test]
+fn who_drops_out_of_a_fold_takes_its_effect_along() {
+    for placement in [Placement::Beside, Placement::Embedded] {
+        let world = World::with(EndpointSettings { placement, calls_max: 1, ..EndpointSettings::default() });
+        let deliveries: Vec<_> =
+            [1, 10, 100].map(|n| world.claimed(&n.to_string(), &[Act::Add(n), Act::Note(1)])).into();
+        let mut check_ins = 0;
+        world.stage.plan(move |_, operation| {
+            check_ins += usize::from(operation == Operation::CheckIn);
+            (operation == Operation::CheckIn && check_ins == 2).then_some(Fault::Refused)
+        });
+        let answers = together(&world, &deliveries);
+        assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(), "{answers:?}");
+        assert_eq!(world.total(), 101, "the second had no record");
+        world.fail(&[]);
+        assert_eq!(world.outcome(&deliveries[1]), Outcome::Processed);
+        assert_eq!(world.total(), 111);
+        assert_eq!(world.sent("notes").len(), 3);
+        let orphans = world.memory.payloads.claims().len() - 3;
+        assert_eq!(orphans, 2, "the first and the third were checked in before the second failed");
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_committed_one_by_one() {
+    // 48 items of each go beyond what a transaction takes.
+    let world = World::new();
+    let items = |id: &str| {
+        let items = (0..48).map(|number| Act::Put(format!("{id} {number}")));
+        world.claimed(id, &[vec![Act::Add(1)], items.collect()].concat())
+    };
+    let deliveries = [items("1"), items("2"), items("3"), world.claimed("4", &[Act::Items(100)])];
+    let answers = outcomes(together(&world, &deliveries));
+    assert_eq!(answers, [Outcome::Processed, Outcome::Processed, Outcome::Processed, Outcome::Parked]);
+    assert_eq!(world.total(), 3);
+}
+
+#[test]
+fn an_item_that_is_not_as_one_demands_stops_nobody_else() {
+    let world = World::new();
+    let deliveries = [
+        world.claimed("1", &[Act::Add(1), Act::Note(1)]),
+        world.claimed("2", &[Act::Add(10), Act::Demand("missing".to_owned())]),
+        world.claimed("3", &[Act::Add(100)]),
+    ];
+    let answers = together(&world, &deliveries);
+    assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(), "{answers:?}");
+    assert_eq!(world.total(), 101);
+}
+
+#[test]
+fn two_that_write_one_item_go_one_after_the_other() {
+    let world = World::new();
+    let deliveries = [1, 2, 3].map(|n| world.claimed(&n.to_string(), &[Act::Add(1), Act::Put("line".to_owned())]));
+    assert_eq!(outcomes(together(&world, &deliveries)), [Outcome::Processed; 3]);
+    assert_eq!((world.total(), commits(&world)), (3, 3));
+}
+
+#[test]
+fn behind_a_failure_nobody_is_begun_on_a_fifo_queue() {
+    let world = World::new();
+    let group = |delivery: Delivery| Delivery { group: Some("g".to_owned()), ..delivery };
+    let deliveries = [
+        group(world.claimed("1", &[Act::Add(1)])),
+        group(world.claimed("2", &[Act::Retry])),
+        group(world.claimed("3", &[Act::Add(100)])),
+    ];
+    let answers = together_from(&world, "bank.fifo", &deliveries);
+    assert!(
+        matches!(answers[..], [Ok(Outcome::Processed), Err(NotDone::Failed(_)), Err(NotDone::Behind)]),
+        "{answers:?}"
+    );
+    // The second was asked twice: on what the first one made of the state, and on what was committed.
+    assert_eq!((world.total(), world.counts().handled), (1, 3));
+    // One that has failed too often is parked, and its group goes on.
+    let [_, second, third] = deliveries;
+    for _ in 2..8 {
+        let answers = together_from(&world, "bank.fifo", std::slice::from_ref(&second));
+        assert!(matches!(answers[..], [Err(NotDone::Failed(_))]), "{answers:?}");
+    }
+    let answers = outcomes(together_from(&world, "bank.fifo", &[second, third]));
+    assert_eq!(answers, [Outcome::Parked, Outcome::Processed]);
+    assert_eq!(world.total(), 101);
+}
+
+#[test]
+fn a_commit_that_is_lost_classifies_everything_anew() {
+    for settings in every_kind() {
+        let world = World::with(settings.clone());
+        // Those of the commit that was lost.
+        let orphans = if settings.check_in == CheckIn::BeforeCommit { 3 } else { 0 };
+        let deliveries: Vec<_> =
+            [1, 10, 100].map(|n| world.claimed(&n.to_string(), &[Act::Add(n), Act::Note(1)])).into();
+        // Meanwhile somebody else processes the second.
+        let (other, second) = (world.another(settings), deliveries[1].clone());
+        world.stage.before_first(Operation::Commit, async move {
+            other.process(&second).await.expect("processed");
+        });
+        let answers = outcomes(together(&world, &deliveries));
+        assert_eq!(answers, [Outcome::Processed, Outcome::Duplicate, Outcome::Processed]);
+        assert_eq!((world.total(), world.counts().conflict), (111, 1));
+        assert_eq!(world.memory.payloads.claims().len(), 3 + orphans, "those of the notes");
+    }
+}

@@ -1,0 +1,221 @@
+//! Messages that are committed together, or have something in common, do each other no harm.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(missing_docs, unused)]
+
+use crate::fixture;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use cloakroom::{
+    Batch, Clock as _, Condition, Counters, Dedupe, Delivery, Endpoint, EndpointSettings, Envelope, Handled,
+    HandlerError, Message, NotDone, Outcome, Partition, Placement, Queue as _, QueueMessage, Queues as _, Tx, Worker,
+    WorkerSettings, memory::Memory,
+};
+use cloakroom_sim::wire::Operation;
+use fixture::{
+    Act, ONCE, World, account,
+    stage::{Fault, Stage, staged},
+};
+
+type Answers = Vec<Result<Outcome, NotDone>>;
+
+fn together(world: &World, queue: &str, deliveries: &[Delivery]) -> Answers {
+    let until = world.memory.clock.now().after(Duration::from_secs(3_600));
+    world.memory.run(world.endpoint.process_batch(Batch { queue, deliveries, in_flight_max: 1, until }))
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Balance {
+    total: i64,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Take {
+    amount: i64,
+    demands: bool,
+    takes_s: u64,
+}
+
+impl Message for Take {
+    const TYPE: &'static str = "take";
+    fn partition(&self) -> Partition {
+        "a".into()
+    }
+}
+
+tokio::task_local! {
+    static MEMORY: Memory;
+}
+
+async fn take(balance: &mut Balance, take: Take, tx: &mut Tx) -> Handled {
+    if take.takes_s > 0 {
+        let clock = MEMORY.with(|memory| memory.clock.clone());
+        clock.sleep(Duration::from_secs(take.takes_s)).await;
+    }
+    if balance.total < take.amount {
+        return Err(HandlerError::reject("not enough"));
+    }
+    if take.demands {
+        tx.check("missing", Condition::Exists);
+    }
+    balance.total -= take.amount;
+    Ok(())
+}
+
+fn body(id: &str, amount: i64, demands: bool, takes_s: u64) -> String {
+    let mut envelope = Envelope::new(id.into(), "test", Take::TYPE, "a".into());
+    envelope.data = Some(serde_json::json!({ "amount": amount, "demands": demands, "takes_s": takes_s }));
+    envelope.encode()
+}
+
+fn delivery(id: &str, amount: i64, demands: bool, takes_s: u64) -> Delivery {
+    Delivery { body: body(id, amount, demands, takes_s), receive_count: 1, ..Delivery::default() }
+}
+
+fn till(memory: &Memory, settings: EndpointSettings, counters: &Arc<Counters>) -> Endpoint {
+    Endpoint::builder::<Balance>("till")
+        .on(take)
+        .settings(settings)
+        .observer(counters.clone())
+        .build(memory.ports())
+        .unwrap()
+}
+
+#[test]
+fn nobody_is_rejected_for_what_was_never_committed() {
+    let memory = Memory::with_queues(["till"]);
+    let endpoint = till(&memory, EndpointSettings::default(), &Arc::default());
+    memory.run(endpoint.process(&delivery("0", -100, false, 0))).unwrap();
+    let deliveries = [delivery("1", 100, true, 0), delivery("2", 100, false, 0)];
+    for queue in ["till", "till.fifo"] {
+        let until = memory.clock.now().after(Duration::from_secs(3_600));
+        let batch = Batch { queue, deliveries: &deliveries, in_flight_max: 1, until };
+        let answers = memory.run(endpoint.process_batch(batch));
+        assert!(answers[0].is_err(), "{answers:?}");
+        if queue == "till" {
+            assert!(matches!(answers[1], Ok(Outcome::Processed)), "the first has taken nothing: {answers:?}");
+            memory.run(endpoint.process(&delivery("3", -100, false, 0))).unwrap();
+        }
+    }
+    assert_eq!(memory.queues.get("till-dead").messages().len(), 0);
+}
+
+#[test]
+fn behind_a_rejection_that_is_not_finished_nobody_is_begun_on_a_fifo_queue() {
+    let world = World::with(EndpointSettings { calls_max: 1, ..EndpointSettings::default() });
+    let group = |delivery: Delivery| Delivery { group: Some("g".to_owned()), ..delivery };
+    let deliveries = [
+        group(world.claimed("1", &[Act::Add(1)])),
+        group(world.claimed("2", &[Act::Reject])),
+        group(world.claimed("3", &[Act::Add(100)])),
+    ];
+    world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
+    let answers = together(&world, "bank.fifo", &deliveries);
+    assert!(matches!(answers[..], [Ok(_), Err(NotDone::Failed(_)), Err(NotDone::Behind)]), "{answers:?}");
+    assert_eq!(world.total(), 1);
+}
+
+#[test]
+fn lost_commits_of_one_are_not_anothers() {
+    let world = World::with(EndpointSettings { passes_max: 2, ..EndpointSettings::default() });
+    let deliveries =
+        [world.claimed("1", &[Act::Add(1), Act::Demand("missing".to_owned())]), world.claimed("2", &[Act::Add(10)])];
+    let mut commits = 0;
+    world.stage.plan(move |_, operation| {
+        commits += usize::from(operation == Operation::Commit);
+        (operation == Operation::Commit && commits == 4).then_some(Fault::Vanished)
+    });
+    let answers = together(&world, "bank", &deliveries);
+    assert!(answers[0].is_err() && answers[1].is_ok(), "{answers:?}");
+    assert_eq!(world.total(), 10);
+}
+
+#[test]
+fn what_is_done_when_the_time_is_up_is_told() {
+    let memory = Memory::with_queues(["till"]);
+    let endpoint = till(&memory, EndpointSettings::default(), &Arc::default());
+    let deliveries = ["1", "2", "3"].map(|id| delivery(id, 0, false, 60));
+    let until = memory.clock.now().after(Duration::from_secs(150));
+    let batch = Batch { queue: "till", deliveries: &deliveries, in_flight_max: 1, until };
+    let answers = memory.run(MEMORY.scope(memory.clone(), endpoint.process_batch(batch)));
+    assert!(
+        matches!(answers[..], [Ok(Outcome::Processed), Ok(Outcome::Processed), Err(NotDone::Stopped)]),
+        "{answers:?}"
+    );
+}
+
+fn work(memory: &Memory, worker: Worker, seconds: u64) {
+    let shutdown = async {
+        for _ in 0..seconds * 10 {
+            if memory.queues.get("till").is_empty() {
+                return;
+            }
+            memory.clock.sleep(Duration::from_millis(100)).await;
+        }
+    };
+    memory.run(MEMORY.scope(memory.clone(), worker.run(shutdown))).unwrap();
+}
+
+fn send(memory: &Memory, bodies: Vec<String>) {
+    let messages = bodies.into_iter().map(|body| QueueMessage { body, ..QueueMessage::default() }).collect();
+    memory.run(memory.queues.get("till").send(messages)).into_iter().for_each(|sent| sent.unwrap());
+}
+
+#[test]
+fn each_of_a_fold_has_the_time_of_an_attempt() {
+    let memory = Memory::with_queues(["till"]);
+    let counters = Arc::new(Counters::default());
+    let endpoint = till(&memory, EndpointSettings::default(), &counters);
+    send(&memory, (0..5).map(|id| body(&id.to_string(), 0, false, 60)).collect());
+    let settings = WorkerSettings { attempt_ms_max: 100_000, ..WorkerSettings::default() };
+    work(&memory, Worker::new(endpoint, "till").settings(settings), 3_000);
+    let counts = counters.counts();
+    assert_eq!((counts.processed, counts.duplicate, counts.handled), (5, 0, 5), "{counts:?}");
+}
+
+#[test]
+fn none_of_a_fold_has_more_than_the_time_of_an_attempt() {
+    let memory = Memory::with_queues(["till"]);
+    let counters = Arc::new(Counters::default());
+    let endpoint = till(&memory, EndpointSettings::default(), &counters);
+    send(&memory, [60, 150, 0].into_iter().enumerate().map(|(id, s)| body(&id.to_string(), 0, false, s)).collect());
+    let settings = WorkerSettings { attempt_ms_max: 100_000, drain_ms: 0, ..WorkerSettings::default() };
+    // The second is given up after 160 seconds; it would be done after 210.
+    work(&memory, Worker::new(endpoint, "till").settings(settings), 205);
+    let counts = counters.counts();
+    assert!(counts.processed >= 1 && counts.handled >= 3, "{counts:?}");
+}
+
+#[test]
+fn payloads_are_checked_in_once_also_by_handlers_with_items_of_their_own() {
+    let world = World::new();
+    let message = |id: usize| {
+        let items = (0..5).map(|number| Act::Put(format!("{id} {number}")));
+        world.claimed(&id.to_string(), &[vec![Act::Add(1), Act::Note(1)], items.collect()].concat())
+    };
+    let deliveries: Vec<_> = (0..30).map(message).collect();
+    let answers = together(&world, "bank", &deliveries);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let count = |operation| world.stage.calls().into_iter().filter(|call| *call == operation).count();
+    assert_eq!((count(Operation::CheckIn), count(Operation::Commit)), (30, 2));
+}
+
+#[test]
+fn two_claims_under_one_id_are_two_messages_wherever_records_lie() {
+    for placement in [Placement::Beside, Placement::Embedded] {
+        let world = World::with(EndpointSettings { placement, ..EndpointSettings::default() });
+        world.outcome(&world.claimed("1", &[Act::Add(1)]));
+        let claim = cloakroom::Claim::new("another.memory");
+        world.check_in(&claim, &fixture::Play { acts: vec![Act::Add(10)] });
+        let mut envelope = fixture::envelope("1", <fixture::Play as Message>::TYPE);
+        envelope.dataref = Some(claim);
+        let outcome = world.outcome(&world.delivery(&envelope));
+        assert_eq!((world.total(), outcome), (11, Outcome::Processed), "{placement:?}");
+    }
+}

@@ -1,0 +1,367 @@
+//! Messages that cannot be processed: parked with a reason that names the culprit, and nothing else touched.
+
+use crate::capture;
+use crate::fixture;
+
+use std::collections::BTreeMap;
+
+use capture::Capture;
+use cloakroom::{
+    AttributeValue, DeadLetter, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, intake, parking,
+    protocol::CheckIn, recovery::Recovery,
+};
+use cloakroom_sim::wire::Operation;
+use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
+
+/// Settings with which a message is parked at its third receive.
+fn impatient() -> EndpointSettings {
+    EndpointSettings { attempts_max: 3, passes_max: 2, ..EndpointSettings::default() }
+}
+
+/// Demands that this message, the second one, is parked for this reason, and changes nothing.
+#[track_caller]
+fn must_be_parked(settings: EndpointSettings, acts: &[Act], reason: &[&str]) {
+    let world = World::with(settings);
+    world.outcome(&world.claimed("before", &[Act::Add(7)]));
+    let delivery = world.claimed("m", acts);
+    let payloads = world.memory.payloads.claims();
+    must_say(&world.parked(&delivery), reason);
+    assert_eq!(world.account(), (1, Some(Account { total: 7, blob: String::new() })), "the state is as it was");
+    assert_eq!(world.items(), Vec::<String>::new(), "no item was written");
+    assert_eq!(world.sent("notes"), [], "nothing was sent");
+    assert!(payloads.iter().all(|claim| world.payload(claim).is_some()), "its payload is kept");
+    assert_eq!(world.counts().parked, 1);
+}
+
+#[track_caller]
+fn must_say(reason: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(reason.contains(part), "`{reason}` does not say `{part}`");
+    }
+}
+
+#[test]
+fn a_rejected_message_is_parked_at_once_and_can_be_put_back() {
+    for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
+        let settings = EndpointSettings { check_in, ..EndpointSettings::default() };
+        must_be_parked(settings, &[Act::Add(1), Act::Note(1), Act::Reject], &["the account says no"]);
+    }
+    let world = World::new();
+    let delivery = world.claimed("m", &[Act::Reject]);
+    world.parked(&delivery);
+    world.parked(&delivery);
+    assert_eq!(world.counts().handled, 2, "it was not settled: put back, it is handled again");
+}
+
+#[test]
+fn a_failing_handler_is_tried_again_and_parked_in_the_end() {
+    for (act, reason) in [(Act::Retry, "not now"), (Act::Panic, "panicked: the handler fell over")] {
+        let world = World::with(impatient());
+        let delivery = world.claimed("m", &[Act::Add(1), act]);
+        for receive_count in 1..3 {
+            let delivery = Delivery { receive_count, ..delivery.clone() };
+            let error = world.process(&delivery).expect_err("a failing handler");
+            assert_eq!(error.kind(), ErrorKind::RetryMessage);
+            must_say(&error.to_string(), &[reason]);
+            assert_eq!(world.outcome(&world.claimed("other", &[])), Outcome::Processed, "only its message suffers");
+        }
+        let last = Delivery { receive_count: 3, ..delivery };
+        must_say(&world.parked(&last), &["given up after 3 attempts", reason]);
+        assert_eq!(world.total(), 0);
+        assert_eq!(world.counts().given_back, 2);
+    }
+}
+
+#[test]
+fn an_item_that_never_becomes_as_demanded_parks_its_message() {
+    let world = World::with(impatient());
+    let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1), Act::Demand("permit".to_owned())]);
+    for _ in 0..2 {
+        let error = world.process(&delivery).expect_err("no permit");
+        assert_eq!(error.kind(), ErrorKind::RetryMessage);
+    }
+    let last = Delivery { receive_count: 3, ..delivery.clone() };
+    must_say(&world.parked(&last), &["`permit`", "`account#a`", "not as the handler demands"]);
+    assert_eq!(world.account(), (0, None));
+    world.outcome(&world.claimed("other", &[Act::Put("permit".to_owned())]));
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it finds its permit");
+}
+
+#[test]
+fn what_is_no_envelope_is_parked() {
+    let good = |change: &str| {
+        let text = r#"{"specversion":"1.0","id":"m","source":"s","type":"account.play","partitionkey":"p","data":{}}"#;
+        let (from, to) = change.split_once(" => ").expect("a change");
+        assert!(text.contains(from));
+        text.replace(from, to)
+    };
+    for (body, reason) in [
+        ("no JSON".to_owned(), "not an envelope"),
+        (String::new(), "not an envelope"),
+        (good(r#""id":"m", => "#), "missing field `id`"),
+        (good(r#""id":"m" => "id":"""#), "must not be empty"),
+        (good(r#""partitionkey":"p" => "partitionkey":"""#), "must not be empty"),
+        (good(r#""id":"m" => "id":{}"#), "invalid type"),
+        (good(r#""id" => "cloakroomformat":1,"dataref":"","id""#), "`dataref` is ``, which is no claim"),
+        (good(r#""id" => "cloakroomformat":1,"dataref":"0123abcd/bank/m","id""#), "which is no claim"),
+        (good(r#""id" => "dataref":"elsewhere","id""#), "`dataref` of a foreign producer"),
+        (good("1.0 => 2.0"), "CloudEvents version `2.0` is not known"),
+        (good(r#""id" => "cloakroomformat":2,"id""#), "envelope format 2 is not known"),
+        (good("account.play => account.explode"), "`bank` has no handler for `account.explode`"),
+        (good(r#""data":{} => "data":{"acts":7}"#), "the payload is no `account.play`"),
+        (good(r#""data":{} => "other":{}"#), "the payload is no `account.play`"),
+    ] {
+        let world = World::new();
+        let delivery = Delivery { body, receive_count: 1, ..Delivery::default() };
+        must_say(&world.parked(&delivery), &[reason]);
+        assert_eq!(world.account(), (0, None));
+    }
+}
+
+#[test]
+fn attributes_and_group_of_a_parked_message_are_kept() {
+    let world = World::new();
+    let attributes = [("color".to_owned(), "red".to_owned())];
+    let delivery =
+        Delivery { attributes: attributes.into(), group: Some("g".to_owned()), ..world.claimed("m", &[Act::Reject]) };
+    world.parked(&delivery);
+    let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+    assert_eq!(parked.attributes.get("color").map(String::as_str), Some("red"));
+    assert_eq!(parked.group.as_deref(), Some("g"));
+    assert!(parked.deduplication.is_some(), "a FIFO queue wants one");
+}
+
+#[test]
+fn a_state_that_cannot_be_read_parks_its_messages() {
+    let world = World::new();
+    let text = || AttributeValue::S("seven".to_owned());
+    let version = AttributeValue::N("3".to_owned());
+    let item = [("total".to_owned(), text()), ("cloakroom_version".to_owned(), version)];
+    let item = Item::from(std::collections::HashMap::from(item));
+    world.memory.store.put_item(&account(), STATE, item.clone());
+    must_say(&world.parked(&world.claimed("m", &[Act::Add(1)])), &["state of partition `account#a` cannot be read"]);
+    assert_eq!(world.memory.store.partition(&account()).get(STATE), Some(&item));
+}
+
+#[test]
+fn a_state_that_is_too_large_is_named() {
+    let blob = [Act::Note(1), Act::Blob(400 * 1024)];
+    must_be_parked(EndpointSettings::default(), &blob, &["item `state#bank`", "`account#a`", "at most 409600"]);
+}
+
+#[test]
+fn too_many_items_are_named() {
+    let many = [Act::Items(99)];
+    must_be_parked(EndpointSettings::default(), &many, &["partition `account#a`", "101 items", "at most 100"]);
+    let world = World::new();
+    assert_eq!(world.outcome(&world.claimed("m", &[Act::Items(98)])), Outcome::Processed);
+}
+
+#[test]
+fn a_sort_key_that_is_too_long_is_named() {
+    let long = [Act::Put("k".repeat(1025))];
+    must_be_parked(EndpointSettings::default(), &long, &["sort key `kkk", "1025 bytes", "at most 1024"]);
+}
+
+#[test]
+fn a_message_whose_record_key_is_too_long_is_parked_before_anything_is_read() {
+    let world = World::limited(Limits { sort_key_bytes_max: 40, ..Limits::default() });
+    let reason = world.parked(&world.claimed(&"i".repeat(40), &[]));
+    must_say(&reason, &["`outbox#bank#claim-of-iii", "bytes", "at most 40"]);
+    assert_eq!(world.stage.calls(), [Operation::OpenQueue, Operation::Send]);
+}
+
+#[test]
+fn the_id_of_a_message_with_a_claim_may_have_any_length() {
+    let world = World::new();
+    let mut envelope = envelope(&"i".repeat(1020), "account.play");
+    envelope.dataref = Some("a-claim.memory".into());
+    world.check_in(&"a-claim.memory".into(), &fixture::Play { acts: vec![Act::Add(1)] });
+    assert_eq!(world.outcome(&world.delivery(&envelope)), Outcome::Processed);
+}
+
+#[test]
+fn the_id_of_a_foreign_producer_may_be_anything() {
+    for id in ["i".repeat(100_000), "../../etc".to_owned(), "a\u{0}b".to_owned()] {
+        let world = World::new();
+        assert_eq!(world.outcome(&world.plain(&id, &[Act::Add(1)])), Outcome::Processed);
+        assert_eq!(world.outcome(&world.plain(&id, &[Act::Add(1)])), Outcome::Duplicate);
+    }
+}
+
+#[test]
+fn a_partition_whose_key_is_too_long_is_parked_before_anything_is_read() {
+    let world = World::new();
+    let mut envelope = envelope("m", "account.play");
+    envelope.partition = "p".repeat(2049).into();
+    envelope.data = Some(serde_json::json!({ "acts": [] }));
+    must_say(&world.parked(&world.delivery(&envelope)), &["partition key `ppp", "2049 bytes", "at most 2048"]);
+}
+
+#[test]
+fn a_body_too_large_for_the_record_is_named_and_goes_with_the_other_timing() {
+    let large = [Act::LargeNote(500 * 1024)];
+    let after = EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() };
+    must_be_parked(after, &large, &["item `outbox#bank#claim-of-m.memory`", "at most 409600"]);
+    let world = World::new();
+    assert_eq!(world.outcome(&world.claimed("m", &large)), Outcome::Processed);
+}
+
+#[test]
+fn an_envelope_too_large_for_its_queue_is_named() {
+    let limits = Limits { message_bytes_max: 300, ..Limits::default() };
+    let world = World::limited(limits);
+    let reason = world.outcome(&world.claimed("m", &[Act::Note(1)]));
+    assert_eq!(reason, Outcome::Parked);
+    assert_eq!(world.account(), (0, None));
+}
+
+#[test]
+fn a_message_that_leaves_no_room_for_a_reason_is_parked_without_one() {
+    let largest = |acts: &[Act]| {
+        let mut envelope = envelope("m", "account.play");
+        envelope.data = Some(serde_json::json!({ "acts": acts }));
+        envelope.extensions.insert("padding".to_owned(), "".into());
+        let padding = 1024 * 1024 - envelope.encode().len();
+        envelope.extensions.insert("padding".to_owned(), "x".repeat(padding).into());
+        envelope
+    };
+    let world = World::new();
+    assert_eq!(world.outcome(&world.delivery(&largest(&[Act::Add(1)]))), Outcome::Processed);
+    let rejected = World::new();
+    let delivery = rejected.delivery(&largest(&[Act::Reject]));
+    assert_eq!(delivery.body.len(), Limits::default().message_bytes_max);
+    assert_eq!(rejected.outcome(&delivery), Outcome::Parked);
+    let parked = rejected.memory.queues.get("bank-dead").messages().swap_remove(0);
+    assert_eq!((parked.body, parked.attributes.len()), (delivery.body, 0));
+}
+
+/// The attributes of a message that has this many of its sender's.
+fn attributes(count: usize) -> BTreeMap<String, String> {
+    (0..count).map(|number| (format!("of-the-sender-{number}"), format!("\0Number\0{number}"))).collect()
+}
+
+#[test]
+fn dead_letter_says_why_and_who_parked_it_however_many_attributes_its_message_has() {
+    for count in 0..=10 {
+        let world = World::new();
+        let delivery = Delivery { attributes: attributes(count), ..world.claimed("m", &[Act::Reject]) };
+        // Demands reason and endpoint.
+        must_say(&world.parked(&delivery), &["the account says no"]);
+        let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+        assert!(parked.attributes.len() <= 10, "SQS takes ten: {:?}", parked.attributes);
+        let untouched = parked.attributes.iter().filter(|(name, text)| delivery.attributes.get(*name) == Some(text));
+        assert!(untouched.count() >= count.min(7), "{:?}", parked.attributes);
+        let dead = Delivery { body: parked.body, attributes: parked.attributes, ..delivery.clone() };
+        assert_eq!(parking::put_back(&dead).attributes, delivery.attributes, "they are back with {count}");
+        // A dead letter that is parked again says so, too, and loses nothing.
+        must_say(&world.parked(&dead), &["the account says no"]);
+    }
+}
+
+#[test]
+fn plain_message_that_is_put_back_fits_its_queue_however_many_attributes_it_has() {
+    for count in 9..=10 {
+        let world = World::new();
+        let dead = Delivery {
+            id: "q-1".to_owned(),
+            body: "{}".to_owned(),
+            attributes: attributes(count),
+            ..Delivery::default()
+        };
+        let recovery = Recovery::new("bank", world.memory.ports()).expect("a good name");
+        world.memory.run(recovery.put_back(&dead, "bank")).expect("memory takes it");
+        let message = world.memory.queues.get("bank").messages().swap_remove(0);
+        Limits::default().check_message("it", &message).expect("SQS takes it");
+        assert_eq!(message.attributes[intake::ID], "q-1", "it keeps its identity");
+        let again = Delivery { body: message.body, attributes: message.attributes, ..Delivery::default() };
+        let mut attributes = parking::put_back(&again).attributes;
+        // It is unpacked before it is packed again.
+        if count < 10 {
+            attributes.remove(intake::ID);
+            assert_eq!(attributes, dead.attributes);
+        }
+    }
+}
+
+#[test]
+fn attribute_of_another_program_under_the_name_of_packed_ones_is_kept() {
+    let world = World::new();
+    let own = BTreeMap::from([(parking::ATTRIBUTES.to_owned(), "no JSON".to_owned())]);
+    let delivery = Delivery { attributes: own.clone(), ..world.claimed("m", &[Act::Reject]) };
+    world.parked(&delivery);
+    let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+    let dead = Delivery { body: parked.body, attributes: parked.attributes, ..Delivery::default() };
+    assert_eq!(parking::put_back(&dead).attributes, own);
+}
+
+#[test]
+fn log_says_what_a_dead_letter_has_no_room_for() {
+    for (size, said) in [
+        (1024 * 1024, "no room for the reason and the name of the endpoint"),
+        (1024 * 1024 - 50, "no room for the reason"),
+        (500 * 1024, "its attribute `cloakroom-reason` says why"),
+    ] {
+        let world = World::new();
+        let mut envelope = envelope("m", "account.play");
+        envelope.data = Some(serde_json::json!({ "acts": [Act::Reject] }));
+        envelope.extensions.insert("padding".to_owned(), "".into());
+        let padding = size - envelope.encode().len();
+        envelope.extensions.insert("padding".to_owned(), "x".repeat(padding).into());
+        let delivery = world.delivery(&envelope);
+        let capture = Capture::of(|| assert_eq!(world.outcome(&delivery), Outcome::Parked));
+        let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
+        let events: Vec<_> = capture.events().into_iter().filter(|event| event.contains("message parked")).collect();
+        assert!(
+            matches!(&events[..], [event] if event.ends_with(said) || event.contains(&format!("{said} "))),
+            "{events:?}"
+        );
+        assert_eq!(parked.attributes.contains_key(parking::REASON), said.contains("says why"));
+        assert_eq!(parked.attributes.contains_key(parking::ENDPOINT), !said.contains("endpoint"));
+    }
+}
+
+#[test]
+fn what_a_handler_must_not_do_is_told() {
+    for (act, reason) in [
+        (Act::Answer, "names no queue for replies"),
+        (Act::Later(1, 900_001), "at most 900 s"),
+        (Act::Put("state#x".to_owned()), "cannot have the sort key `state#x`"),
+        (Act::Put("outbox#x".to_owned()), "cannot have the sort key `outbox#x`"),
+        (Act::Put(String::new()), "it is empty"),
+    ] {
+        must_be_parked(EndpointSettings::default(), &[Act::Add(1), act], &[reason]);
+    }
+    let twice = [Act::Put("a".to_owned()), Act::Remove("a".to_owned())];
+    must_be_parked(EndpointSettings::default(), &twice, &["item `a` is written twice"]);
+    let world = World::new();
+    let error = world.process(&world.claimed("m", &[Act::Unrouted])).expect_err("no route");
+    must_say(&error.to_string(), &["`unrouted`", "no route"]);
+}
+
+#[test]
+fn a_message_that_was_committed_is_finished_from_the_dead_letter_queue() {
+    for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
+        let world = World::with(EndpointSettings { check_in, ..EndpointSettings::default() });
+        let delivery = world.claimed("m", &fixture::ONCE);
+        world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
+        world.process(&delivery).expect_err("committed, and not sent");
+        world.fail(&[]);
+        let finish = || world.memory.run(world.endpoint.finish(&delivery)).expect("nothing fails");
+        assert_eq!(finish(), DeadLetter::Finished(Outcome::Resumed));
+        world.must_be_done_once(&delivery);
+        assert_eq!(finish(), DeadLetter::Left, "there is no record any more");
+    }
+}
+
+#[test]
+fn a_message_that_was_not_committed_is_left_in_the_dead_letter_queue() {
+    let world = World::new();
+    let delivery = world.claimed("m", &fixture::ONCE);
+    let nonsense = Delivery { body: "nonsense".to_owned(), ..delivery.clone() };
+    for delivery in [&delivery, &nonsense] {
+        assert_eq!(world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails"), DeadLetter::Left);
+    }
+    assert_eq!((world.total(), world.counts().handled), (0, 0));
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it is processed");
+}
