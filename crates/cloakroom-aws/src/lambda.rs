@@ -172,9 +172,10 @@ impl Function {
         let until = Timestamp::from_millis(deadline.as_millis().saturating_sub(margin_ms));
         // An event has the name in SQS, which a prefix may precede; dead letters are sent by the name that routes use.
         let ending = if is_fifo(queue) { ".fifo" } else { "" };
-        let known_as = [self.known_name_of(queue), ending].concat();
-        let batch = Batch { queue: &known_as, deliveries: &deliveries, in_flight_max, until };
-        let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check(&known_as))).await {
+        let expected = [&self.queue, ending].concat();
+        let known_as = if self.is_expected(queue) { &*expected } else { "" };
+        let batch = Batch { queue: known_as, deliveries: &deliveries, in_flight_max, until };
+        let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check(&expected))).await {
             Either::Left((results, _)) => results,
             Either::Right(((), work)) => work.await,
         };
@@ -190,13 +191,13 @@ impl Function {
         response
     }
 
-    /// The name by which routes know the queue of an event. None, as an empty text, for a standard queue that has another name: what
-    /// was sent there again would be lost (`deferred_message_is_sent_to_no_other_queue`).
-    fn known_name_of(&self, queue: &str) -> &str {
-        if is_fifo(queue) || queue.ends_with(&self.queue) {
-            return &self.queue;
-        }
-        if !self.is_checked.load(Ordering::Relaxed) {
+    /// Whether an event's queue is the one that routes know by this function's name for it. Nothing is sent to a FIFO queue again, so
+    /// the ending alone does there.
+    ///
+    /// SUBTLE: what was sent to another standard queue would be lost (`deferred_message_is_sent_to_no_other_queue`).
+    fn is_expected(&self, queue: &str) -> bool {
+        let is_expected = is_fifo(queue) || queue.ends_with(&self.queue);
+        if !is_expected && !self.is_checked.load(Ordering::Relaxed) {
             let expected = &*self.queue;
             tracing::warn!(
                 queue,
@@ -204,7 +205,7 @@ impl Function {
                 "the events come from another queue than expected; name it with `Function::queue`"
             );
         }
-        ""
+        is_expected
     }
 
     /// Checks once what the endpoint needs. A check that the messages did not leave time for, or that met a failure that passes, is made
@@ -213,7 +214,7 @@ impl Function {
         if self.is_checked.load(Ordering::Relaxed) {
             return;
         }
-        match self.endpoint.check(Some(queue).filter(|queue| !queue.is_empty())).await {
+        match self.endpoint.check(Some(queue)).await {
             Err(error) if error.kind() == ErrorKind::AwaitService => {
                 tracing::warn!(error = error.loggable(), "the check of the endpoint failed; it is repeated");
                 return;

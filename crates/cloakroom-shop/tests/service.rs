@@ -152,7 +152,9 @@ async fn the_books_balance_in_spite_of_trouble() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goes_on() {
     let scene = Scene::set(trouble(), FEWER).await;
-    let mut worker = Process::at_work(&scene, &[("SHOP_DRAIN_SECONDS", "2")]).await;
+    // Messages whose answers are lost come again soon.
+    let settings = [("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "10")];
+    let mut worker = Process::at_work(&scene, &settings).await;
     scene.submit_twice().await;
     scene.until_busy().await;
     // What it has in hand it cannot finish.
@@ -166,7 +168,7 @@ async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goe
     assert!(worker.counts().handled > 0);
 
     scene.s3.open();
-    let mut next = Process::at_work(&scene, &[("SHOP_DRAIN_SECONDS", "2")]).await;
+    let mut next = Process::at_work(&scene, &settings).await;
     scene.until_balanced().await;
     next.signal("TERM").await;
     assert_eq!(next.ended(deadline(2)).await, Some(0));
@@ -186,7 +188,7 @@ async fn a_worker_that_is_killed_while_it_drains_loses_nothing() {
     worker.child.start_kill().expect("it has not ended");
     assert_eq!(worker.ended(MARGIN).await, None, "it ended by itself before it was killed");
 
-    let _next = Process::start(&scene, &[]).await;
+    let _next = Process::start(&scene, &settings[1..]).await;
     // What the dead has sent to S3 arrives now.
     scene.s3.open();
     scene.until_balanced().await;

@@ -104,7 +104,9 @@ impl Contestant for Cloakroom {
         let endpoint = Endpoint::builder("bench").on(place).route::<Reservation>(OUTGOING);
         let endpoint = endpoint.dead_letters(dead_letter_queue(INCOMING)).settings((self.endpoint)());
         let endpoint = endpoint.observer(site.counters().clone()).build(site.ports())?;
-        let settings = WorkerSettings { in_flight_max: load.in_flight_max, ..WorkerSettings::default() };
+        // Nobody waits for a long poll at the end of a measurement.
+        let in_flight_max = load.in_flight_max;
+        let settings = WorkerSettings { in_flight_max, receive_wait_ms: 1_000, ..WorkerSettings::default() };
         Worker::new(endpoint, INCOMING).settings(settings).run(async move { stop.wait().await }).await?;
         Ok(())
     }

@@ -200,12 +200,14 @@ impl Options {
     }
 
     pub(crate) fn worker_settings(&self) -> WorkerSettings {
-        let settings = WorkerSettings { in_flight_max: self.in_flight, ..WorkerSettings::default() };
+        // Whoever watches does not wait for a long poll at the end.
+        let in_flight_max = self.in_flight;
+        let settings = WorkerSettings { in_flight_max, receive_wait_ms: 2_000, ..WorkerSettings::default() };
         if self.calm {
             return settings;
         }
         // Short leases and pauses: after a crash somebody else goes on soon.
         let retry = Backoff { first_ms: 1_000, max_ms: 5_000 };
-        WorkerSettings { receive_wait_ms: 2_000, visibility_ms: 3_000, retry, ..settings }
+        WorkerSettings { visibility_ms: 3_000, retry, ..settings }
     }
 }

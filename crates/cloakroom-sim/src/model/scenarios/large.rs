@@ -1,6 +1,6 @@
 //! What is explored once in a while.
 
-use super::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, PLAIN, delivered};
+use super::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, ONE_ID, PLAIN, delivered};
 use crate::model::{Message, Scenario};
 
 /// What takes minutes and gigabytes; what came of it is in [`proof`](cloakroom::docs::proof).
@@ -103,6 +103,53 @@ pub const LARGE: &[Scenario] = &[
         fold_max: 3,
         reaches: &["resumed", "conflict", "duplicate", "carried on", "dropped", "folded"],
         states: 3_429_674,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-two-on-one",
+        shows: "two messages that change the same entity, and what both send",
+        messages: &[
+            A,
+            delivered(B, 0),
+            Message { name: "C", sends: &[3], ..A },
+            Message { name: "D", deliveries: 0, ..B },
+        ],
+        states: 489_080,
+        reaches: &["resumed", "conflict", "duplicate", "orphan"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-one-id-dead-letter",
+        shows: "two messages with one id and different claims, one of them in the dead-letter queue, put back or finished, in both placements",
+        messages: ONE_ID,
+        placements: BOTH,
+        dead_letters: 1,
+        redrives: 1,
+        finishes: 1,
+        reaches: &["resumed", "conflict", "duplicate", "stranded", "left"],
+        states: 593_598,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-sweep",
+        shows: "a committed message that is purged, and sweeps that finish its record while workers of both timings race",
+        messages: &[A, delivered(B, 0)],
+        timings: EITHER,
+        purges: 1,
+        sweeps: 2,
+        reaches: &["resumed", "duplicate", "orphan", "purged", "swept", "left"],
+        states: 486_406,
+        ..PLAIN
+    },
+    Scenario {
+        name: "large-late-reads",
+        shows: "states, with the records embedded in them, read with eventual consistency; and commits with untrue answers",
+        messages: &[A, delivered(B, 0), delivered(C, 1)],
+        placements: BOTH,
+        stale_reads: 1,
+        faults: 1,
+        reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "mixed"],
+        states: 474_323,
         ..PLAIN
     },
 ];
