@@ -42,7 +42,8 @@
 //! # Time
 //!
 //! Work stops [`FunctionSettings::margin_ms`] before the deadline of the invocation, so that the answer is in time. What
-//! is in hand then is dropped, wherever it is, and reported as not finished. Nothing is extended: while an
+//! is in hand then is dropped, wherever it is, and reported as not finished. A handler that takes nine tenths of the time is
+//! stopped before, and has failed. Nothing is extended: while an
 //! invocation lasts, its messages are invisible, since the visibility timeout is not shorter.
 //!
 //! # Cold start
@@ -129,8 +130,8 @@ impl Function {
 
     /// The queue that invokes the function, by the name that routes use: its dead-letter queue takes parked messages,
     /// unless the endpoint names one, and messages that their handler [defers](cloakroom::HandlerError::defer) are sent there again.
-    /// Default: the name of the endpoint. Whether it is a FIFO queue shows in each event. A name that is not that of the event's
-    /// queue, or its end behind a prefix, is not sent to; it is logged.
+    /// Default: the name of the endpoint. Whether it is a FIFO queue shows in each event. If the event's queue has another name,
+    /// apart from a prefix, that is logged, and a deferred message comes again after the visibility timeout.
     pub fn queue(self, name: impl Into<String>) -> Self {
         let name = name.into();
         Self { queue: name.strip_suffix(".fifo").map_or(name.clone(), str::to_owned), ..self }

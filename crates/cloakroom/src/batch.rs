@@ -24,8 +24,9 @@ use crate::{
 /// Messages of one queue that are to be processed by a certain time.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The queue that they came from. A name that ends with `.fifo` is that of a FIFO queue. Empty if it is not known: then a
-    /// message that its handler defers is not sent there again, but has to be given back ([`NotDone::Deferred`]).
+    /// The queue that they came from, by the name that routes use. A name that ends with `.fifo` is that of a FIFO queue. Empty if
+    /// the queue is not known: then messages go by partition, what is parked goes to the dead-letter queue of the endpoint's name,
+    /// and a deferred message has to be given back, as on FIFO queues ([`NotDone::Deferred`]).
     pub queue: &'a str,
     /// The messages, in the order in which the queue gave them.
     pub deliveries: &'a [Delivery],

@@ -111,7 +111,8 @@ impl Endpoint {
     }
 
     /// Processes one delivery, start to end but for the acknowledgement: after `Ok` the caller
-    /// acknowledges it, after an error it does not.
+    /// acknowledges it, after an error it does not. So it is with a message that its handler defers: this function knows no queue
+    /// to send it to, and fails with [`ErrorKind::RetryMessage`](crate::ErrorKind); let the message come again.
     ///
     /// Safe to drop at any point, and to call again with the same or another delivery of the message, also
     /// at the same time.
@@ -251,7 +252,8 @@ impl<S: State> EndpointBuilder<S> {
         self
     }
 
-    /// The queue that takes replies to what this endpoint sends. Default: one that is called as the endpoint is.
+    /// The queue that takes replies to what this endpoint sends. Default: one that is called as the endpoint is; name it if the
+    /// endpoint's queue is called otherwise, as a FIFO queue is.
     pub fn replies_to(mut self, queue: impl Into<String>) -> Self {
         self.replies.queue = queue.into();
         self

@@ -46,7 +46,7 @@ impl HandlerError {
         Self { reason: reason.to_string(), refusal: Refusal::Rejected }
     }
 
-    /// Not now: the message is received again later, and parked only after many tries.
+    /// The handler failed: the message is received again later, and parked after `attempts_max` failures.
     pub fn retry(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string(), refusal: Refusal::Failed }
     }
@@ -60,11 +60,12 @@ impl HandlerError {
     ///
     /// On a FIFO queue the message itself is given back for this time, at most 15 minutes: so its group waits, and stays in order.
     /// Each time uses up a receive of this message and of those of its group that were received with it. After `maxReceiveCount`
-    /// of them SQS moves them to the dead-letter queue: set it high, and defer for long. A Lambda function cannot choose the time:
-    /// there it is the queue's visibility timeout.
+    /// of them SQS moves them to the dead-letter queue: set it high, and defer for long. Never wait so for a message of the same
+    /// group: it cannot come before this one. A Lambda function cannot choose the time on a FIFO queue: there it is the queue's
+    /// visibility timeout.
     ///
-    /// A message with a payload that is deferred until half the life of payloads is over (`payload_ttl_ms`; 14 days by default) is
-    /// parked.
+    /// A message with a claim is parked if it is still deferred after half of `payload_ttl_ms` (14 of 28 days by default). A message
+    /// without a claim can be deferred without end.
     ///
     /// ```
     /// use std::time::Duration;

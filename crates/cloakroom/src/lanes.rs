@@ -69,7 +69,7 @@ pub enum NotDone {
     Stopped,
     /// It was not tried, because too many messages of its partition are in flight in this worker. It uses up no attempt.
     Crowded,
-    /// Its handler [deferred](crate::HandlerError::defer) it by this time, and its queue takes no copy with a delay: it is a FIFO
+    /// Its handler [deferred](crate::HandlerError::defer) it for this time, and its queue takes no copy with a delay: it is a FIFO
     /// queue, or not known. It uses up no attempt.
     Deferred(Duration),
 }

@@ -51,14 +51,15 @@ pub struct EndpointSettings {
     /// SDK should be shorter, since the client then also gives up the connection. Default: 10 seconds.
     pub call_ms_max: u64,
     /// How many times a message may fail before it is parked. What counts is what lies with the message, as a handler that fails or
-    /// runs too long. A receive that ends otherwise, since a service is out or the configuration is wrong, does not count.
+    /// runs too long. A receive that ends otherwise, since a service is out or the configuration is wrong, does not count. The last of
+    /// these failures parks it. Default: 8.
     pub attempts_max: u32,
     /// How long the version of a deleted state is kept. It must exceed the time that a message can live in queue and dead-letter
     /// queue together. Where records are embedded, it must not exceed the life of dedupe entries (`expiry_days` of the bucket): an
     /// id that comes again while the record of its predecessor is younger than this, and has no entry, would be taken for the
-    /// predecessor.
+    /// predecessor. Default: 45 days.
     pub tombstone_ttl_ms: u64,
-    /// How long sends and deletes wait for company, to fill batches of ten. It costs latency and saves requests.
+    /// How long sends and deletes wait for company, to fill batches of ten. It costs latency and saves requests. Default: 10 ms.
     pub linger_ms: u64,
     /// Pauses between passes, and between calls.
     pub backoff: Backoff,
@@ -162,7 +163,7 @@ impl EndpointSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
-    /// Messages held at a time: in handlers, and waiting for their partition.
+    /// Messages held at a time: in handlers, and waiting for their partition. Default: 64.
     pub in_flight_max: usize,
     /// How many of these messages may be of one partition, so that a slow partition leaves places to others. What is more waits for
     /// a second, and then goes back to the queue with a pause, which uses up no attempt. On FIFO queues the queue itself bounds what a
@@ -170,17 +171,17 @@ pub struct WorkerSettings {
     /// a commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition_in_flight_max: Option<usize>,
-    /// How long one long poll waits; 1 to 20 seconds. Short polls cost a request each time that there is nothing.
+    /// How long one long poll waits; 1 to 20 seconds. Short polls cost a request each time that there is nothing. Default: 20 s.
     pub receive_wait_ms: u64,
-    /// For how long a received message is invisible to others. It is extended while the message is worked on.
+    /// For how long a received message is invisible to others. It is extended while the message is worked on. Default: 30 s.
     pub visibility_ms: u64,
     /// How long a handler may run. A handler that runs longer is stopped, which counts as a failed attempt: so a handler that hangs
     /// does not hold its place for ever, and its message is parked in the end. Reading, committing and sending may take as long
-    /// again. Then the attempt is dropped, wherever it is, and the message given back.
+    /// again. Then the attempt is dropped, wherever it is, and the message given back. Default: 15 minutes.
     pub attempt_ms_max: u64,
-    /// How long a shutdown waits for messages in hand before it gives them back.
+    /// How long a shutdown waits for messages in hand before it gives them back. Default: 20 s.
     pub drain_ms: u64,
-    /// Pauses before a message that failed is received again, by receive count.
+    /// Pauses before a message that failed is received again, by receive count. Default: from 1 s to 5 minutes.
     pub retry: Backoff,
 }
 

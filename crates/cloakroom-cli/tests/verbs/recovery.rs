@@ -1,6 +1,6 @@
 //! A stranded outbox, really stranded on embedded AWS, and the verbs that find and finish it.
 
-mod stranded;
+use super::stranded;
 
 use cloakroom_aws::AwsSettings;
 use serde_json::{Value, json};
