@@ -77,7 +77,7 @@ enum Early {
 const OUT_OF_TURN: &str = "not its turn";
 
 /// How long a step is deferred.
-const DEFERRAL: Duration = Duration::from_secs(2);
+const DEFERRAL: Duration = Duration::from_secs(15);
 
 /// A step whose turn never comes.
 const NEVER: u64 = 99;

@@ -9,7 +9,7 @@ pub const LARGE: &[Scenario] = &[
         name: "large-before-commit",
         shows: "four workers on a message, and two on what it sends, claims stored with the commit",
         messages: &[delivered(A, 4), B],
-        states: 10_823_276,
+        states: 4_548_682,
         ..PLAIN
     },
     Scenario {
@@ -17,7 +17,7 @@ pub const LARGE: &[Scenario] = &[
         shows: "the same, with claims stored after the commit",
         messages: &[delivered(A, 4), B],
         timings: AFTER,
-        states: 57_370_362,
+        states: 4_585_110,
         ..PLAIN
     },
     Scenario {
@@ -26,7 +26,7 @@ pub const LARGE: &[Scenario] = &[
         messages: &[A, delivered(B, 1), Message { name: "C", sends: &[], ..A }],
         faults: 1,
         reaches: &["resumed", "conflict", "duplicate", "orphan"],
-        states: 25_749_316,
+        states: 6_348_107,
         ..PLAIN
     },
     Scenario {
@@ -35,7 +35,7 @@ pub const LARGE: &[Scenario] = &[
         messages: &[delivered(A, 3), delivered(B, 1)],
         timings: EITHER,
         faults: 2,
-        states: 40_366_076,
+        states: 7_659_702,
         ..PLAIN
     },
     Scenario {
@@ -48,7 +48,7 @@ pub const LARGE: &[Scenario] = &[
         redrives: 1,
         finishes: 1,
         reaches: &["resumed", "duplicate", "orphan", "stranded", "left"],
-        states: 35_610_756,
+        states: 13_482_744,
         ..PLAIN
     },
     Scenario {
@@ -66,7 +66,7 @@ pub const LARGE: &[Scenario] = &[
         shows: "four workers on a message, and two on what it sends, records embedded",
         messages: &[delivered(A, 4), B],
         placements: EMBEDDED,
-        states: 2_419_740,
+        states: 1_839_670,
         ..PLAIN
     },
     Scenario {
@@ -76,7 +76,7 @@ pub const LARGE: &[Scenario] = &[
         timings: EITHER,
         placements: BOTH,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "carried on", "dropped", "mixed"],
-        states: 2_098_291,
+        states: 2_218_429,
         ..PLAIN
     },
     Scenario {
@@ -92,7 +92,7 @@ pub const LARGE: &[Scenario] = &[
         fold_max: 2,
         faults: 2,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "mixed", "folded"],
-        states: 3_969_467,
+        states: 2_479_052,
         ..PLAIN
     },
     Scenario {
@@ -102,7 +102,7 @@ pub const LARGE: &[Scenario] = &[
         placements: EMBEDDED,
         fold_max: 3,
         reaches: &["resumed", "conflict", "duplicate", "carried on", "dropped", "folded"],
-        states: 3_429_674,
+        states: 1_653_732,
         ..PLAIN
     },
     Scenario {
