@@ -242,7 +242,7 @@ impl Worker {
                     match verdict {
                         Verdict::Accepted => Saw::Accepted,
                         Verdict::Deferred => Saw::Deferred,
-                        Verdict::Rejected | Verdict::Failed => Saw::Rejected,
+                        Verdict::Rejected => Saw::Rejected,
                     }
                 }
                 Do::CheckIn if !member.sends => Saw::CheckedIn,

@@ -32,6 +32,16 @@ enum Made {
     Deferral,
 }
 
+impl Made {
+    const fn verdict(&self) -> Verdict {
+        match self {
+            Self::State(_) => Verdict::Accepted,
+            Self::Rejection => Verdict::Rejected,
+            Self::Deferral => Verdict::Deferred,
+        }
+    }
+}
+
 impl Fold<'_> {
     pub(super) async fn handle(&mut self) {
         let clock = &self.endpoint.ports.clock;
@@ -49,21 +59,19 @@ impl Fold<'_> {
             let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
             let result = self.desks[number].handle(state, version, self.handler_limit).await;
             handled += 1;
-            let verdict = match &result {
-                Ok(Made::State(_)) if self.writes_what_another_does(number) || self.has_too_many_items(number) => {
-                    is_full = true;
-                    continue;
-                }
-                Ok(Made::State(_)) => Verdict::Accepted,
-                Ok(Made::Rejection) => Verdict::Rejected,
-                Ok(Made::Deferral) => Verdict::Deferred,
-                Err(error) if error.kind() == ErrorKind::RetryMessage => Verdict::Failed,
-                // It is not about the state.
+            let made = match result {
+                Ok(made) => made,
                 Err(error) => {
-                    self.desks[number].saw(Err(error.clone()));
+                    self.desks[number].saw(Err(error));
                     continue;
                 }
             };
+            let verdict = made.verdict();
+            let is_effect = verdict == Verdict::Accepted;
+            if is_effect && (self.writes_what_another_does(number) || self.has_too_many_items(number)) {
+                is_full = true;
+                continue;
+            }
             if !fold::counts(verdict, self.accepted == 0 && !self.is_late) {
                 // On a FIFO queue those behind it wait until it is asked again.
                 is_full |= self.is_ordered;
@@ -71,13 +79,16 @@ impl Fold<'_> {
                 self.set_aside(number);
                 continue;
             }
-            if let Ok(Made::State(state)) = result {
-                self.draft = Some(state);
-                self.accepted += 1;
-                bytes += self.desks[number].record.unclaimed().map(str::len).sum::<usize>();
-                self.desks[number].saw(Ok(Saw::Accepted));
-            } else {
-                self.desks[number].saw_no_effect(result);
+            let desk = &mut self.desks[number];
+            match made {
+                Made::State(state) => {
+                    bytes += desk.record.unclaimed().map(str::len).sum::<usize>();
+                    desk.saw(Ok(Saw::Accepted));
+                    (self.draft, self.accepted) = (Some(state), self.accepted + 1);
+                }
+                Made::Rejection => desk.saw(Ok(Saw::Rejected)),
+                Made::Deferral if desk.may_be_copied() => desk.saw(Ok(Saw::Deferred)),
+                Made::Deferral => desk.undone = Some(NotDone::Deferred(desk.deferral)),
             }
         }
     }
@@ -124,17 +135,6 @@ impl Desk<'_> {
     /// Whether it is not finished, or may turn out not to be before it has an effect.
     fn may_come_again(&self) -> bool {
         self.undone.is_some() || matches!(self.action, Do::Park | Do::SendAgain)
-    }
-
-    /// Learns what its handler has led to, which is no effect.
-    fn saw_no_effect(&mut self, made: Result<Made, Error>) {
-        match made {
-            Ok(Made::Deferral) if !self.may_be_copied() => self.undone = Some(NotDone::Deferred(self.deferral)),
-            Ok(Made::Deferral) => self.saw(Ok(Saw::Deferred)),
-            Ok(Made::Rejection) => self.saw(Ok(Saw::Rejected)),
-            Ok(Made::State(_)) => {}
-            Err(error) => self.saw(Err(error)),
-        }
     }
 
     /// Whether a deferred message is sent again. Otherwise it is given back: on a FIFO queue a copy would lose its place, and an

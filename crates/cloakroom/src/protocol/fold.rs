@@ -47,12 +47,10 @@ pub enum Verdict {
     Rejected,
     /// It is to come again later.
     Deferred,
-    /// The handler failed, and may succeed at another try.
-    Failed,
 }
 
 /// Whether what a handler made of a message counts. If not, the member is set aside, and starts again when this group has
-/// ended. `is_current`: the state that the handler saw is committed, and was read with strong consistency.
+/// ended. A handler that fails is no verdict: its message comes again anyway. `is_current`: the state that the handler saw is committed, and was read with strong consistency.
 ///
 /// SUBTLE: an effect is checked by the commit's condition; everything else is not. So what a handler says of a state that
 /// is not committed yet, and may never be, or of one that was read late, counts for nothing

@@ -108,18 +108,3 @@ fn nobody_is_rejected_for_a_state_that_was_read_late() {
     assert_eq!(bench.within(endpoint.process(&late)).unwrap(), Outcome::Processed);
     assert_eq!(bench.counters.counts().handled, 3, "the handler was asked again, on the current state");
 }
-
-#[test]
-fn failure_on_a_state_that_is_not_committed_does_not_count() {
-    let bench = Bench::new();
-    let settings = EndpointSettings { attempts_max: 1, ..EndpointSettings::default() };
-    let endpoint = builder().settings(settings).observer(bench.counters.clone()).build(bench.ports()).unwrap();
-    let mut second = bench.delivery("a", Act::FailIfNoted, 1);
-    second.body = second.body.replace(r#""id":"m""#, r#""id":"second""#);
-    let deliveries = [bench.delivery("a", Act::Note, 1), second];
-    let until = bench.memory.clock.now().after(Duration::from_secs(30));
-    let batch = Batch { queue: "jobs", deliveries: &deliveries, in_flight_max: 10, until };
-    let results = bench.within(endpoint.process_batch(batch));
-    assert!(matches!(results[..], [Ok(Outcome::Processed), Ok(Outcome::Parked)]), "{results:?}");
-    assert_eq!(bench.counters.counts().handled, 3, "it is parked for a failure on the committed state");
-}

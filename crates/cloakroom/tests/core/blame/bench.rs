@@ -31,8 +31,6 @@ pub(crate) enum Act {
     SendUnrouted,
     /// Rejects unless another message was noted before.
     RejectUnlessNoted,
-    /// Fails if another message was noted before.
-    FailIfNoted,
 }
 
 /// A message.
@@ -89,8 +87,7 @@ async fn job(waits: &mut Waits, job: Job, tx: &mut Tx) -> Handled {
         Act::Send => tx.send(Parcel),
         Act::SendUnrouted => tx.send(Unrouted),
         Act::RejectUnlessNoted if waits.by_message.is_empty() => return Err(HandlerError::reject("nothing is noted")),
-        Act::FailIfNoted if !waits.by_message.is_empty() => return Err(HandlerError::retry("something is noted")),
-        Act::RejectUnlessNoted | Act::FailIfNoted => {}
+        Act::RejectUnlessNoted => {}
     }
     waits.by_message.insert(tx.message_id().to_string(), u64::try_from(wait.as_millis()).unwrap());
     Ok(())
