@@ -232,7 +232,7 @@ pub const SMALL: &[Scenario] = &[
     },
     Scenario {
         name: "id-embedded",
-        shows: "a message that carries only its id, deferred until another one was processed",
+        shows: "the same for a message that carries only its id",
         messages: &[delivered(ID, 3), delivered(B, 1)],
         placements: EMBEDDED,
         states: 20_683,
@@ -377,7 +377,7 @@ pub const SMALL: &[Scenario] = &[
     },
     Scenario {
         name: "id-deferral",
-        shows: "the same for a message that carries only its id",
+        shows: "a message that carries only its id, deferred until another one was processed",
         messages: &[
             Message { handler: Handler::DefersUnlessAfter(2), ..delivered(ID, 3) },
             delivered(B, 0),
