@@ -107,7 +107,7 @@ impl<'a> Fold<'a> {
     /// Puts messages of one partition together. If they are ordered, none is begun behind one that was not finished.
     pub(crate) fn new(desks: Vec<Desk<'a>>, is_ordered: bool) -> Option<Self> {
         let Desk { endpoint, envelope, .. } = desks.first()?;
-        let endpoint: &Inner = endpoint;
+        let endpoint = *endpoint;
         Some(Self {
             endpoint,
             partition: envelope.partition.clone(),

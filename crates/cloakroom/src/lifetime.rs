@@ -13,8 +13,7 @@ pub(crate) const PAYLOAD_TTL_MS: u64 = 28 * 24 * 60 * 60 * 1000;
 /// it was committed counts as young.
 pub(crate) fn record_is_outlived(record: &Record, now: Timestamp, payload_ttl: Duration) -> bool {
     let sends_claims = record.messages.iter().any(|message| message.envelope.dataref.is_some());
-    let committed = record.committed_ms.map(Timestamp::from_millis);
-    sends_claims && committed.is_some_and(|committed| now.since(committed) > payload_ttl)
+    sends_claims && record.age(now).is_some_and(|age| age > payload_ttl)
 }
 
 /// Whether a message was made so long ago that its payload may be gone. A message that does not say when counts as young.

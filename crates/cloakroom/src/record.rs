@@ -1,11 +1,11 @@
 //! The outbox record: the outgoing messages of the one attempt that committed.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Claim, Envelope, protocol::Claims};
+use crate::{Claim, Envelope, Timestamp, protocol::Claims};
 
 /// The format that this version of the library writes.
 const FORMAT: u32 = 1;
@@ -75,6 +75,11 @@ const fn is_zero(seconds: &u32) -> bool {
 }
 
 impl Record {
+    /// How long ago its commit was tried; `None` if it does not tell.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.committed_ms.map(|committed_ms| now.since(Timestamp::from_millis(committed_ms)))
+    }
+
     /// Whether every message has its claim.
     pub fn claims(&self) -> Claims {
         if self.messages.iter().all(|message| message.envelope.dataref.is_some()) {

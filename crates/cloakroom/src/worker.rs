@@ -30,7 +30,7 @@ use crate::{
     engine::HandlerLimit,
     intake::Arrival,
     lanes::{Lanes, NotDone, Order, Place, Turn, Waiting},
-    lifetime, parking, trace,
+    parking, trace,
     worker::{answers::Answers, polling::Receiving},
 };
 
@@ -229,10 +229,7 @@ impl Shift<'_> {
         let (endpoint, delivery) = (&*self.worker.endpoint.inner, &*arrival.delivery);
         let receipts = vec![delivery.receipt.clone()];
         let is_often = parking::is_time_for_a_copy(delivery.receive_count, endpoint.settings.attempts_max);
-        let is_old = arrival.envelope.as_ref().is_ok_and(|envelope| {
-            let then = endpoint.ports.clock.now().after(pause);
-            lifetime::message_is_old(envelope, then, endpoint.settings.payload_ttl())
-        });
+        let is_old = arrival.envelope.as_ref().is_ok_and(|envelope| endpoint.is_too_old_in(envelope, pause));
         if is_often && !is_old && !self.order.stops_at_failure() {
             match parking::send_later(endpoint, delivery, &self.worker.queue, pause).await {
                 Ok(()) => return self.acknowledge(receipts).await,

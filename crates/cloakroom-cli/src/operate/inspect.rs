@@ -112,10 +112,11 @@ impl Payload {
 pub(crate) async fn run(Options { partition, account, output }: Options) -> Result<ExitCode, Failure> {
     let aws = account.aws().await?;
     let items = aws.records().items_of(&partition).await.map_err(Failure::new)?;
+    let ports = bounded_ports(&aws);
     let (mut states, mut records, mut own_items) = (BTreeMap::new(), Vec::new(), 0);
     for (sort_key, item) in items {
         for found in Found::read(&partition, &sort_key, &item) {
-            records.push(Row::new(&bounded_ports(&aws), found).await.map_err(Failure::new)?);
+            records.push(Row::new(&ports, found).await.map_err(Failure::new)?);
         }
         match Key::kept(&sort_key) {
             Some(Kept::State { endpoint }) => {

@@ -11,11 +11,13 @@ use tracing::{Instrument as _, Span};
 
 use super::DeadLetter;
 use crate::{
-    Coalesced, Delivery, EndpointSettings, Error, Event, NotDone, Observer, Outcome, PortError, Ports, Queue, Timed,
+    Coalesced, Delivery, EndpointSettings, Envelope, Error, Event, NotDone, Observer, Outcome, PortError, Ports, Queue,
+    Timed,
     bounded::BoundedPorts,
     engine::{Desk, Settled},
     handler::AnyHandler,
     intake::{Arrival, Intake},
+    lifetime,
     observer::Unobserved,
     parking::Parking,
     trace,
@@ -90,6 +92,12 @@ impl Inner {
         // Of those who open it at the same time all take the first one's, so that they fill batches together.
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))
+    }
+
+    /// Whether a message is too old to be sent again after this time.
+    pub(crate) fn is_too_old_in(&self, envelope: &Envelope, delay: Duration) -> bool {
+        let then = self.ports.clock.now().after(delay);
+        lifetime::message_is_old(envelope, then, self.settings.payload_ttl())
     }
 
     /// Whether a route of this endpoint ends at this queue.

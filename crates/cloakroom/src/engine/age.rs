@@ -1,7 +1,5 @@
 //! How old a message and its record may be: see [`lifetime`](crate::lifetime).
 
-use std::time::Duration;
-
 use super::{Desk, Fold};
 use crate::{Error, ErrorKind, NotDone, lifetime, protocol::Do};
 
@@ -25,13 +23,6 @@ impl Desk<'_> {
         let endpoint = self.endpoint;
         let now = endpoint.ports.clock.now();
         is_first || lifetime::message_is_outlived(&self.envelope, now, endpoint.settings.payload_ttl())
-    }
-
-    /// Whether the message is too old to be sent again after this time.
-    pub(super) fn is_too_old_in(&self, delay: Duration) -> bool {
-        let endpoint = self.endpoint;
-        let then = endpoint.ports.clock.now().after(delay);
-        lifetime::message_is_old(&self.envelope, then, endpoint.settings.payload_ttl())
     }
 
     fn check_age_of_record(&self) -> Result<(), Error> {

@@ -173,7 +173,9 @@ impl Desk<'_> {
                 self.reason = reason;
                 Ok(Made::Rejection)
             }
-            Err(HandlerError { refusal: Refusal::Deferred(delay), .. }) if self.is_too_old_in(delay) => {
+            Err(HandlerError { refusal: Refusal::Deferred(delay), .. })
+                if endpoint.is_too_old_in(&self.envelope, delay) =>
+            {
                 self.reason = "deferred until half the life of its payload was over (`payload_ttl_ms`)".to_owned();
                 Ok(Made::Rejection)
             }

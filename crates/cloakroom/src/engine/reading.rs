@@ -9,7 +9,7 @@ use tracing::{Instrument as _, debug_span};
 
 use super::{Desk, Fold, Pass};
 use crate::{
-    Embedded, Error, MessageId, Placement, PortError, Record, Settles, StateRead, Timestamp,
+    Embedded, Error, MessageId, Placement, PortError, Record, Settles, StateRead,
     endpoint::Inner,
     placement::read_embedded,
     protocol::{
@@ -153,9 +153,8 @@ impl Inner {
 
     /// Whether an embedded record is older than any message.
     fn is_expired(&self, record: &Record) -> bool {
-        let Some(committed_ms) = record.committed_ms else { return false };
-        let age = self.ports.clock.now().since(Timestamp::from_millis(committed_ms));
-        embedding::is_expired(age, Duration::from_millis(self.settings.tombstone_ttl_ms))
+        let longest_life = Duration::from_millis(self.settings.tombstone_ttl_ms);
+        record.age(self.ports.clock.now()).is_some_and(|age| embedding::is_expired(age, longest_life))
     }
 }
 

@@ -62,8 +62,7 @@ impl Found {
 
     /// How long ago its commit was tried; none if the record does not tell.
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
-        let committed_ms = self.record.as_ref().ok()?.committed_ms?;
-        Some(now.since(Timestamp::from_millis(committed_ms)))
+        self.record.as_ref().ok()?.age(now)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Found, RecordPage, Records, Recoveries, Recovery, Segment, pace::Pace};
 use crate::{
-    Bounded, EndpointSettings, Error, Observer, Placement, Ports, Record, Timestamp, Unobserved,
+    Bounded, EndpointSettings, Error, Observer, Placement, Ports, Record, Unobserved,
     lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
     protocol::embedding,
     settings::within,
@@ -325,8 +325,7 @@ impl Sweep {
 
     /// Whether nobody can ask for an embedded record, now or later.
     fn may_drop(&self, recovery: &Recovery, record: &Record) -> bool {
-        let now = self.recoveries.ports.clock.now();
-        let age = record.committed_ms.map(|committed_ms| now.since(Timestamp::from_millis(committed_ms)));
+        let age = record.age(self.recoveries.ports.clock.now());
         let (Some(age), Some(oldest_ms)) = (age, self.settings.drop_older_than_ms) else { return false };
         recovery.lacks_store_of(record) && embedding::is_expired(age, Duration::from_millis(oldest_ms))
     }
