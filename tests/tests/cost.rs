@@ -270,7 +270,7 @@ async fn a_record_embedded_in_a_state_that_may_be_read_late() {
     must_cost(cost, with_payload_table(), EndpointSettings { state_reads: Consistency::Any, ..embedding() }).await;
 }
 
-const PARTITIONS: u32 = 50;
+const PARTITIONS: u32 = MESSAGES / 10;
 
 /// Ten messages for each partition, in a batch of all, as a function gets them. Its own records of the batch before it need no look.
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,8 @@
 //! - `maxReceiveCount` of the queue must exceed `attempts_max` of the endpoint by far, so that a message is parked with
 //!   its reason before SQS moves it away without one. When the function is throttled or an invocation crashes, receives
 //!   are used up too, and on FIFO queues so are those of all messages behind one that fails.
+//! - If the names of queues have a prefix in SQS, the function has to [know it](Function::queue_prefix): a deferred
+//!   message is sent again only to the very queue that it came from.
 //! - The function's role needs the permissions of an endpoint, and `sqs:ReceiveMessage`, `sqs:DeleteMessage` and
 //!   `sqs:GetQueueAttributes` on the queue for the trigger.
 //!
@@ -117,6 +119,8 @@ pub struct Function {
     settings: FunctionSettings,
     /// The name of its queue, without the ending of a FIFO queue.
     queue: String,
+    /// What the names of all queues begin with in SQS.
+    queue_prefix: String,
     /// Whether the endpoint was checked; clones share it.
     is_checked: Arc<AtomicBool>,
 }
@@ -125,16 +129,26 @@ impl Function {
     /// A function with the default settings.
     pub fn new(endpoint: Endpoint) -> Self {
         let queue = endpoint.name().to_owned();
-        Self { endpoint, settings: FunctionSettings::default(), queue, is_checked: Arc::default() }
+        let settings = FunctionSettings::default();
+        Self { endpoint, settings, queue, queue_prefix: String::new(), is_checked: Arc::default() }
     }
 
     /// The queue that invokes the function, by the name that routes use: its dead-letter queue takes parked messages,
     /// unless the endpoint names one, and messages that their handler [defers](cloakroom::HandlerError::defer) are sent there again.
-    /// Default: the name of the endpoint. Whether it is a FIFO queue shows in each event. If the event's queue has another name,
-    /// apart from a prefix, that is logged, and a deferred message comes again after the visibility timeout.
+    /// Default: the name of the endpoint. Whether it is a FIFO queue shows in each event.
+    ///
+    /// If the name of the event's queue in SQS is not this one after the [prefix](Self::queue_prefix), that is logged.
+    /// A deferred message then comes again after the visibility timeout, and a parked one goes to the dead-letter queue
+    /// that is named after the endpoint, unless the endpoint names one.
     pub fn queue(self, name: impl Into<String>) -> Self {
         let name = name.into();
         Self { queue: name.strip_suffix(".fifo").map_or(name.clone(), str::to_owned), ..self }
+    }
+
+    /// What the names of all queues begin with in SQS: [`QueueSettings::prefix`](crate::QueueSettings::prefix) of the
+    /// endpoint's ports. Default: nothing.
+    pub fn queue_prefix(self, prefix: impl Into<String>) -> Self {
+        Self { queue_prefix: prefix.into(), ..self }
     }
 
     /// Settings other than the defaults.
@@ -174,7 +188,7 @@ impl Function {
         // An event has the name in SQS, which a prefix may precede; dead letters are sent by the name that routes use.
         let ending = if is_fifo(queue) { ".fifo" } else { "" };
         let expected = [&self.queue, ending].concat();
-        let known_as = if self.is_expected(queue) { &*expected } else { "" };
+        let known_as = if self.is_expected(queue, &expected) { &*expected } else { "" };
         let batch = Batch { queue: known_as, deliveries: &deliveries, in_flight_max, until };
         let results = match select(pin!(self.endpoint.process_batch(batch)), pin!(self.check(&expected))).await {
             Either::Left((results, _)) => results,
@@ -192,18 +206,20 @@ impl Function {
         response
     }
 
-    /// Whether an event's queue is the one that routes know by this function's name for it. Nothing is sent to a FIFO queue again, so
-    /// the ending alone does there.
+    /// Whether an event's queue is the one that routes call `name`. Nothing is sent to a FIFO queue again, so the
+    /// ending alone does there.
     ///
-    /// SUBTLE: what was sent to another standard queue would be lost (`deferred_message_is_sent_to_no_other_queue`).
-    fn is_expected(&self, queue: &str) -> bool {
-        let is_expected = is_fifo(queue) || queue.ends_with(&self.queue);
+    /// SUBTLE: the names must be equal, since one queue's name may end in another's. A message that is sent to another
+    /// standard queue, and deleted here, is lost to this endpoint (`deferred_message_is_sent_to_no_other_queue`).
+    fn is_expected(&self, queue: &str, name: &str) -> bool {
+        let expected = [&*self.queue_prefix, name].concat();
+        let is_expected = is_fifo(queue) || queue == expected;
         if !is_expected && !self.is_checked.load(Ordering::Relaxed) {
-            let expected = &*self.queue;
             tracing::warn!(
                 queue,
                 expected,
-                "the events come from another queue than expected; name it with `Function::queue`"
+                "the events come from another queue than expected, so deferred messages wait for the visibility \
+                 timeout; name the queue with `Function::queue`, and its prefix with `Function::queue_prefix`"
             );
         }
         is_expected

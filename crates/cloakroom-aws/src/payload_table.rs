@@ -16,7 +16,7 @@ use crate::{
     TokioClock,
     items::{Attributes, ItemKey, ONCE, REPEATEDLY, Reads, Write, Writes},
     once,
-    settings::items_per_request_max,
+    settings::{items_per_request_max, payload_ttl_days},
     store::target,
 };
 
@@ -33,8 +33,9 @@ const ITEM_BYTES: usize = 3 + 16 + 5;
 /// - Reads are strongly consistent.
 /// - A payload is checked in with **one** request. A write that comes again after its payload was deleted would
 ///   bring a processed message back to life, so the SDK's retries are off for it.
-/// - Items expire by the time to live that is written into them, 45 days from now by this machine's clock: at the end of that day, and
-///   DynamoDB takes its time. It must be longer than [what messages need](crate::ProvisioningSettings::expiry_days).
+/// - Items expire by the time to live that is written into them, 50 days from now by this machine's clock: at the end
+///   of that day, and DynamoDB takes its time. It must be longer than
+///   [what messages need](crate::ProvisioningSettings::expiry_days).
 /// - Only its own claims are taken, as [`Claim::from_random`] makes them. Any other is an error, never a missing payload.
 /// - The table must not be restored to an earlier second, nor be replicated to another region: either brings payloads of processed
 ///   messages back.
@@ -92,12 +93,12 @@ impl DynamoPayloads {
 
     /// The payloads in this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let (table, ttl) = (table.into(), Duration::from_secs(45 * DAY_S));
+        let (table, ttl) = (table.into(), Duration::from_secs(u64::from(payload_ttl_days()) * DAY_S));
         let requests = Requests::new(&client, &table, items_per_request_max());
         Self { client, table, ttl, clock: Arc::new(TokioClock), requests }
     }
 
-    /// The same store, with another time to live than 45 days.
+    /// The same store, with another time to live than 50 days.
     #[must_use]
     pub fn with_ttl(self, ttl: Duration) -> Self {
         Self { ttl, ..self }

@@ -68,15 +68,22 @@ impl Seen {
 pub(crate) struct Script {
     replies: Arc<Mutex<VecDeque<Reply>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    connect_timeouts: Arc<Mutex<Vec<Option<Duration>>>>,
 }
 
 impl Script {
     pub(crate) fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
-        Self { replies: Arc::new(Mutex::new(replies.into_iter().collect())), seen: Arc::default() }
+        let replies = Arc::new(Mutex::new(replies.into_iter().collect()));
+        Self { replies, seen: Arc::default(), connect_timeouts: Arc::default() }
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// The timeout for connecting of each connection that the SDK asked for.
+    pub(crate) fn connect_timeouts(&self) -> Vec<Option<Duration>> {
+        self.connect_timeouts.lock().unwrap().clone()
     }
 
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
@@ -105,7 +112,8 @@ impl HttpConnector for Script {
 }
 
 impl HttpClient for Script {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        self.connect_timeouts.lock().unwrap().push(settings.connect_timeout());
         SharedHttpConnector::new(self.clone())
     }
 }

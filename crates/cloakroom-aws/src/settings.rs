@@ -38,7 +38,7 @@ pub struct AwsSettings {
     pub small_payload_bytes_max: usize,
     /// After how many days the items of the payload table expire: as long as the [objects of the
     /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike, and not fewer than the queues need that
-    /// Cloakroom provisions by default: 43. Default: 45.
+    /// Cloakroom provisions by default: 46. Default: 50.
     #[serde(default = "payload_ttl_days")]
     pub payload_ttl_days: u32,
     /// The largest payload, in bytes, that is checked in or read: 1 MiB to 5 GiB. A worker holds the payloads of all messages in flight in
@@ -132,8 +132,8 @@ const fn payload_bytes_max() -> usize {
     S3Payloads::BYTES_MAX
 }
 
-const fn payload_ttl_days() -> u32 {
-    45
+pub(crate) const fn payload_ttl_days() -> u32 {
+    50
 }
 
 pub(crate) const fn items_per_request_max() -> usize {
@@ -250,7 +250,7 @@ mod tests {
         let too_large = AwsSettings { small_payload_bytes_max: DynamoPayloads::BYTES_MAX + 1, ..new() };
         assert_eq!(field_at_fault(&too_large), "small_payload_bytes_max");
         for (payload_ttl_days, field) in
-            [(0, "payload_ttl_days"), (1, "payload_ttl_days"), (42, "payload_ttl_days"), (43, "none")]
+            [(0, "payload_ttl_days"), (1, "payload_ttl_days"), (45, "payload_ttl_days"), (46, "none")]
         {
             assert_eq!(field_at_fault(&AwsSettings { payload_ttl_days, ..new() }), field, "{payload_ttl_days} days");
         }

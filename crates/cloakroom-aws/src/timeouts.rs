@@ -29,17 +29,28 @@ pub(crate) fn filled(timeouts: Option<&TimeoutConfig>) -> TimeoutConfig {
     filled
 }
 
-/// Returns timeouts that are longer by this time, for a request with a large body. What is not set stays so.
-pub(crate) fn raised(timeouts: Option<&TimeoutConfig>, extra: Duration) -> TimeoutConfig {
+/// Returns timeouts that are longer by this time, for a request with a large body, or `None` if none of them is set.
+///
+/// SUBTLE: to the SDK, an override without any timeout disables all timeouts, also its own for connecting
+/// (`large_payload_keeps_the_connect_timeout_of_a_client_without_timeouts`).
+///
+/// For every read timeout that it meets, the SDK's HTTP client keeps a connector with its connections forever. So read
+/// timeouts are raised by powers of two seconds, of which there are few.
+pub(crate) fn raised(timeouts: Option<&TimeoutConfig>, extra: Duration) -> Option<TimeoutConfig> {
+    let own = timeouts?;
+    let longer = |timeout: Option<Duration>, by: Duration| timeout.map(|timeout| timeout + by);
     let mut raised = TimeoutConfig::builder();
-    if let Some(own) = timeouts {
-        let longer = |timeout: Option<Duration>| timeout.map(|timeout| timeout + extra);
-        raised
-            .set_read_timeout(longer(own.read_timeout()))
-            .set_operation_attempt_timeout(longer(own.operation_attempt_timeout()))
-            .set_operation_timeout(longer(own.operation_timeout()));
-    }
-    raised.build()
+    raised
+        .set_read_timeout(longer(own.read_timeout(), power_of_two_seconds(extra)))
+        .set_operation_attempt_timeout(longer(own.operation_attempt_timeout(), extra))
+        .set_operation_timeout(longer(own.operation_timeout(), extra));
+    Some(raised.build()).filter(TimeoutConfig::has_timeouts)
+}
+
+/// The duration, rounded up to a power of two seconds.
+fn power_of_two_seconds(duration: Duration) -> Duration {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    Duration::from_secs(seconds.next_power_of_two())
 }
 
 /// Returns the answer of a call that may be several requests, or an error after [`OPERATION`].

@@ -60,10 +60,10 @@ impl Environment {
         if (self.0)(name).is_none() { Ok(default) } else { self.required(name, demand, parse) }
     }
 
-    /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, `CLOAKROOM_PAYLOAD_TABLE` (default: none) with
-    /// `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: as many as are cheaper there) and `CLOAKROOM_PAYLOAD_TTL_DAYS` (default: 45),
-    /// `CLOAKROOM_PAYLOAD_BYTES_MAX` (default: 67,108,864), and `CLOAKROOM_QUEUE_PREFIX` (default: none).
-    /// All else is for the SDK's own variables to say.
+    /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, `CLOAKROOM_PAYLOAD_TABLE` (default: none)
+    /// with `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: as many as are cheaper there) and
+    /// `CLOAKROOM_PAYLOAD_TTL_DAYS` (default: 50), `CLOAKROOM_PAYLOAD_BYTES_MAX` (default: 67,108,864), and
+    /// `CLOAKROOM_QUEUE_PREFIX` (default: none). All else is for the SDK's own variables to say.
     ///
     /// # Errors
     /// A name is not set, or AWS would refuse it.

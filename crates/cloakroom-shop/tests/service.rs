@@ -22,10 +22,10 @@ use tokio::{
 use self::scene::{Scene, outage, trouble, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
-/// Some 360 messages, with hundreds of faults.
-const ORDERS: usize = 60;
+/// Some 180 messages, with a hundred faults.
+const ORDERS: usize = 30;
 /// Enough to be in the midst of them when somebody looks.
-const FEWER: usize = 150;
+const FEWER: usize = 100;
 
 /// What a process has beyond its drain, on a machine that is busy.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -131,10 +131,10 @@ fn deadline(drain_seconds: u64) -> Duration {
 async fn the_books_balance_in_spite_of_trouble() {
     let scene = Scene::set(trouble(), ORDERS).await;
     // At the end nothing is left to be drained but idle long polls, for which nobody has to wait.
-    let drain = ("SHOP_DRAIN_SECONDS", "2");
-    let settings = [("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32"), drain];
+    let (drain, lease) = (("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "10"));
+    let settings = [("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32"), drain, lease];
     let mut first = Process::at_work(&scene, &settings).await;
-    let mut second = Process::at_work(&scene, &[("SHOP_SERVICES", "billing,orders"), drain]).await;
+    let mut second = Process::at_work(&scene, &[("SHOP_SERVICES", "billing,orders"), drain, lease]).await;
     scene.submit_twice().await;
     let books = scene.until_balanced().await;
 

@@ -42,6 +42,7 @@ pub use scenario::{Handler, Identity, Message, Placement, Scenario};
 pub use scenarios::{LARGE, SMALL};
 pub use timeline::Timeline;
 pub use work::How;
+use world::Moved;
 pub use world::World;
 pub use wrong_orders::WrongOrder;
 
@@ -50,8 +51,8 @@ pub use wrong_orders::WrongOrder;
 pub struct Model {
     scenario: Scenario,
     order: Option<WrongOrder>,
-    /// Only this is looked for.
-    only: Option<&'static str>,
+    /// Only these are looked for.
+    only: Option<&'static [&'static str]>,
 }
 
 /// What a check has found.
@@ -79,10 +80,10 @@ impl Model {
         Self { order: Some(order), ..self }
     }
 
-    /// Looks for violations of this invariant alone.
+    /// Looks for violations of these invariants alone.
     #[must_use]
-    pub const fn only(self, invariant: &'static str) -> Self {
-        Self { only: Some(invariant), ..self }
+    pub const fn only(self, invariants: &'static [&'static str]) -> Self {
+        Self { only: Some(invariants), ..self }
     }
 
     /// Visits every state, until there is no other, or one violates an invariant; then the shortest way to such a state is
@@ -119,7 +120,7 @@ impl Model {
     }
 
     fn invariants(&self) -> Vec<Property<Self>> {
-        let is_wanted = |property: &Property<Self>| self.only.is_none_or(|only| property.name == only);
+        let is_wanted = |property: &Property<Self>| self.only.is_none_or(|only| only.contains(&property.name));
         properties::always().into_iter().filter(is_wanted).collect()
     }
 
@@ -153,10 +154,12 @@ impl stateright::Model for Model {
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        let mut world = world.clone();
-        world.act(self, action);
-        world.normalise(self.order.is_none());
-        Some(world)
+        let mut next = world.clone();
+        next.act(self, action);
+        next.normalise(self.order.is_none());
+        let has_moved = next.rest() != world.rest();
+        next.moved = Moved(has_moved);
+        Some(next)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

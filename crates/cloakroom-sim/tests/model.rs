@@ -15,10 +15,12 @@ fn scenario(name: &str) -> Scenario {
 
 fn holds(name: &str) {
     let scenario = scenario(name);
-    let Found { states, depth, violation, unreached } = Model::new(scenario).check();
+    let model = Model::new(scenario);
+    let Found { states, depth, violation, unreached } = model.check_fast(1);
     tell(&format!("model: {states:>8} states, {depth:>3} steps deep, {name}: {}", scenario.shows));
     if let Some(timeline) = violation {
-        panic!("{name}:\n{timeline}");
+        // A search that is not fast finds the shortest way.
+        panic!("{name}:\n{}", model.check().violation.unwrap_or(timeline));
     }
     assert_eq!(unreached, Vec::<&str>::new(), "{name} does not show what it is meant to");
     assert_eq!(states, scenario.states, "{name} has another number of states: has the protocol changed, or the model?");
@@ -90,10 +92,10 @@ scenarios! {
     holds_for_a_fold_of_three: "fold-of-three",
 }
 
-/// The model must find the way to a state that violates this invariant.
-fn violates(order: WrongOrder, name: &str, invariant: &'static str) {
+/// The model must find the way to a state that violates this one of the invariants.
+fn violates(order: WrongOrder, name: &str, invariant: &'static [&'static str]) {
     let found = Model::new(scenario(name)).broken(order).only(invariant).check();
-    let timeline = found.violation.unwrap_or_else(|| panic!("{order:?} violates nothing: \"{invariant}\" in {name}"));
+    let timeline = found.violation.unwrap_or_else(|| panic!("{order:?} does not violate {invariant:?} in {name}"));
     tell(&format!("{}\n{timeline}\n", order.tells().trim()));
     assert!((4..=30).contains(&timeline.len()), "{} steps are no explanation", timeline.len());
 }
@@ -102,7 +104,7 @@ macro_rules! wrong_orders {
     ($($test:ident: $order:ident, $name:literal, $invariant:literal;)+) => {
         $(#[test]
         fn $test() {
-            violates(WrongOrder::$order, $name, $invariant);
+            violates(WrongOrder::$order, $name, &[$invariant]);
         })+
 
         #[test]
@@ -188,11 +190,19 @@ wrong_orders! {
 /// looks at the payload. It takes a second mistake, such as looking at the entry first, to lose a message.
 #[test]
 fn to_settle_before_dispatching_alone_loses_nothing() {
+    const ALL_BUT_PAYLOAD_LIVES: &[&str] = &[
+        "at most once",
+        "no loss",
+        "one undisturbed worker finishes",
+        "no ghost",
+        "no resurrection",
+        "no residue",
+        "versions grow",
+    ];
     for name in ["before-commit", "id-before-commit", "deployment"] {
-        for invariant in ["at most once", "no loss", "one undisturbed worker finishes", "no ghost", "no residue"] {
-            let found = Model::new(scenario(name)).broken(WrongOrder::SettleBeforeDispatch).only(invariant).check();
-            assert!(found.violation.is_none(), "{invariant}: {:?}", found.violation);
-        }
+        let model = Model::new(scenario(name)).broken(WrongOrder::SettleBeforeDispatch);
+        let found = model.only(ALL_BUT_PAYLOAD_LIVES).check_fast(1);
+        assert!(found.violation.is_none(), "{name}: {:?}", found.violation);
     }
 }
 
@@ -202,7 +212,7 @@ fn to_settle_before_dispatching_alone_loses_nothing() {
 fn that_there_is_no_record_need_not_be_demanded() {
     for name in ["after-commit", "id-after-commit", "deletion", "unknown-outcomes", "no-effect", "given-up"] {
         let scenario = scenario(name);
-        let found = Model::new(scenario).broken(WrongOrder::NoRecordCondition).check();
+        let found = Model::new(scenario).broken(WrongOrder::NoRecordCondition).check_fast(1);
         assert!(found.violation.is_none(), "{name}: {:?}", found.violation);
     }
 }

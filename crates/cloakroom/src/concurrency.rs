@@ -4,7 +4,7 @@
 
 use std::{
     future::poll_fn,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     task::Poll,
 };
 
@@ -83,23 +83,34 @@ impl Receives {
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     failures: AtomicU32,
+    /// A message failed since the last receive began.
+    is_counted: AtomicBool,
     waiting: AtomicWaker,
 }
 
 impl Outage {
-    /// How many failed in a row; zero if no service is out.
+    /// How many times in a row messages failed; zero if no service is out.
     pub(crate) fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// One more failed.
+    /// One more failed. Those that fail between two receives count once: all that are in hand fail in the same moment, and tell no
+    /// more than one of them.
     pub(crate) fn failed(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+        if !self.is_counted.swap(true, Ordering::Relaxed) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A receive begins: what fails from now on counts anew.
+    pub(crate) fn receive(&self) {
+        self.is_counted.store(false, Ordering::Relaxed);
     }
 
     /// The services answer.
     pub(crate) fn end(&self) {
         self.failures.store(0, Ordering::Relaxed);
+        self.is_counted.store(false, Ordering::Relaxed);
         self.waiting.wake();
     }
 
@@ -137,6 +148,18 @@ mod tests {
         finish(&mut in_hand, 40, &mut throttled, 0);
         finish(&mut in_hand, 64, &mut throttled, 0);
         assert_eq!(in_hand.limit(), 34, "two rounds more");
+    }
+
+    #[test]
+    fn messages_that_fail_between_two_receives_count_once() {
+        let outage = Outage::default();
+        (0..64).for_each(|_| outage.failed());
+        assert_eq!(outage.failures(), 1);
+        outage.receive();
+        (0..2).for_each(|_| outage.failed());
+        assert_eq!(outage.failures(), 2);
+        outage.end();
+        assert_eq!(outage.failures(), 0);
     }
 
     #[test]

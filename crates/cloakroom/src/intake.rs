@@ -6,7 +6,7 @@
 //! | other JSON | the attribute [`TYPE`], or that of [`EndpointBuilder::plain`](crate::EndpointBuilder::plain) | [`Message::partition`] of the body | the attribute [`SOURCE`] (`plain`), partition, type, and the attribute [`ID`] (the queue's own id of the message) |
 //!
 //! The data of an event may be in `data`, or in `data_base64` if its content type is JSON or absent. Whatever has no claim is
-//! recognised for as long as its dedupe entry lives: 45 days as provisioned.
+//! recognised for as long as its dedupe entry lives: 50 days as provisioned.
 //!
 //! A plain message that does not say [`ID`] is a new one each time that its producer sends it. It stays the same one while the
 //! queue delivers it again, and when the queue moves it to its dead-letter queue; but whoever *sends* what is there, as the move

@@ -3,7 +3,7 @@
 //! An [`Endpoint`] has the handlers for one kind of entity. It processes a message in one transaction on the
 //! entity's partition: the new state, and beside it the messages to be sent. Whatever stops it, whoever receives the message
 //! again goes on from there; and a message that was processed is recognised, because its payload is gone: for ever if it has a
-//! claim, for 45 days as provisioned if it has only an id.
+//! claim, for 50 days as provisioned if it has only an id.
 //!
 //! - [`protocol`] is the order of steps, as a table and as the one function that everything follows.
 //! - [`Endpoint`], [`Tx`] and [`Worker`] are what a service is made of.

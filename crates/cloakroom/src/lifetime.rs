@@ -9,11 +9,11 @@ use crate::{Envelope, Record, Timestamp};
 /// The default of every `payload_ttl_ms`: 28 days. The bucket's lifecycle is longer by what a message can live.
 pub(crate) const PAYLOAD_TTL_MS: u64 = 28 * 24 * 60 * 60 * 1000;
 
-/// Whether a record was committed so long ago that payloads of the messages that it sends may be gone. A record that does not say when
-/// it was committed counts as young.
+/// Whether the payloads of the messages that a record sends were checked in so long ago that some may be gone. A record that does
+/// not say when counts as young.
 pub(crate) fn record_is_outlived(record: &Record, now: Timestamp, payload_ttl: Duration) -> bool {
     let sends_claims = record.messages.iter().any(|message| message.envelope.dataref.is_some());
-    sends_claims && record.age(now).is_some_and(|age| age > payload_ttl)
+    sends_claims && record.age_of_payloads(now).is_some_and(|age| age > payload_ttl)
 }
 
 /// Whether a message was made so long ago that its payload may be gone. A message that does not say when counts as young.

@@ -233,7 +233,9 @@ pub(crate) async fn send_later(
     let delay_s = u32::try_from(delay_s).unwrap_or_default();
     let message = put_back_within(delivery, endpoint.ports.limits.message_attributes_max);
     let message = QueueMessage { delay_s, ..sent_again(endpoint, message) };
-    endpoint.call(|| send_one(&*queue, message.clone())).await?;
+    // SUBTLE: not again after an unknown outcome. The delivery comes again anyway, and each try that took effect would leave one
+    // more copy, which does the same (`copy_whose_sending_is_unknown_is_sent_once`).
+    endpoint.call_until_unknown(|| send_one(&*queue, message.clone())).await?;
     Ok(())
 }
 

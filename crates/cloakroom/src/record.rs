@@ -20,6 +20,12 @@ pub struct Record {
     pub settles: Option<Settles>,
     /// When the commit was tried, in milliseconds since 1970. Absent where `settles` is.
     pub committed_ms: Option<u64>,
+    /// When the payloads of its messages were checked in, in milliseconds since 1970, if that was after the commit.
+    pub checked_in_ms: Option<u64>,
+    /// For how many milliseconds after the commit the id of an incoming message without a claim stands for this message, as
+    /// the endpoint that committed was set ([`tombstone_ttl_ms`](crate::EndpointSettings::tombstone_ttl_ms)). Whoever comes
+    /// later under that id is another message.
+    pub id_ttl_ms: Option<u64>,
     /// Its messages were sent. It is kept as the proof that the incoming one was processed.
     pub is_retained: bool,
     /// What a later version added within the same format; kept as it is.
@@ -80,6 +86,12 @@ impl Record {
         self.committed_ms.map(|committed_ms| now.since(Timestamp::from_millis(committed_ms)))
     }
 
+    /// How old the payloads of its messages are; `None` if it does not tell.
+    pub(crate) fn age_of_payloads(&self, now: Timestamp) -> Option<Duration> {
+        let checked_in = self.checked_in_ms.map(|checked_in_ms| now.since(Timestamp::from_millis(checked_in_ms)));
+        checked_in.or_else(|| self.age(now))
+    }
+
     /// Whether every message has its claim.
     pub fn claims(&self) -> Claims {
         if self.messages.iter().all(|message| message.envelope.dataref.is_some()) {
@@ -108,7 +120,7 @@ impl Record {
 
     /// Writes the record.
     pub fn encode(&self) -> String {
-        let Self { messages, settles, committed_ms, is_retained, extensions } = self;
+        let Self { messages, settles, committed_ms, checked_in_ms, id_ttl_ms, is_retained, extensions } = self;
         let (settles_payload, settles_entry, settles_retained) = match settles {
             Some(Settles::Payload(claim)) => (Some(Cow::Borrowed(claim)), None, None),
             Some(Settles::Entry(store)) => (None, Some(Cow::Borrowed(store.as_str())), None),
@@ -122,6 +134,8 @@ impl Record {
             settles_entry,
             settles_retained,
             committed_ms: *committed_ms,
+            checked_in_ms: *checked_in_ms,
+            id_ttl_ms: *id_ttl_ms,
             is_retained: *is_retained,
             extensions: Cow::Borrowed(extensions),
         };
@@ -141,9 +155,9 @@ impl Record {
         let payload = settles_payload.map(|claim| Settles::Payload(claim.into_owned()));
         let entry = settles_entry.map(|store| Settles::Entry(store.into_owned()));
         let settles = payload.or(entry).or(settles_retained.map(Settles::Retained));
-        let Stored { committed_ms, is_retained, extensions, .. } = stored;
+        let Stored { committed_ms, checked_in_ms, id_ttl_ms, is_retained, extensions, .. } = stored;
         let (messages, extensions) = (messages.into_owned(), extensions.into_owned());
-        Ok(Self { messages, settles, committed_ms, is_retained, extensions })
+        Ok(Self { messages, settles, committed_ms, checked_in_ms, id_ttl_ms, is_retained, extensions })
     }
 }
 
@@ -177,6 +191,10 @@ struct Stored<'a> {
     settles_retained: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     committed_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checked_in_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_ttl_ms: Option<u64>,
     #[serde(default, rename = "retained", skip_serializing_if = "std::ops::Not::not")]
     is_retained: bool,
     #[serde(flatten)]

@@ -57,7 +57,7 @@ pub struct EndpointSettings {
     /// How long the version of a deleted state is kept. It must exceed the time that a message can live in queue and dead-letter
     /// queue together. Where records are embedded, it must not exceed the life of dedupe entries (`expiry_days` of the bucket): an
     /// id that comes again while the record of its predecessor is younger than this, and has no entry, would be taken for the
-    /// predecessor. Default: 45 days.
+    /// predecessor. Default: 50 days.
     pub tombstone_ttl_ms: u64,
     /// How long sends and deletes wait for company, to fill batches of ten. It costs latency and saves requests. Default: 10 ms.
     pub linger_ms: u64,
@@ -80,7 +80,7 @@ impl Default for EndpointSettings {
             calls_max: 4,
             call_ms_max: 10_000,
             attempts_max: 8,
-            tombstone_ttl_ms: 45 * DAY_MS,
+            tombstone_ttl_ms: 50 * DAY_MS,
             linger_ms: 10,
             backoff: Backoff { first_ms: 10, max_ms: 1_000 },
         }

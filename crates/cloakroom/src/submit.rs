@@ -18,7 +18,7 @@ const KEY_BYTES_MAX: usize = 256;
 /// Sends messages that each count once, however often they are submitted.
 ///
 /// The idempotency key is the message's identity, together with the producer's source and the message's type and partition: the receiver
-/// processes the first message of a key, and acknowledges all others. It remembers the key for as long as its dedupe entry lives, 45 days as
+/// processes the first message of a key, and acknowledges all others. It remembers the key for as long as its dedupe entry lives, 50 days as
 /// provisioned; after that the key is a new one. Of two different bodies under one key the first that is *processed* wins; the
 /// other one is taken for a duplicate, without an error to anybody. So take a key that follows from what is asked for, such as the
 /// id of the order, or that the caller has made up for this request; never one for each try.

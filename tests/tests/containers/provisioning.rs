@@ -48,8 +48,12 @@ async fn one_each(site: &Site) -> usize {
 pub(crate) async fn a_changed_setting_is_applied(site: Arc<Site>) {
     let aws = site.provisioned("changed", &["orders"]).await;
     let queues = vec!["orders".to_owned()];
-    let settings =
-        ProvisioningSettings { queues, visibility_s: 60, receives_max: 20, ..ProvisioningSettings::default() };
+    let settings = ProvisioningSettings {
+        queues,
+        visibility_s: Some(60),
+        receives_max: Some(20),
+        ..ProvisioningSettings::default()
+    };
     let provisioning = Provisioning::new(&aws, settings).unwrap();
     let changed = provisioning.apply().await.unwrap();
     assert_eq!(changed.changes.len(), 2, "queue and dead-letter queue: {changed}");

@@ -16,11 +16,12 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// An account in which SQS moves a message to the dead-letter queue after its second receive.
+/// An account in which SQS moves a message to the dead-letter queue after its fifth receive.
 async fn impatient(site: &Site, name: &str) -> Aws {
     let aws = site.aws(name);
     let queues = vec!["orders".to_owned(), "stock".to_owned()];
-    let settings = ProvisioningSettings { queues, attempts_max: 1, receives_max: 2, ..ProvisioningSettings::default() };
+    let settings =
+        ProvisioningSettings { queues, attempts_max: 1, receives_max: Some(5), ..ProvisioningSettings::default() };
     Provisioning::new(&aws, settings).unwrap().apply().await.unwrap();
     aws
 }

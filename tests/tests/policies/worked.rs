@@ -175,7 +175,8 @@ async fn provisioning_asks_for_what_its_source_says() {
     let apply = async |world: &Embedded, visibility_s| {
         let before = world.local.usage();
         let queues = vec!["asks".to_owned()];
-        let settings = ProvisioningSettings { queues, visibility_s, ..ProvisioningSettings::default() };
+        let settings =
+            ProvisioningSettings { queues, visibility_s: Some(visibility_s), ..ProvisioningSettings::default() };
         world.provisioning_of(settings).apply().await.expect("everything is made");
         world.local.usage().since(&before)
     };

@@ -3,7 +3,7 @@
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule, TransitionStorageClass};
 
 use super::{Diagnosis, Finding, Place, Problem};
-use crate::provisioning::is_for_everything;
+use crate::{ProvisioningSettings, provisioning::is_for_everything};
 
 impl Diagnosis {
     /// `days_min`: how long a payload may be needed, by what the queues keep.
@@ -11,6 +11,8 @@ impl Diagnosis {
         let rules: Vec<_> = rules.iter().filter(|rule| rule.status() == &ExpirationStatus::Enabled).collect();
         let name = |rule: &LifecycleRule| rule.id().unwrap_or("without a name").to_owned();
         let finding = |problem, text: String, fix: String| self.finding(problem, Place::Bucket, text, fix);
+        let days = days_min.max(ProvisioningSettings::default().expiry_days.into());
+        let provision = self.provision(&format!(" --expiry-days {days}"));
         let mut findings = Vec::new();
         for rule in &rules {
             if let Some(when) = expires_early(rule, days_min) {
@@ -20,10 +22,7 @@ impl Diagnosis {
                      processed: it is lost",
                     name(rule)
                 );
-                let fix = format!(
-                    "remove the rule, or change it to at least {days_min} days; {}",
-                    self.provision(&format!(" --expiry-days {}", days_min.max(45)))
-                );
+                let fix = format!("remove the rule, or change it to at least {days_min} days; {provision}");
                 findings.push(finding(Problem::LifecycleShort, text, fix));
             }
             if archives(rule) {
@@ -41,7 +40,7 @@ impl Diagnosis {
         if !rules.iter().any(|rule| expires(&rule)) {
             let text = "no lifecycle rule lets all objects expire: the payloads of attempts that died, and dedupe \
                         entries, stay for ever and are paid for";
-            findings.push(finding(Problem::LifecycleMissing, text.to_owned(), self.provision("")));
+            findings.push(finding(Problem::LifecycleMissing, text.to_owned(), provision));
         }
         findings
     }

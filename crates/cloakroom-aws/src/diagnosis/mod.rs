@@ -52,6 +52,8 @@ pub struct Diagnosis {
     without_timeouts: Vec<&'static str>,
     settings: DiagnosisSettings,
     clock: Arc<dyn Clock>,
+    /// Options that printed commands repeat, each after a space.
+    options: String,
 }
 
 /// What a look is at.
@@ -72,13 +74,21 @@ impl Diagnosis {
     pub fn new(aws: &Aws, settings: DiagnosisSettings) -> Result<Self, SettingsError> {
         settings.validate(&aws.settings().queues)?;
         let (without_timeouts, aws) = (aws.without_timeouts(), aws.clone().with_timeouts());
-        Ok(Self { aws, without_timeouts, settings, clock: Arc::new(TokioClock) })
+        Ok(Self { aws, without_timeouts, settings, clock: Arc::new(TokioClock), options: String::new() })
     }
 
     /// The same, with another clock than the machine's: it is compared with that of AWS.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same, whose findings print commands with these options, such as `--profile prod --region eu-central-1`: the
+    /// options that the clients were made with. Without them a command may work on another account. Default: none.
+    #[must_use]
+    pub fn with_command_options(self, options: &str) -> Self {
+        let options = if options.is_empty() { String::new() } else { format!(" {options}") };
+        Self { options, ..self }
     }
 
     /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings. A service that does not
@@ -138,17 +148,31 @@ impl Diagnosis {
 
     /// The command that makes, or brings up to date, what is looked at here.
     fn provision(&self, more: &str) -> String {
-        let crate::AwsSettings { table, bucket, payload_table, queues, .. } = &self.aws.settings;
-        let mut command = format!("`cloakroom provision --table {table} --bucket {bucket}");
+        self.provision_queues(&self.settings.queues, more)
+    }
+
+    /// The same for one queue. A number that the command names would be set on every queue that it names, and so be
+    /// lowered on some.
+    fn provision_queue(&self, queue: &str, more: &str) -> String {
+        self.provision_queues(&[queue], more)
+    }
+
+    fn provision_queues(&self, names: &[impl AsRef<str>], more: &str) -> String {
+        let crate::AwsSettings { table, bucket, payload_table, payload_ttl_days, queues, .. } = &self.aws.settings;
+        let mut command = format!("`cloakroom provision{} --table {table} --bucket {bucket}", self.options);
         if let Some(payload_table) = payload_table {
             command.push_str(&format!(" --payload-table {payload_table}"));
+            if *payload_ttl_days != crate::settings::payload_ttl_days() {
+                command.push_str(&format!(" --payload-ttl-days {payload_ttl_days}"));
+            }
         }
         if !queues.prefix.is_empty() {
             command.push_str(&format!(" --queue-prefix {}", queues.prefix));
         }
-        for queue in &self.settings.queues {
-            command.push_str(&format!(" --queue {queue}"));
+        for name in names {
+            command.push_str(&format!(" --queue {}", name.as_ref()));
         }
+        command.push_str(&format!(" --attempts-max {}", self.settings.attempts_max));
         command.push_str(more);
         command.push('`');
         command

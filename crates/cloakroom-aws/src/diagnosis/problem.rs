@@ -139,7 +139,7 @@ problems! {
     Warning RedriveElsewhere "redrive-elsewhere"
     /// The dead-letter queue does not take messages from its queue.
     Warning RedriveRefused "redrive-refused"
-    /// SQS moves messages before Cloakroom parks them with a reason.
+    /// SQS moves messages before a worker parks them with a reason, or replaces them by a copy.
     Warning ReceivesLow "receives-low"
     /// Dead letters are deleted sooner than messages of the queue are.
     Error DeadLetterRetentionShort "dead-letter-retention-short"

@@ -1,7 +1,7 @@
 //! Queues and their dead-letter queues.
 
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use cloakroom::PortError;
+use cloakroom::{PortError, fifo::is_fifo};
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::{Diagnosis, Finding, Place, Problem};
 use crate::{
     ProvisioningSettings, dead_letter_queue,
     look::QueueAttributes,
-    provisioning::{self, RedrivePolicy},
+    provisioning::{self, RECEIVES_MAX, RedrivePolicy, receives_max_min, receives_proposed, why_receives},
 };
 
 /// Queues that are looked at at a time.
@@ -18,11 +18,15 @@ pub(super) const QUEUES_AT_ONCE: usize = 8;
 const LEASE_S_MAX: u32 = 43_200;
 /// What Lambda wants the visibility timeout to be, in timeouts of the function.
 const TIMEOUTS: u32 = 6;
+/// The fewest receives that a FIFO queue should allow a message.
+const FIFO_RECEIVES_MIN: u32 = 100;
 
 type Look = Result<Option<QueueAttributes>, PortError>;
 
 /// A queue and its dead-letter queue, by their names in SQS.
 pub(super) struct QueueLook {
+    /// The queue by the name that endpoints and routes use.
+    queue: String,
     name: String,
     attributes: Look,
     dead_letters: String,
@@ -51,7 +55,7 @@ impl Diagnosis {
             let (name, dead_letters) = (full_name(&queue), full_name(&dead_letter_queue(&queue)));
             let (attributes, dead_letter_attributes) =
                 futures::join!(self.aws.queue_attributes(&name), self.aws.queue_attributes(&dead_letters));
-            QueueLook { name, attributes, dead_letters, dead_letter_attributes }
+            QueueLook { queue, name, attributes, dead_letters, dead_letter_attributes }
         };
         stream::iter(self.settings.queues.clone()).map(look).buffered(QUEUES_AT_ONCE).collect().await
     }
@@ -61,18 +65,18 @@ impl Diagnosis {
     }
 
     fn judge_pair(&self, look: QueueLook) -> Vec<Finding> {
-        let QueueLook { name, attributes, dead_letters, dead_letter_attributes } = look;
-        let (queue, dead) = (Place::Queue(&name), Place::Queue(&dead_letters));
+        let QueueLook { queue, name, attributes, dead_letters, dead_letter_attributes } = look;
+        let (place, dead) = (Place::Queue(&name), Place::Queue(&dead_letters));
         let mut findings = Vec::new();
-        let found = self.told(queue, attributes, &mut findings);
+        let found = self.told(place, attributes, &mut findings);
         let dead_found = self.told(dead, dead_letter_attributes, &mut findings);
         match &found {
             Some(Some(found)) => {
-                findings.extend(self.judge_redrive(&name, &dead_letters, found));
-                findings.extend(self.judge_visibility(queue, found));
-                findings.extend(self.judge_messages(queue, found));
+                findings.extend(self.judge_redrive(&queue, &name, &dead_letters, found));
+                findings.extend(self.judge_visibility(&queue, place, found));
+                findings.extend(self.judge_messages(place, found));
             }
-            Some(None) => findings.push(self.missing(queue)),
+            Some(None) => findings.push(self.missing(place)),
             None => {}
         }
         match &dead_found {
@@ -87,12 +91,12 @@ impl Diagnosis {
             None => {}
         }
         if let (Some(Some(found)), Some(Some(dead_found))) = (&found, &dead_found) {
-            findings.extend(self.judge_retention(&name, dead, found, dead_found));
+            findings.extend(self.judge_retention(&queue, &name, dead, (found, dead_found)));
         }
         findings
     }
 
-    fn judge_redrive(&self, name: &str, dead_letters: &str, found: &QueueAttributes) -> Vec<Finding> {
+    fn judge_redrive(&self, queue: &str, name: &str, dead_letters: &str, found: &QueueAttributes) -> Vec<Finding> {
         let finding = |problem, text: String, fix: String| self.finding(problem, Place::Queue(name), text, fix);
         let policy = found.get(&Name::RedrivePolicy).and_then(|text| serde_json::from_str::<RedrivePolicy>(text).ok());
         let Some(policy) = policy else {
@@ -109,24 +113,34 @@ impl Diagnosis {
             );
             findings.push(finding(Problem::RedriveElsewhere, text, self.provision("")));
         }
-        let (receives, attempts) = (policy.receives(), self.settings.attempts_max);
-        if !receives.parse::<u32>().is_ok_and(|receives| receives > attempts) {
-            let text = format!(
-                "SQS moves a message after {receives} receives, Cloakroom parks it after {attempts} attempts \
-                 (`attempts_max`): SQS is first, and leaves no reason"
-            );
-            let enough = attempts.saturating_mul(2).min(1_000);
-            let fix = self.provision(&format!(" --attempts-max {attempts} --receives-max {enough}"));
-            findings.push(finding(Problem::ReceivesLow, text, fix));
-        }
+        findings.extend(self.judge_receives(queue, name, &policy.receives()));
         findings
     }
 
-    fn judge_visibility(&self, place: Place<'_>, found: &QueueAttributes) -> Option<Finding> {
+    /// Whether SQS leaves messages to the workers.
+    pub(super) fn judge_receives(&self, queue: &str, name: &str, receives: &str) -> Option<Finding> {
+        let attempts = self.settings.attempts_max;
+        let number = receives.parse::<u32>().unwrap_or(0);
+        let why = if number < receives_max_min(attempts) {
+            why_receives(attempts)
+        } else if is_fifo(queue) && number < FIFO_RECEIVES_MIN {
+            format!(
+                "on a FIFO queue a message that goes back takes those of its group with it that were received behind \
+                 it, which uses up a receive of each, and none is replaced by a copy; SQS takes up to {RECEIVES_MAX}"
+            )
+        } else {
+            return None;
+        };
+        let text = format!("SQS moves a message after {receives} receives: {why}");
+        let fix = self.provision_queue(queue, &format!(" --receives-max {}", receives_proposed(queue, attempts)));
+        Some(self.finding(Problem::ReceivesLow, Place::Queue(name), text, fix))
+    }
+
+    fn judge_visibility(&self, queue: &str, place: Place<'_>, found: &QueueAttributes) -> Option<Finding> {
         let Some(timeout) = self.settings.lambda_timeout_s else { return self.judge_attempt(place) };
         let visibility = number(found, &Name::VisibilityTimeout)?;
         let wanted = timeout.saturating_mul(TIMEOUTS);
-        let fix = self.provision(&format!(" --visibility-s {wanted}"));
+        let fix = self.provision_queue(queue, &format!(" --visibility-s {wanted}"));
         let told = format!("its messages come again after {visibility} seconds, and the function may take {timeout}");
         if visibility < timeout {
             let text =
@@ -207,10 +221,10 @@ impl Diagnosis {
 
     fn judge_retention(
         &self,
+        queue: &str,
         name: &str,
         dead: Place<'_>,
-        found: &QueueAttributes,
-        dead_found: &QueueAttributes,
+        (found, dead_found): (&QueueAttributes, &QueueAttributes),
     ) -> Option<Finding> {
         let kept = number(found, &Name::MessageRetentionPeriod)?;
         let dead_kept = number(dead_found, &Name::MessageRetentionPeriod).filter(|dead_kept| *dead_kept < kept)?;
@@ -220,7 +234,7 @@ impl Diagnosis {
         );
         let ProvisioningSettings { dead_letter_retention_s, expiry_days, .. } = ProvisioningSettings::default();
         let days = provisioning::expiry_days_min(kept, dead_letter_retention_s).max(expiry_days.into());
-        let fix = self.provision(&format!(" --retention-s {kept} --expiry-days {days}"));
+        let fix = self.provision_queue(queue, &format!(" --retention-s {kept} --expiry-days {days}"));
         Some(self.finding(Problem::DeadLetterRetentionShort, dead, text, fix))
     }
 }

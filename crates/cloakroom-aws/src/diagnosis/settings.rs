@@ -3,7 +3,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
-use crate::{QueueSettings, SettingsError, provisioning::validate_names, settings::within};
+use crate::{
+    QueueSettings, SettingsError,
+    provisioning::{ATTEMPTS_MAX, validate_names},
+    settings::within,
+};
 
 /// What [`Diagnosis`](super::Diagnosis) has to know of those who use the table, the bucket and the queues.
 ///
@@ -17,7 +21,8 @@ use crate::{QueueSettings, SettingsError, provisioning::validate_names, settings
 pub struct DiagnosisSettings {
     /// The queues, by the names that endpoints and routes use. Default: none.
     pub queues: Vec<String>,
-    /// The largest `attempts_max` of the endpoints that take messages from these queues. Default: 8.
+    /// The largest `attempts_max` of the endpoints that take messages from these queues; up to 999, since SQS has to
+    /// allow more receives than that, and allows 1,000 at most. Default: 8.
     pub attempts_max: u32,
     /// The longest that a worker lets one attempt take (`attempt_ms_max`), in seconds. Default: 15 minutes.
     pub attempt_s_max: u32,
@@ -47,7 +52,7 @@ impl DiagnosisSettings {
     /// The first field that cannot be.
     pub fn validate(&self, naming: &QueueSettings) -> Result<(), SettingsError> {
         validate_names(&self.queues, naming)?;
-        within("attempts_max", self.attempts_max.into(), 1, 1_000)?;
+        within("attempts_max", self.attempts_max.into(), 1, ATTEMPTS_MAX.into())?;
         within("attempt_s_max", self.attempt_s_max.into(), 1, 86_400)?;
         self.lambda_timeout_s.map_or(Ok(()), |timeout| within("lambda_timeout_s", timeout.into(), 1, 900))
     }

@@ -79,7 +79,7 @@ impl Diagnosis {
         table: &TableDescription,
     ) -> Vec<Finding> {
         let finding = |problem, text: String, fix: &str| self.finding(problem, place, text, fix);
-        let name = form.name;
+        let (name, options) = (form.name, &self.options);
         let mut findings = Vec::new();
         let status = table.table_status();
         if !is_usable(status) {
@@ -92,7 +92,7 @@ impl Diagnosis {
             findings.push(finding(Problem::TableKeys, text, fix));
         }
         if table.deletion_protection_enabled != Some(true) {
-            let fix = format!("`aws dynamodb update-table --table-name {name} --deletion-protection-enabled`");
+            let fix = format!("`aws dynamodb update-table{options} --table-name {name} --deletion-protection-enabled`");
             findings.push(finding(Problem::TableUnprotected, matters.deletion.to_owned(), &fix));
         }
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
@@ -100,8 +100,9 @@ impl Diagnosis {
         let capacity = table.provisioned_throughput().and_then(|throughput| throughput.write_capacity_units());
         if billing.map_or(capacity.unwrap_or(0) > 0, |mode| *mode == BillingMode::Provisioned) {
             let text = format!("the table has a fixed capacity: above it messages wait, and {}", matters.capacity);
-            let fix =
-                format!("`aws dynamodb update-table --table-name {name} --billing-mode PAY_PER_REQUEST`, or scale it");
+            let fix = format!(
+                "`aws dynamodb update-table{options} --table-name {name} --billing-mode PAY_PER_REQUEST`, or scale it"
+            );
             findings.push(finding(Problem::TableProvisioned, text, &fix));
         }
         findings
@@ -119,9 +120,9 @@ impl Diagnosis {
             Some(attribute) if attribute == form.expires => None,
             Some(other) => {
                 let text = format!("items expire by their attribute `{other}`: {}", matters.foreign_expiry);
-                let name = form.name;
+                let (name, options) = (form.name, &self.options);
                 let fix = format!(
-                    "`aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
+                    "`aws dynamodb update-time-to-live{options} --table-name {name} --time-to-live-specification \
                      Enabled=false,AttributeName={other}`, and an hour later {}",
                     self.provision("")
                 );

@@ -35,6 +35,7 @@ fn the_field_at_fault_is_named() {
     for (field, settings) in [
         ("queues", DiagnosisSettings { queues: vec!["a b".to_owned()], ..default() }),
         ("attempts_max", DiagnosisSettings { attempts_max: 0, ..default() }),
+        ("attempts_max", DiagnosisSettings { attempts_max: 1_000, ..default() }),
         ("attempt_s_max", DiagnosisSettings { attempt_s_max: 0, ..default() }),
         ("lambda_timeout_s", DiagnosisSettings { lambda_timeout_s: Some(901), ..default() }),
         ("none", DiagnosisSettings { lambda_timeout_s: Some(900), ..default() }),
@@ -42,6 +43,54 @@ fn the_field_at_fault_is_named() {
         let at_fault = diagnosis(settings).map_or_else(|error| error.field().to_owned(), |_| "none".to_owned());
         assert_eq!(at_fault, field);
     }
+}
+
+fn of_queues(queues: &[&str]) -> DiagnosisSettings {
+    let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
+    DiagnosisSettings { queues, ..DiagnosisSettings::default() }
+}
+
+#[test]
+fn printed_commands_repeat_the_options_of_the_account() {
+    let plain = diagnosis(of_queues(&["orders", "stock"])).unwrap();
+    let rest = "--table things --bucket coats --queue orders --queue stock --attempts-max 8";
+    assert_eq!(plain.provision(""), format!("`cloakroom provision {rest}`"));
+    let with = plain.with_command_options("--profile prod --region eu-west-1");
+    assert_eq!(with.provision(""), format!("`cloakroom provision --profile prod --region eu-west-1 {rest}`"));
+    assert!(with.provision_queue("stock", "").ends_with("--bucket coats --queue stock --attempts-max 8`"));
+}
+
+#[test]
+fn printed_command_keeps_the_time_to_live_of_small_payloads() {
+    let mut diagnosis = diagnosis(of_queues(&["orders"])).unwrap();
+    diagnosis.aws.settings.payload_table = Some("slips".to_owned());
+    assert!(!diagnosis.provision("").contains("--payload-ttl-days"), "it is the default");
+    diagnosis.aws.settings.payload_ttl_days = 63;
+    assert!(diagnosis.provision("").contains("--payload-table slips --payload-ttl-days 63"));
+}
+
+#[test]
+fn receives_are_enough_for_attempts_and_for_copies_and_on_fifo_queues_for_those_behind() {
+    let with = |attempts_max| diagnosis(DiagnosisSettings { attempts_max, ..of_queues(&["orders"]) }).unwrap();
+    for (attempts_max, queue, receives, proposed) in [
+        (8, "orders", "9", None),
+        (8, "orders", "8", Some(" --receives-max 16`")),
+        (1, "orders", "5", None),
+        (1, "orders", "4", Some(" --receives-max 16`")),
+        (600, "orders", "600", Some(" --receives-max 1000`")),
+        (8, "audit.fifo", "100", None),
+        (8, "audit.fifo", "99", Some(" --queue audit.fifo --attempts-max 8 --receives-max 1000`")),
+    ] {
+        let finding = with(attempts_max).judge_receives(queue, queue, receives);
+        let fix = finding.as_ref().map(|finding| finding.fix.as_str());
+        let is_proposed = match (fix, proposed) {
+            (Some(fix), Some(proposed)) => fix.ends_with(proposed),
+            (fix, proposed) => fix == proposed,
+        };
+        assert!(is_proposed, "{attempts_max} attempts, {receives} receives: {finding:?}");
+    }
+    let finding = with(1).judge_receives("orders", "orders", "4").unwrap();
+    assert!(finding.text.contains("a fresh copy after 4 receives"), "{finding:?}");
 }
 
 #[test]

@@ -222,10 +222,14 @@ fn function_checks_its_endpoint_once_beside_its_first_messages() {
 
 #[test]
 fn deferred_message_is_sent_to_no_other_queue() {
-    for (arn, copies, answers) in [
-        ("arn:aws:sqs:us-east-2:1:shop-jobs", 1, failures([])),
-        ("arn:aws:sqs:us-east-2:1:shop-other", 0, failures(["1"])),
-        ("arn:aws:sqs:us-east-2:1:shop-jobs.fifo", 0, failures(["1"])),
+    for (arn, prefix, copies, answers) in [
+        ("arn:aws:sqs:us-east-2:1:shop-jobs", "shop-", 1, failures([])),
+        ("arn:aws:sqs:us-east-2:1:jobs", "", 1, failures([])),
+        ("arn:aws:sqs:us-east-2:1:shop-other", "shop-", 0, failures(["1"])),
+        ("arn:aws:sqs:us-east-2:1:shop-other-jobs", "shop-", 0, failures(["1"])),
+        ("arn:aws:sqs:us-east-2:1:shop-jobs", "", 0, failures(["1"])),
+        ("arn:aws:sqs:us-east-2:1:jobs", "shop-", 0, failures(["1"])),
+        ("arn:aws:sqs:us-east-2:1:shop-jobs.fifo", "shop-", 0, failures(["1"])),
     ] {
         let memory = Memory::with_queues(["jobs", "jobs.fifo"]);
         let mut envelope = Envelope::new("a".into(), "test", Job::TYPE, "p".into());
@@ -233,8 +237,9 @@ fn deferred_message_is_sent_to_no_other_queue() {
         let mut record = record("1", envelope.encode());
         record["eventSourceARN"] = arn.into();
         record["attributes"]["ApproximateReceiveCount"] = "1".into();
-        assert_eq!(answer(&memory, &function(&memory), vec![record]), answers, "{arn}");
-        assert_eq!(memory.queues.get("jobs").len(), copies, "{arn}");
+        let function = function(&memory).queue_prefix(prefix);
+        assert_eq!(answer(&memory, &function, vec![record]), answers, "{arn} after `{prefix}`");
+        assert_eq!(memory.queues.get("jobs").len(), copies, "{arn} after `{prefix}`");
     }
 }
 

@@ -42,6 +42,16 @@ fn only_a_missing_key_is_a_missing_payload() {
     assert_eq!(run(payloads.read(&claim())).unwrap(), Some(Bytes::from_static(b"the payload")));
 }
 
+#[test]
+fn large_payload_keeps_the_connect_timeout_of_a_client_without_timeouts() {
+    let (payloads, script) = payloads(vec![reply(200, ""), reply(200, "")]);
+    for bytes in [1, 4 * 1024 * 1024] {
+        run(payloads.check_in(&claim(), Bytes::from(vec![b'x'; bytes]))).unwrap();
+    }
+    let connect_timeouts = script.connect_timeouts();
+    assert!(connect_timeouts.len() >= 2 && connect_timeouts.iter().all(Option::is_some), "{connect_timeouts:?}");
+}
+
 fn must_be_the_affair_of_one_message(error: PortError, said: &str) {
     assert_eq!(judged(&error), REFUSED, "{error}");
     let text = error.to_string();

@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{
 };
 use cloakroom::PortError;
 
-use super::{Change, Provisioning};
+use super::{Change, PayloadNeed, Provisioning};
 use crate::{
     failure::Operation,
     look::{GET_RULES, GET_VERSIONING, HEAD, LIST},
@@ -20,6 +20,8 @@ const PUT_RULES: Operation = Operation::repeatedly("PutBucketLifecycleConfigurat
 
 /// The name of our lifecycle rule.
 const RULE: &str = "cloakroom";
+/// The setting that says when payloads expire.
+const EXPIRY_FIELD: &str = "expiry_days";
 /// Cloakroom writes in one piece; what is left of uploads in parts is rubbish.
 const MULTIPART_DAYS: i32 = 7;
 
@@ -32,7 +34,8 @@ impl Provisioning {
         PortError::new(operation.on(&target(self.bucket())), cause).without_effect().permanent()
     }
 
-    pub(super) async fn bucket_changes(&self) -> Result<Vec<Change>, PortError> {
+    /// What is to be done to the bucket, whose payloads are needed for as long as `need` says.
+    pub(super) async fn bucket_changes(&self, need: &PayloadNeed) -> Result<Vec<Change>, PortError> {
         let (bucket, days) = (self.bucket().to_owned(), self.settings.expiry_days);
         let block = Change::BlockPublicAccess { bucket: bucket.clone() };
         let expire = Change::ExpirePayloads { bucket: bucket.clone(), days };
@@ -43,6 +46,7 @@ impl Provisioning {
             return Err(self.bucket_error(&HEAD, cause.to_owned()));
         }
         if !is_there {
+            need.check(&target(&bucket), EXPIRY_FIELD, days)?;
             return Ok(vec![Change::CreateBucket { bucket }, block, expire]);
         }
         let mut changes = Vec::new();
@@ -54,9 +58,11 @@ impl Provisioning {
             }
         }
         let rules = self.aws.lifecycle_rules().await?;
-        self.check_other_rules(&rules)?;
-        match rules.iter().find(|rule| rule.id() == Some(RULE)) {
-            // A longer expiry is somebody else's need: endpoints may share the bucket.
+        self.check_other_rules(&rules, need)?;
+        let rule = rules.iter().find(|rule| rule.id() == Some(RULE));
+        need.check(&target(&bucket), EXPIRY_FIELD, days.max(rule.map_or(0, days_of)))?;
+        match rule {
+            // A longer expiry is the need of another endpoint: endpoints may share the bucket.
             Some(rule) if is_as_wanted(rule, days.max(days_of(rule))) => {}
             Some(_) => changes.push(expire),
             None => {
@@ -78,8 +84,9 @@ impl Provisioning {
     }
 
     /// Refuses rules of others that let objects expire sooner: a message whose payload is gone looks processed.
-    fn check_other_rules(&self, rules: &[LifecycleRule]) -> Result<(), PortError> {
-        let days_min = i32::try_from(self.settings.expiry_days).unwrap_or(i32::MAX);
+    fn check_other_rules(&self, rules: &[LifecycleRule], need: &PayloadNeed) -> Result<(), PortError> {
+        let days_min = need.days.max(self.settings.expiry_days.into());
+        let days_min = i32::try_from(days_min).unwrap_or(i32::MAX);
         let too_early = rules.iter().find(|rule| {
             let expiration = rule.expiration();
             let early = |e: &LifecycleExpiration| e.date().is_some() || e.days().is_some_and(|days| days < days_min);

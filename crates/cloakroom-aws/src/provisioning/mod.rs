@@ -2,6 +2,7 @@
 
 mod bucket;
 mod change;
+mod planned;
 mod queues;
 mod settings;
 mod table;
@@ -15,11 +16,14 @@ pub use cloakroom::parking::dead_letter_queue;
 pub use settings::ProvisioningSettings;
 pub(crate) use {
     bucket::{is_for_everything, is_private},
-    queues::RedrivePolicy,
-    settings::{expiry_days_min, validate_names},
+    planned::RedrivePolicy,
+    settings::{
+        ATTEMPTS_MAX, RECEIVES_MAX, expiry_days_min, receives_max_min, receives_proposed, validate_names, why_receives,
+    },
 };
 
-use crate::{Aws, SettingsError, TokioClock};
+use self::planned::{PayloadNeed, PlannedQueue};
+use crate::{Aws, SettingsError, TokioClock, store};
 
 /// How often the plan is looked at again, if somebody else changes things meanwhile.
 const ROUNDS_MAX: u32 = 5;
@@ -41,7 +45,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///   A [directory bucket](crate::S3Payloads#s3-express-one-zone) has to be there already, and only gets the rule.
 /// - **Queues**: each with a [dead-letter queue](dead_letter_queue), to which SQS moves what was received
 ///   [too often](ProvisioningSettings::receives_max). SQS takes up to a minute to apply changed attributes, and up to
-///   15 minutes for the retention.
+///   15 minutes for the retention. On a queue that exists, no retention is made shorter; a visibility timeout and a
+///   number of receives are lowered only to a value that the settings name.
 ///
 /// ```no_run
 /// # async fn example(aws: cloakroom_aws::Aws) -> Result<(), Box<dyn std::error::Error>> {
@@ -81,11 +86,22 @@ impl Provisioning {
     /// Looks at what there is, and says what [`apply`](Self::apply) would do. Changes nothing.
     ///
     /// # Errors
-    /// What exists and cannot be brought up to date; failures of services.
+    /// What exists and cannot be brought up to date; payloads that would expire before the messages that the queues
+    /// keep; failures of services.
     pub async fn plan(&self) -> Result<Plan, PortError> {
-        let (table, bucket, queues) =
-            futures::try_join!(self.table_changes(), self.bucket_changes(), self.queue_changes())?;
-        Ok(Plan { changes: [table, bucket, queues].concat() })
+        let (tables, queues) = futures::try_join!(self.table_changes(), self.look_at_queues())?;
+        let need = PayloadNeed::of(&queues);
+        self.check_payload_ttl(&need)?;
+        let bucket = self.bucket_changes(&need).await?;
+        let queues: Vec<_> = queues.iter().filter_map(PlannedQueue::change).collect();
+        Ok(Plan { changes: [tables, bucket, queues].concat() })
+    }
+
+    /// Checks what the payload table keeps against what the queues keep, which may be longer than the settings say.
+    fn check_payload_ttl(&self, need: &PayloadNeed) -> Result<(), PortError> {
+        let crate::AwsSettings { payload_table, payload_ttl_days, .. } = &self.aws.settings;
+        let table = payload_table.as_deref();
+        table.map_or(Ok(()), |table| need.check(&store::target(table), "payload_ttl_days", *payload_ttl_days))
     }
 
     /// Does what [`plan`](Self::plan) says, and waits until the table can be used (up to two minutes). Answers with

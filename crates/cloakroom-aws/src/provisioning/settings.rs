@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use cloakroom::{EndpointSettings, fifo::is_fifo};
 use serde::{Deserialize, Serialize};
 
 use super::dead_letter_queue;
@@ -13,12 +14,23 @@ const DAY_S: u64 = 24 * 60 * 60;
 const MARGIN_DAYS: u64 = 7;
 const RETENTION_S_MAX: u64 = 14 * DAY_S;
 const QUEUE_NAME_CHARS_MAX: usize = 80;
+/// The largest `maxReceiveCount` that SQS takes.
+pub(crate) const RECEIVES_MAX: u32 = 1_000;
+/// The largest `attempts_max` of an endpoint: SQS takes no `maxReceiveCount` that exceeds a larger one.
+pub(crate) const ATTEMPTS_MAX: u32 = RECEIVES_MAX - 1;
+/// The visibility timeout of a new queue, if the caller names none.
+pub(super) const VISIBILITY_S: u32 = 30;
+/// The least `maxReceiveCount` of a new standard queue, if the caller names none.
+const RECEIVES_OF_STANDARD_QUEUES: u32 = 16;
+/// The fewest receives after which a worker replaces a message by a fresh copy, however small `attempts_max` is
+/// (`is_time_for_a_copy` in `cloakroom::parking`).
+const COPY_RECEIVES_MIN: u32 = 4;
 
 /// What [`Provisioning`](super::Provisioning) makes.
 ///
 /// ```
 /// let settings: cloakroom_aws::ProvisioningSettings = serde_json::from_str(r#"{ "queues": ["orders"] }"#)?;
-/// assert_eq!((settings.receives_max, settings.expiry_days), (16, 45));
+/// assert_eq!((settings.receives_max, settings.expiry_days), (None, 50));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +40,10 @@ pub struct ProvisioningSettings {
     /// [dead-letter queue](super::dead_letter_queue), which is not listed. Default: none.
     pub queues: Vec<String>,
     /// For how many seconds a received message is invisible to others, where its receiver does not say otherwise; up
-    /// to 43,200. Cloakroom's workers do say otherwise; a Lambda function wants six times its timeout. Default: 30.
-    pub visibility_s: u32,
+    /// to 43,200. Cloakroom's workers do say otherwise; a Lambda function wants six times its timeout. Default: `None`,
+    /// which is 30 for a new queue; an existing queue keeps a longer time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visibility_s: Option<u32>,
     /// How long messages stay in a queue, in seconds; 60 to 1,209,600. A longer time that a queue has already stays,
     /// since SQS deletes what is older than a time that is set. Default: 4 days.
     pub retention_s: u32,
@@ -37,13 +51,26 @@ pub struct ProvisioningSettings {
     /// queues the age goes on. Default: 14 days, which is the most that SQS has.
     pub dead_letter_retention_s: u32,
     /// After how many receives SQS moves a message to the dead-letter queue by itself; up to 1,000. It must be more
-    /// than `attempts_max`, since Cloakroom parks a message with the reason, and SQS without one. Default: 16.
-    pub receives_max: u32,
+    /// than `attempts_max`, since a worker parks a message with the reason, and SQS without one. It must be more than
+    /// 4, too: a worker replaces a message that goes back without a failure by a fresh copy after `attempts_max`
+    /// receives, but not after fewer than 4. Default: `None`. A new standard queue then has twice `attempts_max`, and
+    /// at least 16. A new FIFO queue has 1,000: its messages are not replaced, and a message at the head of its group
+    /// that goes back uses up receives of those behind it. An existing queue keeps a larger number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receives_max: Option<u32>,
     /// The largest `attempts_max` of the endpoints that take messages from these queues. Default: 8.
     pub attempts_max: u32,
-    /// After how many days payloads and dedupe entries expire. It must exceed twice the retention of queue and
-    /// dead-letter queue together by a week: a payload is as old as the commit that sent it, and a message whose
-    /// payload is gone looks processed. A longer expiry that a shared bucket has already stays. Default: 45.
+    /// After how many days payloads and dedupe entries expire. A message whose payload is gone looks processed, so a
+    /// payload must outlive its message. That takes two bounds, with `q` and `d` for the retention of a queue and of
+    /// its dead-letter queue:
+    ///
+    /// - `2 * (q + d)` and a week. A payload is as old as the commit that sent it, and the incoming message of that
+    ///   commit may have waited to be finished for as long as this one then waits.
+    /// - `28 days + q + d`. Endpoints finish a record, and operators put a dead letter back, until its payload is as
+    ///   old as `payload_ttl_ms` of the endpoint, which is 28 days by default. Where it is longer, add the difference.
+    ///
+    /// A longer retention that a queue has already stays, and counts. A longer expiry that a shared bucket has already
+    /// stays. Default: 50.
     pub expiry_days: u32,
     /// Whether the table can be restored to any second of the last 35 days, at a price by its size. Default: no.
     pub point_in_time_recovery: bool,
@@ -53,12 +80,12 @@ impl Default for ProvisioningSettings {
     fn default() -> Self {
         Self {
             queues: Vec::new(),
-            visibility_s: 30,
+            visibility_s: None,
             retention_s: 345_600,
             dead_letter_retention_s: 1_209_600,
-            receives_max: 16,
+            receives_max: None,
             attempts_max: 8,
-            expiry_days: 45,
+            expiry_days: 50,
             point_in_time_recovery: false,
         }
     }
@@ -71,7 +98,7 @@ impl ProvisioningSettings {
     /// The first field that cannot be.
     pub fn validate(&self, naming: &QueueSettings) -> Result<(), SettingsError> {
         validate_names(&self.queues, naming)?;
-        within("visibility_s", self.visibility_s.into(), 0, 43_200)?;
+        self.visibility_s.map_or(Ok(()), |seconds| within("visibility_s", seconds.into(), 0, 43_200))?;
         within("retention_s", self.retention_s.into(), 60, RETENTION_S_MAX)?;
         within(
             "dead_letter_retention_s",
@@ -79,10 +106,21 @@ impl ProvisioningSettings {
             self.retention_s.into(),
             RETENTION_S_MAX,
         )?;
-        within("attempts_max", self.attempts_max.into(), 1, 999)?;
-        within("receives_max", self.receives_max.into(), u64::from(self.attempts_max) + 1, 1_000)?;
+        within("attempts_max", self.attempts_max.into(), 1, ATTEMPTS_MAX.into())?;
+        self.validate_receives()?;
         let days_min = expiry_days_min(self.retention_s, self.dead_letter_retention_s);
         within("expiry_days", self.expiry_days.into(), days_min, 3_650)
+    }
+
+    fn validate_receives(&self) -> Result<(), SettingsError> {
+        let least = receives_max_min(self.attempts_max);
+        match self.receives_max {
+            Some(receives) if !(least..=RECEIVES_MAX).contains(&receives) => {
+                let demand = format!("from {least} to {RECEIVES_MAX}: {}", why_receives(self.attempts_max));
+                Err(SettingsError::new("receives_max", receives, demand))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Checks that the items of the payload table, if there is one, do not expire before what needs them.
@@ -95,13 +133,44 @@ impl ProvisioningSettings {
     }
 }
 
-/// After how many days payloads may expire at the earliest, where a queue and its dead-letter queue keep messages for so
-/// many seconds.
+/// After how many receives a worker replaces a message that goes back without a failure by a fresh copy.
+const fn receives_of_copy(attempts_max: u32) -> u32 {
+    if attempts_max < COPY_RECEIVES_MIN { COPY_RECEIVES_MIN } else { attempts_max }
+}
+
+/// The least `maxReceiveCount` at which a worker parks or replaces a message before SQS moves it.
+pub(crate) const fn receives_max_min(attempts_max: u32) -> u32 {
+    receives_of_copy(attempts_max) + 1
+}
+
+/// The `maxReceiveCount` that a queue of this name should have: with room for receives without a failure, and on a FIFO
+/// queue as much of it as SQS gives.
+pub(crate) fn receives_proposed(queue: &str, attempts_max: u32) -> u32 {
+    let of_standard_queue = attempts_max.saturating_mul(2).clamp(RECEIVES_OF_STANDARD_QUEUES, RECEIVES_MAX);
+    if is_fifo(queue) { RECEIVES_MAX } else { of_standard_queue }
+}
+
+/// Why `maxReceiveCount` must not be less than [`receives_max_min`].
+pub(crate) fn why_receives(attempts_max: u32) -> String {
+    format!(
+        "a worker parks a message after {attempts_max} failures (`attempts_max`), and replaces a message that goes \
+         back without a failure by a fresh copy after {} receives; SQS must not move it before, as it leaves no reason",
+        receives_of_copy(attempts_max)
+    )
+}
+
+/// After how many days payloads may expire at the earliest, where a queue and its dead-letter queue keep messages for
+/// so many seconds.
 pub(crate) fn expiry_days_min(retention_s: u32, dead_letter_retention_s: u32) -> u64 {
     let lives_s = u64::from(retention_s) + u64::from(dead_letter_retention_s);
     // Twice: a payload is written when its sender commits, and the sender's own message may live as long before
-    // somebody finishes it and sends this one.
-    (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS
+    // an endpoint finishes it and sends this one.
+    let finished_late = (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS;
+    // An endpoint finishes a record, and an operator puts a dead letter back, until the payload is as old as
+    // `payload_ttl_ms`. The message that is sent then may live as long as any other.
+    let payload_ttl_s = EndpointSettings::default().payload_ttl_ms.div_ceil(1_000);
+    let sent_late = (payload_ttl_s + lives_s).div_ceil(DAY_S);
+    finished_late.max(sent_late)
 }
 
 /// Checks the names of queues, which are called in SQS as `naming` says.

@@ -1,7 +1,11 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
 use super::*;
 use crate::{
     AwsSettings, QueueSettings,
-    scripted::{Script, dynamodb, refusal, reply, run, s3, s3_refusal, sqs},
+    scripted::{Reply, Script, dynamodb, refusal, reply, run, s3, s3_refusal, sqs},
 };
 
 fn field_at_fault(settings: &ProvisioningSettings) -> String {
@@ -44,20 +48,153 @@ fn queues_that_cannot_be_are_named() {
 fn the_field_at_fault_is_named() {
     let default = ProvisioningSettings::default;
     for (field, settings) in [
-        ("visibility_s", ProvisioningSettings { visibility_s: 43_201, ..default() }),
+        ("visibility_s", ProvisioningSettings { visibility_s: Some(43_201), ..default() }),
         ("retention_s", ProvisioningSettings { retention_s: 59, ..default() }),
         ("retention_s", ProvisioningSettings { retention_s: 1_209_601, ..default() }),
         ("dead_letter_retention_s", ProvisioningSettings { dead_letter_retention_s: 345_599, ..default() }),
         ("attempts_max", ProvisioningSettings { attempts_max: 0, ..default() }),
-        ("receives_max", ProvisioningSettings { receives_max: 8, ..default() }),
-        ("receives_max", ProvisioningSettings { attempts_max: 16, ..default() }),
-        // Twice 4 and 14 days, and a week.
-        ("expiry_days", ProvisioningSettings { expiry_days: 42, ..default() }),
-        ("none", ProvisioningSettings { expiry_days: 43, ..default() }),
-        ("none", ProvisioningSettings { receives_max: 9, ..default() }),
+        ("attempts_max", ProvisioningSettings { attempts_max: 1_000, ..default() }),
+        ("receives_max", ProvisioningSettings { receives_max: Some(8), ..default() }),
+        ("receives_max", ProvisioningSettings { receives_max: Some(1_001), ..default() }),
+        ("receives_max", ProvisioningSettings { attempts_max: 16, receives_max: Some(16), ..default() }),
+        ("none", ProvisioningSettings { attempts_max: 999, ..default() }),
+        ("none", ProvisioningSettings { receives_max: Some(9), ..default() }),
+        // 28 days until it is sent at the latest, and 4 and 14 in its queues.
+        ("expiry_days", ProvisioningSettings { expiry_days: 45, ..default() }),
+        ("none", ProvisioningSettings { expiry_days: 46, ..default() }),
+        // Twice 14 and 14 days, and a week.
+        ("expiry_days", ProvisioningSettings { retention_s: 1_209_600, expiry_days: 62, ..default() }),
+        ("none", ProvisioningSettings { retention_s: 1_209_600, expiry_days: 63, ..default() }),
     ] {
         assert_eq!(field_at_fault(&settings), field, "{settings:?}");
     }
+}
+
+#[test]
+fn receives_leave_a_worker_the_time_to_replace_a_message_by_a_copy() {
+    for (attempts_max, receives_max, is_enough) in
+        [(1, 4, false), (1, 5, true), (4, 4, false), (4, 5, true), (5, 5, false), (5, 6, true)]
+    {
+        let settings =
+            ProvisioningSettings { attempts_max, receives_max: Some(receives_max), ..ProvisioningSettings::default() };
+        let result = settings.validate(&QueueSettings::default());
+        assert_eq!(result.is_ok(), is_enough, "{settings:?}");
+        let text = result.map_or_else(|error| error.to_string(), |()| "a fresh copy".to_owned());
+        assert!(text.contains("a fresh copy"), "it does not say why: {text}");
+    }
+}
+
+#[test]
+fn proposed_receives_are_enough_for_every_endpoint() {
+    for attempts_max in 1..=ATTEMPTS_MAX {
+        let proposed = receives_proposed("orders", attempts_max);
+        assert!((receives_max_min(attempts_max)..=RECEIVES_MAX).contains(&proposed), "{attempts_max}: {proposed}");
+    }
+    assert_eq!((receives_proposed("orders", 8), receives_proposed("audit.fifo", 8)), (16, 1_000));
+}
+
+/// The attributes of a queue that has been there before.
+fn attributes(visibility_s: u32, receives: u32, retention_s: u32) -> Reply {
+    let arn = "arn:aws:sqs:us-east-1:000000000000:orders-dead";
+    let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": receives }).to_string();
+    let attributes = json!({
+        "QueueArn": arn,
+        "VisibilityTimeout": visibility_s.to_string(),
+        "MessageRetentionPeriod": retention_s.to_string(),
+        "RedrivePolicy": redrive,
+    });
+    reply(200, json!({ "Attributes": attributes }))
+}
+
+fn url() -> Reply {
+    reply(200, json!({ "QueueUrl": "https://sqs.us-east-1.amazonaws.com/000000000000/orders" }))
+}
+
+/// What is changed on the queue `orders`, attribute by attribute, if it has so long a visibility timeout, and so many
+/// receives.
+fn changed(visibility_s: u32, receives: u32, settings: ProvisioningSettings) -> BTreeMap<String, String> {
+    let queues =
+        Script::new([url(), attributes(900, 16, 1_209_600), url(), attributes(visibility_s, receives, 345_600)]);
+    let settings = ProvisioningSettings { queues: vec!["orders".to_owned()], ..settings };
+    let provisioning = provisioning(&[Script::new([]), Script::new([]), queues], settings);
+    let looked_at = run(provisioning.look_at_queues()).unwrap();
+    match looked_at[1].change() {
+        None => BTreeMap::new(),
+        Some(Change::SetQueueAttributes { attributes, .. }) => {
+            attributes.into_iter().map(|(name, change)| (name, change.to)).collect()
+        }
+        Some(other) => panic!("{other} is not expected"),
+    }
+}
+
+#[test]
+fn defaults_lower_nothing_that_a_queue_has() {
+    let default = ProvisioningSettings::default;
+    let texts = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(changed(1_800, 1_000, default()), texts(&[]), "a function's timeout, and many attempts");
+    let raised = texts(&[("RedrivePolicy", "`orders-dead` after 16 receives"), ("VisibilityTimeout", "30")]);
+    assert_eq!(changed(29, 9, default()), raised);
+    let given = ProvisioningSettings { visibility_s: Some(60), receives_max: Some(20), ..default() };
+    let lowered = texts(&[("RedrivePolicy", "`orders-dead` after 20 receives"), ("VisibilityTimeout", "60")]);
+    assert_eq!(changed(1_800, 1_000, given), lowered, "the caller says so");
+}
+
+#[test]
+fn only_what_differs_is_set() {
+    let queues = Script::new([
+        url(),
+        url(),
+        attributes(1_800, 9, 345_600),
+        url(),
+        attributes(30, 16, 1_209_600),
+        reply(200, "{}"),
+    ]);
+    let scripts = [Script::new([]), Script::new([]), queues.clone()];
+    let provisioning = provisioning(&scripts, of_queues(&["orders"]));
+    run(provisioning.set_queue_attributes("orders")).unwrap();
+    let set = queues.seen().pop().unwrap().json()["Attributes"].clone();
+    let names: Vec<_> = set.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["RedrivePolicy"]);
+    assert!(set["RedrivePolicy"].as_str().is_some_and(|policy| policy.contains("\"maxReceiveCount\":16")), "{set}");
+}
+
+/// The plan where the queue `orders` and its dead-letter queue keep messages for 14 days, and the bucket has these
+/// rules.
+fn planned(rules: Reply, payload_table: Option<&str>) -> Result<Plan, PortError> {
+    let kept = || attributes(30, 16, 1_209_600);
+    let queues = Script::new([url(), kept(), url(), kept()]);
+    let versioning = reply(200, "<VersioningConfiguration/>");
+    let block = s3_refusal(404, "NoSuchPublicAccessBlockConfiguration");
+    let bucket = Script::new([reply(200, ""), versioning, block, rules]);
+    let table = || refusal(400, "ResourceNotFoundException");
+    let scripts = [Script::new([table(), table()]), bucket, queues];
+    let mut provisioning = provisioning(&scripts, of_queues(&["orders"]));
+    provisioning.aws.settings.payload_table = payload_table.map(str::to_owned);
+    run(provisioning.plan())
+}
+
+#[test]
+fn payloads_must_outlive_what_the_queues_keep_already() {
+    let rule = |days: u32| {
+        let expiration = format!("<Expiration><Days>{days}</Days></Expiration>");
+        let rule =
+            format!("<Rule><ID>cloakroom</ID><Filter><Prefix/></Filter><Status>Enabled</Status>{expiration}</Rule>");
+        reply(200, format!("<LifecycleConfiguration>{rule}</LifecycleConfiguration>"))
+    };
+    let none = || s3_refusal(404, "NoSuchLifecycleConfiguration");
+    for (rules, payload_table, option) in [
+        (none(), None, "`--expiry-days`) to 63"),
+        (rule(62), None, "`--expiry-days`) to 63"),
+        (none(), Some("slips"), "`--payload-ttl-days`) to 63"),
+    ] {
+        let error = planned(rules, payload_table).unwrap_err();
+        assert!(!error.may_be_repeated(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(option) && text.contains("Queue `orders`"), "{text}");
+    }
+    assert!(planned(rule(63), None).is_ok(), "a longer expiry stays");
 }
 
 /// Provisioning over scripts of the three services.
@@ -121,7 +258,7 @@ fn a_bucket_of_somebody_else_is_not_taken_for_a_missing_one() {
     for status in [301, 403] {
         let scripts = [Script::new([]), Script::new([reply(status, "")]), Script::new([])];
         let provisioning = provisioning(&scripts, ProvisioningSettings::default());
-        let error = run(provisioning.bucket_changes()).unwrap_err();
+        let error = run(provisioning.bucket_changes(&PayloadNeed::default())).unwrap_err();
         assert!(!error.may_be_repeated(), "{error}");
     }
 }
@@ -139,7 +276,7 @@ fn a_versioned_bucket_is_refused_and_one_that_was_versioned_is_not() {
             reply(200, "<ListBucketResult/>"),
         ]);
         let provisioning = provisioning(&[Script::new([]), bucket, Script::new([])], ProvisioningSettings::default());
-        run(provisioning.bucket_changes())
+        run(provisioning.bucket_changes(&PayloadNeed::default()))
     };
     let error = changes("Enabled").unwrap_err();
     assert!(!error.may_be_repeated(), "{error}");
@@ -155,7 +292,7 @@ fn a_change_that_fails_for_good_is_not_tried_again() {
     let bucket = || s3_refusal(404, "NotFound");
     let scripts = [Script::new([table(), table()]), Script::new([bucket(), bucket()]), queues];
     let provisioning = provisioning(&scripts, of_queues(&["orders"]));
-    let change = run(provisioning.queue_changes()).unwrap().remove(0);
+    let change = run(provisioning.look_at_queues()).unwrap()[0].change().unwrap();
     let error = run(provisioning.make(&change, false)).unwrap_err();
     assert!(error.to_string().contains("sqs:CreateQueue on queue `orders-dead`"), "{error}");
 }

@@ -133,6 +133,28 @@ fn clients_without_timeouts_get_them_for_diagnosis_and_provisioning_alone() {
     assert_eq!(own.operation_timeout(), short().operation_timeout(), "those of the caller stay");
 }
 
+#[test]
+fn timeouts_for_large_bodies_are_longer_and_have_few_read_timeouts() {
+    let second = Duration::from_secs;
+    let own = TimeoutConfig::builder().read_timeout(second(5)).operation_attempt_timeout(second(4));
+    let own = own.operation_timeout(second(9)).build();
+    for (extra_ms, read_s) in [(1_000, 6), (1_001, 7), (2_900, 9), (4_000, 9), (4_001, 13), (60_000, 69)] {
+        let extra = Duration::from_millis(extra_ms);
+        let raised = raised(Some(&own), extra).unwrap();
+        assert_eq!(raised.read_timeout(), Some(second(read_s)), "{extra:?}");
+        assert_eq!(raised.operation_attempt_timeout(), Some(second(4) + extra));
+        assert_eq!(raised.operation_timeout(), Some(second(9) + extra));
+    }
+}
+
+#[test]
+fn nothing_is_overridden_where_no_timeout_can_be_raised() {
+    let connecting = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).build();
+    for timeouts in [None, Some(&connecting), Some(&TimeoutConfig::disabled())] {
+        assert_eq!(raised(timeouts, Duration::from_secs(1)), None);
+    }
+}
+
 #[tokio::test]
 async fn call_of_several_requests_ends_as_a_whole() {
     let get = Operation::read("GetQueueAttributes", "sqs:GetQueueAttributes");

@@ -13,7 +13,7 @@ use crate::{
     run,
 };
 
-const MESSAGES: u64 = 200;
+const MESSAGES: u64 = 100;
 
 fn few() -> LoadSettings {
     LoadSettings { extent: Extent::Messages(MESSAGES), entities: 100, skew: 1.0, ..LoadSettings::default() }

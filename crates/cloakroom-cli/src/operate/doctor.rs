@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// A queue, by the name that endpoints and routes use; its dead-letter queue is looked at with it
     #[arg(long = "queue", value_name = "NAME", required = true)]
     queues: Vec<String>,
-    /// The largest `attempts_max` of the endpoints
+    /// The largest `attempts_max` of the endpoints, at most 999
     #[arg(long, value_name = "N", default_value_t = DiagnosisSettings::default().attempts_max)]
     attempts_max: u32,
     /// The longest that a worker lets one attempt take (its `attempt_ms_max`), in seconds
@@ -52,7 +52,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     let accepted = accepted.into_iter().collect();
     let settings = DiagnosisSettings { queues, attempts_max, attempt_s_max, lambda_timeout_s, accepted };
     let aws = account.aws().await?;
-    let mut findings = Diagnosis::new(&aws, settings).map_err(Failure::new)?.run().await;
+    let diagnosis = Diagnosis::new(&aws, settings).map_err(Failure::new)?;
+    let mut findings = diagnosis.with_command_options(&account.options()).run().await;
     if let Some(age) = records_older_than {
         findings.findings.extend(stranded(&aws, age).await?);
     }

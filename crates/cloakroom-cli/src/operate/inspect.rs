@@ -1,9 +1,9 @@
 //! `cloakroom inspect`: a partition.
 
-use std::{collections::BTreeMap, fmt, process::ExitCode};
+use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
 
 use cloakroom::{
-    Claim, Partition, Placement, PortError, Ports, Record, Settles,
+    Claim, EndpointSettings, Partition, Placement, PortError, Ports, Record, Settles,
     placement::read_state_item,
     protocol::Claims,
     recovery::{Found, Records as _},
@@ -57,6 +57,8 @@ struct Row {
     message: String,
     /// Its messages.
     messages: Vec<Message>,
+    /// Whether it is so old that payloads of its messages may have expired.
+    may_have_expired: bool,
     /// Whether its incoming message is settled; none if that cannot be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     settled: Option<bool>,
@@ -83,7 +85,7 @@ enum Payload {
     InRecord,
     /// Or in the payload table.
     InBucket,
-    /// Its message was processed.
+    /// Its message was processed, or the payload has expired.
     Gone,
     /// Or in another table, so nothing can be said of it.
     InAnotherBucket,
@@ -99,14 +101,23 @@ impl Payload {
         })
     }
 
-    const fn told(self) -> &'static str {
+    /// Where the payload is, in words. `may_have_expired`: whether its record is so old.
+    const fn told(self, may_have_expired: bool) -> &'static str {
         match self {
             Self::InRecord => "in the record",
             Self::InBucket => "in its store",
+            Self::Gone if may_have_expired => "gone: it was processed, or has expired",
             Self::Gone => "gone: it was processed",
             Self::InAnotherBucket => "in another store",
         }
     }
+}
+
+/// Whether payloads that were checked in for a record of this age may have expired. A record that does not tell its age
+/// may be as old as any.
+fn may_have_expired(age: Option<Duration>) -> bool {
+    let payload_ttl = Duration::from_millis(EndpointSettings::default().payload_ttl_ms);
+    age.is_none_or(|age| age > payload_ttl)
 }
 
 pub(crate) async fn run(Options { partition, account, output }: Options) -> Result<ExitCode, Failure> {
@@ -144,11 +155,13 @@ impl State {
 
 impl Row {
     async fn new(ports: &Ports, found: Found) -> Result<Self, PortError> {
+        let may_have_expired = may_have_expired(found.age(ports.clock.now()));
         let Found { endpoint, message, record, placement, .. } = found;
         let plain = |trouble| Self {
             endpoint: endpoint.clone(),
             message: message.to_string(),
             messages: Vec::new(),
+            may_have_expired,
             settled: None,
             still_to_do: Vec::new(),
             trouble,
@@ -204,7 +217,8 @@ impl fmt::Display for Report {
         };
         let message = |row: &Row, message: &Message| {
             let Message { queue, id, r#type, payload } = message;
-            [row.message.clone(), queue.clone(), r#type.clone(), id.clone(), payload.told().to_owned()]
+            let payload = payload.told(row.may_have_expired).to_owned();
+            [row.message.clone(), queue.clone(), r#type.clone(), id.clone(), payload]
         };
         let messages = self.records.iter().flat_map(|row| row.messages.iter().map(move |one| message(row, one)));
         write!(f, "{}", Table::new(["STATE OF", "VERSION", ""], self.states.iter().map(state)))?;
@@ -212,5 +226,20 @@ impl fmt::Display for Report {
         write!(f, "{}", Table::new(["RECORD", "TO QUEUE", "TYPE", "ID", "PAYLOAD"], messages))?;
         let (records, own) = (self.records.len(), self.own_items);
         write!(f, "partition `{}`: {} states, {records} records, {own} other items", self.partition, self.states.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_of_an_old_record_is_not_said_to_be_processed_for_certain() {
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        let told = |age| Payload::Gone.told(may_have_expired(age));
+        assert_eq!(told(days(27)), "gone: it was processed");
+        for age in [days(29), None] {
+            assert_eq!(told(age), "gone: it was processed, or has expired", "{age:?}");
+        }
     }
 }

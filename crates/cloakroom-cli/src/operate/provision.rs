@@ -10,7 +10,8 @@ use crate::{account::Account, site::Failure};
 
 /// Makes the tables, the bucket and the queues, or brings them up to date
 ///
-/// It may be repeated, and deletes nothing: no retention is made shorter.
+/// It may be repeated, and deletes nothing: no retention is made shorter. The visibility timeout of a queue, and its
+/// receives, are lowered only to a value that is given.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -31,22 +32,24 @@ struct Wanted {
     #[arg(long = "queue", value_name = "NAME", required = true)]
     queues: Vec<String>,
     /// How long a received message is invisible to others, where its receiver does not say; a Lambda function wants six
-    /// times its timeout
-    #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().visibility_s)]
-    visibility_s: u32,
+    /// times its timeout [default: 30, and what an existing queue has if that is more]
+    #[arg(long, value_name = "SECONDS")]
+    visibility_s: Option<u32>,
     /// How long queues keep messages
     #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().retention_s)]
     retention_s: u32,
     /// How long dead-letter queues keep messages
     #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().dead_letter_retention_s)]
     dead_letter_retention_s: u32,
-    /// After how many receives SQS itself moves a message to the dead-letter queue; more than `--attempts-max`
-    #[arg(long, value_name = "N", default_value_t = ProvisioningSettings::default().receives_max)]
-    receives_max: u32,
+    /// After how many receives SQS itself moves a message to the dead-letter queue; more than `--attempts-max`, and
+    /// more than 4 [default: twice `--attempts-max` and at least 16, for a FIFO queue 1000, and what an existing queue
+    /// has if that is more]
+    #[arg(long, value_name = "N")]
+    receives_max: Option<u32>,
     /// The largest `attempts_max` of the endpoints
     #[arg(long, value_name = "N", default_value_t = ProvisioningSettings::default().attempts_max)]
     attempts_max: u32,
-    /// After how many days payloads and dedupe entries expire
+    /// After how many days payloads and dedupe entries expire; longer than messages need them
     #[arg(long, value_name = "DAYS", default_value_t = ProvisioningSettings::default().expiry_days)]
     expiry_days: u32,
     /// Keep the table restorable to any second of the last 35 days

@@ -22,7 +22,7 @@ pub(crate) struct Options {
     account: Account,
     #[command(flatten)]
     reading: Reading,
-    /// Drop embedded records that are older than this (45 days at least) and name a payload store that is not given here. Their messages
+    /// Drop embedded records that are older than this (50 days at least) and name a payload store that is not given here. Their messages
     /// are not sent
     #[arg(long, value_name = "DURATION")]
     drop_older_than: Option<humantime::Duration>,

@@ -38,8 +38,8 @@ const TROUBLE: [&str; 8] = ["--faults", "0.03", "--duplicates", "0.3", "--late",
 
 #[test]
 fn the_books_balance_in_spite_of_trouble() {
-    let run = demo(&[&TROUBLE[..], &["--orders", "60"]].concat());
-    must_balance(&run, 60);
+    let run = demo(&[&TROUBLE[..], &["--orders", "30"]].concat());
+    must_balance(&run, 30);
     let (_, report) = run;
     for seen in ["/events/duplicate", "/crashes", "/usage/faults/lost_responses", "/usage/faults/transaction_conflicts"]
     {
@@ -49,7 +49,7 @@ fn the_books_balance_in_spite_of_trouble() {
 
 #[test]
 fn the_books_balance_when_payloads_are_checked_in_after_the_commit() {
-    must_balance(&demo(&[&TROUBLE[..], &["--orders", "40", "--check-in", "after-commit"]].concat()), 40);
+    must_balance(&demo(&[&TROUBLE[..], &["--orders", "20", "--check-in", "after-commit"]].concat()), 20);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn the_books_balance_when_processes_are_killed() {
 
 #[test]
 fn a_naive_consumer_fails_the_same_audit_under_the_same_trouble() {
-    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "40", "--naive"]].concat());
+    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "20", "--naive"]].concat());
     assert_eq!(code, Some(1), "{report}");
     assert_eq!(report["verdict"]["balanced"], Value::Bool(false));
     assert!(report["verdict"]["doubled"].as_u64() > Some(0), "{report}");
@@ -103,15 +103,15 @@ fn a_look_at_the_queues_is_not_priced() {
 #[test]
 fn it_goes_on_after_the_whole_of_it_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["--orders", "60", "--data", folder.path().to_str().expect("a path")];
-    for messages in [40, 60, 80] {
+    let arguments = ["--orders", "40", "--data", folder.path().to_str().expect("a path")];
+    for messages in [30, 40, 50] {
         let demo = cloakroom(&[&["demo", "--json", "--progress"], &arguments[..]].concat()).spawn().expect("it starts");
         kill_after(Running(demo), messages);
     }
     let run = demo(&arguments);
-    must_balance(&run, 60);
+    must_balance(&run, 40);
     let messages = run.1["messages"].as_u64().expect("a number");
-    assert!((1..330).contains(&messages), "{messages} of about 360 messages were left to the last run");
+    assert!((1..220).contains(&messages), "{messages} of about 240 messages were left to the last run");
 }
 
 /// A process that does not outlive its test.

@@ -2,9 +2,12 @@
 
 use super::stranded;
 
+use std::process::{Command, Stdio};
+
 use cloakroom_aws::AwsSettings;
 use serde_json::{Value, json};
 use stranded::{Stranded, run};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// What `pending` finds, whatever its age.
 async fn pending(site: &Stranded) -> (i32, Value) {
@@ -174,6 +177,30 @@ async fn what_somebody_else_holds_is_not_said_to_be_absent() {
     site.give_back("senders-dead", &held).await;
     let (_, listed) = run(&site, &["dlq", "list", "senders"]).await;
     assert_eq!((&listed["complete"], &listed["standings"]), (&json!(true), &json!({ "committed": 1 })), "{listed}");
+}
+
+/// The signal comes while the command waits for another message: a second, after the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupted_dlq_list_reports_what_it_has_received() {
+    let site = Stranded::start().await;
+    for _ in 0..100 {
+        site.lay("senders-dead", "not ours").await;
+    }
+    let mut command = stranded::command(&site, &["dlq", "list", "senders", "--json", "--progress"]);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut progress = BufReader::new(process.stderr.take().expect("piped")).lines();
+    loop {
+        let line = progress.next_line().await.expect("text").expect("it receives all of them");
+        if line.contains("100 messages received") {
+            break;
+        }
+    }
+    let id = process.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("`kill` runs").success());
+    let output = process.wait_with_output().await.expect("it ends");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(report["letters"].as_array().map(Vec::len), Some(100), "{report}");
+    assert_ne!(output.status.code(), Some(0), "there are dead letters, and it was interrupted");
 }
 
 /// The type of a message whose name commands a terminal and turns its text round.

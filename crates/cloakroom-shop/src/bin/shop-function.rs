@@ -10,7 +10,7 @@
 //! | `CLOAKROOM_BUCKET` | the bucket for payloads | must be set |
 //! | `CLOAKROOM_PAYLOAD_TABLE` | the table for small payloads | none: all are in the bucket |
 //! | `CLOAKROOM_SMALL_PAYLOAD_BYTES` | up to how many bytes a payload is small | as many as are cheaper there |
-//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | after how many days small payloads expire | 45 |
+//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | after how many days small payloads expire | 50 |
 //! | `CLOAKROOM_QUEUE_PREFIX` | what the names of all queues begin with | nothing |
 //! | `CLOAKROOM_LOG` | what is logged, such as `warn,cloakroom::counts=info` | `info` |
 //!
@@ -58,9 +58,11 @@ fn read(environment: &Environment) -> Result<(Service, AwsSettings, EnvFilter), 
 
 async fn run(service: Service, settings: AwsSettings) -> Result<(), Error> {
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
+    let queue_prefix = settings.queues.prefix.clone();
     let ports = Aws::configured(&config, settings)?.ports();
     let counts = CountsLog::new(service);
-    let function = Function::new(service.endpoint(ports, EndpointSettings::default(), counts.observer())?);
+    let endpoint = service.endpoint(ports, EndpointSettings::default(), counts.observer())?;
+    let function = Function::new(endpoint).queue_prefix(queue_prefix);
     let counts = Mutex::new(counts);
     // `function.run()` would do, but for the counts.
     let handle = async |LambdaEvent { payload, context, .. }: LambdaEvent<SqsEvent>| {

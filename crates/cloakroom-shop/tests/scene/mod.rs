@@ -80,9 +80,9 @@ impl Scene {
         let queues = Service::ALL.map(|service| service.name().to_owned()).to_vec();
         let settings = ProvisioningSettings {
             queues,
-            visibility_s: VISIBILITY_S,
+            visibility_s: Some(VISIBILITY_S),
             // Leases lapse on a machine that is busy: that uses up receives, and is not what is tested.
-            receives_max: 1_000,
+            receives_max: Some(1_000),
             ..ProvisioningSettings::default()
         };
         let provisioning = Provisioning::new(&site.aws().expect("settings"), settings).expect("settings");

@@ -125,7 +125,7 @@ impl Fleet {
 }
 
 /// A limit binds if it refuses more than so many requests for each message; a few refusals are only bad luck.
-const REFUSED: f64 = 0.05;
+const REFUSED: f64 = 0.01;
 
 /// What was refused most; if nothing was refused often, what is used most.
 fn binding(throttles: &BTreeMap<Limit, u64>, utilisation: &BTreeMap<Limit, f64>, acknowledged: u64) -> Limit {

@@ -104,7 +104,7 @@ impl World {
         let mut seen = Saw::NotTried;
         for place in places {
             let claims = claims_of(&worker.members[*place].record());
-            seen = fold::after_commit(result, claims, places.len());
+            seen = fold::after_commit(result, claims, places.len(), !worker.is_late);
             worker.see(model, *place, seen);
         }
         if fold::narrows(result, places.len()) {

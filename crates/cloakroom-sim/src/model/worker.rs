@@ -209,7 +209,8 @@ impl Worker {
             let trusts = model.order == Some(WrongOrder::TrustAbsentState);
             return trusts.then_some(Absent::Conditional);
         }
-        Some(if member.finishes || self.has_tried { Absent::Unchecked } else { Absent::Conditional })
+        let is_retained = member.spec(model).identity == Identity::Retained;
+        Some(if member.finishes || self.has_tried || is_retained { Absent::Unchecked } else { Absent::Conditional })
     }
 
     /// What a member sees without a look at the world, if there is one that does.

@@ -26,12 +26,14 @@ impl Fold<'_> {
         let count = self.wanting(step).count();
         let Some(state) = self.draft.take().filter(|_| count == self.accepted) else {
             return self
-                .tell_all(step, count, || Ok(fold::after_commit(CommitResult::NotTried, Claims::Stored, count)));
+                .tell_all(step, count, || Ok(fold::after_commit(CommitResult::NotTried, Claims::Stored, count, true)));
         };
         // Not before: a handler may take long. Not at each try: they have one token, so they must be the same.
         let now = self.endpoint.ports.clock.now().as_millis();
         self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)).for_each(|desk| {
+            let is_by_id = matches!(desk.record.settles, Some(Settles::Entry(_)));
             desk.record.committed_ms = Some(now);
+            desk.record.id_ttl_ms = is_by_id.then_some(desk.endpoint.settings.tombstone_ttl_ms);
         });
         let endpoint = self.endpoint;
         let (result, is_crowded) = {
@@ -100,7 +102,7 @@ impl Fold<'_> {
         for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)) {
             desk.placement = placement.unwrap_or(desk.placement);
             desk.reason = reason.clone().unwrap_or_default();
-            let saw = fold::after_commit(ended, desk.record.claims(), count);
+            let saw = fold::after_commit(ended, desk.record.claims(), count, !self.is_late);
             desk.saw(Ok(saw));
         }
         if fold::narrows(ended, count) {
@@ -192,6 +194,7 @@ impl Desk<'_> {
     }
 
     pub(super) async fn store_claims(&mut self) -> Result<Saw, Error> {
+        self.record.checked_in_ms = Some(self.endpoint.ports.clock.now().as_millis());
         let stored = self.endpoint.call(|| self.endpoint.ports.store.store_claims(self.key(), &self.record)).await?;
         match stored {
             ClaimsStored::Stored => Ok(Saw::ClaimsStored),

@@ -23,15 +23,15 @@ pub(crate) enum HandlerLimit {
 impl HandlerLimit {
     /// How long a handler that starts now may run. `None` if it may run until it is dropped.
     ///
-    /// Of a time that is shared, a tenth remains for parking the message. A handler that starts in the second half of that time is
-    /// not blamed: the messages before it took the time.
+    /// Of a time that is shared, a tenth remains for parking the message. A handler for which less than half of the whole time is
+    /// left then is not blamed: the messages before it took the time.
     fn of_one(self, now: Timestamp) -> Option<Duration> {
         match self {
             Self::Unlimited => None,
             Self::Each(max) => Some(max),
             Self::Until { began, ends } => {
-                let left = ends.since(now);
-                (left * 2 >= ends.since(began)).then_some(left * 9 / 10)
+                let max = ends.since(now) * 9 / 10;
+                (max * 2 >= ends.since(began)).then_some(max)
             }
         }
     }
@@ -71,12 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handler_that_starts_in_the_second_half_of_a_shared_time_is_not_limited() {
+    fn handler_that_has_less_than_half_of_a_shared_time_is_not_limited() {
         let (began, ends) = (Timestamp::from_millis(1_000), Timestamp::from_millis(11_000));
         let limit = HandlerLimit::Until { began, ends };
         assert_eq!(limit.of_one(began), Some(Duration::from_secs(9)));
-        assert_eq!(limit.of_one(Timestamp::from_millis(6_000)), Some(Duration::from_millis(4_500)));
-        assert_eq!(limit.of_one(Timestamp::from_millis(6_001)), None);
+        assert_eq!(limit.of_one(Timestamp::from_millis(5_000)), Some(Duration::from_millis(5_400)));
+        assert_eq!(limit.of_one(Timestamp::from_millis(5_500)), None);
         assert_eq!(limit.of_one(ends), None);
     }
 }

@@ -40,7 +40,10 @@ impl Fold<'_> {
         let answers: Vec<_> = answers.collect();
         self.tell(step, answers);
         let StateRead { version, state, mut embedded } = read.unwrap_or_default();
-        let is_tried = self.passes == 0 && !self.is_finishing;
+        // SUBTLE: of a retained record the commit's condition tells too late. It outlives the state, and a handler that refused a
+        // message without an effect would refuse one that was processed (`duplicate_whose_state_is_gone_is_not_refused`).
+        let retains = self.desks.iter().any(|desk| matches!(desk.settles, Some(Settles::Retained(_))));
+        let is_tried = self.passes == 0 && !self.is_finishing && !retains;
         let absent = if is_tried { Absent::Conditional } else { Absent::Unchecked };
         embedded.is_complete = embedding::is_complete(embedded.is_complete, version, absent);
         self.desks.iter().for_each(|desk| desk.forget_expired(&mut embedded));
@@ -152,8 +155,11 @@ impl Inner {
     }
 
     /// Whether an embedded record is older than any message.
+    ///
+    /// SUBTLE: the record tells it, as the endpoint that committed was set. Recovery knows no settings of an endpoint, and would write
+    /// the entry of an id anew under which another message comes (`sweep_knows_for_how_long_an_id_stands_for_its_message`).
     fn is_expired(&self, record: &Record) -> bool {
-        let longest_life = Duration::from_millis(self.settings.tombstone_ttl_ms);
+        let longest_life = Duration::from_millis(record.id_ttl_ms.unwrap_or(self.settings.tombstone_ttl_ms));
         record.age(self.ports.clock.now()).is_some_and(|age| embedding::is_expired(age, longest_life))
     }
 }

@@ -77,7 +77,8 @@ pub enum CommitResult {
 }
 
 /// Returns what each member of a group of so many sees after the commit. `claims`: those of the member's own record.
-pub const fn after_commit(result: CommitResult, claims: Claims, members: usize) -> Saw {
+/// `is_current`: the state was read with strong consistency.
+pub const fn after_commit(result: CommitResult, claims: Claims, members: usize, is_current: bool) -> Saw {
     match result {
         CommitResult::Applied => Saw::Committed(claims),
         // SUBTLE: without the member that left, the state would hold an effect that has no record
@@ -88,6 +89,9 @@ pub const fn after_commit(result: CommitResult, claims: Claims, members: usize) 
         CommitResult::ItemConflict | CommitResult::Unknown => Saw::Unknown,
         // Which member is to blame shows when they are committed one by one.
         CommitResult::Refused if members > 1 => Saw::NotTried,
+        // SUBTLE: what is refused is what the handler made of a state that was read late. Of the state as it is, it may make
+        // something else (`nobody_is_rejected_for_the_size_of_a_state_that_was_read_late`).
+        CommitResult::Refused if !is_current => Saw::NotTried,
         CommitResult::Refused => Saw::Rejected,
     }
 }

@@ -174,8 +174,8 @@ impl DeadLetters {
     }
 
     /// Moves messages from the work queue to the dead-letter queue, with a reason: such as one that makes its workers crash before
-    /// they can park it. Messages that are no culprits are received, too, and given back: that counts as a receive, of which SQS and endpoints
-    /// allow a message only so many.
+    /// they can park it. Messages that are no culprits are received, too, and given back: that counts as a receive, of which SQS allows a
+    /// message only so many.
     ///
     /// # Errors
     /// A queue does not exist or could not be read.

@@ -12,7 +12,7 @@ use crate::Clock;
 pub(super) struct Pace {
     clock: Arc<dyn Clock>,
     units_per_second: f64,
-    /// When everything that was taken so far has been paid, in milliseconds since 1970.
+    /// When everything that was taken so far has been paid, in milliseconds of the clock that never goes back.
     paid_ms: Mutex<f64>,
 }
 
@@ -42,8 +42,7 @@ impl Pace {
         units * 1000.0 / self.units_per_second
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are far below 2^53")]
     fn now_ms(&self) -> f64 {
-        self.clock.now().as_millis() as f64
+        self.clock.monotonic().as_secs_f64() * 1000.0
     }
 }

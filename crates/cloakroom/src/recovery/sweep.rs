@@ -38,7 +38,7 @@ pub struct SweepSettings {
     /// How many records of a segment are finished at a time.
     pub finishing_max: usize,
     /// Drop embedded records that are older than this and that nobody can look up, since they name a payload store that the ports
-    /// do not have. It must be longer than any message lives: 45 days at least. The messages of such a record are not sent; whoever
+    /// do not have. It must be longer than any message lives: 50 days at least. The messages of such a record are not sent; whoever
     /// still has the store finishes it with that store instead. `None`: such records are left.
     pub drop_older_than_ms: Option<u64>,
     /// Change nothing, and tell what would be finished, or dropped.

@@ -44,6 +44,7 @@ impl Shift<'_> {
             let pause = self.sleep(retry.pause(failures, self.random()));
             self.unless_stopping(select(pin!(pause), pin!(self.outage.ended()))).await;
         }
+        self.outage.receive();
         let (endpoint, mut failures) = (self.worker.endpoint.name(), 0);
         loop {
             if self.stopping.clone().now_or_never().is_some() {

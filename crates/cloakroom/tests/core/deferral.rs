@@ -1,6 +1,8 @@
 //! Messages that their handler defers: they come again, and that is no failure.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+use crate::fixture::stage::{Fault, Stage, staged};
+
 use std::{sync::Arc, time::Duration};
 
 use cloakroom::{
@@ -8,6 +10,7 @@ use cloakroom::{
     HandlerError, Message, NotDone, Outcome, Partition, PayloadStore as _, Queue as _, QueueMessage, Tx, Worker,
     memory::Memory, parking,
 };
+use cloakroom_sim::wire::Operation;
 use futures::future::join;
 use serde::{Deserialize, Serialize};
 
@@ -310,6 +313,20 @@ fn deferred_message_that_cannot_be_deleted_does_not_multiply() {
     assert_eq!(copies(1), (true, 1));
     assert!((2..8).all(|receive_count| copies(receive_count) == (false, 1)), "it is given back");
     assert_eq!(copies(8), (true, 2), "its receives start anew before SQS moves it to the dead-letter queue");
+}
+
+#[test]
+fn copy_whose_sending_is_unknown_is_sent_once() {
+    let (bank, stage) = (Bank::new("bank"), Arc::new(Stage::new()));
+    stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Unanswered));
+    let endpoint = Bank::builder().build(staged(&stage, &bank.memory)).unwrap();
+    let body = Bank::envelope("1", &payment("a")).encode();
+    let deliveries = [Delivery { body, receive_count: 1, ..Delivery::default() }];
+    let until = bank.memory.clock.now().after(Duration::from_secs(60));
+    let batch = Batch { queue: "bank", deliveries: &deliveries, in_flight_max: 1, until };
+    let results = bank.memory.run(endpoint.process_batch(batch));
+    assert!(matches!(results[..], [Err(NotDone::Failed(_))]), "it comes again: {results:?}");
+    assert_eq!(bank.memory.queues.get("bank").len(), 1);
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_claim_without_a_store_is_sought_in_all() {
 
 /// Lets time pass, and the entries with it that were written before.
 fn after_the_window(world: &World) {
-    world.memory.run(world.memory.clock.sleep(Duration::from_secs(46 * 24 * 60 * 60)));
+    world.memory.run(world.memory.clock.sleep(Duration::from_secs(51 * 24 * 60 * 60)));
     world.memory.payloads.expire_entries();
 }
 
@@ -213,6 +213,18 @@ fn an_embedding_worker_finds_a_retained_record_without_its_state() {
     assert_eq!(world.sent("notes").len(), 2);
     let item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
     assert!(!item.contains_key(attribute::COMPLETE), "the state's item knows of records beside it");
+}
+
+#[test]
+fn duplicate_whose_state_is_gone_is_not_refused() {
+    let retained = Dedupe::Retained { ttl_ms: 90 * 24 * 60 * 60 * 1000 };
+    let world = World::with(EndpointSettings { dedupe: retained, ..EndpointSettings::default() });
+    assert_eq!(world.outcome(&world.plain("1", &ONCE)), Outcome::Processed);
+    // The state is deleted, and its tombstone expires before the record does.
+    world.outcome(&world.claimed("2", &[Act::Close]));
+    world.memory.store.remove_item(&account(), fixture::STATE);
+    // Of an absent state its handler makes nothing.
+    assert_eq!(world.outcome(&world.plain("1", &[Act::Reject])), Outcome::Duplicate);
 }
 
 #[test]

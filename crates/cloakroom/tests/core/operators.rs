@@ -256,7 +256,7 @@ fn what_may_have_expired_is_not_sent() {
     memory.run(memory.clock.sleep(Duration::from_secs(46 * 86_400)));
     for claim in memory.payloads.claims() {
         memory.run(memory.payloads.delete(&claim)).unwrap();
-    } // the lifecycle, after 45 days
+    } // the lifecycle, after 50 days
     let sweep = Sweep::new(memory.store.clone(), memory.ports(), SweepSettings::default()).unwrap();
     let mut all = Vec::new();
     memory

@@ -264,11 +264,11 @@ fn the_result_of_a_commit_means_something_else_for_one_message_than_for_several(
         (Refused, Saw::Rejected, Saw::NotTried, true),
         (Unknown, Saw::Unknown, Saw::Unknown, false),
     ] {
-        assert_eq!(fold::after_commit(result, Claims::Stored, 1), alone);
-        assert_eq!(fold::after_commit(result, Claims::Stored, 2), in_a_group);
+        assert_eq!(fold::after_commit(result, Claims::Stored, 1, true), alone);
+        assert_eq!(fold::after_commit(result, Claims::Stored, 2, true), in_a_group);
         assert_eq!((fold::narrows(result, 1), fold::narrows(result, 2)), (false, is_narrowed));
     }
-    let missing = fold::after_commit(Applied, Claims::Missing, 2);
+    let missing = fold::after_commit(Applied, Claims::Missing, 2, true);
     assert_eq!(missing, Saw::Committed(Claims::Missing), "each member has its own claims");
 }
 

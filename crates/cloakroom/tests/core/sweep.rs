@@ -326,7 +326,7 @@ fn embed(world: &World, stores: &[&str]) {
 fn embedded_record_that_nobody_can_ask_for_is_dropped_and_no_other() {
     let world = World::new();
     embed(&world, &["memory", "left-out", "left-out-too"]);
-    let drops = SweepSettings { drop_older_than_ms: Some(45 * DAY_MS), ..at_once() };
+    let drops = SweepSettings { drop_older_than_ms: Some(50 * DAY_MS), ..at_once() };
     let become_of = |settings: &SweepSettings| {
         let mut all = world.memory.run(swept(&sweep(&world, settings.clone())));
         assert_eq!(all.remove("memory"), Some(Swept::Settled));
@@ -337,7 +337,7 @@ fn embedded_record_that_nobody_can_ask_for_is_dropped_and_no_other() {
         all
     };
     let pass = |days| world.memory.run(world.memory.clock.sleep(Duration::from_millis(days * DAY_MS)));
-    pass(45);
+    pass(50);
     must_be_left(&become_of(&drops), "left-out", "is in store `left-out`");
     pass(1);
     must_be_left(&become_of(&at_once()), "left-out", "is in store `left-out`");
@@ -358,11 +358,40 @@ fn sweep_does_not_renew_the_window_of_an_id() {
     let world = World::with(embedded);
     let delivery = world.plain("m", &[Act::Add(1)]);
     assert_eq!(world.outcome(&delivery), Outcome::Processed);
-    world.memory.run(world.memory.clock.sleep(Duration::from_millis(46 * DAY_MS)));
+    world.memory.run(world.memory.clock.sleep(Duration::from_millis(51 * DAY_MS)));
     world.memory.payloads.expire_entries();
     let all = world.memory.run(swept(&sweep(&world, at_once())));
     assert_eq!(all.into_values().collect::<Vec<_>>(), [Swept::Settled]);
     assert_eq!(world.outcome(&delivery), Outcome::Processed, "the id is that of a new message");
+}
+
+#[test]
+fn sweep_knows_for_how_long_an_id_stands_for_its_message() {
+    let short = EndpointSettings { tombstone_ttl_ms: 30 * DAY_MS, ..EndpointSettings::default() };
+    let world = World::with(EndpointSettings { placement: Placement::Embedded, ..short });
+    let delivery = world.plain("m", &[Act::Add(1)]);
+    assert_eq!(world.outcome(&delivery), Outcome::Processed);
+    world.memory.run(world.memory.clock.sleep(Duration::from_millis(31 * DAY_MS)));
+    world.memory.payloads.expire_entries();
+    let all = world.memory.run(swept(&sweep(&world, at_once())));
+    assert_eq!(all.into_values().collect::<Vec<_>>(), [Swept::Settled]);
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "the id is that of a new message");
+}
+
+#[test]
+fn bodies_of_an_old_record_are_checked_in_and_sent() {
+    let world = World::with(EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() });
+    let delivery = world.claimed("m", &ONCE);
+    world.stage.plan(|_, operation| (operation == Operation::CheckIn).then_some(Fault::Refused));
+    world.process(&delivery).expect_err("committed, and nothing is checked in");
+    world.memory.run(world.memory.clock.sleep(Duration::from_millis(40 * DAY_MS)));
+    world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
+    let first = world.memory.run(swept(&sweep(&world, at_once())));
+    assert!(!first.values().any(|swept| *swept == Swept::Finished), "checked in, and not sent: {first:?}");
+    world.fail(&[]);
+    let second = world.memory.run(swept(&sweep(&world, at_once())));
+    assert_eq!(second.into_values().collect::<Vec<_>>(), [Swept::Finished], "the payloads are young");
+    world.must_be_done_once(&delivery);
 }
 
 #[test]
@@ -372,7 +401,7 @@ fn settings_out_of_range_are_refused() {
         (SweepSettings { segments: 0, ..at_once() }, "segments"),
         (SweepSettings { units_per_second_max: 0, ..at_once() }, "units_per_second_max"),
         (SweepSettings { finishing_max: 0, ..at_once() }, "finishing_max"),
-        (SweepSettings { drop_older_than_ms: Some(44 * DAY_MS), ..at_once() }, "drop_older_than_ms"),
+        (SweepSettings { drop_older_than_ms: Some(49 * DAY_MS), ..at_once() }, "drop_older_than_ms"),
     ] {
         let error = Sweep::new(world.memory.store.clone(), world.memory.ports(), settings).expect_err(field);
         assert!(error.to_string().contains(field), "{error}");

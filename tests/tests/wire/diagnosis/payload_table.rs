@@ -84,7 +84,7 @@ async fn payloads_that_expire_before_their_messages_are_told() {
     assert_eq!(problems(&findings), [Problem::LifecycleShort; 2], "the bucket's, too: {findings:?}");
     let of_table: Vec<_> = findings.into_iter().filter(|finding| finding.fix.contains("payload-ttl-days")).collect();
     let fix = "`--payload-ttl-days` here, to 63 or more";
-    must_be(&of_table, Problem::LifecycleShort, &["after 45 days", fix]);
+    must_be(&of_table, Problem::LifecycleShort, &["after 50 days", fix]);
 }
 
 /// Two tables are asked, and each tells what is lacking there.

@@ -146,10 +146,10 @@ async fn put_rules(world: &Embedded, rules: Vec<LifecycleRule>) {
 #[tokio::test]
 async fn payloads_that_expire_before_their_messages_are_told() {
     let world = healthy().await;
-    put_rules(&world, vec![rule("cloakroom", 45), rule("hasty", 42)]).await;
+    put_rules(&world, vec![rule("cloakroom", 50), rule("hasty", 42)]).await;
     let findings = found(&world.aws, settings()).await;
-    must_be(&findings, Problem::LifecycleShort, &["`hasty`", "after 42 days", "at least 43 days"]);
-    put_rules(&world, vec![rule("cloakroom", 43)]).await;
+    must_be(&findings, Problem::LifecycleShort, &["`hasty`", "after 42 days", "at least 46 days"]);
+    put_rules(&world, vec![rule("cloakroom", 46)]).await;
     assert_eq!(found(&world.aws, settings()).await, []);
 }
 
@@ -167,14 +167,14 @@ async fn payloads_in_an_archive_are_told() {
     let transition = Transition::builder().days(1).storage_class(TransitionStorageClass::Glacier).build();
     let mut archive = rule("archive", 90);
     archive.transitions = Some(vec![transition]);
-    put_rules(&world, vec![rule("cloakroom", 45), archive]).await;
+    put_rules(&world, vec![rule("cloakroom", 50), archive]).await;
     must_be(&found(&world.aws, settings()).await, Problem::LifecycleArchives, &["`archive`", "remove the rule"]);
 }
 
 #[tokio::test]
 async fn a_bucket_of_which_only_a_part_expires_is_told() {
     let world = healthy().await;
-    let mut part = rule("part", 45);
+    let mut part = rule("part", 50);
     part.filter = Some(LifecycleRuleFilter::builder().prefix("logs/").build());
     put_rules(&world, vec![part]).await;
     must_be(

@@ -15,10 +15,10 @@ use crate::{
 
 /// Moves messages from a work queue to its dead-letter queue, with a reason
 ///
-/// Such as one that makes workers crash before they can park it. All messages of the queue are received and the others given back, which counts
-/// as a receive, hides them from their workers for up to two and a half minutes, and turns their loss alarm off: SQS and endpoints allow a message only so
-/// many receives. What a worker holds at the moment is not seen. Exit code 1 if none was found, or
-/// one could not be moved.
+/// Such as one that makes workers crash before they can park it. All messages of the queue are received and the others
+/// given back. That hides them from their workers for up to two and a half minutes, turns their loss alarm off, and
+/// counts as a receive of each, of which SQS allows `maxReceiveCount`. Endpoints count failures of the handler, and no
+/// receives. What a worker holds at the moment is not seen. Exit code 1 if none was found, or one could not be moved.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("culprit").required(true).multiple(true).args(["ids", "types"])))]
 pub(crate) struct Options {

@@ -16,14 +16,21 @@ pub(super) async fn run(change: Change, treatment: Treatment) -> Result<ExitCode
     let aws = queue.aws().await?;
     let letters = queue.dead_letters(&aws).payload_ttl(payload_ttl.into()).drops_missing(drop_missing).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
-    let treated = interruptible(letters.treat(treatment, |letter| report.note(letter))).await;
-    let depth = aws.depth(&dead_letter_queue(&queue.queue)).await;
-    // Whatever failed, it is told what is done.
-    if let (Ok(true), Ok(depth)) = (&treated, &depth) {
+    let walk = async {
+        // A walk that did not come to the end of the queue cannot be compared with it.
+        let is_whole = letters.treat(treatment, |letter| report.note(letter)).await?;
+        let dead_letters = dead_letter_queue(&queue.queue);
+        let depth = if is_whole { Some(aws.depth(&dead_letters).await.map_err(Failure::new)?) } else { None };
+        Ok::<_, Failure>(depth)
+    };
+    // SUBTLE: an interrupt ends this future, in which the depth is asked for, too. From here to the report nothing is
+    // awaited: a command that waits after an interrupt is dropped, and its report with it
+    // (`interrupted_dlq_list_reports_what_it_has_received`).
+    let depth = interruptible(walk).await;
+    if let Ok(Some(depth)) = &depth {
         report.compare(*depth);
     }
     queue.output.print(&report)?;
-    treated?;
-    depth.map_err(Failure::new)?;
+    depth?;
     Ok(verdict(report.leaves_some() || !report.complete))
 }

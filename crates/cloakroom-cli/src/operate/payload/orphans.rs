@@ -17,18 +17,24 @@ use crate::{
     terminal,
 };
 
-/// Lists payloads that nobody refers to
+/// Lists old payloads that no record refers to
 ///
-/// What attempts leave behind that died before they could commit, or did not win. They do no harm and expire; nothing is deleted here. A payload counts
-/// if it is older than any message can be (14 days in a queue, and 14 in its dead-letter queue) and no record refers to it; what lies on queues
-/// cannot be asked. Lists the whole bucket, and reads the whole table. Those in the payload table are not listed: they cost next to nothing until
-/// they expire.
+/// Most were left behind by attempts that died before they could commit, or did not win. They do no harm and expire;
+/// nothing is deleted here.
+///
+/// Do not delete them yourself: payloads that messages in queues and dead-letter queues still need may be among them,
+/// since queues cannot be asked. A message can be sent as late as 28 days after its payload was checked in, and then
+/// wait for as long as its queue and its dead-letter queue keep it: 4 and 14 days as provisioned. Give a higher age
+/// where they keep messages for longer, or where `payload_ttl_ms` of an endpoint is longer.
+///
+/// Lists the whole bucket, and reads the whole table. Payloads in the payload table are not listed: they cost next to
+/// nothing until they expire.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
     /// Only payloads that were checked in that long ago
-    #[arg(long, value_name = "DURATION", default_value = "29d")]
+    #[arg(long, value_name = "DURATION", default_value = "46d")]
     older_than: humantime::Duration,
     #[command(flatten)]
     pace: Pace,
@@ -59,6 +65,11 @@ impl fmt::Display for Report {
         let row = |row: &Row| [row.claim.clone(), row.bytes.to_string(), age(row.age_s)];
         write!(f, "{}", Table::new(["CLAIM", "BYTES", "AGE"], self.orphans.iter().map(row)))?;
         write!(f, "{} orphans of {} bytes, among {} objects", self.payloads, self.bytes, self.objects_listed)?;
+        if self.payloads > 0 {
+            f.write_str(
+                "\npayloads that messages in queues and dead-letter queues still need may be among them: delete none",
+            )?;
+        }
         if self.unreadable_records > 0 {
             let count = self.unreadable_records;
             write!(f, "\n{count} records cannot be read; what they refer to is listed as well")?;
@@ -121,4 +132,35 @@ fn claims(record: &Record) -> impl Iterator<Item = &str> {
     };
     let outgoing = record.messages.iter().filter_map(|message| message.envelope.dataref.as_ref());
     incoming.into_iter().chain(outgoing).map(cloakroom::Claim::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use cloakroom::EndpointSettings;
+    use cloakroom_aws::ProvisioningSettings;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn default_age_is_more_than_a_message_that_is_sent_late_can_have() {
+        let command = Command::parse_from(["cloakroom", "--table", "things", "--bucket", "coats"]);
+        let ProvisioningSettings { retention_s, dead_letter_retention_s, .. } = ProvisioningSettings::default();
+        let kept = Duration::from_secs(u64::from(retention_s) + u64::from(dead_letter_retention_s));
+        let payload_ttl = Duration::from_millis(EndpointSettings::default().payload_ttl_ms);
+        assert!(*command.options.older_than >= payload_ttl + kept, "{:?}", command.options.older_than);
+    }
+
+    #[test]
+    fn report_warns_of_deleting_what_queued_messages_need() {
+        let row = Row { claim: "00.coats".to_owned(), bytes: 1, age_s: 1 };
+        let report = Report { payloads: 1, bytes: 1, objects_listed: 1, unreadable_records: 0, orphans: vec![row] };
+        assert!(report.to_string().contains("messages in queues and dead-letter queues still need"), "{report}");
+    }
 }

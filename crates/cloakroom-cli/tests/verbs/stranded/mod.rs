@@ -104,7 +104,8 @@ impl Stranded {
         let local = LocalAws::start().await.expect("the embedded AWS starts");
         let aws = aws(&local, settings);
         let queues = vec!["senders".to_owned(), "receivers".to_owned()];
-        let settings = ProvisioningSettings { queues, receives_max: RECEIVES_MAX, ..ProvisioningSettings::default() };
+        let settings =
+            ProvisioningSettings { queues, receives_max: Some(RECEIVES_MAX), ..ProvisioningSettings::default() };
         let provisioning = Provisioning::new(&aws, settings).expect("good settings");
         provisioning.apply().await.expect("everything is made");
         Self { ports: aws.ports(), local }
@@ -269,12 +270,17 @@ fn aws(local: &LocalAws, settings: AwsSettings) -> Aws {
     Aws::new(dynamodb, s3, sqs, settings).expect("settings that AWS takes")
 }
 
-/// Runs the command on the same account, without the variables of the machine.
-pub(crate) async fn output(site: &Stranded, arguments: &[&str]) -> Output {
+/// The command on the same account, without the variables of the machine.
+pub(crate) fn command(site: &Stranded, arguments: &[&str]) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"));
     command.args(arguments).env_clear().envs(site.local.environment()).env("CLOAKROOM_TABLE", "things");
     command.env("CLOAKROOM_BUCKET", "coats").stdin(std::process::Stdio::null());
-    command.output().await.expect("it starts")
+    command
+}
+
+/// Runs the command on the same account.
+pub(crate) async fn output(site: &Stranded, arguments: &[&str]) -> Output {
+    command(site, arguments).output().await.expect("it starts")
 }
 
 /// Exit code and report.

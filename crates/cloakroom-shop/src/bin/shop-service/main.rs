@@ -9,14 +9,14 @@
 //! | `CLOAKROOM_BUCKET` | the bucket for payloads | must be set |
 //! | `CLOAKROOM_PAYLOAD_TABLE` | the table for small payloads | none: all are in the bucket |
 //! | `CLOAKROOM_SMALL_PAYLOAD_BYTES` | up to how many bytes a payload is small | as many as are cheaper there |
-//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | after how many days small payloads expire | 45 |
+//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | after how many days small payloads expire | 50 |
 //! | `CLOAKROOM_QUEUE_PREFIX` | what the names of all queues begin with | nothing |
 //! | `CLOAKROOM_LOG` | what is logged, such as `warn,cloakroom::counts=info` | `info` |
 //! | `SHOP_SERVICES` | the services that this process runs | `orders,stock,billing` |
 //! | `SHOP_IN_FLIGHT` | messages in hand at a time, by service, such as `orders=64,stock=16` | 64 each |
 //! | `SHOP_VISIBILITY_SECONDS` | how long the messages of a process that was killed wait for another one | 30 |
 //! | `SHOP_DRAIN_SECONDS` | how long messages in hand may take to be finished after SIGTERM | 20 |
-//! | `SHOP_IDLE_SECONDS` | after how long without progress of a worker `/live` is refused | 600 |
+//! | `SHOP_IDLE_SECONDS` | after how long without progress of a worker `/live` is refused; more than 330 | 600 |
 //! | `SHOP_HEALTH_ADDRESS` | where `/live` and `/ready` are served | `0.0.0.0:8080` |
 //!
 //! Region and credentials come from the SDK's own variables, and from the role of the task.
@@ -31,12 +31,15 @@
 //!
 //! # Its health
 //!
-//! `GET /live` answers 200, and 503 while one of its workers has made no progress for `SHOP_IDLE_SECONDS`: its queue has
-//! answered no receive, and no message has come to its end. An idle worker makes progress every 20 seconds, and one that
-//! waits out an outage at least every 330. Restarting such a process loses nothing. `GET /ready` answers 200 while its workers work, and 503
-//! before its queues are open and when it drains. Health checks of ECS are commands in the container, which has no
-//! shell: `shop-service live` and `shop-service ready` ask the process that serves on `SHOP_HEALTH_ADDRESS`, and end
-//! with exit code 0 or 1.
+//! `GET /live` answers 200, and 503 while one of its workers has made no progress for `SHOP_IDLE_SECONDS`: its
+//! queue has answered no receive, and no message has come to its end. An idle worker makes progress every 20
+//! seconds, and one that waits out an outage at least every 330. If `SHOP_IDLE_SECONDS` is not longer, a healthy
+//! process is restarted again and again, which does not end an outage; below 360 a warning is logged at the start.
+//! Restarting a process loses nothing. `GET /ready` answers 200 while its workers work, and 503 before its queues
+//! are open and when it drains.
+//!
+//! Health checks of ECS are commands in the container, which has no shell: `shop-service live` and `shop-service ready`
+//! ask the process that serves on `SHOP_HEALTH_ADDRESS`, and end with exit code 0 or 1.
 
 mod health;
 mod settings;

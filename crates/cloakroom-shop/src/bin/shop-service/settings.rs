@@ -14,12 +14,22 @@ pub(crate) struct Settings {
     pub(crate) workers: BTreeMap<Service, WorkerSettings>,
     pub(crate) drain: Duration,
     pub(crate) health: SocketAddr,
-    /// How long a worker may make no progress before the process counts as not alive.
+    /// How long a worker may make no progress before the process counts as not alive. It must exceed 330 seconds: as
+    /// often, a worker that waits out an outage makes some. [`HEALTHY_IDLE_MAX`] leaves room.
     pub(crate) idle_max: Duration,
     pub(crate) log_filter: EnvFilter,
 }
 
+/// How long a healthy worker may make no progress, with some room: it waits out an outage in pauses of five minutes,
+/// and a receive takes up to half a minute more.
+pub(crate) const HEALTHY_IDLE_MAX: Duration = Duration::from_secs(360);
+
 impl Settings {
+    /// Whether a healthy process can count as not alive. It would be restarted, which does not end an outage.
+    pub(crate) fn is_impatient(&self) -> bool {
+        self.idle_max < HEALTHY_IDLE_MAX
+    }
+
     pub(crate) fn read(environment: &Environment) -> Result<Self, BadVariable> {
         let services = "services, separated by commas: orders, stock, billing";
         let services = environment.optional("SHOP_SERVICES", Service::ALL.to_vec(), services, |text| {
@@ -92,7 +102,7 @@ mod tests {
         let settings = read(&[]).expect("settings");
         assert_eq!(settings.workers, Service::ALL.map(|service| (service, WorkerSettings::default())).into());
         assert_eq!((settings.drain.as_secs(), settings.health.to_string()), (20, "0.0.0.0:8080".to_owned()));
-        assert_eq!(settings.idle_max.as_secs(), 600);
+        assert_eq!((settings.idle_max.as_secs(), settings.is_impatient()), (600, false));
         assert_eq!((settings.aws.queues.prefix, settings.log_filter.to_string()), (String::new(), "info".to_owned()));
     }
 
@@ -121,6 +131,14 @@ mod tests {
         assert_eq!(settings.log_filter.to_string(), "warn");
         assert_eq!(settings.aws.payload_table.as_deref(), Some("shop-payloads-small"));
         assert_eq!((settings.aws.small_payload_bytes_max, settings.aws.payload_ttl_days), (0, 63));
+    }
+
+    #[test]
+    fn idle_time_of_a_healthy_worker_is_noticed_and_taken() {
+        let is_impatient = |variables| read(variables).expect("settings").is_impatient();
+        assert!(is_impatient(&[("SHOP_IDLE_SECONDS", "1")]), "a test wants it");
+        assert!(is_impatient(&[("SHOP_IDLE_SECONDS", "359")]));
+        assert!(!is_impatient(&[("SHOP_IDLE_SECONDS", "360")]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     health::{self, Health, Stage},
-    settings::Settings,
+    settings::{HEALTHY_IDLE_MAX, Settings},
 };
 
 /// How often counts are logged.
@@ -36,6 +36,15 @@ type Workers = JoinSet<Result<(), Failure>>;
 pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     // The very first, since the first process in a container does not even die of a signal that it has no handler for.
     let mut told_to_stop = pin!(told_to_stop()?);
+    if settings.is_impatient() {
+        let (seconds, seconds_min) = (settings.idle_max.as_secs(), HEALTHY_IDLE_MAX.as_secs());
+        tracing::warn!(
+            seconds,
+            seconds_min,
+            "`SHOP_IDLE_SECONDS` is so short that a healthy process can count as not alive: an idle worker makes \
+             progress every 20 seconds, and one that waits out an outage every 330; raise it"
+        );
+    }
     let (stage, staged) = watch::channel(Stage::Opening);
     let progress = || Arc::new(LastProgress::new(Arc::new(TokioClock)));
     let progress: Vec<_> = settings.workers.keys().map(|service| (*service, progress())).collect();

@@ -244,7 +244,7 @@ pub const SMALL: &[Scenario] = &[
         messages: &[RETAINED, B],
         timings: EITHER,
         reaches: &["resumed", "conflict", "duplicate", "orphan", "retained"],
-        states: 121_967,
+        states: 171_400,
         ..PLAIN
     },
     Scenario {

@@ -96,15 +96,26 @@ fn failures_of_a_forgotten_time_do_not_count() {
     assert_eq!(bench.within(endpoint.process(&delivery)).unwrap(), Outcome::Parked);
 }
 
-#[test]
-fn nobody_is_rejected_for_a_state_that_was_read_late() {
+/// A message whose handler asks for what was noted before is processed, although its worker first reads the state as it was then.
+#[track_caller]
+fn must_be_asked_again(act: Act) {
     let bench = Bench::new();
     let settings = EndpointSettings { state_reads: Consistency::Any, ..EndpointSettings::default() };
     let endpoint = builder().settings(settings).observer(bench.counters.clone()).build(bench.ports()).unwrap();
     bench.within(endpoint.process(&bench.delivery("a", Act::Note, 1))).unwrap();
     set(&bench.faults.states_late, true);
-    let mut late = bench.delivery("a", Act::RejectUnlessNoted, 1);
+    let mut late = bench.delivery("a", act, 1);
     late.body = late.body.replace(r#""id":"m""#, r#""id":"late""#);
     assert_eq!(bench.within(endpoint.process(&late)).unwrap(), Outcome::Processed);
     assert_eq!(bench.counters.counts().handled, 3, "the handler was asked again, on the current state");
+}
+
+#[test]
+fn nobody_is_rejected_for_a_state_that_was_read_late() {
+    must_be_asked_again(Act::RejectUnlessNoted);
+}
+
+#[test]
+fn nobody_is_rejected_for_the_size_of_a_state_that_was_read_late() {
+    must_be_asked_again(Act::OverflowUnlessNoted);
 }

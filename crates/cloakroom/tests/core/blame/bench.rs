@@ -31,6 +31,8 @@ pub(crate) enum Act {
     SendUnrouted,
     /// Rejects unless another message was noted before.
     RejectUnlessNoted,
+    /// Makes more of a state in which nothing is noted than an item takes.
+    OverflowUnlessNoted,
 }
 
 /// A message.
@@ -87,7 +89,10 @@ async fn job(waits: &mut Waits, job: Job, tx: &mut Tx) -> Handled {
         Act::Send => tx.send(Parcel),
         Act::SendUnrouted => tx.send(Unrouted),
         Act::RejectUnlessNoted if waits.by_message.is_empty() => return Err(HandlerError::reject("nothing is noted")),
-        Act::RejectUnlessNoted => {}
+        Act::OverflowUnlessNoted if waits.by_message.is_empty() => {
+            waits.by_message.insert("x".repeat(500_000), 0);
+        }
+        Act::RejectUnlessNoted | Act::OverflowUnlessNoted => {}
     }
     waits.by_message.insert(tx.message_id().to_string(), u64::try_from(wait.as_millis()).unwrap());
     Ok(())
