@@ -55,7 +55,7 @@ fn ping_of(player: u32) -> Ping {
     Ping { player, text: "x".repeat(PAYLOAD_BYTES - bare.len()) }
 }
 
-const MESSAGES: u32 = 500;
+const MESSAGES: u32 = 400;
 
 /// Puts messages with claims into a queue, as an endpoint would; each for another entity, but those of two rounds for the same ones.
 async fn fill(ports: &Ports, messages: Range<u32>) {

@@ -33,26 +33,30 @@ mod worker;
 mod world;
 mod wrong_orders;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::{Mutex, PoisonError},
+};
 
-use stateright::{Checker as _, HasDiscoveries, Property};
+use stateright::{Checker as _, CheckerBuilder, HasDiscoveries, Property};
 
 pub use actions::Action;
 pub use scenario::{Handler, Identity, Message, Placement, Scenario};
 pub use scenarios::{LARGE, SMALL};
 pub use timeline::Timeline;
 pub use work::How;
-use world::Moved;
 pub use world::World;
 pub use wrong_orders::WrongOrder;
 
 /// A scenario, and the order of steps that is followed in it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Model {
     scenario: Scenario,
     order: Option<WrongOrder>,
     /// Only these are looked for.
     only: Option<&'static [&'static str]>,
+    /// Fingerprints of worlds of which it is known that one undisturbed worker at a time finishes everything.
+    finishing: Mutex<HashSet<u64>>,
 }
 
 /// What a check has found.
@@ -70,25 +74,25 @@ pub struct Found {
 
 impl Model {
     /// The scenario with the protocol as it is.
-    pub const fn new(scenario: Scenario) -> Self {
-        Self { scenario, order: None, only: None }
+    pub fn new(scenario: Scenario) -> Self {
+        Self { scenario, order: None, only: None, finishing: Mutex::default() }
     }
 
     /// The scenario with the protocol broken in one place.
     #[must_use]
-    pub const fn broken(self, order: WrongOrder) -> Self {
+    pub fn broken(self, order: WrongOrder) -> Self {
         Self { order: Some(order), ..self }
     }
 
     /// Looks for violations of these invariants alone.
     #[must_use]
-    pub const fn only(self, invariants: &'static [&'static str]) -> Self {
+    pub fn only(self, invariants: &'static [&'static str]) -> Self {
         Self { only: Some(invariants), ..self }
     }
 
     /// Visits every state, until there is no other, or one violates an invariant; then the shortest way to such a state is
     /// looked for.
-    pub fn check(self) -> Found {
+    pub fn check(&self) -> Found {
         let mut found = self.search(usize::MAX);
         while let Some(timeline) = &found.violation {
             let nearer = self.search(timeline.len());
@@ -101,22 +105,23 @@ impl Model {
     }
 
     /// Visits the states that are fewer steps away than this, nearest first.
-    fn search(self, steps: usize) -> Found {
+    fn search(&self, steps: usize) -> Found {
         // The checker counts states, of which a way has one more than steps.
         let depth = steps.saturating_add(1);
-        let checker = stateright::Model::checker(self).finish_when(self.failures()).target_max_depth(depth);
+        let checker = self.checker_of_failures().target_max_depth(depth);
         self.found(&checker.spawn_bfs().join())
     }
 
     /// Visits every state in whatever order takes the least memory, on this many threads.
-    pub fn check_fast(self, threads: usize) -> Found {
-        let checker = stateright::Model::checker(self).finish_when(self.failures()).threads(threads).spawn_dfs().join();
-        self.found(&checker)
+    pub fn check_fast(&self, threads: usize) -> Found {
+        self.found(&self.checker_of_failures().threads(threads).spawn_dfs().join())
     }
 
-    /// What ends a search.
-    fn failures(&self) -> HasDiscoveries {
-        HasDiscoveries::AnyOf(self.invariants().iter().map(|property| property.name).collect::<BTreeSet<_>>())
+    /// A search that ends with the first violation.
+    fn checker_of_failures(&self) -> CheckerBuilder<Self> {
+        let failures = self.invariants().iter().map(|property| property.name).collect::<BTreeSet<_>>();
+        let model = Self { finishing: Mutex::default(), ..*self };
+        stateright::Model::checker(model).finish_when(HasDiscoveries::AnyOf(failures))
     }
 
     fn invariants(&self) -> Vec<Property<Self>> {
@@ -133,6 +138,15 @@ impl Model {
             Some(Timeline::new(self, property.name, path.into_actions()))
         });
         Found { states: checker.unique_state_count(), depth: checker.max_depth(), violation, unreached }
+    }
+
+    /// Whether a world has this fingerprint from which everything is finished, as far as that was found out so far.
+    fn knows_as_finishing(&self, fingerprint: u64) -> bool {
+        self.finishing.lock().unwrap_or_else(PoisonError::into_inner).contains(&fingerprint)
+    }
+
+    fn note_as_finishing(&self, fingerprint: u64) {
+        self.finishing.lock().unwrap_or_else(PoisonError::into_inner).insert(fingerprint);
     }
 
     fn each<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u8, &'a Message, &'a message::Message)> {
@@ -154,12 +168,10 @@ impl stateright::Model for Model {
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        let mut next = world.clone();
-        next.act(self, action);
-        next.normalise(self.order.is_none());
-        let has_moved = next.rest() != world.rest();
-        next.moved = Moved(has_moved);
-        Some(next)
+        let mut world = world.clone();
+        world.act(self, action);
+        world.normalise(self.order.is_none());
+        Some(world)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

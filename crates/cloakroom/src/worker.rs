@@ -49,7 +49,7 @@ const CROWD_PATIENCE: Duration = Duration::from_secs(1);
 /// back, those of the group that are in hand are given back with it, untried: they come again behind it. A message
 /// that is *parked* is finished, and its group goes on.
 ///
-/// A message that goes back again and again is sent again after every `attempts_max` receives, with a delay, and
+/// A message that goes back again and again is sent again after every `attempts_max` receives (four at least), with a delay, and
 /// deleted. So it is not moved to the dead-letter queue by its own queue. That takes `sqs:SendMessage` on the queue, and is
 /// not possible on FIFO queues.
 ///

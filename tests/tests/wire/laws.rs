@@ -2,6 +2,7 @@
 
 use cloakroom::{Queues as _, conformance};
 use cloakroom_aws::{DynamoPayloads, SqsQueues, TokioClock};
+use futures::future::join;
 
 use crate::embedded::{Embedded, with_payload_table};
 
@@ -39,9 +40,9 @@ async fn payloads_in_table_and_bucket_obey_the_laws() {
 
 #[tokio::test]
 async fn queues_obey_the_laws() {
-    let world = Embedded::start(&["laws"]).await;
+    let world = Embedded::start(&["laws", "laws-of-all"]).await;
     let queues = SqsQueues::new(world.sqs.clone(), Default::default()).unwrap();
     let queue = queues.open("laws").await.unwrap();
-    conformance::queue(&*queue, &TokioClock, "wire").await;
-    conformance::queues(&queues, "laws", "wire").await;
+    let of_one = conformance::queue(&*queue, &TokioClock, "wire");
+    join(of_one, conformance::queues(&queues, "laws-of-all", "wire")).await;
 }

@@ -18,7 +18,7 @@ fn number(report: &Value, path: &str) -> u64 {
 #[test]
 fn the_books_balance_after_kills_and_losses() {
     let (code, report, told) =
-        soak(&["--orders", "150", "--kill-every-ms", "400", "--faults", "0.02", "--silence-every-ms", "0"]);
+        soak(&["--orders", "150", "--kill-every-ms", "800", "--faults", "0.02", "--silence-every-ms", "0"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
     assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 150, "{report}");
     assert_eq!((number(&report, "/orders"), &report["stuck"]), (150, &Value::Null), "{report}");

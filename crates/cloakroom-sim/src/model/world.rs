@@ -1,7 +1,5 @@
 //! What there is at a moment: entities, messages wherever they are, and workers in the middle of their work.
 
-use std::hash::{Hash, Hasher};
-
 use super::{
     message::Message,
     scenario::{Identity, Scenario},
@@ -143,24 +141,6 @@ pub struct World {
     pub(super) drops: u8,
     /// A version became smaller.
     pub(super) went_back: bool,
-    pub(super) moved: Moved,
-}
-
-/// Whether anything but workers and late commits differs from the state before. It is no part of the state: it saves to look
-/// again at what depends on all the rest alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moved(pub(super) bool);
-
-impl PartialEq for Moved {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Moved {}
-
-impl Hash for Moved {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl World {
@@ -198,19 +178,7 @@ impl World {
             given_up: scenario.given_up,
             drops: scenario.drops,
             went_back: false,
-            moved: Moved(true),
         }
-    }
-
-    /// Everything but workers and late commits.
-    #[rustfmt::skip]
-    pub(super) fn rest(&self) -> impl PartialEq {
-        let Self {
-            entities, past, messages, workers: _, late: _, stale_reads, faults, dead_letters, redrives, finishes, purges,
-            renewals, expired_tombstones, sweeps, given_up, drops, went_back, moved: _,
-        } = self;
-        let troubles = (stale_reads, faults, dead_letters, redrives, finishes, purges, renewals, expired_tombstones);
-        (entities, past, messages, troubles, (sweeps, given_up, drops), went_back)
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {

@@ -1,6 +1,5 @@
 //! The scene for the tests of both binaries: embedded AWS with everything made that the shop needs, orders, and the
 //! audit of the books. What processes the orders is for each test to say.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,7 +1,5 @@
 //! `shop-service` as processes on embedded AWS, in trouble: told to stop, killed, and asked how it is.
 
-mod scene;
-
 use std::{
     net::SocketAddr,
     process::{Output, Stdio},
@@ -19,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::scene::{Scene, outage, trouble, until};
+use crate::scene::{Scene, outage, trouble, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
 /// Some 180 messages, with a hundred faults.

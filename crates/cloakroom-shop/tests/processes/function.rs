@@ -1,17 +1,15 @@
 //! `shop-function` as processes behind an embedded Lambda: a function for each service, in trouble.
 
-mod scene;
-
 use std::process::Stdio;
 
 use cloakroom_local::{Function, FunctionSettings};
 use cloakroom_shop::Service;
 use tokio::process::{Child, Command};
 
-use self::scene::{Scene, trouble};
+use crate::scene::{Scene, trouble};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_shop-function");
-const ORDERS: usize = 60;
+const ORDERS: usize = 30;
 /// Processes of each function: as many invocations run at a time.
 const PROCESSES: usize = 2;
 
