@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::cloakroom::{Event, Queue};
-
 use futures::future::join_all;
 
 use super::{

@@ -73,6 +73,17 @@ impl Process {
         process
     }
 
+    /// Starts one, and tells it to stop while it has messages in hand that it cannot finish, since S3 does not answer.
+    async fn stuck_at_its_end(scene: &Scene, more: &[(&str, &str)]) -> Self {
+        let process = Self::at_work(scene, more).await;
+        scene.submit_twice().await;
+        scene.until_busy().await;
+        scene.s3.shut();
+        process.signal("TERM").await;
+        process.until("/ready", 503).await;
+        process
+    }
+
     /// The lines of its log that are so.
     fn told(&self, is_so: impl Fn(&Value) -> bool) -> Vec<Value> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,13 +163,7 @@ async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goe
     let scene = Scene::set(trouble(), FEWER).await;
     // Messages whose answers are lost come again soon.
     let settings = [("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "10")];
-    let mut worker = Process::at_work(&scene, &settings).await;
-    scene.submit_twice().await;
-    scene.until_busy().await;
-    // What it has in hand it cannot finish.
-    scene.s3.shut();
-    worker.signal("TERM").await;
-    worker.until("/ready", 503).await;
+    let mut worker = Process::stuck_at_its_end(&scene, &settings).await;
     assert_eq!(worker.status("/live").await, Some(200));
     assert_eq!(worker.ended(deadline(2)).await, Some(0));
     let given_back = worker.told(|line| line["message"] == "shutdown: messages given back unfinished");
@@ -177,12 +182,7 @@ async fn a_worker_that_is_killed_while_it_drains_loses_nothing() {
     let scene = Scene::set(trouble(), FEWER).await;
     // Its messages come again soon; and yet late enough for a busy machine to keep its leases.
     let settings = [("SHOP_DRAIN_SECONDS", "3600"), ("SHOP_VISIBILITY_SECONDS", "10")];
-    let mut worker = Process::at_work(&scene, &settings).await;
-    scene.submit_twice().await;
-    scene.until_busy().await;
-    scene.s3.shut();
-    worker.signal("TERM").await;
-    worker.until("/ready", 503).await;
+    let mut worker = Process::stuck_at_its_end(&scene, &settings).await;
     worker.child.start_kill().expect("it has not ended");
     assert_eq!(worker.ended(MARGIN).await, None, "it ended by itself before it was killed");
 
