@@ -210,11 +210,21 @@ pub(crate) async fn send_back(endpoint: &Inner, delivery: &Delivery, queue: &str
     send_later(endpoint, delivery, queue, Duration::ZERO).await
 }
 
+/// Returns after how many receives a worker replaces a message that goes back without a failure by a fresh copy, if its endpoint
+/// has this `attempts_max`. A queue must allow a message more receives than that.
+///
+/// ```
+/// assert_eq!([1, 8].map(cloakroom::parking::receives_before_copy), [4, 8]);
+/// ```
+pub const fn receives_before_copy(attempts_max: u32) -> u32 {
+    const LEAST: u32 = 4;
+    if attempts_max < LEAST { LEAST } else { attempts_max }
+}
+
 /// Whether a delivery that was received so often, and is not finished, is replaced by a copy whose receives start anew. It is so
 /// once in several receives only: a delivery that cannot be deleted must not leave a copy at each of them.
 pub(crate) const fn is_time_for_a_copy(receive_count: u32, attempts_max: u32) -> bool {
-    let interval = if attempts_max < 4 { 4 } else { attempts_max };
-    receive_count > 0 && receive_count.is_multiple_of(interval)
+    receive_count > 0 && receive_count.is_multiple_of(receives_before_copy(attempts_max))
 }
 
 /// Sends the same logical message to a queue, which holds it back for up to 15 minutes. The caller acknowledges the delivery

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use cloakroom::{EndpointSettings, fifo::is_fifo};
+use cloakroom::{EndpointSettings, fifo::is_fifo, parking::receives_before_copy};
 use serde::{Deserialize, Serialize};
 
 use super::dead_letter_queue;
@@ -22,9 +22,6 @@ pub(crate) const ATTEMPTS_MAX: u32 = RECEIVES_MAX - 1;
 pub(super) const VISIBILITY_S: u32 = 30;
 /// The least `maxReceiveCount` of a new standard queue, if the caller names none.
 const RECEIVES_OF_STANDARD_QUEUES: u32 = 16;
-/// The fewest receives after which a worker replaces a message by a fresh copy, however small `attempts_max` is
-/// (`is_time_for_a_copy` in `cloakroom::parking`).
-const COPY_RECEIVES_MIN: u32 = 4;
 
 /// What [`Provisioning`](super::Provisioning) makes.
 ///
@@ -133,14 +130,9 @@ impl ProvisioningSettings {
     }
 }
 
-/// After how many receives a worker replaces a message that goes back without a failure by a fresh copy.
-const fn receives_of_copy(attempts_max: u32) -> u32 {
-    if attempts_max < COPY_RECEIVES_MIN { COPY_RECEIVES_MIN } else { attempts_max }
-}
-
 /// The least `maxReceiveCount` at which a worker parks or replaces a message before SQS moves it.
 pub(crate) const fn receives_max_min(attempts_max: u32) -> u32 {
-    receives_of_copy(attempts_max) + 1
+    receives_before_copy(attempts_max) + 1
 }
 
 /// The `maxReceiveCount` that a queue of this name should have: with room for receives without a failure, and on a FIFO
@@ -155,7 +147,7 @@ pub(crate) fn why_receives(attempts_max: u32) -> String {
     format!(
         "a worker parks a message after {attempts_max} failures (`attempts_max`), and replaces a message that goes \
          back without a failure by a fresh copy after {} receives; SQS must not move it before, as it leaves no reason",
-        receives_of_copy(attempts_max)
+        receives_before_copy(attempts_max)
     )
 }
 
