@@ -95,12 +95,13 @@ impl Aws {
         if config.region().is_none() {
             return Err(SettingsError::new("region", "", "set: by `AWS_REGION`, or in the profile"));
         }
-        let config = &with_defaults(config);
+        // Each service has connections of its own: that one does not answer is no reason to leave those to the others.
+        let own = || with_defaults(config);
         let own_retries = |service| RetryPartition::custom(format!("cloakroom-{service}")).build();
-        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config).retry_partition(own_retries("dynamodb")).build();
-        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_own_endpoint(config, "S3"));
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(&own()).retry_partition(own_retries("dynamodb")).build();
+        let s3 = aws_sdk_s3::config::Builder::from(&own()).force_path_style(has_own_endpoint(config, "S3"));
         let s3 = s3.endpoint_resolver(BucketAddress::default()).retry_partition(own_retries("s3")).build();
-        let sqs = aws_sdk_sqs::config::Builder::from(config).retry_partition(own_retries("sqs")).build();
+        let sqs = aws_sdk_sqs::config::Builder::from(&own()).retry_partition(own_retries("sqs")).build();
         let (dynamodb, s3) = (aws_sdk_dynamodb::Client::from_conf(dynamodb), aws_sdk_s3::Client::from_conf(s3));
         Self::new(dynamodb, s3, aws_sdk_sqs::Client::from_conf(sqs), settings)
     }

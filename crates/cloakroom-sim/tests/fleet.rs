@@ -47,7 +47,7 @@ fn the_same_seed_does_the_same() {
 
 #[test]
 fn ten_times_the_rate_takes_ten_times_the_fleet_and_reaches_ten_times_as_much() {
-    let steps = [1_000.0, 10_000.0].map(|rate_per_s| {
+    let steps = [600.0, 6_000.0].map(|rate_per_s| {
         let fleet = Fleet { rate_per_s, measured: Duration::from_secs(1), endpoint: plain(), ..Fleet::default() };
         let fleet = fleet.sized().expect("a fleet that makes sense");
         println!("{fleet:?}");
@@ -72,8 +72,8 @@ fn a_new_table_binds_by_its_write_units() {
 
 #[test]
 fn a_table_that_splits_gets_over_it() {
-    let table = Sharding { shards: 4, split_after: Some(Duration::from_secs(3)) };
-    let cold = Fleet { rate_per_s: 1_500.0, table, warm_up: Duration::from_secs(20), ..ample() };
+    let table = Sharding { shards: 2, split_after: Some(Duration::from_secs(3)) };
+    let cold = Fleet { rate_per_s: 750.0, table, warm_up: Duration::from_secs(20), ..ample() };
     let step = run(&cold);
     // Workers that were throttled hold back for a while, so not every partition has to split.
     assert!(step.deployment.splits >= 1 && step.throttles.is_empty(), "{step:?}");

@@ -52,22 +52,22 @@ fn a_trace_is_an_observation() {
 }
 
 #[test]
-fn a_thousand_seeds_break_no_law() {
+fn four_hundred_seeds_break_no_law() {
     let mut tally = Tally::default();
-    for seed in 0..1_000 {
+    for seed in 0..400 {
         let run = Simulation::new(&Ledger, seed).run();
         assert_eq!(run.violations, [], "`cloakroom sim --scenario ledger --seeds {seed}..{} --trace`", seed + 1);
         tally.add(&run.tally);
     }
     // Past the test harness, which keeps what a successful test prints to itself.
     let _ = writeln!(std::io::stdout(), "simulation: {} seeds of the ledger\n{tally}", tally.seeds);
-    assert!(tally.messages > 9_000 && tally.commits > 9_000, "{tally}");
+    assert!(tally.messages > 3_600 && tally.commits > 3_600, "{tally}");
     // Whatever can go wrong did.
     assert_eq!(tally.faults.len(), 15, "{tally}");
     // And so did whatever can become of a record.
-    assert!(tally.folded > 300 && tally.embedded > 2_000 && tally.spilled > 50, "{tally}");
-    assert!(tally.carried > 100 && tally.dropped > 1_000 && tally.retained > 100, "{tally}");
-    assert!(tally.resumes > 500 && tally.duplicates > 500 && tally.redeliveries > 500 && tally.parked > 100, "{tally}");
+    assert!(tally.folded > 120 && tally.embedded > 800 && tally.spilled > 20, "{tally}");
+    assert!(tally.carried > 40 && tally.dropped > 400 && tally.retained > 40, "{tally}");
+    assert!(tally.resumes > 200 && tally.duplicates > 200 && tally.redeliveries > 200 && tally.parked > 40, "{tally}");
 }
 
 #[test]

@@ -33,8 +33,13 @@ impl Embedded {
         let local =
             LocalAws::builder().credentials("AKIDTEST", "SECRETTEST").start().await.expect("the embedded AWS starts");
         let (dynamodb, s3, sqs) = (dynamodb(&local.dynamodb_url()), s3(&local.s3_url()), sqs(&local.sqs_url()));
-        let aws = Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes");
+        let aws = aws(&dynamodb, &s3, &sqs, settings);
         Self { local, dynamodb, s3, sqs, aws }
+    }
+
+    /// The same services, used with other settings.
+    pub(crate) fn aws_with(&self, settings: AwsSettings) -> Aws {
+        aws(&self.dynamodb, &self.s3, &self.sqs, settings)
     }
 
     /// Services with a table, a bucket and these queues.
@@ -58,6 +63,15 @@ impl Embedded {
         let provisioning = Provisioning::new(&self.aws, settings).expect("settings that AWS takes");
         provisioning.with_clock(Arc::new(NoWait))
     }
+}
+
+fn aws(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    s3: &aws_sdk_s3::Client,
+    sqs: &aws_sdk_sqs::Client,
+    settings: AwsSettings,
+) -> Aws {
+    Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes")
 }
 
 /// Settings with a table for small payloads.

@@ -1,10 +1,12 @@
 //! The adapters on the wire: the SDK, its HTTP client and the services in between.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+mod cost;
 mod diagnosis;
 #[path = "../embedded/mod.rs"]
 mod embedded;
 mod faults;
+mod function;
 mod groups;
 mod intake;
 mod laws;

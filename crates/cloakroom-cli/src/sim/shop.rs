@@ -87,16 +87,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thousand_seeds_break_no_law() {
+    fn four_hundred_seeds_break_no_law() {
         let mut tally = Tally::default();
-        for seed in 0..1_000 {
+        for seed in 0..400 {
             let run = Simulation::new(&Shop, seed).run();
             assert_eq!(run.violations, [], "`cloakroom sim --scenario shop --seeds {seed}..{} --trace`", seed + 1);
             tally.add(&run.tally);
         }
         // Past the test harness, which keeps what a successful test prints to itself.
         let _ = writeln!(std::io::stdout(), "simulation: {} seeds of the shop\n{tally}", tally.seeds);
-        assert!(tally.messages > 9_000 && tally.resumes > 500 && tally.duplicates > 500, "{tally}");
+        assert!(tally.messages > 3_600 && tally.resumes > 200 && tally.duplicates > 200, "{tally}");
     }
 
     #[test]

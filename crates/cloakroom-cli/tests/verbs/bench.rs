@@ -47,12 +47,12 @@ fn everybody_is_measured_and_the_page_can_be_drawn_again() {
     let folder = TempDir::new().expect("a folder");
     let out = folder.path().join("deep").join("report");
     let Ran { code, report, told } =
-        bench(&["--messages", "100", "--entities", "20", "--workers", "2", "--skew", "1", "--compare"], &out);
+        bench(&["--messages", "50", "--entities", "20", "--workers", "2", "--skew", "1", "--compare"], &out);
     assert_eq!((code, &report["interrupted"]), (Some(0), &Value::Bool(false)), "{report}{told}");
     let measured = report["measured"].as_array().expect("contestants");
     assert!(measured.len() > 1 && measured.last().is_some_and(|last| last["contestant"] == "cloakroom"), "{report}");
     for one in measured {
-        assert_eq!(one["messages"], 100, "{one}");
+        assert_eq!(one["messages"], 50, "{one}");
         let dollars = one["dollars_per_million"].as_object().expect("dollars by service");
         assert!(dollars["dynamodb"].as_f64() > Some(0.0) && dollars["sqs"].as_f64() > Some(0.0), "{one}");
     }
@@ -79,7 +79,7 @@ fn books_that_do_not_balance_are_no_success() {
 #[test]
 fn a_rate_that_this_machine_cannot_offer_is_not_told_as_reached() {
     let folder = TempDir::new().expect("a folder");
-    let Ran { report, told, .. } = bench(&["--rate", "1000000", "--messages", "500"], folder.path());
+    let Ran { report, told, .. } = bench(&["--rate", "1000000", "--messages", "200"], folder.path());
     let offered = report["measured"][0]["offered_per_s"].as_f64();
     assert!(offered.is_some_and(|offered| offered < 500_000.0), "{report}{told}");
     assert!(report["remarks"][0].as_str().is_some_and(|remark| remark.contains("could not offer")), "{report}");

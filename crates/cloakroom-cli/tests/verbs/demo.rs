@@ -34,7 +34,7 @@ fn must_balance((code, report): &(Option<i32>, Value), orders: u64) {
 }
 
 /// The trouble of these tests: more of everything than by default, since the runs are short.
-const TROUBLE: [&str; 8] = ["--faults", "0.03", "--duplicates", "0.3", "--late", "0.3", "--crash-every-ms", "300"];
+const TROUBLE: [&str; 8] = ["--faults", "0.03", "--duplicates", "0.3", "--late", "0.3", "--crash-every-ms", "600"];
 
 #[test]
 fn the_books_balance_in_spite_of_trouble() {
@@ -49,19 +49,19 @@ fn the_books_balance_in_spite_of_trouble() {
 
 #[test]
 fn the_books_balance_when_payloads_are_checked_in_after_the_commit() {
-    must_balance(&demo(&[&TROUBLE[..], &["--orders", "20", "--check-in", "after-commit"]].concat()), 20);
+    must_balance(&demo(&[&TROUBLE[..], &["--orders", "10", "--check-in", "after-commit"]].concat()), 10);
 }
 
 #[test]
 fn the_books_balance_when_processes_are_killed() {
-    let run = demo(&["--orders", "40", "--duplicates", "0.3", "--processes"]);
-    must_balance(&run, 40);
+    let run = demo(&["--orders", "30", "--duplicates", "0.3", "--processes"]);
+    must_balance(&run, 30);
     assert!(run.1["crashes"].as_u64() > Some(0), "{}", run.1);
 }
 
 #[test]
 fn a_naive_consumer_fails_the_same_audit_under_the_same_trouble() {
-    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "20", "--naive"]].concat());
+    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "10", "--naive"]].concat());
     assert_eq!(code, Some(1), "{report}");
     assert_eq!(report["verdict"]["balanced"], Value::Bool(false));
     assert!(report["verdict"]["doubled"].as_u64() > Some(0), "{report}");

@@ -18,10 +18,10 @@ fn number(report: &Value, path: &str) -> u64 {
 #[test]
 fn the_books_balance_after_kills_and_losses() {
     let (code, report, told) =
-        soak(&["--orders", "150", "--kill-every-ms", "800", "--faults", "0.02", "--silence-every-ms", "0"]);
+        soak(&["--orders", "80", "--kill-every-ms", "1200", "--faults", "0.03", "--silence-every-ms", "0"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
-    assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 150, "{report}");
-    assert_eq!((number(&report, "/orders"), &report["stuck"]), (150, &Value::Null), "{report}");
+    assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 80, "{report}");
+    assert_eq!((number(&report, "/orders"), &report["stuck"]), (80, &Value::Null), "{report}");
     assert!(number(&report, "/kills") >= 3, "{report}");
     // Answers were lost after the effect, of each of the three services, where it matters most.
     for effect in ["DynamoDB/Commit", "S3/CheckIn", "SQS/Send"] {
@@ -36,7 +36,7 @@ fn the_books_balance_after_kills_and_losses() {
 #[test]
 fn the_books_balance_after_silences_and_no_standstill_is_long() {
     let (code, report, told) =
-        soak(&["--orders", "120", "--silence-every-ms", "4000", "--kill-every-ms", "3000", "--faults", "0"]);
+        soak(&["--orders", "80", "--silence-every-ms", "6000", "--kill-every-ms", "5000", "--faults", "0"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
     assert_eq!(&report["stuck"], &Value::Null, "{report}");
     assert!(number(&report, "/silences") > 0, "{report}");
@@ -47,7 +47,7 @@ fn the_books_balance_after_silences_and_no_standstill_is_long() {
 
 #[test]
 fn the_audit_of_a_soak_can_fail() {
-    let (code, report, told) = soak(&["--orders", "30", "--kill-every-ms", "500", "--naive"]);
+    let (code, report, told) = soak(&["--orders", "20", "--kill-every-ms", "1500", "--naive"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(1), &Value::Bool(false)), "{report}{told}");
 }
 

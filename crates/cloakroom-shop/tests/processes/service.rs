@@ -23,7 +23,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
 /// Some 180 messages, with a hundred faults.
 const ORDERS: usize = 30;
 /// Enough to be in the midst of them when somebody looks.
-const FEWER: usize = 100;
+const FEWER: usize = 60;
 
 /// What a process has beyond its drain, on a machine that is busy.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -140,7 +140,7 @@ fn deadline(drain_seconds: u64) -> Duration {
 async fn the_books_balance_in_spite_of_trouble() {
     let scene = Scene::set(trouble(), ORDERS).await;
     // At the end nothing is left to be drained but idle long polls, for which nobody has to wait.
-    let (drain, lease) = (("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "10"));
+    let (drain, lease) = (("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "6"));
     let settings = [("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32"), drain, lease];
     let mut first = Process::at_work(&scene, &settings).await;
     let mut second = Process::at_work(&scene, &[("SHOP_SERVICES", "billing,orders"), drain, lease]).await;
@@ -162,7 +162,7 @@ async fn the_books_balance_in_spite_of_trouble() {
 async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goes_on() {
     let scene = Scene::set(trouble(), FEWER).await;
     // Messages whose answers are lost come again soon.
-    let settings = [("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "10")];
+    let settings = [("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "6")];
     let mut worker = Process::stuck_at_its_end(&scene, &settings).await;
     assert_eq!(worker.status("/live").await, Some(200));
     assert_eq!(worker.ended(deadline(2)).await, Some(0));
@@ -181,7 +181,7 @@ async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goe
 async fn a_worker_that_is_killed_while_it_drains_loses_nothing() {
     let scene = Scene::set(trouble(), FEWER).await;
     // Its messages come again soon; and yet late enough for a busy machine to keep its leases.
-    let settings = [("SHOP_DRAIN_SECONDS", "3600"), ("SHOP_VISIBILITY_SECONDS", "10")];
+    let settings = [("SHOP_DRAIN_SECONDS", "3600"), ("SHOP_VISIBILITY_SECONDS", "6")];
     let mut worker = Process::stuck_at_its_end(&scene, &settings).await;
     worker.child.start_kill().expect("it has not ended");
     assert_eq!(worker.ended(MARGIN).await, None, "it ended by itself before it was killed");

@@ -1,5 +1,7 @@
 //! What there is at a moment: entities, messages wherever they are, and workers in the middle of their work.
 
+use ahash::RandomState;
+
 use super::{
     message::Message,
     scenario::{Identity, Scenario},
@@ -183,6 +185,15 @@ impl World {
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.workers.iter().flat_map(|worker| &worker.members)
+    }
+
+    /// Stands for all worlds that differ in nothing but who works on messages, and in commits that are late.
+    #[rustfmt::skip]
+    pub(super) fn fingerprint_without_workers(&self) -> u64 {
+        let Self { entities, past, messages, workers: _, late: _, stale_reads, faults, dead_letters, redrives, finishes, purges,
+            renewals, expired_tombstones, sweeps, given_up, drops, went_back } = self;
+        let left = [stale_reads, faults, dead_letters, redrives, finishes, purges, renewals, expired_tombstones, sweeps, given_up, drops];
+        RandomState::with_seeds(1, 2, 3, 4).hash_one((entities, past, messages, left, went_back))
     }
 
     /// Brings it into the one form that stands for all that do not differ: workers have no names, a late commit that can

@@ -1,17 +1,15 @@
 //! An endpoint as a Lambda function: the real runtime in a process of its own, triggered by a queue.
-#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
-
-mod embedded;
 
 use std::{process::Stdio, time::Duration};
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::{Envelope, QueueMessage, parking};
 use cloakroom_local::{Faults, Function, FunctionSettings};
-use embedded::Embedded;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+
+use crate::embedded::Embedded;
 
 /// How long an invocation may take, and for how long its messages are invisible. The function stops a second before.
 const TIMEOUT_S: u64 = 3;

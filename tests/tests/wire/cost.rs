@@ -1,7 +1,5 @@
 //! What a message costs, in requests and units: part of the interface, so that it cannot drift.
 
-mod embedded;
-
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -12,8 +10,9 @@ use cloakroom::{
 };
 use cloakroom_aws::{Aws, AwsSettings};
 use cloakroom_local::{Units, Usage};
-use embedded::{Embedded, with_payload_table};
 use tokio::sync::Semaphore;
+
+use crate::embedded::{Embedded, with_payload_table};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Ping {
@@ -189,24 +188,24 @@ async fn work(endpoint: Endpoint, watch: &Watch, messages: u32) {
 
 /// Units do not depend on how requests are shared.
 async fn must_cost(cost: Cost, site: AwsSettings, settings: EndpointSettings) {
-    let alone = AwsSettings { items_per_request_max: 1, ..site.clone() };
-    cost.must_be(&measured(alone, settings.clone()).await, MESSAGES);
-    cost.must_be_shared(&measured(site, settings).await, MESSAGES);
+    let world = Embedded::start_as(site.clone(), &["pings", "pongs"]).await;
+    let alone = world.aws_with(AwsSettings { items_per_request_max: 1, ..site });
+    // Each entity gets a message from a worker that then goes away, and others whose cost is measured.
+    measured(&world, &world.aws, &settings, 0).await;
+    cost.must_be(&measured(&world, &alone, &settings, 1).await, MESSAGES);
+    cost.must_be_shared(&measured(&world, &world.aws, &settings, 2).await, MESSAGES);
 }
 
-/// Each entity gets a message from a worker that then goes away, and another one whose cost is measured.
-async fn measured(site: AwsSettings, settings: EndpointSettings) -> Usage {
-    let Embedded { local, aws, .. } = Embedded::start_as(site, &["pings", "pongs"]).await;
-    let watch = Watch::new();
-    fill(&aws.ports(), 0..MESSAGES).await;
-    work(endpoint(&aws, &watch, &settings), &watch, MESSAGES).await;
-    fill(&aws.ports(), MESSAGES..2 * MESSAGES).await;
+/// What a worker uses for the messages of a round, one for each entity.
+async fn measured(world: &Embedded, aws: &Aws, settings: &EndpointSettings, round: u32) -> Usage {
+    let (local, watch) = (&world.local, Watch::new());
+    fill(&world.aws.ports(), round * MESSAGES..(round + 1) * MESSAGES).await;
     // What a worker reads once, when it starts, is no part of what a message costs.
     let before = local.usage();
-    endpoint(&aws, &watch, &settings).check(Some("pings")).await.expect("everything is there");
+    endpoint(aws, &watch, settings).check(Some("pings")).await.expect("everything is there");
     let start = local.usage().since(&before);
     let before = local.usage();
-    work(endpoint(&aws, &watch, &settings), &watch, MESSAGES).await;
+    work(endpoint(aws, &watch, settings), &watch, MESSAGES).await;
     local.usage().since(&before).since(&start)
 }
 
