@@ -73,8 +73,9 @@ impl Aws {
     /// - **Timeouts**: 4 seconds for one try of a request, and 9 seconds for an operation with its repetitions and a refresh of
     ///   credentials. A long poll may take as much longer as it waits. A configuration that sets a timeout for reading, tries or
     ///   operations keeps its own.
-    /// - **HTTP**: one client for all services, which closes idle connections after 20 seconds. Services close theirs at some time,
-    ///   and a request that meets that has an unknown outcome.
+    /// - **HTTP**: a client for each service, which closes idle connections after 20 seconds. Services close theirs at some time,
+    ///   and a request that meets that has an unknown outcome. After a request that had no answer in time, new connections are
+    ///   made: what silenced one has mostly silenced others.
     ///
     /// Each client has a budget of retries of its own (a custom retry partition), which other clients in the process do not use up,
     /// and a user agent with `cloakroom/` and the version.

@@ -24,8 +24,9 @@ use tokio::time::Instant;
 /// How long a connection may be idle before it is closed here. Services close theirs after some time, too; a request that meets
 /// that has an unknown outcome. hyper would keep connections for 90 seconds.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(20);
-/// A request that is given up after this time or more had no answer. One that is given up sooner was not wanted any more.
-const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// A request that is given up after this time or more had no answer: less than [the SDK is given](crate::timeouts). One that is
+/// given up sooner was not wanted any more, as the long polls of a worker that is dropped.
+const SILENT_AFTER: Duration = Duration::from_secs(3);
 
 /// A client like the SDK's default one, which closes connections that are idle for longer than this, and uses none of its
 /// connections again once a request had no answer.

@@ -1,6 +1,8 @@
 //! The adapters on the wire: the SDK, its HTTP client and the services in between.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
+#[path = "../../../crates/cloakroom/tests/core/capture/mod.rs"]
+mod capture;
 mod cost;
 mod diagnosis;
 #[path = "../embedded/mod.rs"]
@@ -12,6 +14,7 @@ mod intake;
 mod laws;
 mod lease;
 mod missing;
+mod observed;
 mod order;
 mod owners;
 mod payloads;

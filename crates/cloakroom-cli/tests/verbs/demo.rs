@@ -103,7 +103,9 @@ fn a_look_at_the_queues_is_not_priced() {
 #[test]
 fn it_goes_on_after_the_whole_of_it_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["--orders", "40", "--data", folder.path().to_str().expect("a path")];
+    // Few crashes beside: on a slow machine many would use up the receives of a message.
+    let (data, crashes) = (folder.path().to_str().expect("a path"), ["--crash-every-ms", "2000"]);
+    let arguments = [&["--orders", "40", "--data", data], &crashes[..]].concat();
     for messages in [30, 40, 50] {
         let demo = cloakroom(&[&["demo", "--json", "--progress"], &arguments[..]].concat()).spawn().expect("it starts");
         kill_after(Running(demo), messages);

@@ -18,7 +18,7 @@ fn number(report: &Value, path: &str) -> u64 {
 #[test]
 fn the_books_balance_after_kills_and_losses() {
     let (code, report, told) =
-        soak(&["--orders", "80", "--kill-every-ms", "1200", "--faults", "0.03", "--silence-every-ms", "0"]);
+        soak(&["--orders", "80", "--kill-every-ms", "1500", "--faults", "0.03", "--silence-every-ms", "0"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
     assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 80, "{report}");
     assert_eq!((number(&report, "/orders"), &report["stuck"]), (80, &Value::Null), "{report}");
@@ -47,7 +47,8 @@ fn the_books_balance_after_silences_and_no_standstill_is_long() {
 
 #[test]
 fn the_audit_of_a_soak_can_fail() {
-    let (code, report, told) = soak(&["--orders", "20", "--kill-every-ms", "1500", "--naive"]);
+    let (code, report, told) =
+        soak(&["--orders", "20", "--kill-every-ms", "1500", "--faults", "0", "--silence-every-ms", "0", "--naive"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(1), &Value::Bool(false)), "{report}{told}");
 }
 

@@ -1,20 +1,16 @@
 //! What is seen of the whole library at work: what it consumes is what is billed, and what it logs gives nothing away.
 
-#[path = "../../crates/cloakroom/tests/core/capture/mod.rs"]
-mod capture;
-mod embedded;
-
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use capture::Capture;
 use cloakroom::{
     Backoff, Claim, Consumption, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError,
     Message, Partition, Ports, QueueMessage, Service, Tx, prices::Prices,
 };
 use cloakroom_local::{Faults, Usage};
-use embedded::Embedded;
 use futures::future::join_all;
+
+use crate::{capture::Capture, embedded::Embedded};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Entry {
