@@ -193,7 +193,7 @@ fn with_defaults(config: &SdkConfig) -> SdkConfig {
     let defaults = config.to_builder().timeout_config(timeouts::filled(config.timeout_config())).framework_metadata(us);
     match config.http_client() {
         Some(_) => defaults.build(),
-        None => defaults.http_client(http::client(http::IDLE_MAX)).build(),
+        None => defaults.http_client(http::client(http::TIMES)).build(),
     }
 }
 

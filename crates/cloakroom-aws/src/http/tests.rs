@@ -10,12 +10,12 @@ use tokio::{
 
 use super::*;
 
-fn config(idle_max: Duration, listener: &TcpListener) -> aws_sdk_sqs::config::Builder {
+fn config(times: Times, listener: &TcpListener) -> aws_sdk_sqs::config::Builder {
     aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
-        .http_client(client(idle_max))
+        .http_client(client(times))
         .endpoint_url(format!("http://{}", listener.local_addr().unwrap()))
 }
 
@@ -40,7 +40,9 @@ async fn answer(stream: &mut TcpStream) {
 #[tokio::test]
 async fn idle_connection_is_closed_after_its_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = aws_sdk_sqs::Client::from_conf(config(Duration::from_millis(100), &listener).build());
+    let client = aws_sdk_sqs::Client::from_conf(
+        config(Times { idle_max: Duration::from_millis(100), ..TIMES }, &listener).build(),
+    );
     let answered = tokio::spawn(async move { client.list_queues().send().await.map(|_| client) });
 
     let (mut stream, _) = listener.accept().await.unwrap();
@@ -58,9 +60,11 @@ const SILENT: usize = 6;
 #[tokio::test]
 async fn after_one_silent_connection_no_other_one_is_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let timeouts =
-        TimeoutConfig::builder().operation_attempt_timeout(SILENT_AFTER + Duration::from_millis(100)).build();
-    let config = config(IDLE_MAX, &listener).timeout_config(timeouts).retry_config(RetryConfig::disabled());
+    let (silent_after, pool_age_min) = (Duration::from_millis(500), Duration::ZERO);
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(silent_after * 2).build();
+    let config = config(Times { silent_after, pool_age_min, ..TIMES }, &listener)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::disabled());
     let client = aws_sdk_sqs::Client::from_conf(config.build());
     let (silence, is_silent) = watch::channel(false);
     let (ask, mut asked) = watch::channel(HashSet::new());

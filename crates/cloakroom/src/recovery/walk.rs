@@ -9,6 +9,8 @@ use crate::{Delivery, Error, Queue, fifo::is_fifo};
 
 /// Messages of one receive.
 const RECEIVE_MAX: usize = 10;
+/// Messages that are given back in one call.
+const GIVE_BACK_MAX: usize = 100;
 /// How long a receive waits before the queue counts as empty.
 const WAIT: Duration = Duration::from_secs(1);
 /// For how long nobody else sees a message, at most. What takes longer would see messages once more, so a walk ends after half of it.
@@ -51,9 +53,26 @@ impl Walk<'_> {
                 tell(told);
             }
         };
-        // What cannot be given back comes back when its lease ends.
-        self.queue.extend(kept, Duration::ZERO).await;
+        self.give_back(&kept).await;
         result
+    }
+
+    /// Gives messages back at once, few in a call: each call has a bound of its own. What cannot be given back comes back when its
+    /// lease ends.
+    async fn give_back(&self, receipts: &[String]) {
+        let mut left = 0;
+        for some in receipts.chunks(GIVE_BACK_MAX) {
+            left +=
+                self.queue.extend(some.to_vec(), Duration::ZERO).await.iter().filter(|answer| answer.is_err()).count();
+        }
+        if left > 0 {
+            let (queue, seconds) = (self.queue.name(), LEASE.as_secs());
+            tracing::warn!(
+                queue,
+                messages = left,
+                "not given back: they come back when their leases end, within {seconds} s"
+            );
+        }
     }
 
     /// Ten at once; those of a FIFO queue one after the other, in their order.

@@ -62,6 +62,10 @@ impl Shift<'_> {
                 }
                 result => {
                     polling.record("messages", result.as_ref().map_or(0, Vec::len));
+                    if result.as_ref().is_ok_and(Vec::is_empty) {
+                        // Nothing waits whose chances a receive would use up, and whatever failed may have gone to others.
+                        self.outage.end();
+                    }
                     let with_span = |delivery| {
                         let span = trace::process(endpoint, &delivery);
                         span.follows_from(&polling);
