@@ -74,8 +74,8 @@ impl Aws {
     ///   credentials. A long poll may take as much longer as it waits. A configuration that sets a timeout for reading, tries or
     ///   operations keeps its own.
     /// - **HTTP**: a client for each service, which closes idle connections after 20 seconds. Services close theirs at some time,
-    ///   and a request that meets that has an unknown outcome. After a request that had no answer in time, new connections are
-    ///   made: what silenced one has mostly silenced others.
+    ///   and a request that meets that has an unknown outcome. After a request that had no answer for 3 seconds and is given
+    ///   up, new connections are made, at most every 10 seconds: what silenced one has mostly silenced others.
     ///
     /// Each client has a budget of retries of its own (a custom retry partition), which other clients in the process do not use up,
     /// and a user agent with `cloakroom/` and the version.

@@ -207,7 +207,7 @@ fn to_settle_before_dispatching_alone_loses_nothing() {
         "no residue",
         "versions grow",
     ];
-    for name in ["before-commit", "id-before-commit"] {
+    for name in ["before-commit", "id-before-commit", "deployment"] {
         let model = Model::new(scenario(name)).broken(WrongOrder::SettleBeforeDispatch);
         let found = model.only(ALL_BUT_PAYLOAD_LIVES).check_fast(1);
         assert!(found.violation.is_none(), "{name}: {:?}", found.violation);

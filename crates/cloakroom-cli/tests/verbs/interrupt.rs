@@ -47,8 +47,8 @@ fn local_ends_with_success_at_sigterm_and_at_sigint() {
     }
 }
 
-/// Each of these would run for minutes or forever: those that wait for input or for messages, and one that only computes, as
-/// `sim` and `fleet` do, which notice nothing and are left behind.
+/// Each of these would run for minutes or forever. They wait for input, or for messages, or only compute, as the model does;
+/// `sim` and `fleet` compute, too.
 #[test]
 fn long_commands_end_with_an_error_at_sigterm() {
     for arguments in [

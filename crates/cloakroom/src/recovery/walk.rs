@@ -57,21 +57,22 @@ impl Walk<'_> {
         result
     }
 
-    /// Gives messages back at once, few in a call: each call has a bound of its own. What cannot be given back comes back when its
-    /// lease ends.
+    /// Gives messages back at once. Each call has a bound of its own, so none has many messages. After a call that gives nothing
+    /// back, as of a queue that does not answer, no other is tried. What is not given back comes back when its lease ends.
     async fn give_back(&self, receipts: &[String]) {
-        let mut left = 0;
+        let mut returned = 0;
         for some in receipts.chunks(GIVE_BACK_MAX) {
-            left +=
-                self.queue.extend(some.to_vec(), Duration::ZERO).await.iter().filter(|answer| answer.is_err()).count();
+            let answers = self.queue.extend(some.to_vec(), Duration::ZERO).await;
+            let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+            returned += taken;
+            if taken == 0 {
+                break;
+            }
         }
+        let left = receipts.len() - returned;
         if left > 0 {
             let (queue, seconds) = (self.queue.name(), LEASE.as_secs());
-            tracing::warn!(
-                queue,
-                messages = left,
-                "not given back: they come back when their leases end, within {seconds} s"
-            );
+            tracing::warn!(queue, left, "messages are not given back: they come back within {seconds} s");
         }
     }
 
