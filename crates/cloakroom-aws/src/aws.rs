@@ -8,7 +8,7 @@ use cloakroom::{Observer, PayloadStore, PlacedPayloads, Ports, Service, SystemRa
 
 use crate::{
     AwsSettings, BucketAddress, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues,
-    TokioClock, consumption::Meter, http, timeouts,
+    TokioClock, consumption::Meter, credentials, http, timeouts,
 };
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.
@@ -17,7 +17,8 @@ use crate::{
 /// nothing is read from the environment here. **The SDK sets no timeouts but for connecting**: give clients an attempt and an
 /// operation timeout below [`call_ms_max`](cloakroom::EndpointSettings::call_ms_max), after which an endpoint gives up a call, but
 /// not its connection. [`Aws::configured`] does so, and [`Diagnosis`](crate::Diagnosis) warns. The three calls that must not be repeated unseen (committing, checking
-/// a payload in, sending) go without the client's retries. A client of S3 takes less of the processor with a [`BucketAddress`].
+/// a payload in, sending) go without the client's retries. Turn off the SDK's correction of a wrong clock (`disable_clock_skew_correction`):
+/// what expires is dated by the machine's clock. A client of S3 takes less of the processor with a [`BucketAddress`].
 ///
 /// ```no_run
 /// use cloakroom_aws::{Aws, AwsSettings};
@@ -73,6 +74,9 @@ impl Aws {
     /// - **Timeouts**: 4 seconds for one try of a request, and 9 seconds for an operation with its repetitions and a refresh of
     ///   credentials. A long poll may take as much longer as it waits. A configuration that sets a timeout for reading, tries or
     ///   operations keeps its own.
+    /// - **Credentials**: a load goes on when the request that waits for it is given up, for up to a minute, and a later request has its result.
+    /// - **Clock**: the SDK's correction of a wrong clock is off. Cloakroom dates by the machine's clock what expires, and AWS refuses a
+    ///   machine whose clock is wrong by more than 5 minutes. A configuration that sets the correction keeps its own.
     /// - **HTTP**: a client for each service, which closes idle connections after 20 seconds. Services close theirs at some time,
     ///   and a request that meets that has an unknown outcome. After a request that had no answer for 3 seconds and is given
     ///   up, new connections are made, at most every 10 seconds: what silenced one has mostly silenced others.
@@ -97,7 +101,8 @@ impl Aws {
             return Err(SettingsError::new("region", "", "set: by `AWS_REGION`, or in the profile"));
         }
         // Each service has connections of its own: that one does not answer is no reason to leave those to the others.
-        let own = || with_defaults(config);
+        let config = &with_defaults(config);
+        let own = || with_connections(config);
         let own_retries = |service| RetryPartition::custom(format!("cloakroom-{service}")).build();
         let dynamodb = aws_sdk_dynamodb::config::Builder::from(&own()).retry_partition(own_retries("dynamodb")).build();
         let s3 = aws_sdk_s3::config::Builder::from(&own()).force_path_style(has_own_endpoint(config, "S3"));
@@ -187,13 +192,21 @@ fn payloads(
     Arc::new(placed.expect("the settings were valid: the names differ"))
 }
 
-/// The configuration, with timeouts and an HTTP client if it has none, and with the name of this library for the services.
+/// The configuration, with what it does not set, and with the name of this library for the services.
 fn with_defaults(config: &SdkConfig) -> SdkConfig {
     let us = FrameworkMetadata::new("cloakroom", Some(env!("CARGO_PKG_VERSION"))).expect("plain letters and digits");
     let defaults = config.to_builder().timeout_config(timeouts::filled(config.timeout_config())).framework_metadata(us);
+    let uncorrected = config.disable_clock_skew_correction().unwrap_or(true);
+    let mut defaults = defaults.disable_clock_skew_correction(uncorrected);
+    defaults.set_credentials_provider(config.credentials_provider().map(credentials::patient));
+    defaults.build()
+}
+
+/// The configuration, with an HTTP client if it has none.
+fn with_connections(config: &SdkConfig) -> SdkConfig {
     match config.http_client() {
-        Some(_) => defaults.build(),
-        None => defaults.http_client(http::client(http::TIMES)).build(),
+        Some(_) => config.clone(),
+        None => config.to_builder().http_client(http::client(http::TIMES)).build(),
     }
 }
 
@@ -205,4 +218,4 @@ fn has_own_endpoint(config: &SdkConfig, service: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -115,6 +115,7 @@ impl Operation {
 
     fn refused(&self, target: &str, meaning: Meaning, origin: Origin, text: &str) -> PortError {
         let hint = match meaning {
+            _ if origin.is_about_time(text) => " (this machine's clock is wrong: have it set by NTP)".to_owned(),
             Meaning::Absent => {
                 format!(" ({target} does not exist here; make it with `cloakroom provision` or `Provisioning`)")
             }
@@ -236,7 +237,7 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
         Meaning::Busy,
         &[
             "PriorRequestNotComplete",
-            // The SDK renews credentials and corrects its clock after these.
+            // These pass: the SDK renews credentials, and something sets the clock.
             "ExpiredToken",
             "ExpiredTokenException",
             "RequestExpired",

@@ -9,14 +9,14 @@ mod writes;
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use cloakroom::{
-    Pace, Partition, PortError,
+    Clock, Pace, Partition, PortError,
     schema::{attribute, payload_attribute},
 };
 
@@ -85,19 +85,34 @@ fn is_refused(error: &PortError) -> bool {
     !error.may_have_happened() && !error.may_be_repeated()
 }
 
-/// Whether batches were denied. Then nobody asks for one again.
-#[derive(Debug, Default)]
-struct Denied(AtomicBool);
+/// For this time after a batch was denied none is asked for. A denial may pass: a role was just made, or credentials were renewed.
+const DENIED_FOR: Duration = Duration::from_secs(60);
+
+/// Whether batches were denied lately.
+#[derive(Debug)]
+struct Denied {
+    clock: Arc<dyn Clock>,
+    /// When, on the monotonic clock.
+    at: Mutex<Option<Duration>>,
+}
 
 impl Denied {
-    fn is_known(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self { clock: Arc::clone(clock), at: Mutex::default() }
     }
 
-    /// Takes note of a failure, if it is for lack of permission.
+    fn at(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_known(&self) -> bool {
+        self.at().is_some_and(|at| self.clock.monotonic().saturating_sub(at) < DENIED_FOR)
+    }
+
+    /// Takes note of a failure, if it is for lack of permission. The first one is logged.
     fn note<E: ProvideErrorMetadata>(&self, operation: &Operation, target: &str, error: &SdkError<E>) {
         let is_denied = Meaning::of(status(error), code(error)) == Meaning::Denied;
-        if is_denied && !self.0.swap(true, Ordering::Relaxed) {
+        if is_denied && self.at().replace(self.clock.monotonic()).is_none() {
             tracing::warn!("{} is denied: each item goes alone, in more requests", operation.on(target));
         }
     }

@@ -60,6 +60,7 @@ mod aws;
 mod batch;
 mod clock;
 mod consumption;
+mod credentials;
 mod diagnosis;
 mod failure;
 mod form;

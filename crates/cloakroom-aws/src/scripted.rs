@@ -26,8 +26,18 @@ pub(crate) enum Reply {
     With(u16, String),
     /// With status 200 and this body, which is said to have so many bytes.
     OfLength(u64, String),
+    /// With this status, body and date.
+    At(&'static str, u16, String),
     /// Not at all: the connection breaks.
     Broken,
+}
+
+impl Reply {
+    /// The same, with the date of the service.
+    pub(crate) fn at(self, date: &'static str) -> Self {
+        let Self::With(status, body) = self else { unreachable!("only this is dated by tests") };
+        Self::At(date, status, body)
+    }
 }
 
 pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
@@ -98,6 +108,11 @@ impl Script {
             Reply::OfLength(length, body) => {
                 let mut response = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body));
                 response.headers_mut().insert("content-length", length.to_string());
+                Ok(response)
+            }
+            Reply::At(date, status, body) => {
+                let mut response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+                response.headers_mut().insert("date", date);
                 Ok(response)
             }
             Reply::Broken => Err(ConnectorError::io("the connection broke".into())),

@@ -58,7 +58,7 @@ impl fmt::Display for Timestamp {
 /// Where time comes from.
 ///
 /// - `sleep` MUST NOT end before the time has passed, and MUST be safe to drop.
-/// - No answer of `now` decides about correctness; clocks may be wrong and may jump.
+/// - `now` MUST be right within days: it dates what expires. Clocks may jump and may be wrong by hours.
 #[async_trait]
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time.

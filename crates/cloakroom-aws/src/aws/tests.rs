@@ -1,10 +1,11 @@
-use aws_smithy_types::timeout::TimeoutConfig;
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::region::Region;
 
 use super::*;
-use crate::scripted::{Script, reply, run};
+use crate::scripted::{Script, Seen, refusal, reply, run};
 
-fn config(script: &Script) -> aws_types::sdk_config::Builder {
+/// The configuration of clients that a script answers.
+pub(crate) fn config(script: &Script) -> aws_types::sdk_config::Builder {
     let credentials = aws_credential_types::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test");
     let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
     let config = SdkConfig::builder().behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest());
@@ -63,4 +64,24 @@ fn requests_of_configured_clients_name_the_library_and_its_version() {
     let seen = script.seen();
     let agent = seen[0].header("x-amz-user-agent").unwrap();
     assert!(agent.contains(concat!("lib/cloakroom/", env!("CARGO_PKG_VERSION"))), "{agent}");
+}
+
+#[test]
+fn machine_with_a_wrong_clock_is_refused_again_and_again() {
+    // Far ahead of the clock here, whatever that is.
+    let date = "Tue, 31 Dec 2199 23:59:59 GMT";
+    let times = |config: aws_types::sdk_config::Builder| {
+        let refused = refusal(403, "InvalidSignatureException").at(date);
+        let script = Script::new(vec![refused; 2]);
+        let aws = configured(&config.http_client(script.clone()).build());
+        for _ in 0..2 {
+            run(aws.ports().queues.open("orders")).expect_err("it is refused");
+        }
+        let signed = |seen: &Seen| seen.header("x-amz-date").unwrap()[..4].to_owned();
+        script.seen().iter().map(signed).collect::<Vec<_>>()
+    };
+    let base = || config(&Script::new([])).retry_config(RetryConfig::disabled());
+    let corrected = |time: &String| time.starts_with("2199");
+    assert!(!times(base()).iter().any(corrected), "its clock is wrong, too, for what expires");
+    assert!(times(base().disable_clock_skew_correction(false)).iter().any(corrected), "the caller decides");
 }

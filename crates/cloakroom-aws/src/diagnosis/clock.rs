@@ -14,7 +14,8 @@ use cloakroom::Clock;
 
 use super::{Finding, Problem};
 
-/// DynamoDB and SQS refuse signatures that are older or younger than this; S3 after 15 minutes.
+/// DynamoDB and SQS refuse signatures that are older or younger than this; S3 after 15 minutes. A client that corrects its clock signs by
+/// theirs, and its machine still dates by its own what expires.
 const SKEW_MS_MAX: u64 = 5 * 60 * 1000;
 /// From here on it is worth a warning.
 const DRIFT_MS_MAX: u64 = 60 * 1000;
@@ -69,14 +70,16 @@ fn judge(ahead_ms: i128) -> Option<Finding> {
         return None;
     }
     if off_ms > SKEW_MS_MAX {
-        return Some(skewed(&off));
+        let text =
+            format!("{off}; AWS refuses what is signed by it, and a client that corrects it writes wrong expiries");
+        return Some(Finding::new(Problem::ClockSkew, HERE, text, FIX));
     }
     let text = format!("{off}; from {} on, DynamoDB and SQS refuse what is signed by it", SKEW_MS_MAX / 1000);
     Some(Finding::new(Problem::ClockDrift, HERE, text, FIX))
 }
 
-/// The finding that calls are, or soon will be, refused for the time on them.
-pub(super) fn skewed(why: &str) -> Finding {
+/// The finding that AWS refused a signature for its time.
+pub(super) fn refused(why: &str) -> Finding {
     let text = format!("AWS refuses requests whose signatures have the wrong time on them: {why}");
     Finding::new(Problem::ClockSkew, HERE, text, FIX)
 }

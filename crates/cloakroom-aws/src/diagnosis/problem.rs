@@ -70,7 +70,7 @@ problems! {
     Error Unreachable "unreachable"
     /// A client of the SDK may wait forever for an answer.
     Warning ClientTimeouts "client-timeouts"
-    /// The clock is so wrong that AWS refuses signatures.
+    /// The clock is so wrong that AWS refuses signatures by it, and that expiries may be wrong.
     Error ClockSkew "clock-skew"
     /// The clock is more than a minute wrong.
     Warning ClockDrift "clock-drift"

@@ -43,8 +43,6 @@ const OF_CREDENTIALS: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
-const OF_TIME: &[&str] = &["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
-
 /// What services that are not AWS's own answer to what they do not offer.
 const NOT_OFFERED: &[&str] =
     &["InvalidAction", "NotImplemented", "UnknownOperationException", "UnsupportedCapability", "UnsupportedOperation"];
@@ -76,9 +74,8 @@ impl Diagnosis {
         };
         let code = code.rsplit('.').next().unwrap_or(code);
         let text = error.to_string();
-        // DynamoDB and SQS have one code for a wrong secret and for a wrong time.
-        if OF_TIME.contains(&code) || text.contains("Signature expired") || text.contains("Signature not yet current") {
-            return clock::skewed(&text);
+        if refusal.origin.is_about_time(&text) {
+            return clock::refused(&text);
         }
         if OF_CREDENTIALS.contains(&code) {
             return self.credentials(error);

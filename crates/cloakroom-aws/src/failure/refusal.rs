@@ -27,6 +27,19 @@ pub(crate) enum Origin {
     Silence,
 }
 
+const OF_TIME: &[&str] = &["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
+
+impl Origin {
+    /// Whether a service that says this refuses the time of a signature. DynamoDB and SQS have one code for a wrong secret and for a wrong time.
+    pub(crate) fn is_about_time(&self, text: &str) -> bool {
+        let Self::Answer(code) = self else { return false };
+        let code = code.as_deref().and_then(|code| code.rsplit('.').next());
+        code.is_some_and(|code| OF_TIME.contains(&code))
+            || text.contains("Signature expired")
+            || text.contains("Signature not yet current")
+    }
+}
+
 impl Refusal {
     pub(crate) fn of(error: &PortError) -> Option<&Self> {
         (error.cause() as &(dyn Error + 'static)).downcast_ref()

@@ -144,6 +144,7 @@ fn texts_tell_what_to_do() {
     );
     assert!(text(400, "AccessDeniedException").ends_with("and dynamodb:PutItem on table `orders`)"));
     assert!(text(301, "PermanentRedirect").ends_with("(table `orders` is in another region than the client)"));
+    assert!(text(403, "RequestTimeTooSkewed").ends_with("(this machine's clock is wrong: have it set by NTP)"));
     assert!(text(500, "InternalServerError").contains("InternalServerError: the reason (status 500)"));
 }
 

@@ -36,7 +36,7 @@ impl Reads {
                 Coalescer::new(BATCH.on(&target(table)), entries_max.min(READS_MAX), PACE, Arc::clone(clock));
             coalescer.answers_within(ALONE_AFTER)
         };
-        Self { client, table: table.to_owned(), strong: coalescer(), late: coalescer(), denied: Denied::default() }
+        Self { client, table: table.to_owned(), strong: coalescer(), late: coalescer(), denied: Denied::new(clock) }
     }
 
     /// The item of this key.

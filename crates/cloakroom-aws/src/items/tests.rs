@@ -8,14 +8,18 @@ use serde_json::{Value, json};
 use super::*;
 use crate::scripted::{BUSY, OPEN, REFUSED, Reply, Script, dynamodb, judged, refusal, reply, run};
 
-/// On which nobody's patience ends.
-#[derive(Debug)]
-struct Still;
+/// On which nobody's patience ends. Its time is that of the test.
+#[derive(Debug, Default)]
+struct Still(Mutex<Duration>);
 
 #[async_trait]
 impl Clock for Still {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.0.lock().unwrap()
     }
 
     async fn sleep(&self, _: Duration) {
@@ -24,12 +28,16 @@ impl Clock for Still {
 }
 
 fn reads(replies: Vec<Reply>) -> (Reads, Script) {
-    let (script, clock) = (Script::new(replies), Arc::new(Still) as Arc<dyn Clock>);
+    reads_on(Arc::new(Still::default()), replies)
+}
+
+fn reads_on(clock: Arc<dyn Clock>, replies: Vec<Reply>) -> (Reads, Script) {
+    let script = Script::new(replies);
     (Reads::new(dynamodb(&script), "orders", 10, &clock), script)
 }
 
 fn writes(sent: writes::Sent, replies: Vec<Reply>) -> (Writes, Script) {
-    let (script, clock) = (Script::new(replies), Arc::new(Still) as Arc<dyn Clock>);
+    let (script, clock) = (Script::new(replies), Arc::new(Still::default()) as Arc<dyn Clock>);
     let client = crate::once::dynamodb(&dynamodb(&script));
     (Writes::new(client, "orders", sent, 10, &clock), script)
 }
@@ -113,13 +121,20 @@ fn of_reads_that_are_refused_together_each_goes_alone() {
 }
 
 #[test]
-fn who_may_not_ask_for_batches_does_so_once() {
-    let (reads, script) = reads([vec![refusal(400, "AccessDeniedException")], vec![reply(200, "{}"); 4]].concat());
-    for _ in 0..2 {
+fn who_may_not_ask_for_batches_does_so_once_a_minute() {
+    let (denied, none) = (refusal(400, "AccessDeniedException"), reply(200, "{}"));
+    let none = |count| vec![none.clone(); count];
+    let clock = Arc::new(Still::default());
+    let (reads, script) = reads_on(clock.clone(), [vec![denied], none(5)].concat());
+    for (second, requests) in
+        [(0, &["BatchGetItem", "GetItem", "GetItem"][..]), (59, &["GetItem", "GetItem"]), (60, &["BatchGetItem"])]
+    {
+        *clock.0.lock().unwrap() = Duration::from_secs(second);
+        let before = script.seen().len();
         let asked = ["a", "b"].map(|partition| reads.read(state(partition), Consistency::Strong));
         assert!(run(join_all(asked)).iter().all(Result::is_ok));
+        assert_eq!(targets(&script)[before..], *requests, "second {second}");
     }
-    assert_eq!(targets(&script), ["BatchGetItem", "GetItem", "GetItem", "GetItem", "GetItem"]);
 }
 
 fn payload(number: u8) -> Write {

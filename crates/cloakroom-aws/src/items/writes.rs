@@ -61,7 +61,7 @@ impl Writes {
     pub(crate) fn new(client: Client, table: &str, sent: Sent, entries_max: usize, clock: &Arc<dyn Clock>) -> Self {
         let what = sent.batch.on(&target(table));
         let coalescer = Coalescer::new(what, entries_max.min(WRITES_MAX), PACE, Arc::clone(clock));
-        Self { client, table: table.to_owned(), sent, coalescer, denied: Denied::default() }
+        Self { client, table: table.to_owned(), sent, coalescer, denied: Denied::new(clock) }
     }
 
     /// Writes an item. Whoever writes the same one at the same time must write the same.

@@ -131,6 +131,21 @@ fn a_record_that_does_not_tell_how_its_message_is_settled_is_left() {
     world.must_be_done_once(&delivery);
 }
 
+/// Earlier builds kept records under the id of a message, also where it has a claim.
+#[test]
+fn record_under_the_key_of_an_earlier_build_is_finished_and_the_message_is_a_duplicate_if_it_comes_late() {
+    let world = World::new();
+    let delivery = world.claimed("m", &ONCE);
+    strand(&world, &delivery);
+    let (store, key) = (&world.memory.store, format!("outbox#bank#{M}"));
+    let item = store.partition(&account()).remove(&key).expect("a record");
+    store.remove_item(&account(), &key);
+    store.put_item(&account(), "outbox#bank#m", item);
+    let all = world.memory.run(swept(&sweep(&world, at_once())));
+    assert_eq!(all.get("m"), Some(&Swept::Finished), "{all:?}");
+    world.must_be_done_once(&delivery);
+}
+
 #[test]
 fn what_cannot_be_finished_is_told_and_does_not_stop_the_rest() {
     let world = World::new();

@@ -73,17 +73,24 @@ fn failing_handler_does_not_delay_others_and_is_parked() {
 }
 
 #[test]
-fn message_for_missing_queue_of_route_is_not_parked_however_often_it_is_received() {
-    let bench = Bench::new();
-    set(&bench.faults.route_missing, true);
-    let settings = EndpointSettings { attempts_max: 2, ..EndpointSettings::default() };
-    let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
-    for receive_count in 1..=20 {
-        let delivery = bench.delivery("p", Act::Send, receive_count);
-        let error = bench.memory.run(endpoint.process(&delivery)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+fn message_for_a_route_that_is_missing_or_denied_is_not_parked_however_often_it_is_received() {
+    // A queue that is there is opened, so that the message is committed before it is refused.
+    for (is_missing, ended) in [(true, Outcome::Processed), (false, Outcome::Resumed)] {
+        let bench = Bench::new();
+        let fault = if is_missing { &bench.faults.route_missing } else { &bench.faults.route_refuses };
+        set(fault, true);
+        let settings = EndpointSettings { attempts_max: 2, ..EndpointSettings::default() };
+        let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
+        let process = |receive_count| {
+            let delivery = bench.delivery("p", Act::Send, receive_count);
+            bench.memory.run(endpoint.process(&delivery))
+        };
+        for receive_count in 1..=20 {
+            assert_eq!(process(receive_count).unwrap_err().kind(), ErrorKind::MendConfiguration);
+        }
+        set(fault, false);
+        assert_eq!(process(21).unwrap(), ended);
+        assert_eq!(bench.reasons(), Vec::<String>::new());
+        assert_eq!(bench.memory.queues.get("parcels").len(), 1);
     }
-    set(&bench.faults.route_missing, false);
-    let delivery = bench.delivery("p", Act::Send, 21);
-    assert_eq!(bench.memory.run(endpoint.process(&delivery)).unwrap(), Outcome::Processed);
 }
