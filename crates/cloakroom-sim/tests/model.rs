@@ -26,19 +26,23 @@ fn holds(name: &str) {
     assert_eq!(states, scenario.states, "{name} has another number of states: has the protocol changed, or the model?");
 }
 
-/// As many states as all others have together. `cargo run --release -- model` visits them, too, and is a step of what must pass
+/// More states than all others have together. `cargo run --release -- model` visits them, too, and is a step of what must pass
 /// before a change lands.
-const LONG: [&str; 12] = [
+const LONG: [&str; 16] = [
     "lost-and-unknown",
     "one-id",
     "one-id-dead-letter",
     "park-when-missing",
     "sweep",
+    "id-sweep",
     "retained",
     "embedded-two-on-one",
+    "embedded-deletion",
+    "placements",
     "embedded-lost-and-unknown",
     "id-again",
     "embedded-sweep",
+    "id-deferral",
     "fold-unknown-outcomes",
     "fold-deletion",
 ];
@@ -56,7 +60,7 @@ macro_rules! scenarios {
             let names = |scenarios: &[Scenario]| scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>();
             assert_eq!(names(&tested), [$($name),+]);
             assert_eq!(names(&long), LONG);
-            assert!(long.iter().all(|scenario| scenario.states > 140_000), "{long:?}");
+            assert!(long.iter().all(|scenario| scenario.states > 100_000), "{long:?}");
         }
     };
 }
@@ -78,18 +82,14 @@ scenarios! {
     holds_for_a_dead_letter: "dead-letter",
     holds_for_a_dead_letter_with_unknown_outcomes: "dead-letter-unknown-outcomes",
     holds_for_a_message_that_is_given_up: "given-up",
-    holds_for_sweeps_of_ids: "id-sweep",
     holds_for_embedded_records: "embedded",
     holds_for_embedded_records_of_ids: "id-embedded",
-    holds_across_a_deletion_with_embedded_records: "embedded-deletion",
-    holds_for_both_placements: "placements",
     holds_with_late_reads_of_embedded_records: "embedded-late-reads",
     holds_for_an_id_that_comes_again_after_a_sweep: "id-again-swept",
     holds_for_a_tombstone_that_expired: "vanished-tombstone",
     holds_for_a_dead_letter_with_an_embedded_record: "embedded-dead-letter",
     holds_for_a_record_that_is_dropped: "forgotten",
     holds_for_a_deferred_message: "deferral",
-    holds_for_a_deferred_message_with_an_id_only: "id-deferral",
     holds_for_a_message_that_is_sent_again: "sent-again",
     holds_for_a_fold_with_a_deferral: "fold-deferral",
     holds_for_a_fold: "fold",

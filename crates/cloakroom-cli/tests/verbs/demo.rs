@@ -1,5 +1,7 @@
 //! The demonstration, end to end: over real HTTP, with faults and crashes, at a small size.
 
+mod soak;
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Output, Stdio},

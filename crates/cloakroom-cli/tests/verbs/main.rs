@@ -7,5 +7,4 @@ mod input;
 mod interrupt;
 mod readme;
 mod recovery;
-mod soak;
 mod stranded;

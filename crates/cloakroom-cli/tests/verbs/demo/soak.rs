@@ -36,7 +36,7 @@ fn the_books_balance_after_kills_and_losses() {
 #[test]
 fn the_books_balance_after_silences_and_no_standstill_is_long() {
     let (code, report, told) =
-        soak(&["--orders", "80", "--silence-every-ms", "6000", "--kill-every-ms", "5000", "--faults", "0"]);
+        soak(&["--orders", "40", "--silence-every-ms", "6000", "--kill-every-ms", "5000", "--faults", "0"]);
     assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
     assert_eq!(&report["stuck"], &Value::Null, "{report}");
     assert!(number(&report, "/silences") > 0, "{report}");
