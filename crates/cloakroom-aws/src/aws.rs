@@ -74,9 +74,10 @@ impl Aws {
     /// - **Timeouts**: 4 seconds for one try of a request, and 9 seconds for an operation with its repetitions and a refresh of
     ///   credentials. A long poll may take as much longer as it waits. A configuration that sets a timeout for reading, tries or
     ///   operations keeps its own.
-    /// - **Credentials**: a load goes on when the request that waits for it is given up, for up to a minute, and a later request has its result.
+    /// - **Credentials**: a load goes on when the request that waits for it is given up, and a request within 2 minutes of its beginning has
+    ///   its result. They are loaded for each `Aws` that is configured: make one and clone it.
     /// - **Clock**: the SDK's correction of a wrong clock is off. Cloakroom dates by the machine's clock what expires, and AWS refuses a
-    ///   machine whose clock is wrong by more than 5 minutes. A configuration that sets the correction keeps its own.
+    ///   machine whose clock is wrong by more than 5 to 15 minutes. A configuration that sets the correction keeps its own.
     /// - **HTTP**: a client for each service, which closes idle connections after 20 seconds. Services close theirs at some time,
     ///   and a request that meets that has an unknown outcome. After a request that had no answer for 3 seconds and is given
     ///   up, new connections are made, at most every 10 seconds: what silenced one has mostly silenced others.

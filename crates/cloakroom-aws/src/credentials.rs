@@ -8,16 +8,8 @@ use aws_credential_types::{
 };
 use tokio::{sync::Mutex, task::JoinHandle, time::Instant};
 
-/// How long loads may take.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    /// After this time a load is given up, and another one begins.
-    load_max: Duration,
-    /// For this time a result that nobody waited for is used. A request whose time was up is repeated well before.
-    unclaimed_max: Duration,
-}
-
-const TIMES: Times = Times { load_max: Duration::from_secs(60), unclaimed_max: Duration::from_secs(10) };
+/// How long after its beginning a load can be waited for, and its result be used. A worker without credentials repeats its requests well before.
+const LOAD_MAX: Duration = Duration::from_secs(120);
 
 type Loaded = Result<Credentials, CredentialsError>;
 
@@ -27,43 +19,54 @@ type Loaded = Result<Credentials, CredentialsError>;
 /// (`credential_process`, a chain of roles, a sidecar that starts) would begin again with each try, and never come to an end.
 #[derive(Debug)]
 struct Patient {
-    times: Times,
+    load_max: Duration,
     provider: SharedCredentialsProvider,
-    /// The load that nobody has had the result of, and when that came.
-    load: Mutex<Option<JoinHandle<(Loaded, Instant)>>>,
+    /// The load that nobody has had the result of.
+    load: Mutex<Option<Load>>,
+}
+
+#[derive(Debug)]
+struct Load {
+    began: Instant,
+    task: JoinHandle<Loaded>,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// The provider, with loads that go on.
 pub(crate) fn patient(provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
-    patient_for(TIMES, provider)
+    patient_for(LOAD_MAX, provider)
 }
 
-fn patient_for(times: Times, provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
-    SharedCredentialsProvider::new(Patient { times, provider, load: Mutex::default() })
+fn patient_for(load_max: Duration, provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Patient { load_max, provider, load: Mutex::default() })
 }
 
 impl Patient {
-    /// Waits for the load that is under way, or begins one. Callers take turns; the SDK's cache asks on behalf of all who wait.
+    /// Waits for the load that is under way, or begins one.
+    ///
+    /// One caller waits for it; others that ask meanwhile load for themselves, as without this. A cache, which clients have by default,
+    /// asks once for all requests.
     async fn loaded(&self) -> Loaded {
-        let mut load = self.load.lock().await;
-        if let Some(ended) = load.take_if(|load| load.is_finished())
-            && let Ok((loaded, at)) = ended.await
-            && at.elapsed() <= self.times.unclaimed_max
-        {
-            return loaded;
-        }
-        let loaded = load.get_or_insert_with(|| self.begin()).await;
+        let Ok(mut load) = self.load.try_lock() else { return self.provider.provide_credentials().await };
+        // SUBTLE: the bound is kept here and not by the task: that belongs to the runtime of who began it, which may be at rest
+        // (`load_on_a_runtime_that_rests_is_given_up`).
+        load.take_if(|load| load.began.elapsed() > self.load_max);
+        let Load { began, task } = load.get_or_insert_with(|| self.begin());
+        let loaded = tokio::time::timeout_at(*began + self.load_max, task).await;
         *load = None;
-        let (loaded, _) = loaded.map_err(CredentialsError::provider_error)?;
-        loaded
+        let loaded = loaded.map_err(|_| CredentialsError::provider_timed_out(self.load_max))?;
+        loaded.map_err(CredentialsError::provider_error)?
     }
 
-    fn begin(&self) -> JoinHandle<(Loaded, Instant)> {
-        let (provider, bound) = (self.provider.clone(), self.times.load_max);
-        tokio::spawn(async move {
-            let loaded = tokio::time::timeout(bound, provider.provide_credentials()).await;
-            (loaded.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(bound))), Instant::now())
-        })
+    fn begin(&self) -> Load {
+        let provider = self.provider.clone();
+        let task = tokio::spawn(async move { provider.provide_credentials().await });
+        Load { began: Instant::now(), task }
     }
 }
 

@@ -109,10 +109,15 @@ impl Denied {
         self.at().is_some_and(|at| self.clock.monotonic().saturating_sub(at) < DENIED_FOR)
     }
 
-    /// Takes note of a failure, if it is for lack of permission. The first one is logged.
+    /// Takes note of a failure, if it is for lack of permission. It is logged unless that was known.
     fn note<E: ProvideErrorMetadata>(&self, operation: &Operation, target: &str, error: &SdkError<E>) {
         let is_denied = Meaning::of(status(error), code(error)) == Meaning::Denied;
-        if is_denied && self.at().replace(self.clock.monotonic()).is_none() {
+        if !is_denied {
+            return;
+        }
+        let was_known = self.is_known();
+        *self.at() = Some(self.clock.monotonic());
+        if !was_known {
             tracing::warn!("{} is denied: each item goes alone, in more requests", operation.on(target));
         }
     }

@@ -127,6 +127,18 @@ fn a_lost_answer_may_have_happened() {
 }
 
 #[test]
+fn signature_of_the_wrong_time_is_refused_for_now_whatever_the_code() {
+    for code in ["InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"] {
+        let message = "Signature expired: 20250101T000000Z is now earlier than 20250102T000000Z";
+        let meta = ErrorMetadata::builder().code(code).message(message).build();
+        let raw = HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
+        let error = ONCE.failed(TARGET, SdkError::service_error(GetItemError::generic(meta), raw));
+        assert_eq!(judged(&error), BUSY, "{code}");
+        assert!(error.to_string().contains("the clock of this machine is wrong"), "{error}");
+    }
+}
+
+#[test]
 fn what_could_not_be_made_was_not_sent() {
     let error = SdkError::<GetItemError>::construction_failure("no table name");
     let error = REPEATEDLY.failed(TARGET, error);
@@ -144,7 +156,7 @@ fn texts_tell_what_to_do() {
     );
     assert!(text(400, "AccessDeniedException").ends_with("and dynamodb:PutItem on table `orders`)"));
     assert!(text(301, "PermanentRedirect").ends_with("(table `orders` is in another region than the client)"));
-    assert!(text(403, "RequestTimeTooSkewed").ends_with("(this machine's clock is wrong: have it set by NTP)"));
+    assert!(text(403, "RequestTimeTooSkewed").ends_with("have the clock set by NTP)"));
     assert!(text(500, "InternalServerError").contains("InternalServerError: the reason (status 500)"));
 }
 
