@@ -8,7 +8,8 @@ use aws_credential_types::{
 };
 use tokio::{sync::Mutex, task::JoinHandle, time::Instant};
 
-/// How long after its beginning a load can be waited for, and its result be used. A worker without credentials repeats its requests well before.
+/// How long after its beginning a load is waited for, and its result is used. A worker without
+/// credentials repeats its requests well before.
 const LOAD_MAX: Duration = Duration::from_secs(120);
 
 type Loaded = Result<Credentials, CredentialsError>;
@@ -21,7 +22,7 @@ type Loaded = Result<Credentials, CredentialsError>;
 struct Patient {
     load_max: Duration,
     provider: SharedCredentialsProvider,
-    /// The load that nobody has had the result of.
+    /// The load whose result no caller has received.
     load: Mutex<Option<Load>>,
 }
 

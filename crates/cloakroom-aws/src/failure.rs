@@ -114,7 +114,7 @@ impl Operation {
     }
 
     fn refused(&self, target: &str, meaning: Meaning, origin: Origin, text: &str) -> PortError {
-        // Some services have the code of a wrong secret for it. But this passes, as soon as something sets the clock.
+        // Some services have the code of a wrong secret for it. But it passes when the clock is set.
         let is_about_time = origin.is_about_time(text);
         let meaning = if is_about_time { Meaning::Busy } else { meaning };
         let hint = match meaning {
@@ -243,11 +243,9 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
         Meaning::Busy,
         &[
             "PriorRequestNotComplete",
-            // These pass: the SDK renews credentials, and something sets the clock.
+            // The SDK renews credentials after these.
             "ExpiredToken",
             "ExpiredTokenException",
-            "RequestExpired",
-            "RequestTimeTooSkewed",
             // Resources that are being changed, and control-plane quotas.
             "LimitExceededException",
             "ResourceInUseException",

@@ -68,7 +68,7 @@ fn requests_of_configured_clients_name_the_library_and_its_version() {
 
 #[test]
 fn machine_with_a_wrong_clock_is_refused_again_and_again() {
-    // Far ahead of the clock here, whatever that is.
+    // Far ahead of the clock of this machine.
     let date = "Tue, 31 Dec 2199 23:59:59 GMT";
     let times = |config: aws_types::sdk_config::Builder| {
         let refused = refusal(403, "InvalidSignatureException").at(date);

@@ -15,7 +15,7 @@ use crate::{
     scripted::{Script, reply},
 };
 
-/// Each load waits for a permit. The results of loads are good, or fail.
+/// A provider whose loads each wait for a permit, and then succeed or fail.
 #[derive(Clone, Debug)]
 struct Slow {
     permits: Arc<Semaphore>,
@@ -42,7 +42,7 @@ impl ProvideCredentials for Slow {
         future::ProvideCredentials::new(async {
             self.permits.acquire().await.unwrap().forget();
             if self.fails {
-                return Err(CredentialsError::not_loaded("nobody is logged in"));
+                return Err(CredentialsError::not_loaded("there is no session"));
             }
             Ok(Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test"))
         })

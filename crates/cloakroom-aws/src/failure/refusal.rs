@@ -27,10 +27,12 @@ pub(crate) enum Origin {
     Silence,
 }
 
+/// The codes with which a service refuses nothing but the time of a signature.
 const OF_TIME: &[&str] = &["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
 
 impl Origin {
-    /// Whether a service that says this refuses the time of a signature. DynamoDB and SQS have one code for a wrong secret and for a wrong time.
+    /// Whether the service refuses the time of a signature. DynamoDB and SQS have one code for a wrong
+    /// secret and for a wrong time.
     pub(crate) fn is_about_time(&self, text: &str) -> bool {
         let Self::Answer(code) = self else { return false };
         let code = code.as_deref().and_then(|code| code.rsplit('.').next());

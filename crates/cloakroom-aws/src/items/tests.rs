@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::scripted::{BUSY, OPEN, REFUSED, Reply, Script, dynamodb, judged, refusal, reply, run};
 
-/// On which nobody's patience ends. Its time is that of the test.
+/// A clock whose sleeps never end. The test sets its time.
 #[derive(Debug, Default)]
 struct Still(Mutex<Duration>);
 
