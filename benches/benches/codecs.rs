@@ -5,8 +5,8 @@
 use std::hint::black_box;
 
 use cloakroom::{
-    Envelope, Record, Version,
-    protocol::{CheckIn, Claims, Memory, Saw, WhenMissing, next},
+    format::{Envelope, Record},
+    protocol::{CheckIn, Claims, Progress, Saw, Version, WhenMissing, next},
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
@@ -58,7 +58,7 @@ fn steps(criterion: &mut Criterion) {
         Saw::Delivery,
         Saw::State(Version::new(7)),
         Saw::NoRecord,
-        Saw::Payload,
+        Saw::NotSettled,
         Saw::Accepted,
         Saw::CheckedIn,
         Saw::Committed(Claims::Stored),
@@ -68,7 +68,7 @@ fn steps(criterion: &mut Criterion) {
     ];
     criterion.bench_function("protocol/one message", |b| {
         b.iter(|| {
-            let memory = Memory::new(black_box(CheckIn::BeforeCommit), WhenMissing::Acknowledge);
+            let memory = Progress::new(black_box(CheckIn::BeforeCommit), WhenMissing::Acknowledge);
             saw.into_iter().fold(memory, |memory, saw| black_box(next(memory, saw)).0)
         });
     });

@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cloakroom::{
-    Batch, Claim, Clock as _, Delivery, Endpoint, Envelope, Error, Handled, Message, Outcome, Partition,
-    PayloadStore as _, Tx, memory::Memory,
+    Delivery, Endpoint, Error, Handled, Message, Outcome, Partition, Tx,
+    format::{Claim, Envelope},
+    memory::Memory,
+    ports::{Clock as _, PayloadStore as _},
+    worker::Batch,
 };
 
 #[derive(serde::Serialize, serde::Deserialize)]

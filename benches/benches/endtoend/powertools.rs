@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use async_trait::async_trait;
-use cloakroom::{Delivery, PortError, QueueMessage};
+use cloakroom::{Delivery, PortError, ports::QueueMessage};
 use cloakroom_bench::{
     LoadSettings, Order, RunError, Site, Stop,
     contestants::{Contestant, IdempotencyTable, Sent},

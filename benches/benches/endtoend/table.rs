@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cloakroom::Service;
+use cloakroom::observe::Service;
 use cloakroom_bench::report::{Measured, Report};
 
 pub(crate) struct Table<'a>(pub(crate) &'a Report);

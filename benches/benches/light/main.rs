@@ -13,7 +13,7 @@ mod workload;
 
 use std::process::ExitCode;
 
-use cloakroom::Placement;
+use cloakroom::ports::Placement;
 
 use options::Options;
 use raw::Raw;

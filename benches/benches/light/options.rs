@@ -1,6 +1,6 @@
 //! What is asked for.
 
-use cloakroom::Placement;
+use cloakroom::ports::Placement;
 
 use crate::{Contestant, Failure};
 
@@ -24,7 +24,7 @@ impl Options {
     /// # Errors
     /// Those that are not known, and numbers that are none, or 0.
     pub(crate) fn read(arguments: &[String]) -> Result<Self, Failure> {
-        let placements = vec![Placement::Beside, Placement::Embedded];
+        let placements = vec![Placement::Separate, Placement::Embedded];
         let mut options = Self { pairs: 10, messages: 2_000, placements, only: None, shared: false };
         let mut arguments = arguments.iter().map(String::as_str);
         while let Some(name) = arguments.next() {
@@ -51,7 +51,7 @@ fn count(name: &str, text: &str) -> Result<usize, Failure> {
 
 fn placement(text: &str) -> Result<Placement, Failure> {
     match text {
-        "beside" => Ok(Placement::Beside),
+        "beside" => Ok(Placement::Separate),
         "embedded" => Ok(Placement::Embedded),
         _ => Err(format!("`--placement` is `{text}`; it must be `beside` or `embedded`").into()),
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cloakroom::{Endpoint, EndpointSettings, Handled, Placement, Ports, Tx, Worker, WorkerSettings};
+use cloakroom::{Endpoint, EndpointSettings, Handled, Ports, Tx, Worker, WorkerSettings, ports::Placement};
 use tokio::sync::Notify;
 
 use crate::{

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, SendMessageBatchRequestEntry,
 };
-use cloakroom::{Clock as _, Placement, Random as _, SystemRandom};
+use cloakroom::ports::{Clock as _, Placement, Random as _, SystemRandom};
 use cloakroom_aws::TokioClock;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ type Item = std::collections::HashMap<String, AttributeValue>;
 
 /// What is read of an incoming envelope.
 #[derive(Deserialize)]
-struct Letter<'a> {
+struct DeadLetter<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
@@ -134,10 +134,10 @@ impl<'s> Raw<'s> {
     }
 
     async fn commit_one(&self, message: &Message) -> Result<Committed, Failure> {
-        let letter: Letter<'_> = serde_json::from_str(message.body().ok_or("a message without a body")?)?;
+        let letter: DeadLetter<'_> = serde_json::from_str(message.body().ok_or("a message without a body")?)?;
         let record = format!("outbox#{WORKS}#{}", letter.id);
         let item = self.get(&letter.partitionkey, STATE).await?.ok_or("no state")?;
-        if self.placement == Placement::Beside && self.get(&letter.partitionkey, &record).await?.is_some() {
+        if self.placement == Placement::Separate && self.get(&letter.partitionkey, &record).await?.is_some() {
             return Err("there is a record already".into());
         }
         let (version, mut entity) = read(item)?;
@@ -168,7 +168,7 @@ impl<'s> Raw<'s> {
         let text = serde_json::to_string(&text)?;
         let state = state(&letter.partitionkey, version + 1, entity);
         match self.placement {
-            Placement::Beside => self.transact(version, state, item_of(&letter.partitionkey, &record, text)).await?,
+            Placement::Separate => self.transact(version, state, item_of(&letter.partitionkey, &record, text)).await?,
             Placement::Embedded => self.put(version, state, &letter.id, text).await?,
         }
         let body = serde_json::to_string(&envelope)?;
@@ -218,7 +218,7 @@ impl<'s> Raw<'s> {
 
     async fn settle(&self, one: Committed) -> Result<(), Failure> {
         self.services.s3.delete_object().bucket(BUCKET).key(one.payload).send().await?;
-        if self.placement == Placement::Beside {
+        if self.placement == Placement::Separate {
             let delete = self.services.dynamodb.delete_item().table_name(TABLE);
             delete.key("pk", text(one.partition)).key("sk", text(one.record)).send().await?;
         }

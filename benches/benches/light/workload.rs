@@ -2,7 +2,12 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use cloakroom::{Claim, Clock as _, Envelope, Message, Partition, Placement, Random as _, SystemRandom, Version};
+use cloakroom::{
+    Message, Partition,
+    format::{Claim, Envelope},
+    ports::{Clock as _, Placement, Random as _, SystemRandom},
+    protocol::Version,
+};
 use cloakroom_aws::TokioClock;
 use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use serde::{Deserialize, Serialize};
@@ -114,7 +119,7 @@ impl Workload {
             .item("works", AttributeValue::N("0".to_owned()))
             .item("letters", AttributeValue::N("0".to_owned()));
         let put = match placement {
-            Placement::Beside => put,
+            Placement::Separate => put,
             Placement::Embedded => put.item("cloakroom_complete", AttributeValue::Bool(true)),
         };
         Ok(WriteRequest::builder().put_request(put.build()?).build())

@@ -1,14 +1,25 @@
 //! All ports over one set of clients.
 
+pub(crate) mod settings;
+
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_types::{SdkConfig, sdk_ua_metadata::FrameworkMetadata, service_config::ServiceConfigKey};
-use cloakroom::{Observer, PayloadStore, PlacedPayloads, Ports, Service, SystemRandom};
+use cloakroom::{
+    Ports,
+    observe::{Observer, Service},
+    ports::{PayloadStore, RoutedPayloads, SystemRandom},
+};
 
 use crate::{
-    AwsSettings, BucketAddress, DynamoPayloads, DynamoRecords, DynamoStore, S3Payloads, SettingsError, SqsQueues,
-    TokioClock, consumption::Meter, credentials, http, timeouts,
+    aws::settings::AwsSettings,
+    client::{consumption::Meter, credentials, http, timeouts},
+    clock::TokioClock,
+    dynamodb::{payload_table::DynamoPayloads, records::DynamoRecords, store::DynamoStore},
+    s3::{address::BucketAddress, payloads::S3Payloads},
+    settings::SettingsError,
+    sqs::queue::SqsQueues,
 };
 
 /// DynamoDB, S3 and SQS, over clients of the caller's.
@@ -121,7 +132,7 @@ impl Aws {
     /// ```no_run
     /// # fn example(aws: cloakroom_aws::Aws) {
     /// use std::sync::Arc;
-    /// use cloakroom::Counters;
+    /// use cloakroom::observe::Counters;
     ///
     /// let counters = Arc::new(Counters::default());
     /// let aws = aws.observed_by(counters.clone());
@@ -189,7 +200,7 @@ fn payloads(
     let ttl = Duration::from_secs(u64::from(settings.payload_ttl_days) * 24 * 60 * 60);
     let table = DynamoPayloads::new(dynamodb.clone(), table).with_ttl(ttl);
     let table = table.with_items_per_request_max(settings.items_per_request_max);
-    let placed = PlacedPayloads::new(bucket).small(Arc::new(table), settings.small_payload_bytes_max);
+    let placed = RoutedPayloads::new(bucket).small(Arc::new(table), settings.small_payload_bytes_max);
     Arc::new(placed.expect("the settings were valid: the names differ"))
 }
 
@@ -216,6 +227,40 @@ fn has_own_endpoint(config: &SdkConfig, service: &str) -> bool {
     let key = ServiceConfigKey::builder().service_id(service).profile("endpoint_url").env("AWS_ENDPOINT_URL").build();
     let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
     own.is_some() || config.endpoint_url().is_some()
+}
+
+impl Aws {
+    /// The same, over clients that do not wait forever for an answer: to look at what there is, and to change it. Their
+    /// ports are those of the caller's clients.
+    pub(crate) fn with_timeouts(mut self) -> Self {
+        macro_rules! filled {
+            ($sdk:ident, $client:expr) => {{
+                let config = $client.config();
+                if timeouts::are_missing(config.timeout_config()) {
+                    let timeouts = timeouts::filled(config.timeout_config());
+                    $client = $sdk::Client::from_conf(config.to_builder().timeout_config(timeouts).build());
+                }
+            }};
+        }
+        filled!(aws_sdk_dynamodb, self.dynamodb);
+        filled!(aws_sdk_s3, self.s3);
+        filled!(aws_sdk_sqs, self.sqs);
+        self
+    }
+
+    /// The services whose client may wait forever for an answer.
+    pub(crate) fn without_timeouts(&self) -> Vec<&'static str> {
+        let clients = [
+            ("DynamoDB", self.dynamodb.config().timeout_config()),
+            ("S3", self.s3.config().timeout_config()),
+            ("SQS", self.sqs.config().timeout_config()),
+        ];
+        clients
+            .into_iter()
+            .filter(|(_, timeouts)| timeouts::are_missing(*timeouts))
+            .map(|(service, _)| service)
+            .collect()
+    }
 }
 
 #[cfg(test)]

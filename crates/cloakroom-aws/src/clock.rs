@@ -6,14 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Clock, Timestamp};
+use cloakroom::{Timestamp, ports::Clock};
 
 /// The machine's clock; sleeps on the timer of the Tokio runtime that it is awaited on.
 ///
 /// Sleeping panics outside a Tokio runtime, and on one whose time driver is not enabled.
 ///
 /// ```
-/// use cloakroom::Clock as _;
+/// use cloakroom::ports::Clock as _;
 ///
 /// assert!(cloakroom_aws::TokioClock.now().as_millis() > 0);
 /// ```

@@ -54,46 +54,30 @@
 //!
 //! A diagnosis tries what endpoints need with the credentials that it has: give it theirs, and the rows above besides.
 
-mod address;
-mod attributes;
+mod admin;
 mod aws;
-mod batch;
+mod client;
 mod clock;
-mod consumption;
-mod credentials;
-mod diagnosis;
-mod failure;
-mod form;
-mod http;
-mod items;
+mod dynamodb;
 #[cfg(feature = "lambda")]
 pub mod lambda;
-mod listing;
-mod look;
-mod message;
-mod once;
-mod payload_table;
-mod payloads;
-mod provisioning;
-mod queue;
-mod records;
+mod s3;
 #[cfg(test)]
 mod scripted;
 mod settings;
-mod store;
-mod timeouts;
-mod transaction;
+mod sqs;
 
-pub use address::BucketAddress;
-pub use attributes::{UnknownType, item_from_sdk};
+pub use admin::diagnosis::{Diagnosis, DiagnosisSettings, Finding, Findings, Problem, Severity, UnknownProblem};
+pub use admin::provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings};
 pub use aws::Aws;
+pub use aws::settings::AwsSettings;
 pub use clock::TokioClock;
-pub use diagnosis::{Diagnosis, DiagnosisSettings, Finding, Findings, Problem, Severity, UnknownProblem};
-pub use listing::{ListedPayload, PayloadPage};
-pub use payload_table::DynamoPayloads;
-pub use payloads::S3Payloads;
-pub use provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings, dead_letter_queue};
-pub use queue::{SqsQueue, SqsQueues};
-pub use records::DynamoRecords;
-pub use settings::{AwsSettings, QueueSettings, SettingsError};
-pub use store::DynamoStore;
+pub use dynamodb::attributes::{UnknownType, item_from_sdk};
+pub use dynamodb::payload_table::DynamoPayloads;
+pub use dynamodb::records::DynamoRecords;
+pub use dynamodb::store::DynamoStore;
+pub use s3::address::BucketAddress;
+pub use s3::listing::{ListedPayload, PayloadPage};
+pub use s3::payloads::S3Payloads;
+pub use settings::{QueueSettings, SettingsError};
+pub use sqs::queue::{SqsQueue, SqsQueues};

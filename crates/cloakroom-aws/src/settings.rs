@@ -2,146 +2,11 @@
 
 use std::fmt;
 
-use cloakroom::Limits;
+use cloakroom::EndpointSettings;
 use serde::{Deserialize, Serialize};
-
-use crate::{
-    DynamoPayloads, ProvisioningSettings, S3Payloads,
-    items::{READS_MAX, WRITES_MAX},
-    provisioning::expiry_days_min,
-};
-
-/// Where an endpoint keeps what.
-///
-/// ```
-/// let settings: cloakroom_aws::AwsSettings =
-///     serde_json::from_str(r#"{ "table": "orders", "bucket": "orders-payloads", "queues": { "prefix": "test-" } }"#)?;
-/// settings.validate()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AwsSettings {
-    /// The DynamoDB table. Endpoints may share one.
-    pub table: String,
-    /// The S3 bucket for payloads and dedupe entries. Endpoints may share one, but nothing else may be in it:
-    /// what it holds expires.
-    pub bucket: String,
-    /// The DynamoDB table for small payloads, if they are not in the bucket, too: one of Cloakroom's own, which endpoints may share. In
-    /// messages in flight it is named as the bucket is: before it is used, or is not used any more, see "Where payloads are" in the operations
-    /// chapter. Default: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload_table: Option<String>,
-    /// Up to how many bytes a payload is small, where there is a table for them; with 0 they are only read there. Default: as long as it is
-    /// [cheaper](DynamoPayloads::CHEAPER_BYTES_MAX), 4,072.
-    #[serde(default = "small_payload_bytes_max")]
-    pub small_payload_bytes_max: usize,
-    /// After how many days the items of the payload table expire: as long as the [objects of the
-    /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike, and not fewer than the queues need that
-    /// Cloakroom provisions by default: 46. Default: 50.
-    #[serde(default = "payload_ttl_days")]
-    pub payload_ttl_days: u32,
-    /// The largest payload, in bytes, that is checked in or read: 1 MiB to 5 GiB. A worker holds the payloads of all messages in flight in
-    /// memory. A message with a larger payload is parked. Default: 64 MiB.
-    #[serde(default = "payload_bytes_max")]
-    pub payload_bytes_max: usize,
-    /// Up to how many reads of single items, or writes of payloads, that happen at the same time share a request to DynamoDB: 1 to 100, and of
-    /// writes never more than 25. They cost the same, and take less time of the processor; a request may take a little longer than one
-    /// for a single item does. With 1 each goes alone. Default: 25.
-    #[serde(default = "items_per_request_max")]
-    pub items_per_request_max: usize,
-    /// SQS.
-    #[serde(default)]
-    pub queues: QueueSettings,
-    /// What the account takes.
-    #[serde(default)]
-    pub limits: Limits,
-}
-
-impl AwsSettings {
-    /// Settings for this table and this bucket, all else at its default.
-    pub fn new(table: impl Into<String>, bucket: impl Into<String>) -> Self {
-        Self {
-            table: table.into(),
-            bucket: bucket.into(),
-            payload_table: None,
-            small_payload_bytes_max: small_payload_bytes_max(),
-            payload_ttl_days: payload_ttl_days(),
-            payload_bytes_max: payload_bytes_max(),
-            items_per_request_max: items_per_request_max(),
-            queues: QueueSettings::default(),
-            limits: Limits::default(),
-        }
-    }
-
-    /// Checks names and ranges.
-    ///
-    /// # Errors
-    /// The first field that AWS would refuse.
-    pub fn validate(&self) -> Result<(), SettingsError> {
-        if !(3..=255).contains(&self.table.len()) || !self.table.chars().all(is_table_character) {
-            return Err(SettingsError::new("table", &self.table, "3 to 255 letters, digits and `_-.`"));
-        }
-        self.validate_payload_table()?;
-        within("payload_bytes_max", self.payload_bytes_max as u64, MIB, 5 * 1024 * MIB)?;
-        within("items_per_request_max", self.items_per_request_max as u64, 1, READS_MAX as u64)?;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let bucket = &self.bucket;
-        let fits = (3..=63).contains(&bucket.len())
-            && bucket.chars().all(|c| plain(c) || matches!(c, '-' | '.'))
-            && bucket.starts_with(plain)
-            && bucket.ends_with(plain);
-        if !fits {
-            let demand = "3 to 63 lower-case letters, digits and `-.`, a letter or digit at both ends";
-            return Err(SettingsError::new("bucket", bucket, demand));
-        }
-        self.limits.validate().map_err(|error| SettingsError::of_limits(&error))?;
-        self.queues.validate()
-    }
-
-    fn validate_payload_table(&self) -> Result<(), SettingsError> {
-        let payloads_max = DynamoPayloads::BYTES_MAX as u64;
-        within("small_payload_bytes_max", self.small_payload_bytes_max as u64, 0, payloads_max)?;
-        within("payload_ttl_days", self.payload_ttl_days.into(), payload_ttl_days_min(), 3_650)?;
-        let Some(name) = &self.payload_table else { return Ok(()) };
-        // Claims have the name in them, and are as short as they can be.
-        if !(3..=64).contains(&name.len()) || !name.chars().all(is_table_character) {
-            return Err(SettingsError::new("payload_table", name, "3 to 64 letters, digits and `_-.`"));
-        }
-        if [&self.table, &self.bucket].contains(&name) {
-            let demand = "called otherwise than the table and the bucket: claims tell stores apart by their names";
-            return Err(SettingsError::new("payload_table", name, demand));
-        }
-        Ok(())
-    }
-}
-
-const fn small_payload_bytes_max() -> usize {
-    DynamoPayloads::CHEAPER_BYTES_MAX
-}
-
-/// A message whose payload has expired looks processed.
-fn payload_ttl_days_min() -> u64 {
-    let ProvisioningSettings { retention_s, dead_letter_retention_s, .. } = ProvisioningSettings::default();
-    expiry_days_min(retention_s, dead_letter_retention_s)
-}
-
-const MIB: u64 = 1024 * 1024;
-
-const fn payload_bytes_max() -> usize {
-    S3Payloads::BYTES_MAX
-}
 
 pub(crate) const fn payload_ttl_days() -> u32 {
     50
-}
-
-pub(crate) const fn items_per_request_max() -> usize {
-    WRITES_MAX
-}
-
-fn is_table_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
 /// How queues are used.
@@ -199,7 +64,7 @@ impl SettingsError {
     }
 
     /// The text names the limit.
-    fn of_limits(error: &cloakroom::Error) -> Self {
+    pub(crate) fn of_limits(error: &cloakroom::Error) -> Self {
         Self { field: "limits".to_owned(), text: error.to_string() }
     }
 
@@ -219,59 +84,24 @@ cloakroom::debug_is_display!(SettingsError);
 
 impl std::error::Error for SettingsError {}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// For how long a queue keeps messages, and its dead-letter queue, in seconds, if the caller names nothing else.
+pub(crate) const RETENTION_S: u32 = 345_600;
+pub(crate) const DEAD_LETTER_RETENTION_S: u32 = 1_209_600;
+pub(crate) const DAY_S: u64 = 24 * 60 * 60;
 
-    fn field_at_fault(settings: &AwsSettings) -> String {
-        settings.validate().map_or_else(|error| error.field().to_owned(), |()| "none".to_owned())
-    }
+/// What payloads outlive their messages by, at least.
+const MARGIN_DAYS: u64 = 7;
 
-    #[test]
-    fn names_that_aws_takes_are_taken() {
-        for (table, bucket) in [("a_B-1.x", "a.b-1"), ("abc", "0ab"), (&*"t".repeat(255), &*"b".repeat(63))] {
-            assert_eq!(field_at_fault(&AwsSettings::new(table, bucket)), "none");
-        }
-    }
-
-    #[test]
-    fn the_field_at_fault_is_named() {
-        for table in ["ab", "a b c", "tisch-ü", &*"t".repeat(256)] {
-            assert_eq!(field_at_fault(&AwsSettings::new(table, "bucket")), "table", "{table}");
-        }
-        for bucket in ["ab", "Bucket", "a_b", "-ab", "ab-", &*"b".repeat(64)] {
-            assert_eq!(field_at_fault(&AwsSettings::new("table", bucket)), "bucket", "{bucket}");
-        }
-        for table in ["ab", "a b c", &*"t".repeat(65), "table", "bucket"] {
-            let settings = AwsSettings { payload_table: Some(table.to_owned()), ..AwsSettings::new("table", "bucket") };
-            assert_eq!(field_at_fault(&settings), "payload_table", "{table}");
-        }
-        let new = || AwsSettings::new("table", "bucket");
-        let too_large = AwsSettings { small_payload_bytes_max: DynamoPayloads::BYTES_MAX + 1, ..new() };
-        assert_eq!(field_at_fault(&too_large), "small_payload_bytes_max");
-        for (payload_ttl_days, field) in
-            [(0, "payload_ttl_days"), (1, "payload_ttl_days"), (45, "payload_ttl_days"), (46, "none")]
-        {
-            assert_eq!(field_at_fault(&AwsSettings { payload_ttl_days, ..new() }), field, "{payload_ttl_days} days");
-        }
-        assert_eq!(field_at_fault(&AwsSettings { payload_bytes_max: 1024, ..new() }), "payload_bytes_max");
-        let with = |queues| AwsSettings { queues, ..AwsSettings::new("table", "bucket") };
-        let prefix = QueueSettings { prefix: "a.".to_owned(), ..QueueSettings::default() };
-        assert_eq!(field_at_fault(&with(prefix)), "queues.prefix");
-    }
-
-    #[test]
-    fn limits_above_those_of_aws_are_refused() {
-        let limits = Limits { item_bytes_max: 400 * 1024 + 1, ..Limits::default() };
-        let error = AwsSettings { limits, ..AwsSettings::new("table", "bucket") }.validate().unwrap_err();
-        assert_eq!(error.field(), "limits");
-        assert!(error.to_string().contains("`limits.item_bytes_max` is 409601"), "{error}");
-    }
-
-    #[test]
-    fn a_misspelt_field_is_refused() {
-        let text = r#"{ "table": "t", "bucket": "b", "queue": {} }"#;
-        let error = serde_json::from_str::<AwsSettings>(text).unwrap_err().to_string();
-        assert!(error.contains("`queue`"), "{error}");
-    }
+/// After how many days payloads may expire at the earliest, where a queue and its dead-letter queue keep messages for
+/// so many seconds.
+pub(crate) fn expiry_days_min(retention_s: u32, dead_letter_retention_s: u32) -> u64 {
+    let lives_s = u64::from(retention_s) + u64::from(dead_letter_retention_s);
+    // Twice: a payload is written when its sender commits, and the sender's own message may live as long before
+    // an endpoint finishes it and sends this one.
+    let finished_late = (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS;
+    // An endpoint finishes a record, and an operator puts a dead letter back, until the payload is as old as
+    // `payload_ttl_ms`. The message that is sent then may live as long as any other.
+    let payload_ttl_s = EndpointSettings::default().payload_ttl_ms.div_ceil(1_000);
+    let sent_late = (payload_ttl_s + lives_s).div_ceil(DAY_S);
+    finished_late.max(sent_late)
 }

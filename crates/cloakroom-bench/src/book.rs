@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::Clock;
+use cloakroom::ports::Clock;
 use hdrhistogram::Histogram;
 use tokio::sync::watch;
 

@@ -15,7 +15,7 @@ mod tests;
 
 use std::{fmt, sync::Arc};
 
-use ::cloakroom::{Delivery, PortError, QueueMessage};
+use ::cloakroom::{Delivery, PortError, ports::QueueMessage};
 use async_trait::async_trait;
 use cloakroom_aws::AwsSettings;
 

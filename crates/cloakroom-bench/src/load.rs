@@ -110,7 +110,7 @@ fn is_late(load: &LoadSettings, now: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use cloakroom::{Clock as _, memory::Memory};
+    use cloakroom::{memory::Memory, ports::Clock as _};
     use futures::{channel::mpsc, future::join};
 
     use super::*;

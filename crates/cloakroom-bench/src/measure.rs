@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
-use cloakroom::{Clock as _, PortError, QueueMessage};
+use cloakroom::{
+    PortError,
+    ports::{Clock as _, QueueMessage},
+};
 use cloakroom_aws::{Aws, TokioClock};
 use futures::future::try_join_all;
 use tokio::task::JoinSet;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::Consumption;
+use cloakroom::observe::Consumption;
 use serde::{Deserialize, Serialize};
 
 /// The form of [`Report`] that this version writes.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, pin::pin, sync::Arc, time::Duration};
 
-use cloakroom::{Clock as _, Consumption, Random as _, SystemRandom};
+use cloakroom::{
+    observe::Consumption,
+    ports::{Clock as _, Random as _, SystemRandom},
+};
 use cloakroom_aws::TokioClock;
 use futures::{FutureExt as _, future::FusedFuture as _};
 

@@ -8,7 +8,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Coalesced, Counters, Delivery, PortError, Ports, Queue, QueueMessage, Queues};
+use cloakroom::{
+    Delivery, PortError, Ports,
+    observe::Counters,
+    ports::{BatchingQueue, Queue, QueueMessage, Queues},
+};
 use cloakroom_aws::{Aws, Provisioning, ProvisioningSettings};
 use serde::Deserialize;
 
@@ -60,7 +64,7 @@ impl Site {
     /// The queue is not there.
     pub async fn queue(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         let ports = self.ports();
-        Ok(Arc::new(Coalesced::new(ports.queues.open(name).await?, ports.clock, LINGER)))
+        Ok(Arc::new(BatchingQueue::new(ports.queues.open(name).await?, ports.clock, LINGER)))
     }
 
     /// A client of DynamoDB that is metered.

@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_types::SdkConfig;
-use cloakroom_aws::{Aws, AwsSettings, BucketAddress, QueueSettings, dead_letter_queue};
+use cloakroom::engine::parking::dead_letter_queue;
+use cloakroom_aws::{Aws, AwsSettings, BucketAddress, QueueSettings};
 use cloakroom_local::{Faults, LocalAws};
 
 use crate::{

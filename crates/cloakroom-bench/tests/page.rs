@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::{Consumed, Consumption, Service, Used};
+use cloakroom::observe::{Consumed, Consumption, Service, Used};
 use cloakroom_bench::{
     page::html,
     report::{Audit, FORMAT, Latency, Measured, Report, Workload},

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use cloakroom::{Bounded, Ports};
+use cloakroom::{Ports, ports::Bounded};
 use cloakroom_aws::{Aws, AwsSettings, QueueSettings, S3Payloads};
 
 use crate::site::Failure;

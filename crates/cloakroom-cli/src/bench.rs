@@ -8,7 +8,7 @@ mod written;
 
 use std::{process::ExitCode, sync::Arc};
 
-use cloakroom::prices::Prices;
+use cloakroom::observe::prices::Prices;
 use cloakroom_bench::{LoadSettings, Pricing, Progress, Target, contestants::Contestant, report::Report};
 
 pub(crate) use options::Options;

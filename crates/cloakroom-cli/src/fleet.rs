@@ -5,7 +5,7 @@ mod table;
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use cloakroom::{EndpointSettings, Placement, prices::Prices};
+use cloakroom::{EndpointSettings, observe::prices::Prices, ports::Placement};
 use cloakroom_sim::fleet::{Fleet, FleetError, Ladder, PayloadPlace, Sharding, Step, sustained};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -157,7 +157,7 @@ impl From<FleetError> for Failure {
 /// What all fleets have in common.
 fn fleet(options: &Options) -> Fleet {
     let placement = match options.placement {
-        Records::Beside => Placement::Beside,
+        Records::Beside => Placement::Separate,
         Records::Embedded => Placement::Embedded,
     };
     let payload_place = match options.payloads {

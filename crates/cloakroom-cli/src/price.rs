@@ -2,7 +2,7 @@
 
 use std::{io::Read as _, path::Path};
 
-use cloakroom::{Consumed, Consumption, Service, Used, prices::Prices};
+use cloakroom::observe::{Consumed, Consumption, Service, Used, prices::Prices};
 use cloakroom_local::Usage;
 
 use crate::site::Failure;

@@ -1,6 +1,6 @@
 //! Billing: one entity a customer, who has a credit. What goes beyond it, or is too large at a time, is refused.
 
-use cloakroom::{Endpoint, EndpointBuilder, Handled, Tx};
+use cloakroom::{Endpoint, Handled, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::message;

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc};
 
-use cloakroom::{Counters, Counts, Observer};
+use cloakroom::observe::{Counters, Counts, Observer};
 
 use crate::Service;
 
@@ -66,7 +66,7 @@ impl CountsLog {
 mod tests {
     use std::io::{Read as _, pipe};
 
-    use cloakroom::Event;
+    use cloakroom::observe::Event;
 
     use super::*;
 

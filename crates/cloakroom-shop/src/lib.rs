@@ -13,7 +13,7 @@
 //! once, because it does: `rehearsed.rs` stops them at every call and races them against duplicates.
 //!
 //! ```
-//! use cloakroom::{Delivery, EndpointSettings, Envelope, Message as _, Outcome, Unobserved, memory::Memory};
+//! use cloakroom::{Delivery, EndpointSettings, Message as _, Outcome, format::Envelope, memory::Memory, observe::Unobserved};
 //! use cloakroom_shop::{Service, orders::PlaceOrder};
 //! use std::sync::Arc;
 //!
@@ -60,7 +60,7 @@ mod submission;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Observer, Ports, State};
+use cloakroom::{Endpoint, EndpointSettings, Error, Ports, State, endpoint::EndpointBuilder, observe::Observer};
 
 pub use counts::CountsLog;
 pub use environment::{BadVariable, Environment};

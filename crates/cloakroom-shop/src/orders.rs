@@ -1,6 +1,6 @@
 //! Orders: one entity an order. It asks for stock, then for money, and ends shipped or cancelled (out of stock, or unpaid).
 
-use cloakroom::{Endpoint, EndpointBuilder, Handled, HandlerError, Tx};
+use cloakroom::{Endpoint, Handled, HandlerError, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::{

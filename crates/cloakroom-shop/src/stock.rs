@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::{Endpoint, EndpointBuilder, Handled, Tx};
+use cloakroom::{Endpoint, Handled, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::message;

@@ -102,11 +102,14 @@ mod world;
 
 use std::fmt;
 
-use cloakroom::{Endpoint, EndpointBuilder, EndpointSettings, Error, Message, Placement, Ports, State, memory::Memory};
+use cloakroom::{
+    Endpoint, EndpointSettings, Error, Message, Ports, State, endpoint::EndpointBuilder, memory::Memory,
+    ports::Placement,
+};
 
 pub use report::{Difference, Finding, FindingKind, Report};
 use rounds::{alone, together};
-use world::{Expected, Letter};
+use world::{DeadLetter, Expected};
 
 /// Where the messages that are given to the kit come from.
 const SOURCE: &str = "crash-kit";
@@ -124,8 +127,8 @@ pub struct CrashKit {
     settings: EndpointSettings,
     /// The only one that is tried.
     placement: Option<Placement>,
-    given: Vec<Letter>,
-    letters: Vec<Letter>,
+    given: Vec<DeadLetter>,
+    letters: Vec<DeadLetter>,
     runs_max: usize,
 }
 
@@ -259,7 +262,7 @@ impl CrashKit {
         })
     }
 
-    fn pairs(&self) -> impl Iterator<Item = [&Letter; 2]> {
+    fn pairs(&self) -> impl Iterator<Item = [&DeadLetter; 2]> {
         let letters = self.letters.iter().enumerate();
         letters.flat_map(|(number, one)| {
             let others = self.letters[number + 1..].iter().filter(|other| other.partition == one.partition);
@@ -268,7 +271,7 @@ impl CrashKit {
     }
 }
 
-fn letter<M: Message>(message: &M, expected: Expected) -> Letter {
+fn letter<M: Message>(message: &M, expected: Expected) -> DeadLetter {
     let body = serde_json::to_value(message).map_err(|error| error.to_string());
-    Letter { kind: M::TYPE, partition: message.partition(), body, expected }
+    DeadLetter { kind: M::TYPE, partition: message.partition(), body, expected }
 }

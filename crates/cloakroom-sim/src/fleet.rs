@@ -35,7 +35,12 @@ mod store;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use cloakroom::{Counters, EndpointSettings, Limits, Ports, Queue as _, Worker, WorkerSettings, memory::SeededRandom};
+use cloakroom::{
+    EndpointSettings, Ports, Worker, WorkerSettings,
+    memory::SeededRandom,
+    observe::Counters,
+    ports::{Limits, Queue as _},
+};
 use futures::{
     StreamExt as _,
     future::{BoxFuture, Either, FutureExt as _, select},

@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 
 use cloakroom::{
-    Item, MessageId, PayloadStore, Record, Settles,
-    placement::{read_embedded_records, read_record_item},
-    schema::{Kept, Key},
+    MessageId,
+    format::{
+        Item, Record, Settles,
+        schema::{Kept, Key},
+    },
+    ports::{
+        PayloadStore,
+        placement::{read_embedded_records, read_record_item},
+    },
 };
 use futures::FutureExt as _;
 
@@ -46,7 +52,9 @@ fn is_settled(endpoint: &str, message: &MessageId, text: &str, payloads: &dyn Pa
 #[cfg(test)]
 mod tests {
     use cloakroom::{
-        Commit, Partition, PartitionStore as _, Placement, RecordKey, StateWrite, Timestamp, memory::Memory,
+        Partition, Timestamp,
+        memory::Memory,
+        ports::{Commit, PartitionStore as _, Placement, RecordKey, StateWrite},
         protocol::Consistency,
     };
 
@@ -68,10 +76,10 @@ mod tests {
     #[test]
     fn a_record_is_left_until_its_message_is_settled() {
         let (memory, partition) = (Memory::new(), Partition::from("p"));
-        let claim = cloakroom::Claim::new("claim.memory");
+        let claim = cloakroom::format::Claim::new("claim.memory");
         commit(&memory, "claimed", Settles::Payload(claim.clone()), Placement::Embedded);
         commit(&memory, "known", Settles::Entry("memory".to_owned()), Placement::Embedded);
-        commit(&memory, "beside", Settles::Retained(1), Placement::Beside);
+        commit(&memory, "beside", Settles::Retained(1), Placement::Separate);
         let live = || live_records(&memory.store.partition(&partition), &*memory.payloads);
         assert_eq!(live(), ["outbox#e#beside", "known in state#e"], "a payload that is missing tells, too");
         let answers = |future: futures::future::BoxFuture<'_, Result<(), cloakroom::PortError>>| future.now_or_never();

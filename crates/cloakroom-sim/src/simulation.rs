@@ -32,7 +32,12 @@ mod world;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use cloakroom::{Clock as _, PartitionStore as _, Ports, Timestamp, memory::Memory, protocol::Consistency};
+use cloakroom::{
+    Ports, Timestamp,
+    memory::Memory,
+    ports::{Clock as _, PartitionStore as _},
+    protocol::Consistency,
+};
 use futures::FutureExt as _;
 
 pub use history::{Final, Rest};

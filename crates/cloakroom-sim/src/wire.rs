@@ -5,9 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, Delivery, Embedded, Failures, ItemWrite, MessageId, Partition,
-    PartitionStore, PayloadStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead,
-    StateWrite, Timestamp, Version, protocol::Consistency,
+    Delivery, MessageId, Partition, PortError, Ports, Timestamp,
+    format::{Claim, Record},
+    ports::{
+        ClaimsStored, Commit, Committed, Embedded, Failures, ItemWrite, PartitionStore, PayloadStore, Queue,
+        QueueMessage, Queues, RecordKey, StateRead, StateWrite,
+    },
+    protocol::{Consistency, Version},
 };
 
 /// What is called.

@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use cloakroom::{Condition, Endpoint, EndpointSettings, Handled, Placement, Tx};
+use cloakroom::{Condition, Endpoint, EndpointSettings, Handled, Tx, ports::Placement};
 use cloakroom_sim::{
     CrashKit,
     crash_kit::{FindingKind, Report},
@@ -272,7 +272,7 @@ fn what_only_embedded_records_or_folds_show_is_found() {
     };
     let words = ["records embedded in it", "STOPS", "cloakroom_version"];
     fails_first(&kit(Flaw::NothingEmbedded).run(), FindingKind::Differs, &words);
-    passes(&kit(Flaw::NothingEmbedded).placement(Placement::Beside).run());
+    passes(&kit(Flaw::NothingEmbedded).placement(Placement::Separate).run());
     let words = ["`book.discard` and `book.buy` for", "cloakroom_version"];
     fails_first(&kit(Flaw::TornFold).run(), FindingKind::NoOrder, &words);
     passes(&kit(Flaw::TornFold).settings(EndpointSettings { fold_max: 1, ..EndpointSettings::default() }).run());

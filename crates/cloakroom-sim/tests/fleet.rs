@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{EndpointSettings, Placement, WorkerSettings};
+use cloakroom::{EndpointSettings, WorkerSettings, ports::Placement};
 use cloakroom_sim::fleet::{Fleet, Latencies, Latency, Limit, PayloadPlace, Sharding, Step, sustained};
 
 fn run(fleet: &Fleet) -> Step {

@@ -6,8 +6,6 @@
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
-use crate::{Claim, Retry};
-
 type Cause = Arc<dyn StdError + Send + Sync>;
 
 /// Makes the text of an error its `Debug`, too: that is what the standard library prints of an error that `main` returns, and
@@ -103,22 +101,6 @@ impl PortError {
         Self { in_logs: InLogs::This(text.into()), ..self }
     }
 
-    /// Its text may be logged with the claim's digest in place of the claim. Call it last: it takes the text as it is by then.
-    ///
-    /// ```
-    /// use cloakroom::{Claim, PortError};
-    ///
-    /// let claim = Claim::from_random(7, "coats");
-    /// let error = PortError::new(format!("finding payload `{claim}`"), "no such store").without_effect();
-    /// let logged = error.public_without(&claim).loggable();
-    /// assert!(logged.contains(&claim.digest()) && !logged.contains(claim.as_str()));
-    /// ```
-    #[must_use]
-    pub fn public_without(self, claim: &Claim) -> Self {
-        let text = self.to_string().replace(claim.as_str(), &format!("digest {}", claim.digest()));
-        self.in_logs(text)
-    }
-
     /// What it is counted as when the call is repeated. Without this it follows from whether it may have happened.
     #[must_use]
     pub fn because(self, reason: Retry) -> Self {
@@ -180,7 +162,7 @@ impl PortError {
         match (self.may_be_repeated, self.is_caused_by_data) {
             (true, _) => ErrorKind::AwaitService,
             (false, true) => ErrorKind::RetryMessage,
-            (false, false) => ErrorKind::MendConfiguration,
+            (false, false) => ErrorKind::FixConfiguration,
         }
     }
 
@@ -217,7 +199,7 @@ pub enum ErrorKind {
     AwaitService,
     /// Fix the configuration or the infrastructure: a permission or a queue is missing. Until then no try can succeed, and the
     /// message is not parked.
-    MendConfiguration,
+    FixConfiguration,
 }
 
 impl ErrorKind {
@@ -226,7 +208,7 @@ impl ErrorKind {
         match self {
             Self::RetryMessage => "retry_message",
             Self::AwaitService => "await_service",
-            Self::MendConfiguration => "mend_configuration",
+            Self::FixConfiguration => "fix_configuration",
         }
     }
 }
@@ -266,7 +248,7 @@ impl Error {
     }
 
     pub(crate) fn misconfigured(text: impl Into<String>) -> Self {
-        Self::new(ErrorKind::MendConfiguration, text)
+        Self::new(ErrorKind::FixConfiguration, text)
     }
 
     /// Says in its text, also in logs, what it is about.
@@ -335,3 +317,42 @@ impl fmt::Display for LimitError {
 debug_is_display!(LimitError);
 
 impl StdError for LimitError {}
+
+/// Why something is done once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Retry {
+    /// A commit was lost to another one: everything is read anew.
+    Conflict,
+    /// Nobody knows whether the call took effect.
+    UnknownOutcome,
+    /// Another transaction had the item.
+    TransactionConflict,
+    /// Too many requests.
+    Throttled,
+    /// The call failed otherwise, and did not take effect.
+    Failure,
+}
+
+impl Retry {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Conflict, Self::UnknownOutcome, Self::TransactionConflict, Self::Throttled, Self::Failure];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::UnknownOutcome => "unknown_outcome",
+            Self::TransactionConflict => "transaction_conflict",
+            Self::Throttled => "throttled",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), Error> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::misconfigured(format!("setting `{field}` is {value}; it must be from {min} to {max}")))
+}

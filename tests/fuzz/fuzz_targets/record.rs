@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     properties::record(&text);
     let Ok(Stored { state, record }) = serde_json::from_str(&text) else { return };
-    let item = |attributes| serde_dynamo::to_item::<_, cloakroom::Item>(attributes).ok();
+    let item = |attributes| serde_dynamo::to_item::<_, cloakroom::format::Item>(attributes).ok();
     let (state, record) = (state.and_then(item), record.and_then(item));
     if let Some(state) = &state {
         properties::state_item(state.clone());

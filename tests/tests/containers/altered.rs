@@ -7,7 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Delivery, PortError, Queue, QueueMessage, Queues};
+use cloakroom::{
+    Delivery, PortError,
+    ports::{Queue, QueueMessage, Queues},
+};
 
 /// What is answered in another way.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
-use cloakroom::{Queue, conformance};
+use cloakroom::{conformance, ports::Queue};
 use cloakroom_aws::TokioClock;
 use futures::FutureExt as _;
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloakroom::Clock as _;
+use cloakroom::ports::Clock as _;
 use cloakroom_aws::{Provisioning, ProvisioningSettings, TokioClock};
 
 use crate::site::{Site, provisioning};

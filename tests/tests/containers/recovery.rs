@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cloakroom::engine::parking::dead_letter_queue;
 use cloakroom::{
-    Counters, DeadLetter, Delivery, Endpoint, Envelope, Outcome, Ports, Queue,
+    Delivery, Endpoint, Outcome, Ports,
+    engine::Recovered,
+    format::Envelope,
+    observe::Counters,
+    ports::Queue,
     recovery::{DeadLetters, Fate, Sweep, SweepSettings, SweepStep, Swept, Treatment},
 };
-use cloakroom_aws::{Aws, Provisioning, ProvisioningSettings, dead_letter_queue};
+use cloakroom_aws::{Aws, Provisioning, ProvisioningSettings};
 
 use crate::{
     altered::OneCutOff,
@@ -73,7 +78,7 @@ pub(crate) async fn a_committed_message_is_finished_from_the_dead_letter_queue(s
     let endpoint = send_order(&aws).await;
     let (dead, delivery) = until_dead(&aws, async |delivery| commit_only(&aws, delivery).await).await;
     assert_eq!(site.records(&aws).await, 1, "it was committed");
-    assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Finished(Outcome::Resumed));
+    assert_eq!(endpoint.finish(&delivery).await.unwrap(), Recovered::Finished(Outcome::Resumed));
     dead.delete(vec![delivery.receipt]).await.remove(0).unwrap();
     is_sent_and_processed_once(&site, &aws).await;
 }
@@ -82,7 +87,7 @@ pub(crate) async fn a_message_that_was_never_committed_is_left(site: Arc<Site>) 
     let aws = impatient(&site, "left").await;
     let endpoint = send_order(&aws).await;
     let (_, delivery) = until_dead(&aws, async |_| ()).await;
-    assert_eq!(endpoint.finish(&delivery).await.unwrap(), DeadLetter::Left);
+    assert_eq!(endpoint.finish(&delivery).await.unwrap(), Recovered::NotCommitted);
     assert_eq!(site.items(&aws).await, 0, "finishing changes nothing");
 }
 

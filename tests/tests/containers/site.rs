@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::QueueAttributeName;
-use cloakroom::{Random as _, SystemRandom, schema::attribute};
+use cloakroom::{
+    format::schema::attribute,
+    ports::{Random as _, SystemRandom},
+};
 use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings, QueueSettings};
 use tokio::sync::{Mutex, watch};
 

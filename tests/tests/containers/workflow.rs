@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use cloakroom::{
-    Backoff, Clock as _, Counters, Endpoint, Envelope, Handled, Message, Partition, Ports, QueueMessage, Random as _,
-    State, SystemRandom, Tx, Worker, WorkerSettings,
+    Endpoint, Handled, Message, Partition, Ports, State, Tx, Worker, WorkerSettings,
+    format::Envelope,
+    observe::Counters,
+    ports::{Backoff, Clock as _, QueueMessage, Random as _, SystemRandom},
 };
 use cloakroom_aws::{Aws, TokioClock};
 use futures::future::join_all;

@@ -9,7 +9,9 @@ use std::{cell::RefCell, collections::HashMap};
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use cloakroom::{
-    AttributeValue as Attribute, Delivery, EndpointSettings, Envelope, Limits, Outcome, Record, WorkerSettings,
+    Delivery, EndpointSettings, Outcome, WorkerSettings,
+    format::{AttributeValue as Attribute, Envelope, Record},
+    ports::Limits,
 };
 use cloakroom_aws::{AwsSettings, ProvisioningSettings};
 use cloakroom_local::{Faults, Usage};
@@ -212,6 +214,6 @@ fn attributes_of_the_sdk_are_read() {
         let item = cloakroom_aws::item_from_sdk(item).expect("every type is known");
         assert_eq!(item.len(), count);
         properties::state_item(item.clone());
-        let _ = cloakroom::placement::read_record_item("reading", &item);
+        let _ = cloakroom::ports::placement::read_record_item("reading", &item);
     });
 }

@@ -1,6 +1,6 @@
 //! What is almost right: good values with something removed, replaced, nested, blown up or cut.
 
-use cloakroom::{AttributeValue, Claim, Envelope, Item, Outgoing, Record, Settles, schema::attribute};
+use cloakroom::format::{AttributeValue, Claim, Envelope, Item, Outgoing, Record, Settles, schema::attribute};
 use proptest::{collection, option, prelude::*, sample::Index};
 use serde_json::{Map, Value, json};
 

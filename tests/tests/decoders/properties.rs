@@ -4,13 +4,20 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloakroom::{
-    Backoff, Claim, Clock as _, Commit, Counters, DeadLetter, Delivery, Embedded, Endpoint, EndpointSettings, Envelope,
-    Error, Handled, Item, ItemAction, Limits, Message, Outcome, Partition, Placement, Queue as _, QueueMessage, Record,
-    StateRead, StateWrite, Timestamp, Tx, Worker, WorkerSettings,
+    Delivery, Endpoint, EndpointSettings, Error, Handled, Message, Outcome, Partition, Timestamp, Tx, Worker,
+    WorkerSettings,
+    engine::Recovered,
+    format::{
+        Claim, Envelope, Item, Record,
+        schema::{Key, attribute},
+    },
     memory::Memory,
-    placement,
+    observe::Counters,
+    ports::{
+        Backoff, Clock as _, Commit, Embedded, ItemAction, Limits, Placement, Queue as _, QueueMessage, StateRead,
+        StateWrite, placement,
+    },
     protocol::Claims,
-    schema::{Key, attribute},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -132,7 +139,7 @@ pub(crate) fn delivery(delivery: &Delivery) -> Option<Outcome> {
     }
     let finished = world.memory.run(world.endpoint.finish(delivery));
     assert!(
-        !matches!(finished, Ok(DeadLetter::Finished(Outcome::Processed))),
+        !matches!(finished, Ok(Recovered::Finished(Outcome::Processed))),
         "finishing commits nothing: {delivery:?}"
     );
     result.ok()
@@ -245,7 +252,7 @@ async fn take(ledger: &mut Ledger, note: Note, tx: &mut Tx) -> Handled {
     Ok(())
 }
 
-fn ledger() -> cloakroom::EndpointBuilder<Ledger> {
+fn ledger() -> cloakroom::endpoint::EndpointBuilder<Ledger> {
     Endpoint::builder("ledger").on(take).route::<Note>("copies").allow_replies_to("answers")
 }
 

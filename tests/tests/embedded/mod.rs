@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cloakroom::{Clock, Timestamp};
+use cloakroom::{Timestamp, ports::Clock};
 use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
 use cloakroom_local::LocalAws;
 

@@ -15,18 +15,18 @@ pub(crate) enum Does {
     Some(&'static str, &'static [&'static str]),
 }
 
-const STORE: &str = "crates/cloakroom-aws/src/store";
-const TRANSACTION: &str = "crates/cloakroom-aws/src/transaction";
-const PAYLOADS: &str = "crates/cloakroom-aws/src/payloads";
-const READS: &str = "crates/cloakroom-aws/src/items/reads";
-const WRITES: &str = "crates/cloakroom-aws/src/items/writes";
-const QUEUE: &str = "crates/cloakroom-aws/src/queue";
-const PROVISIONING: &str = "crates/cloakroom-aws/src/provisioning";
-const LOOK: &str = "crates/cloakroom-aws/src/look";
-const RECORDS: &str = "crates/cloakroom-aws/src/records";
-const LISTING: &str = "crates/cloakroom-aws/src/listing";
-const DIAGNOSIS_TABLE: &str = "crates/cloakroom-aws/src/diagnosis/table";
-const DIAGNOSIS_BUCKET: &str = "crates/cloakroom-aws/src/diagnosis/bucket";
+const STORE: &str = "crates/cloakroom-aws/src/dynamodb/store";
+const TRANSACTION: &str = "crates/cloakroom-aws/src/dynamodb/transaction";
+const PAYLOADS: &str = "crates/cloakroom-aws/src/s3/payloads";
+const READS: &str = "crates/cloakroom-aws/src/dynamodb/items/reads";
+const WRITES: &str = "crates/cloakroom-aws/src/dynamodb/items/writes";
+const QUEUE: &str = "crates/cloakroom-aws/src/sqs/queue";
+const PROVISIONING: &str = "crates/cloakroom-aws/src/admin/provisioning";
+const LOOK: &str = "crates/cloakroom-aws/src/admin/describe";
+const RECORDS: &str = "crates/cloakroom-aws/src/dynamodb/records";
+const LISTING: &str = "crates/cloakroom-aws/src/s3/listing";
+const DIAGNOSIS_TABLE: &str = "crates/cloakroom-aws/src/admin/diagnosis/table";
+const DIAGNOSIS_BUCKET: &str = "crates/cloakroom-aws/src/admin/diagnosis/bucket";
 
 pub(crate) const ROLES: &[Role] = &[
     Role {
@@ -71,7 +71,10 @@ pub(crate) const ROLES: &[Role] = &[
 
 /// Modules whose calls are those of no role, and why.
 pub(crate) const OF_NOBODY: &[(&str, &str)] = &[
-    ("crates/cloakroom-aws/src/diagnosis/permissions", "it tries what its caller may do, and takes no for an answer"),
+    (
+        "crates/cloakroom-aws/src/admin/diagnosis/permissions",
+        "it tries what its caller may do, and takes no for an answer",
+    ),
     ("crates/cloakroom-shop/src/books", "it audits the books of the example, on the embedded AWS"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::Counts;
+use cloakroom::observe::Counts;
 use serde_json::Value;
 
 use crate::{

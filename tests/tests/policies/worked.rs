@@ -8,9 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Condition, Endpoint, EndpointSettings, Envelope, Event, Handled, HandlerError, Message, Observer, Partition,
-    Placement, Ports, QueueMessage, Tx, Version, Worker,
-    protocol::{CheckIn, Consistency},
+    Condition, Endpoint, EndpointSettings, Handled, HandlerError, Message, Partition, Ports, Tx, Worker,
+    format::{Claim, Envelope},
+    observe::{Event, Observer},
+    ports::{Placement, QueueMessage},
+    protocol::{CheckIn, Consistency, Version},
 };
 use cloakroom_aws::{Aws, ProvisioningSettings};
 use cloakroom_local::Usage;
@@ -133,8 +135,8 @@ async fn endpoints_ask_for_what_their_source_says() {
     let aws = anew(&world);
     let before = world.local.usage();
     for (queue, check_in, placement) in [
-        ("before", CheckIn::BeforeCommit, Placement::Beside),
-        ("after", CheckIn::AfterCommit, Placement::Beside),
+        ("before", CheckIn::BeforeCommit, Placement::Separate),
+        ("after", CheckIn::AfterCommit, Placement::Separate),
         ("embedded", CheckIn::BeforeCommit, Placement::Embedded),
     ] {
         let ends = Arc::new(Ends(Semaphore::new(0)));

@@ -1,6 +1,6 @@
 //! What is not there is told by name, and never taken for something else.
 
-use cloakroom::{Claim, PortError};
+use cloakroom::{PortError, format::Claim};
 use cloakroom_aws::Aws;
 
 fn must_name(error: &PortError, what: &str, name: &str) {

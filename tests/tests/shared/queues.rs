@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_sqs::{primitives::Blob, types::MessageAttributeValue};
-use cloakroom::{Delivery, Queue, QueueMessage};
+use cloakroom::{
+    Delivery,
+    ports::{Queue, QueueMessage},
+};
 use cloakroom_aws::{Aws, QueueSettings, SqsQueue};
 
 const LEASE: Duration = Duration::from_secs(60);

@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cloakroom::{
-    Batch, Claim, Consumed, Consumption, Counters, Counts, Endpoint, EndpointSettings, Envelope, Event, Handled,
-    Message, MessageId, Observer, Outcome, Partition, Placement, Ports, QueueMessage, Service, Tx, Used, Worker,
-    WorkerSettings, prices::Prices, protocol::Consistency, schema::derived_id,
+    Endpoint, EndpointSettings, Handled, Message, MessageId, Outcome, Partition, Ports, Tx, Worker, WorkerSettings,
+    format::{Claim, Envelope, derived_id},
+    observe::{Consumed, Consumption, Counters, Counts, Event, Observer, Service, Used, prices::Prices},
+    ports::{Placement, QueueMessage},
+    protocol::Consistency,
+    worker::Batch,
 };
 use cloakroom_aws::{Aws, AwsSettings};
 use cloakroom_local::{Units, Usage};

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Commit, Committed, Conflict, Item, MessageId, Partition, PartitionStore, Placement, PortError, QueueMessage,
-    Record, RecordKey, StateWrite, Version, protocol::Consistency,
+    MessageId, Partition, PortError,
+    format::{Claim, Item, Record},
+    ports::{Commit, Committed, Conflict, PartitionStore, Placement, QueueMessage, RecordKey, StateWrite},
+    protocol::{Consistency, Version},
 };
 use cloakroom_local::Faults;
 
@@ -33,7 +35,7 @@ async fn commit(store: &dyn PartitionStore, token: &str) -> Result<Committed, Po
         expected: Version::ABSENT,
         state: &state,
         records: &[(&"m".into(), &record)],
-        kept: &cloakroom::Embedded::default(),
+        kept: &cloakroom::ports::Embedded::default(),
         embedded_bytes_max: 0,
         items: &[],
         token,
@@ -76,7 +78,7 @@ async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
     assert_eq!(version(&*store).await, 1);
     assert_eq!(
         commit(&*store, "token").await.unwrap(),
-        Committed::Applied(Placement::Beside),
+        Committed::Applied(Placement::Separate),
         "the token is remembered"
     );
     assert_eq!(commit(&*store, "other").await.unwrap(), Committed::Conflict(Conflict::Overtaken));
@@ -93,7 +95,7 @@ async fn a_transaction_conflict_is_no_lost_condition() {
     assert!(error.to_string().contains("TransactionConflict"), "{error}");
     world.local.set_faults(NONE).unwrap();
     assert_eq!(version(&*store).await, 0);
-    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied(Placement::Beside));
+    assert_eq!(commit(&*store, "token").await.unwrap(), Committed::Applied(Placement::Separate));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use cloakroom::{Envelope, QueueMessage, parking};
+use cloakroom::{engine::parking, format::Envelope, ports::QueueMessage};
 use cloakroom_local::{Faults, Function, FunctionSettings};
 use serde_json::json;
 use tempfile::TempDir;
@@ -37,7 +37,9 @@ impl World {
     fn process(&self) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_function"));
         command.envs(self.aws.local.environment()).envs(self.function.environment());
-        command.env("MARKS", self.marks.path()).env("DEAD_LETTERS", cloakroom_aws::dead_letter_queue(self.queue));
+        command
+            .env("MARKS", self.marks.path())
+            .env("DEAD_LETTERS", cloakroom::engine::parking::dead_letter_queue(self.queue));
         command.kill_on_drop(true).stdin(Stdio::null()).spawn().unwrap()
     }
 
@@ -83,7 +85,8 @@ impl World {
 
     /// Why each of the parked messages was parked, sorted.
     async fn reasons(&self) -> Vec<String> {
-        let queue = self.aws.aws.ports().queues.open(&cloakroom_aws::dead_letter_queue(self.queue)).await.unwrap();
+        let queue =
+            self.aws.aws.ports().queues.open(&cloakroom::engine::parking::dead_letter_queue(self.queue)).await.unwrap();
         let parked = queue.receive(10, Duration::ZERO, Duration::from_secs(60)).await.unwrap();
         let mut reasons: Vec<_> =
             parked.into_iter().map(|message| message.attributes[parking::REASON].clone()).collect();

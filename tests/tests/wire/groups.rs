@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cloakroom::{
-    Backoff, Endpoint, Envelope, Handled, HandlerError, Message, Partition, QueueMessage, Tx, Worker, WorkerSettings,
+    Endpoint, Handled, HandlerError, Message, Partition, Tx, Worker, WorkerSettings,
+    format::Envelope,
+    ports::{Backoff, QueueMessage},
 };
 use tokio::sync::watch;
 

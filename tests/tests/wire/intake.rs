@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use cloakroom::{
-    Delivery, Endpoint, Envelope, Error, ErrorKind, Handled, Limits, Message, Outcome, Partition, Producer, Submission,
-    Tx, intake, parking,
+    Delivery, Endpoint, Error, ErrorKind, Handled, Message, Outcome, Partition, Producer, Submission, Tx,
+    engine::{intake, parking},
+    format::Envelope,
+    ports::Limits,
 };
 use cloakroom_aws::{Aws, AwsSettings};
 use serde::{Deserialize, Serialize};
@@ -118,7 +120,7 @@ fn wordy() -> Delivery {
 
 #[track_caller]
 fn must_advise(error: &Error) {
-    assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+    assert_eq!(error.kind(), ErrorKind::FixConfiguration);
     let text = error.to_string();
     for part in ["queue `counted`", "262144", "`MaximumMessageSize`", "`limits.message_bytes_max`"] {
         assert!(text.contains(part), "`{text}` does not say `{part}`");

@@ -1,6 +1,6 @@
 //! The laws of the ports, on the wire.
 
-use cloakroom::{Queues as _, conformance};
+use cloakroom::{conformance, ports::Queues as _};
 use cloakroom_aws::{DynamoPayloads, SqsQueues, TokioClock};
 use futures::future::join;
 

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{Endpoint, Envelope, Handled, Message, Partition, QueueMessage, Tx, Worker, WorkerSettings};
+use cloakroom::{
+    Endpoint, Handled, Message, Partition, Tx, Worker, WorkerSettings, format::Envelope, ports::QueueMessage,
+};
 use tokio::sync::watch;
 
 use crate::embedded::Embedded;

@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cloakroom::{
-    Backoff, Claim, Consumption, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError,
-    Message, Partition, Ports, QueueMessage, Service, Tx, prices::Prices,
+    Delivery, Endpoint, EndpointSettings, Handled, HandlerError, Message, Partition, Ports, Tx,
+    format::{Claim, Envelope},
+    observe::{Consumption, Counters, Service, prices::Prices},
+    ports::{Backoff, QueueMessage},
 };
 use cloakroom_local::{Faults, Usage};
 use futures::future::join_all;

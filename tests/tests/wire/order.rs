@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloakroom::{
-    Delivery, Endpoint, EndpointSettings, Envelope, Handled, Message, Partition, Producer, Submission, Tx,
+    Delivery, Endpoint, EndpointSettings, Handled, Message, Partition, Producer, Submission, Tx, format::Envelope,
 };
 use cloakroom_local::Faults;
 use futures::future::join_all;

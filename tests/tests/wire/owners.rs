@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use cloakroom::{Condition, Delivery, Endpoint, Envelope, Handled, Message, Outcome, Partition, Ports, Tx};
+use cloakroom::{Condition, Delivery, Endpoint, Handled, Message, Outcome, Partition, Ports, Tx, format::Envelope};
 
 use crate::embedded::Embedded;
 

@@ -1,7 +1,7 @@
 //! Small payloads in a table: what they cost, and how large they may be.
 
 use bytes::Bytes;
-use cloakroom::{Claim, PayloadStore as _};
+use cloakroom::{format::Claim, ports::PayloadStore as _};
 use cloakroom_aws::DynamoPayloads;
 
 use crate::embedded::{Embedded, with_payload_table};

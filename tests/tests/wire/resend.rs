@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use cloakroom::{Claim, PayloadStore as _};
+use cloakroom::{format::Claim, ports::PayloadStore as _};
 use cloakroom_aws::S3Payloads;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

@@ -1,8 +1,9 @@
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::region::Region;
 
-use super::*;
 use crate::scripted::{Script, Seen, refusal, reply, run};
+
+use super::*;
 
 /// The configuration of clients that a script answers.
 pub(crate) fn config(script: &Script) -> aws_types::sdk_config::Builder {

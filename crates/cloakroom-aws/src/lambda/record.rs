@@ -7,7 +7,7 @@ use aws_sdk_sqs::{
 };
 use cloakroom::Delivery;
 
-use crate::message::incoming;
+use crate::sqs::message::incoming;
 
 /// A message's id, which names it in the answer, and what is processed.
 pub(super) fn delivery(record: SqsMessage) -> (String, Delivery) {

@@ -5,8 +5,10 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    Clock as _, Envelope, Handled, HandlerError, Message, Partition, PortError, Queue, Queues, Tx,
+    Handled, HandlerError, Message, Partition, PortError, Tx,
+    format::Envelope,
     memory::{Memory, MemoryClock},
+    ports::{Clock as _, Queue, Queues},
 };
 use serde_json::{Value, json};
 
@@ -97,7 +99,7 @@ fn a_record_becomes_what_the_queue_itself_would_have_given() {
         "number": { "stringValue": "1e3", "stringListValues": [], "binaryListValues": [], "dataType": "Number" },
         "bytes": { "binaryValue": "AP8=", "stringListValues": [], "binaryListValues": [], "dataType": "Binary.der" }
     });
-    let (id, delivery) = super::record::delivery(serde_json::from_value(record).unwrap());
+    let (id, delivery) = crate::lambda::record::delivery(serde_json::from_value(record).unwrap());
     let attributes = [("text", "grün"), ("number", "\0Number\x001e3"), ("bytes", "\0Binary.der\0AP8=")];
     let expected = Delivery {
         id: "id".to_owned(),

@@ -1,7 +1,11 @@
 //! Read, write, send, acknowledge; and nothing else.
 
 use async_trait::async_trait;
-use cloakroom::{Delivery, Event, PortError, Queue, QueueMessage};
+use cloakroom::{
+    Delivery, PortError,
+    observe::Event,
+    ports::{Queue, QueueMessage},
+};
 
 use super::{
     Contestant, INLINE_BYTES_MAX, Sent,

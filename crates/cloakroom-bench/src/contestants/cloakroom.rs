@@ -2,11 +2,14 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cloakroom::engine::parking::dead_letter_queue;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Handled, HandlerError, Message as _, Placement, PortError,
-    QueueMessage, Tx, Worker, WorkerSettings, protocol::CheckIn,
+    Delivery, Endpoint, EndpointSettings, Handled, HandlerError, Message as _, PortError, Tx, Worker, WorkerSettings,
+    format::{Claim, Envelope},
+    ports::{Placement, QueueMessage},
+    protocol::CheckIn,
 };
-use cloakroom_aws::{AwsSettings, dead_letter_queue};
+use cloakroom_aws::AwsSettings;
 
 use super::{Contestant, ITEM_BYTES_MAX, Sent};
 use crate::{

@@ -4,7 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cloakroom::{Delivery, Event, Observer as _, PortError, Queue, QueueMessage};
+use cloakroom::{
+    Delivery, PortError,
+    observe::{Event, Observer as _},
+    ports::{Queue, QueueMessage},
+};
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 
 use super::Sent;

@@ -9,7 +9,11 @@ use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, Put},
 };
-use cloakroom::{Backoff, Event, Observer as _, PortError, Ports};
+use cloakroom::{
+    PortError, Ports,
+    observe::{Event, Observer as _},
+    ports::Backoff,
+};
 
 use crate::{
     Site,

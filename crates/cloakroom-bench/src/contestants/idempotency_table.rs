@@ -5,7 +5,11 @@ use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
-use cloakroom::{Delivery, Event, PortError, Queue, QueueMessage};
+use cloakroom::{
+    Delivery, PortError,
+    observe::Event,
+    ports::{Queue, QueueMessage},
+};
 
 use super::{
     Contestant, INLINE_BYTES_MAX, Sent,

@@ -5,7 +5,11 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{AttributeValue, Put, TransactWriteItem},
 };
-use cloakroom::{Delivery, Event, PortError, Queue, QueueMessage};
+use cloakroom::{
+    Delivery, PortError,
+    observe::Event,
+    ports::{Queue, QueueMessage},
+};
 
 use super::{
     Contestant, ITEM_BYTES_MAX, Sent,

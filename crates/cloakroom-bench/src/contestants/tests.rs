@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::cloakroom::{Event, Queue};
+use ::cloakroom::{observe::Event, ports::Queue};
 use futures::future::join_all;
 
 use super::{
@@ -67,7 +67,7 @@ async fn a_message_that_comes_twice_counts_twice_where_nobody_remembers() {
 /// What requests and units each takes for a message; they are the baselines' price, so they cannot drift either.
 #[tokio::test(flavor = "multi_thread")]
 async fn baselines_take_what_their_idea_takes() {
-    use ::cloakroom::Service::DynamoDb;
+    use ::cloakroom::observe::Service::DynamoDb;
     let even = LoadSettings { skew: 0.0, payload_bytes: 500, ..few() };
     let report = report(&even, &baselines(), Faults::default()).await;
     let [once, table, record] = &report.measured[..] else { panic!("three of them") };

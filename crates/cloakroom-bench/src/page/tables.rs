@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use cloakroom::Service;
+use cloakroom::observe::Service;
 
 use super::{
     figure::Mark,

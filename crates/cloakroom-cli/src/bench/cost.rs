@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal as _};
 
-use cloakroom::{Consumed, Consumption, Service, Used, prices::Prices};
+use cloakroom::observe::{Consumed, Consumption, Service, Used, prices::Prices};
 use cloakroom_bench::LoadSettings;
 
 use super::place::Place;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 
-use cloakroom::prices::Prices;
+use cloakroom::observe::prices::Prices;
 use cloakroom_bench::{
     Extent, Faults, LoadSettings,
     contestants::{self, Contestant},

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, Failures, MessageId, Partition, PartitionStore, PayloadStore, PortError,
-    Ports, Record, RecordKey, StateRead, Timestamp, protocol::Consistency,
+    MessageId, Partition, PortError, Ports, Timestamp,
+    format::{Claim, Record},
+    ports::{ClaimsStored, Commit, Committed, Failures, PartitionStore, PayloadStore, RecordKey, StateRead},
+    protocol::Consistency,
 };
 
 /// Ports without any of the protections: whatever is asked for a proof of processing knows nothing.

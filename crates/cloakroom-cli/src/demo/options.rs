@@ -8,7 +8,11 @@ use std::{
 };
 
 use clap::Parser;
-use cloakroom::{Backoff, EndpointSettings, Placement, WorkerSettings, protocol::CheckIn};
+use cloakroom::{
+    EndpointSettings, WorkerSettings,
+    ports::{Backoff, Placement},
+    protocol::CheckIn,
+};
 use cloakroom_local::Faults;
 use cloakroom_shop::sample;
 
@@ -193,7 +197,7 @@ impl Options {
             Timing::AfterCommit => CheckIn::AfterCommit,
         };
         let placement = match self.records {
-            Records::Beside => Placement::Beside,
+            Records::Beside => Placement::Separate,
             Records::Embedded => Placement::Embedded,
         };
         EndpointSettings { check_in, placement, fold_max: self.fold, ..EndpointSettings::default() }

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{Counters, Counts, EndpointSettings, WorkerSettings};
+use cloakroom::{
+    EndpointSettings, WorkerSettings,
+    observe::{Counters, Counts},
+};
 use cloakroom_shop::Service;
 use cloakroom_sim::wire::by_way_of;
 use tokio::{

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cloakroom::{Consumption, Counts, Service, prices::Prices};
+use cloakroom::observe::{Consumption, Counts, Service, prices::Prices};
 use cloakroom_local::Usage;
 use cloakroom_shop::books::Verdict;
 use serde::Serialize;

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloakroom::{Counters, Counts, Endpoint, ErrorKind, Worker, WorkerSettings};
+use cloakroom::{
+    Endpoint, ErrorKind, Worker, WorkerSettings,
+    observe::{Counters, Counts},
+};
 use cloakroom_shop::{Service, Site};
 use tokio::task::JoinHandle;
 
@@ -158,7 +161,7 @@ pub(super) async fn work_on(endpoint: Endpoint, service: Service, settings: Work
         let worker = Worker::new(endpoint.clone(), service.name()).settings(settings.clone());
         if let Err(error) = worker.run(std::future::pending()).await {
             tracing::warn!(%error, service = service.name(), "worker ended");
-            if error.kind() == ErrorKind::MendConfiguration {
+            if error.kind() == ErrorKind::FixConfiguration {
                 return error.into();
             }
         }

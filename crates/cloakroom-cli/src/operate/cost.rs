@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use cloakroom::{
+use cloakroom::observe::{
     Consumption,
     prices::{Dollars, Prices},
 };
@@ -163,7 +163,7 @@ impl fmt::Display for Bill {
 
 #[cfg(test)]
 mod tests {
-    use cloakroom::Service;
+    use cloakroom::observe::Service;
 
     use super::*;
 

@@ -6,8 +6,9 @@ mod treat;
 
 use std::process::ExitCode;
 
+use cloakroom::engine::parking::dead_letter_queue;
 use cloakroom::recovery::{DeadLetters, Treatment};
-use cloakroom_aws::{Aws, dead_letter_queue};
+use cloakroom_aws::Aws;
 
 use super::Output;
 use crate::{account::Account, site::Failure};

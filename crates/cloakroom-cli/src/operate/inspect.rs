@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
 
 use cloakroom::{
-    Claim, EndpointSettings, Partition, Placement, PortError, Ports, Record, Settles,
-    placement::read_state_item,
+    EndpointSettings, Partition, PortError, Ports,
+    format::{
+        Claim, Record, Settles,
+        schema::{Kept, Key},
+    },
+    ports::{Found, Placement, Records as _, placement::read_state_item},
     protocol::Claims,
-    recovery::{Found, Records as _},
-    schema::{Kept, Key},
 };
 use serde::Serialize;
 
@@ -145,7 +147,7 @@ pub(crate) async fn run(Options { partition, account, output }: Options) -> Resu
 }
 
 impl State {
-    fn new(read: Result<cloakroom::StateRead, PortError>) -> Self {
+    fn new(read: Result<cloakroom::ports::StateRead, PortError>) -> Self {
         match read {
             Ok(read) => Self { version: Some(read.version.number()), tombstone: read.state.is_none(), trouble: None },
             Err(error) => Self { version: None, tombstone: false, trouble: Some(error.to_string()) },

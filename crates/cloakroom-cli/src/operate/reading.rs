@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use cloakroom::{
-    Clock as _,
-    recovery::{Found, Sweep, SweepSettings},
+    ports::{Clock as _, Found},
+    recovery::{Sweep, SweepSettings},
 };
 use cloakroom_aws::{Aws, TokioClock};
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use cloakroom::{Endpoint, EndpointSettings, Error, Ports, Unobserved};
+use cloakroom::{Endpoint, EndpointSettings, Error, Ports, observe::Unobserved};
 use cloakroom_shop::{
     Service,
     books::{Books, Entry},

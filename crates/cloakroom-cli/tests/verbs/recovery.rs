@@ -282,7 +282,7 @@ async fn digest_of_a_claim_leads_from_a_line_of_the_log_to_the_claim() {
     let claim = "00000000000000000000000000000007.orders-payloads";
     let output = stranded::output(&site, &["payload", "digest", claim, "x"]).await;
     let text = String::from_utf8_lossy(&output.stdout);
-    let digest = cloakroom::Claim::from(claim).digest();
+    let digest = cloakroom::format::Claim::from(claim).digest();
     assert_eq!(text.lines().next(), Some(&*format!("{digest} {claim}")));
     assert_eq!(text.lines().count(), 2);
 }

@@ -132,7 +132,9 @@ impl Queues {
         }
         let source = name_in_arn(&start.source_arn).unwrap_or_default().to_owned();
         if self.sources_of(&source).is_empty() {
-            return Err(Kind::InvalidParameterValue.because("Source queue must be configured as a Dead Letter Queue."));
+            return Err(
+                Kind::InvalidParameterValue.because("Source queue must be configured as a Dead DeadLetter Queue.")
+            );
         }
         let mut tasks = self.tasks.iter();
         if tasks.any(|t| t.source_arn == start.source_arn && t.status == Status::Running) {

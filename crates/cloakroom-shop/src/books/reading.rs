@@ -7,8 +7,12 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
-use cloakroom::{Partition, Placement, PortError, Settles, StateRead, recovery::Found, schema::payload_attribute};
-use cloakroom_aws::dead_letter_queue;
+use cloakroom::engine::parking::dead_letter_queue;
+use cloakroom::{
+    Partition, PortError,
+    format::{Settles, schema::payload_attribute},
+    ports::{Found, Placement, StateRead},
+};
 use serde::de::DeserializeOwned;
 
 use super::{Books, Entry};
@@ -80,7 +84,7 @@ fn entry<S: DeserializeOwned>(partition: &str, item: HashMap<String, AttributeVa
         PortError::new(format!("reading `{partition}`"), error.to_string()).without_effect().permanent()
     };
     let item = cloakroom_aws::item_from_sdk(item).map_err(|error| unreadable(&error))?;
-    let read = cloakroom::placement::read_state_item("reading the state", Some(item));
+    let read = cloakroom::ports::placement::read_state_item("reading the state", Some(item));
     let StateRead { version, state, .. } = read.map_err(|error| unreadable(&error))?;
     let state = serde_dynamo::from_item(state.unwrap_or_default()).map_err(|error| unreadable(&error))?;
     Ok(Entry { state, version: version.number() })

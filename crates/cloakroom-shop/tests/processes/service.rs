@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::Counts;
+use cloakroom::observe::Counts;
 use cloakroom_local::Faults;
 use serde_json::Value;
 use tokio::{

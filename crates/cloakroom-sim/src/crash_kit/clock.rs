@@ -4,7 +4,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Clock, Timestamp};
+use cloakroom::{Timestamp, ports::Clock};
 
 /// The beginning of 2026.
 const NOW_MS: u64 = 1_767_225_600_000;

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::{AttributeValue, Claim, Envelope, Item, QueueMessage, parking};
+use cloakroom::{
+    engine::parking,
+    format::{AttributeValue, Claim, Envelope, Item},
+    ports::QueueMessage,
+};
 use serde_json::Value;
 
 use super::report::Difference;

@@ -1,6 +1,6 @@
 //! What is tried with a message, round by round.
 
-use cloakroom::{Outcome, Placement, protocol::CheckIn};
+use cloakroom::{Outcome, ports::Placement, protocol::CheckIn};
 
 use super::{
     CrashKit,
@@ -11,7 +11,7 @@ use super::{
     report::{Difference, Finding, FindingKind, Round, Tested},
     run::Shown,
     scene::Scene,
-    world::{Expected, Letter, Variant},
+    world::{DeadLetter, Expected, Variant},
 };
 use crate::wire::Operation;
 
@@ -24,10 +24,10 @@ const SHARE: usize = 4;
 /// Both timings of check-in, both identities and both placements. With check-in after the commit records lie beside the state,
 /// whatever the placement.
 const VARIANTS: [Variant; 6] = [
-    variant(CheckIn::BeforeCommit, true, Placement::Beside),
-    variant(CheckIn::BeforeCommit, false, Placement::Beside),
-    variant(CheckIn::AfterCommit, true, Placement::Beside),
-    variant(CheckIn::AfterCommit, false, Placement::Beside),
+    variant(CheckIn::BeforeCommit, true, Placement::Separate),
+    variant(CheckIn::BeforeCommit, false, Placement::Separate),
+    variant(CheckIn::AfterCommit, true, Placement::Separate),
+    variant(CheckIn::AfterCommit, false, Placement::Separate),
     variant(CheckIn::BeforeCommit, true, Placement::Embedded),
     variant(CheckIn::BeforeCommit, false, Placement::Embedded),
 ];
@@ -87,14 +87,14 @@ fn turns(plan: &Plan, choice: Choice) -> Vec<Twist> {
 const CUT_SHORT: &str = "cut short by what was found";
 
 /// Everything with one message. The finding, if there is one, ended it.
-pub(super) fn alone(kit: &CrashKit, letter: &Letter) -> (Tested, Option<Finding>) {
+pub(super) fn alone(kit: &CrashKit, letter: &DeadLetter) -> (Tested, Option<Finding>) {
     let message = format!("`{}` for `{}`", letter.kind, letter.partition);
     let mut tested = Tested { message, ends: CUT_SHORT.to_owned(), rounds: Vec::new() };
     let finding = variants(kit).try_for_each(|variant| alone_as(kit, letter, variant, &mut tested)).err();
     (tested, finding.map(|finding| *finding))
 }
 
-fn alone_as(kit: &CrashKit, letter: &Letter, variant: Variant, tested: &mut Tested) -> Result<(), Box<Finding>> {
+fn alone_as(kit: &CrashKit, letter: &DeadLetter, variant: Variant, tested: &mut Tested) -> Result<(), Box<Finding>> {
     let letters = [letter];
     let mut scene = Scene { kit, variant, letters: &letters, right: Vec::new(), kind: FindingKind::Differs };
     let shown = undisturbed(&scene, letter, tested)?;
@@ -110,7 +110,7 @@ fn alone_as(kit: &CrashKit, letter: &Letter, variant: Variant, tested: &mut Test
 }
 
 /// The run that all others are compared with.
-fn undisturbed(scene: &Scene<'_>, letter: &Letter, tested: &mut Tested) -> Result<Shown, Box<Finding>> {
+fn undisturbed(scene: &Scene<'_>, letter: &DeadLetter, tested: &mut Tested) -> Result<Shown, Box<Finding>> {
     let fail = |kind, text: String| Err(Box::new(scene.finding(kind, text)));
     let mut run = scene.run(0, false).map_err(|trouble| scene.stopped(trouble))?;
     let shown = run.play(&Plan::default(), &[&[0]]).map_err(|trouble| scene.stopped(trouble))?;
@@ -193,7 +193,7 @@ fn is_the_same_again(scene: &Scene<'_>, shown: &Shown) -> Result<(), Box<Finding
 }
 
 /// Two messages of one partition at the same time.
-pub(super) fn together(kit: &CrashKit, letters: [&Letter; 2]) -> (Tested, Option<Finding>) {
+pub(super) fn together(kit: &CrashKit, letters: [&DeadLetter; 2]) -> (Tested, Option<Finding>) {
     let [one, other] = letters.map(|letter| letter.kind);
     let message = format!("`{one}` and `{other}` for `{}`", letters[0].partition);
     let mut tested = Tested { message, ends: CUT_SHORT.to_owned(), rounds: Vec::new() };
@@ -206,7 +206,7 @@ pub(super) fn together(kit: &CrashKit, letters: [&Letter; 2]) -> (Tested, Option
 
 fn together_as(
     kit: &CrashKit,
-    letters: &[&Letter; 2],
+    letters: &[&DeadLetter; 2],
     variant: Variant,
     tested: &mut Tested,
 ) -> Result<(), Box<Finding>> {

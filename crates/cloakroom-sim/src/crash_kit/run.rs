@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use cloakroom::{Delivery, Endpoint, NotDone, Outcome};
+use cloakroom::{Delivery, Endpoint, Outcome, engine::NotFinished};
 
 use super::{
     CrashKit,
@@ -15,7 +15,7 @@ use super::{
     plan::{Choice, Plan, Twist},
     report::FindingKind,
     worker::{Is, Worker},
-    world::{Letter, Trouble, Variant, World, waits},
+    world::{DeadLetter, Trouble, Variant, World, waits},
 };
 use crate::wire::Call;
 
@@ -33,7 +33,7 @@ pub(super) struct Shown {
 
 pub(super) struct Run<'a> {
     pub(super) world: World<'a>,
-    letters: Vec<&'a Letter>,
+    letters: Vec<&'a DeadLetter>,
     deliveries: Vec<Delivery>,
     outcomes: Vec<Option<Outcome>>,
     /// How many messages had ended when each was delivered last.
@@ -56,7 +56,7 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         kit: &'a CrashKit,
         variant: Variant,
-        letters: &[&'a Letter],
+        letters: &[&'a DeadLetter],
         seed: u64,
         is_traced: bool,
     ) -> Result<Self, Trouble> {
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn end(&mut self, results: &[Result<Outcome, NotDone>]) {
+    fn end(&mut self, results: &[Result<Outcome, NotFinished>]) {
         let Some(worker) = self.alive.pop_front() else { return };
         for (message, result) in worker.messages.iter().zip(results) {
             let how = match result {
@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn letters_of(&self, messages: &[usize]) -> Vec<&'a Letter> {
+    fn letters_of(&self, messages: &[usize]) -> Vec<&'a DeadLetter> {
         messages.iter().map(|message| self.letters[*message]).collect()
     }
 

@@ -7,14 +7,14 @@ use super::{
     report::{Difference, Finding, FindingKind},
     run::{Run, Shown},
     timeline::timeline,
-    world::{Letter, Trouble, Variant},
+    world::{DeadLetter, Trouble, Variant},
 };
 
 /// Messages that are delivered together, and what must come of it.
 pub(super) struct Scene<'a> {
     pub(super) kit: &'a CrashKit,
     pub(super) variant: Variant,
-    pub(super) letters: &'a [&'a Letter],
+    pub(super) letters: &'a [&'a DeadLetter],
     /// What may be left: when every message was acknowledged, and after the late duplicates.
     pub(super) right: Vec<(Picture, Picture)>,
     pub(super) kind: FindingKind,

@@ -88,7 +88,7 @@ fn answered(operation: Operation, answer: &str) -> String {
         Operation::Commit if answer.starts_with("Conflict(Overtaken") => {
             "lost: the version is another one, or there is a record".to_owned()
         }
-        Operation::Commit if answer == "Applied(Beside)" => "applied".to_owned(),
+        Operation::Commit if answer == "Applied(Separate)" => "applied".to_owned(),
         Operation::Commit if answer == "Applied(Embedded)" => {
             "applied, records embedded in the state's item".to_owned()
         }

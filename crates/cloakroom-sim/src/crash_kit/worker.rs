@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use cloakroom::{Batch, Delivery, Endpoint, NotDone, Outcome};
+use cloakroom::{Delivery, Endpoint, Outcome, engine::NotFinished, worker::Batch};
 use futures::{FutureExt as _, future::BoxFuture};
 
 use super::{clock::END, gate::Gate};
@@ -17,14 +17,14 @@ pub(super) struct Worker {
     pub(super) messages: Vec<usize>,
     pub(super) endpoint: Endpoint,
     pub(super) gate: Arc<Gate>,
-    future: BoxFuture<'static, Vec<Result<Outcome, NotDone>>>,
+    future: BoxFuture<'static, Vec<Result<Outcome, NotFinished>>>,
 }
 
 /// How far a worker is.
 pub(super) enum Is {
     AtGate,
     /// With an answer for each of its messages.
-    Ended(Vec<Result<Outcome, NotDone>>),
+    Ended(Vec<Result<Outcome, NotFinished>>),
     /// It waits, and not for a call.
     Stuck,
 }

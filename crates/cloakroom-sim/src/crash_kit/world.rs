@@ -5,11 +5,14 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, MessageId, Outcome, Partition, Placement, PortError, Ports,
-    Queue, Queues,
+    Delivery, Endpoint, EndpointSettings, MessageId, Outcome, Partition, PortError, Ports,
+    format::{
+        Claim, Envelope,
+        schema::{Kept, Key, attribute},
+    },
     memory::{Memory, MemoryQueue, MemoryQueues},
+    ports::{Placement, Queue, Queues},
     protocol::{CheckIn, WhenMissing},
-    schema::{Kept, Key, attribute},
 };
 use futures::FutureExt as _;
 use serde_json::Value;
@@ -26,7 +29,7 @@ use crate::{residue::live_records, wire::by_way_of};
 
 /// A message that was given to the kit.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub(super) struct DeadLetter {
     pub(super) kind: &'static str,
     pub(super) partition: Partition,
     /// Or why it cannot be written.
@@ -60,7 +63,7 @@ impl fmt::Display for Variant {
         };
         let by = if self.is_claimed { "claim" } else { "id alone" };
         let lies = match self.placement {
-            Placement::Beside => "beside the state",
+            Placement::Separate => "beside the state",
             Placement::Embedded => "embedded in it",
         };
         write!(f, "identified by its {by}, payloads checked in {when} the commit, records {lies}")
@@ -119,7 +122,7 @@ impl<'a> World<'a> {
     }
 
     /// Sees to it that the handlers that ran just now, those of these messages, have called no port themselves.
-    pub(super) fn nothing_strange(&self, letters: &[&Letter]) -> Result<(), Trouble> {
+    pub(super) fn nothing_strange(&self, letters: &[&DeadLetter]) -> Result<(), Trouble> {
         let calls = self.guard.take();
         let (kind, port, call) = match (calls.iter().find(|call| !call.operation.is_read()), calls.first()) {
             (Some(call), _) => (FindingKind::WritesElsewhere, "a port that writes", call),
@@ -145,7 +148,7 @@ impl<'a> World<'a> {
         Ok((endpoint, gate))
     }
 
-    pub(super) fn delivery(&self, letter: &Letter, id: String) -> Result<Delivery, Trouble> {
+    pub(super) fn delivery(&self, letter: &DeadLetter, id: String) -> Result<Delivery, Trouble> {
         let body = letter.body.as_ref().map_err(|error| {
             let text = format!("`{}` cannot be written as JSON: {error}", letter.kind);
             Trouble::new(FindingKind::NotWritable, text)
@@ -179,7 +182,13 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn process_one(&self, letter: &Letter, id: String, endpoint: &Endpoint, gate: &Arc<Gate>) -> Result<(), Trouble> {
+    fn process_one(
+        &self,
+        letter: &DeadLetter,
+        id: String,
+        endpoint: &Endpoint,
+        gate: &Arc<Gate>,
+    ) -> Result<(), Trouble> {
         let delivery = Delivery { receive_count: 1, ..self.delivery(letter, id)? };
         let is = Worker::new(vec![0], endpoint.clone(), Arc::clone(gate), vec![delivery]).go_on();
         self.nothing_strange(&[letter])?;
@@ -199,7 +208,8 @@ impl<'a> World<'a> {
     pub(super) fn reason_of_parking(&self) -> String {
         let queues = lock(&self.hall.queues);
         let parked = queues.iter().flat_map(|queue| self.queue(queue).messages());
-        let mut reasons = parked.filter_map(|message| message.attributes.get(cloakroom::parking::REASON).cloned());
+        let mut reasons =
+            parked.filter_map(|message| message.attributes.get(cloakroom::engine::parking::REASON).cloned());
         reasons.next().unwrap_or_else(|| "parked without a reason".to_owned())
     }
 
@@ -210,7 +220,7 @@ impl<'a> World<'a> {
     }
 
     /// What there is of these messages, their partitions and all that was sent.
-    pub(super) fn picture(&self, messages: &[(&Letter, &Delivery)]) -> Picture {
+    pub(super) fn picture(&self, messages: &[(&DeadLetter, &Delivery)]) -> Picture {
         let mut picture = Picture::default();
         let read = |claim: &Claim| self.ports.payloads.read(claim).now_or_never()?.ok().flatten();
         let json = |claim: &Claim| {
@@ -237,7 +247,7 @@ impl<'a> World<'a> {
             let mut lying = self.queue(queue).messages();
             // A copy of a deferred message stands for the message itself, which the run delivers again.
             lying.retain(|message| {
-                let is_parked = message.attributes.contains_key(cloakroom::parking::REASON);
+                let is_parked = message.attributes.contains_key(cloakroom::engine::parking::REASON);
                 is_parked || id_of(&message.body).is_none_or(|id| !under_test.contains(&id))
             });
             picture.add_queue(queue, &lying, json);
@@ -256,12 +266,12 @@ fn id_of(body: &str) -> Option<MessageId> {
 }
 
 /// The messages, one of which is meant.
-fn kinds(letters: &[&Letter]) -> String {
+fn kinds(letters: &[&DeadLetter]) -> String {
     let kinds: Vec<_> = letters.iter().map(|letter| format!("`{}`", letter.kind)).collect();
     kinds.join(" or ")
 }
 
-pub(super) fn waits(letters: &[&Letter]) -> Trouble {
+pub(super) fn waits(letters: &[&DeadLetter]) -> Trouble {
     let text = format!(
         "the handler of {} waits for something that can never happen here: time, a socket or a task of a real runtime",
         kinds(letters)

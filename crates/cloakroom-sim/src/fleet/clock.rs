@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Clock, Timestamp};
+use cloakroom::{Timestamp, ports::Clock};
 
 /// Time that passes only when nothing else can be done.
 #[derive(Debug, Default)]

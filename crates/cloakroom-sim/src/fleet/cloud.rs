@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{Clock as _, Consumed, Consumption, PortError, Retry, Service, Timestamp, Used};
+use cloakroom::{
+    PortError, Timestamp,
+    error::Retry,
+    observe::{Consumed, Consumption, Service, Used},
+    ports::Clock as _,
+};
 
 use super::{
     Fleet, Latencies, Latency, Limit, PayloadPlace,

@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Clock as _, Endpoint, EndpointSettings, Envelope, Error, Handled, Message, MessageId, Observer, Partition,
-    Ports, Timestamp, Tx,
+    Endpoint, EndpointSettings, Error, Handled, Message, MessageId, Partition, Ports, Timestamp, Tx,
+    format::{Claim, Envelope},
+    observe::Observer,
+    ports::Clock as _,
 };
 use serde::{Deserialize, Serialize};
 

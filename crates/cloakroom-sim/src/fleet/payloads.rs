@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cloakroom::{Claim, MessageId, PayloadStore, PortError};
+use cloakroom::{MessageId, PortError, format::Claim, ports::PayloadStore};
 use serde::{Deserialize, Serialize};
 
 use super::{cloud::Cloud, shards::Use};

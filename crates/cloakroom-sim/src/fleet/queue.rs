@@ -7,7 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Clock as _, Delivery, PortError, Queue, QueueMessage, Timestamp, fifo::is_fifo};
+use cloakroom::{
+    Delivery, PortError, Timestamp,
+    ports::{Clock as _, Queue, QueueMessage, fifo::is_fifo},
+};
 use futures::{
     channel::oneshot,
     future::{Either, select},

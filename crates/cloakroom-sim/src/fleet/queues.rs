@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cloakroom::{Clock as _, Delivery, PortError, Queue, QueueMessage, Queues, Retry, fifo::is_fifo};
+use cloakroom::{
+    Delivery, PortError,
+    error::Retry,
+    ports::{Clock as _, Queue, QueueMessage, Queues, fifo::is_fifo},
+};
 
 use super::{
     cloud::Cloud,

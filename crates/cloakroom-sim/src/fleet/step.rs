@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use cloakroom::{Consumption, Counts, Service, Used};
+use cloakroom::observe::{Consumption, Counts, Service, Used};
 use serde::{Deserialize, Serialize};
 
 use super::{

@@ -7,12 +7,17 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Commit, Committed, Failures, ItemAction, Partition, PartitionStore, PortError, Record, RecordKey,
-    StateRead, Timestamp, item_bytes,
+    Partition, PortError, Timestamp,
+    format::{
+        Record, item_bytes,
+        schema::{self, Key, attribute},
+    },
     memory::{Memory, MemoryStore},
-    placement::{self, Write},
+    ports::{
+        ClaimsStored, Commit, Committed, Failures, ItemAction, PartitionStore, RecordKey, StateRead,
+        placement::{self, Write},
+    },
     protocol::Consistency,
-    schema::{self, Key, attribute},
 };
 
 use super::{

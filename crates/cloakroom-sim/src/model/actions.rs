@@ -1,7 +1,7 @@
 //! What can happen next.
 
 use cloakroom::protocol::{
-    CheckIn, Consistency, Do, Memory, Saw, WhenMissing,
+    CheckIn, Consistency, Do, Progress, Saw, WhenMissing,
     embedding::{self, Known},
     fold::group,
 };
@@ -36,7 +36,7 @@ pub enum Action {
     Land {
         late: usize,
     },
-    DeadLetter {
+    Recovered {
         message: u8,
         copy: u8,
     },
@@ -86,7 +86,7 @@ impl Model {
                     worker: number,
                     place: 0,
                     how: How::GivenUp,
-                    placement: Placement::Beside,
+                    placement: Placement::Separate,
                 });
             }
             if let Do::Commit(_) = todo {
@@ -96,7 +96,7 @@ impl Model {
             let is_shared = matches!(todo, Do::ReadState(_));
             let wants = |place: &usize| if is_shared { *place == 0 } else { worker.members[*place].todo == todo };
             for place in (0..worker.members.len()).filter(wants) {
-                let act = |how| Action::Work { worker: number, place, how, placement: Placement::Beside };
+                let act = |how| Action::Work { worker: number, place, how, placement: Placement::Separate };
                 actions.extend(self.ways(world, worker, place).into_iter().map(act));
             }
         }
@@ -142,7 +142,7 @@ impl Model {
         let can_embed = worker.members.iter().any(|member| member.can_embed(self));
         let mut placements: Vec<Placement> = self.scenario.placements.to_vec();
         if !can_embed {
-            placements = vec![Placement::Beside];
+            placements = vec![Placement::Separate];
         }
         let answers: &[How] = match world.faults {
             0 => &[How::Well],
@@ -202,7 +202,7 @@ impl Model {
         }
         for (message, spec, one) in self.each(world) {
             let queued = one.queued.iter().filter(|_| world.dead_letters > 0);
-            actions.extend(queued.map(|copy| Action::DeadLetter { message, copy }));
+            actions.extend(queued.map(|copy| Action::Recovered { message, copy }));
             let dead = || one.dead.iter();
             actions.extend(dead().filter(|_| world.redrives > 0).map(|copy| Action::Redrive { message, copy }));
             actions.extend(dead().filter(|_| world.finishes > 0).map(|copy| Action::Finish { message, copy }));
@@ -267,7 +267,7 @@ impl World {
         match action {
             Action::Deliver { fold, check_in, when_missing } => {
                 fold.iter().for_each(|(message, _)| self.messages[usize::from(*message)].deliveries_left -= 1);
-                self.receive(model, &fold, Memory::new(check_in, when_missing), false);
+                self.receive(model, &fold, Progress::new(check_in, when_missing), false);
             }
             Action::Work { worker, place, how, placement } => {
                 self.faults -= u8::from(matches!(how, How::Late | How::Hidden | How::Refused | How::Failed));
@@ -279,7 +279,7 @@ impl World {
                 let commit = self.late.remove(late);
                 self.apply(model, &commit);
             }
-            Action::DeadLetter { message, copy } => {
+            Action::Recovered { message, copy } => {
                 self.dead_letters -= 1;
                 let message = &mut self.messages[usize::from(message)];
                 (message.queued, message.dead) = (message.queued.without(copy), message.dead.with(copy));
@@ -290,7 +290,7 @@ impl World {
             }
             Action::Finish { message, copy } => {
                 self.finishes -= 1;
-                self.receive(model, &[(message, copy)], Memory::finishing(), true);
+                self.receive(model, &[(message, copy)], Progress::finishing(), true);
             }
             Action::Purge { message, copy } => {
                 self.purges -= 1;
@@ -308,7 +308,7 @@ impl World {
             }
             Action::Sweep { message } => {
                 self.sweeps -= 1;
-                self.receive(model, &[(message, NO_COPY)], Memory::finishing(), true);
+                self.receive(model, &[(message, NO_COPY)], Progress::finishing(), true);
             }
             Action::Drop { message } => {
                 self.drops -= 1;
@@ -337,7 +337,7 @@ impl World {
     }
 
     /// Gives messages to a new worker.
-    pub(super) fn receive(&mut self, model: &Model, copies: &[(u8, u8)], memory: Memory, finishes: bool) {
+    pub(super) fn receive(&mut self, model: &Model, copies: &[(u8, u8)], memory: Progress, finishes: bool) {
         let claim = |message: u8, copy: u8| self.messages[usize::from(message)].claim(copy);
         let member = |(message, copy): &(u8, u8)| {
             super::worker::Member::new(*message, *copy, claim(*message, *copy), memory, finishes)

@@ -1,11 +1,8 @@
 //! Commits: what a worker drafts, and what becomes of it.
 
-use cloakroom::{
-    Version,
-    protocol::{
-        Do, Saw,
-        fold::{self, CommitResult},
-    },
+use cloakroom::protocol::{
+    Do, Saw, Version,
+    fold::{self, CommitResult},
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! What has to hold in every state, and what has to come up in some.
 
-use cloakroom::protocol::{Do, Outcome};
+use cloakroom::{Outcome, protocol::Do};
 use stateright::Property;
 
 use super::{

@@ -16,8 +16,8 @@ pub enum Identity {
 /// Where commits put records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Beside the state, each an item of its own.
-    Beside,
+    /// Separate the state, each an item of its own.
+    Separate,
     /// In the state's item, as far as nothing has to be changed in them.
     Embedded,
 }

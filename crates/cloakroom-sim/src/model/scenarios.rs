@@ -29,14 +29,14 @@ const AFTER: &[CheckIn] = &[CheckIn::AfterCommit];
 const EITHER: &[CheckIn] = &[CheckIn::BeforeCommit, CheckIn::AfterCommit];
 
 const EMBEDDED: &[Placement] = &[Placement::Embedded];
-const BOTH: &[Placement] = &[Placement::Beside, Placement::Embedded];
+const BOTH: &[Placement] = &[Placement::Separate, Placement::Embedded];
 
 const PLAIN: Scenario = Scenario {
     name: "",
     shows: "",
     messages: &[A, B],
     timings: BEFORE,
-    placements: &[Placement::Beside],
+    placements: &[Placement::Separate],
     fold_max: 1,
     when_missing: &[WhenMissing::Acknowledge],
     stale_reads: 0,

@@ -56,7 +56,7 @@ impl Timeline {
                     let parts = world.late[late].parts.iter().map(|part| name(part.message)).collect::<Vec<_>>();
                     write!(line, "the late commit of {} applies", parts.join(" and "))
                 }
-                Action::DeadLetter { message, .. } => {
+                Action::Recovered { message, .. } => {
                     write!(line, "{} is moved to the dead-letter queue", name(message))
                 }
                 Action::Redrive { message, .. } => write!(line, "{} is put back", name(message)),

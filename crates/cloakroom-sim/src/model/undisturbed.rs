@@ -1,6 +1,6 @@
 //! What becomes of a world in which nobody is disturbed any more.
 
-use cloakroom::protocol::{CheckIn, Memory, WhenMissing};
+use cloakroom::protocol::{CheckIn, Progress, WhenMissing};
 
 use super::{
     Model,
@@ -44,7 +44,7 @@ impl World {
     pub(super) fn deliver_everything(&mut self, model: &Model, manner: Manner) -> bool {
         for _ in 0..ROUNDS_MAX {
             for fold in self.waiting(model, manner.fold_max) {
-                let memory = Memory::new(manner.check_in, WhenMissing::Acknowledge);
+                let memory = Progress::new(manner.check_in, WhenMissing::Acknowledge);
                 self.receive(model, &fold, memory, false);
                 if !self.go_on_undisturbed(model, manner.placement, fold.len()) {
                     return false;
@@ -89,7 +89,7 @@ impl World {
         let numbers: Vec<u8> = model.each(self).map(|(number, ..)| number).collect();
         numbers.into_iter().filter(|number| self.is_pending(model, *number)).collect::<Vec<_>>().into_iter().all(
             |number| {
-                self.receive(model, &[(number, NO_COPY)], Memory::finishing(), true);
+                self.receive(model, &[(number, NO_COPY)], Progress::finishing(), true);
                 self.go_on_undisturbed(model, manner.placement, 1)
             },
         )

@@ -148,7 +148,7 @@ impl World {
                     Identity::Retained => true,
                 };
                 let exists = exists || member.is_taken_for_another(model);
-                if exists || how == How::Stale { Saw::Payload } else { Saw::PayloadMissing }
+                if exists || how == How::Stale { Saw::NotSettled } else { Saw::PossiblySettled }
             }
             Do::Park => {
                 self.messages[number].dead = self.messages[number].dead.with(member.copy);

@@ -1,9 +1,10 @@
 //! Workers in the middle of their work, and what they do by themselves.
 
 use cloakroom::protocol::{
-    Claims as Stored, Consistency, Do, Memory, Saw,
+    Claims as Stored, Consistency, Do, Progress, Saw,
     embedding::{self, Absent},
-    fold::{self, Verdict, next_of_fold},
+    fold::{self, Verdict},
+    next_of_fold,
 };
 
 use super::{
@@ -41,7 +42,7 @@ pub(super) struct Member {
     pub(super) claim: u8,
     /// Was taken from the dead-letter queue, or its record was found.
     pub(super) finishes: bool,
-    pub(super) memory: Memory,
+    pub(super) memory: Progress,
     pub(super) detour: Detour,
     pub(super) todo: Do,
     /// What is to come concerns no other member.
@@ -59,7 +60,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(message: u8, copy: u8, claim: u8, memory: Memory, finishes: bool) -> Self {
+    pub(super) fn new(message: u8, copy: u8, claim: u8, memory: Progress, finishes: bool) -> Self {
         let todo = Do::ReadState(Consistency::Any);
         let (detour, leaves, restarts, fails, sends, claims, dispatched) = Default::default();
         #[rustfmt::skip]
@@ -113,7 +114,7 @@ impl Member {
             Saw::Record(_)
                 | Saw::Embedded
                 | Saw::Retained
-                | Saw::PayloadMissing
+                | Saw::PossiblySettled
                 | Saw::Rejected
                 | Saw::Deferred
                 | Saw::Committed(_)
@@ -231,7 +232,7 @@ impl Worker {
                     let absent = self.absent(model, &member)?;
                     self.members[place].find_in(model, &view, absent)?
                 }
-                Do::ReadPayload if member.spec(model).identity == Identity::Retained => Saw::Payload,
+                Do::ReadPayload if member.spec(model).identity == Identity::Retained => Saw::NotSettled,
                 Do::Handle => {
                     let draft = self.draft(model, place);
                     let is_current = self.accepted(place).count() == 0 && !self.is_late;

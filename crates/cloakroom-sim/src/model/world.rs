@@ -211,6 +211,6 @@ impl World {
     }
 }
 
-pub(super) fn version(number: u8) -> cloakroom::Version {
-    cloakroom::Version::new(number.into())
+pub(super) fn version(number: u8) -> cloakroom::protocol::Version {
+    cloakroom::protocol::Version::new(number.into())
 }

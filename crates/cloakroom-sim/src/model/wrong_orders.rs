@@ -4,8 +4,8 @@
 //! function, or how a step is performed.
 
 use cloakroom::{
-    Version,
-    protocol::{self, Consistency, Do, Memory, Outcome, Saw},
+    Outcome,
+    protocol::{self, Consistency, Do, Progress, Saw, Version},
 };
 
 use super::{Model, scenario::Handler, worker::Worker};
@@ -144,10 +144,10 @@ pub(super) enum Detour {
     Before(Version),
 }
 
-type Next = (Memory, Detour, Do);
+type Next = (Progress, Detour, Do);
 
 /// The production step function, or the way around it.
-pub(super) fn next(order: Option<WrongOrder>, m: Memory, detour: Detour, saw: Saw) -> Next {
+pub(super) fn next(order: Option<WrongOrder>, m: Progress, detour: Detour, saw: Saw) -> Next {
     let Some(order) = order else { return on(protocol::next(m, saw), detour) };
     if let Some(next) = seen(order, m, detour, saw) {
         return next;
@@ -156,31 +156,31 @@ pub(super) fn next(order: Option<WrongOrder>, m: Memory, detour: Detour, saw: Sa
     instead(order, m, detour, todo)
 }
 
-const fn on((memory, todo): (Memory, Do), detour: Detour) -> Next {
+const fn on((memory, todo): (Progress, Do), detour: Detour) -> Next {
     (memory, detour, todo)
 }
 
 /// What is seen on a detour, and where that leads.
-fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> {
+fn seen(order: WrongOrder, m: Progress, detour: Detour, saw: Saw) -> Option<Next> {
     let duplicate = Do::Acknowledge(Outcome::Duplicate);
     Some(match (order, detour, saw) {
-        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::Payload) => {
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::NotSettled) => {
             (m, Detour::Done, Do::ReadState(Consistency::Any))
         }
-        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PayloadMissing) => {
+        (WrongOrder::PayloadBeforeState, Detour::Early, Saw::PossiblySettled) => {
             (m, Detour::Missing, Do::ReadState(Consistency::Any))
         }
-        (WrongOrder::PayloadBeforeRecord, Detour::Early, Saw::Payload) => (m, Detour::Done, Do::ReadRecord),
-        (WrongOrder::PayloadBeforeRecord, Detour::Early, Saw::PayloadMissing) => (m, Detour::Missing, Do::ReadRecord),
-        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::Payload) => {
+        (WrongOrder::PayloadBeforeRecord, Detour::Early, Saw::NotSettled) => (m, Detour::Done, Do::ReadRecord),
+        (WrongOrder::PayloadBeforeRecord, Detour::Early, Saw::PossiblySettled) => (m, Detour::Missing, Do::ReadRecord),
+        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::NotSettled) => {
             (m, Detour::None, Do::ReadState(Consistency::Any))
         }
-        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::PayloadMissing)
-        | (WrongOrder::NoSecondLook, Detour::None, Saw::PayloadMissing) => (m, Detour::None, duplicate),
+        (WrongOrder::PayloadFirst | WrongOrder::EntryFirst, Detour::Early, Saw::PossiblySettled)
+        | (WrongOrder::NoSecondLook, Detour::None, Saw::PossiblySettled) => (m, Detour::None, duplicate),
         (WrongOrder::RecordBeforeState, Detour::Early, Saw::NoRecord) => {
             (m, Detour::Done, Do::ReadState(Consistency::Any))
         }
-        (WrongOrder::RecordNotRead, _, Saw::PayloadMissing) => on(protocol::next(m, saw), Detour::Missing),
+        (WrongOrder::RecordNotRead, _, Saw::PossiblySettled) => on(protocol::next(m, saw), Detour::Missing),
         (WrongOrder::ClearBeforeSettle, Detour::None, Saw::Dispatched) => (m, Detour::Early, Do::Clear),
         (WrongOrder::ClearBeforeSettle, Detour::Early, Saw::Cleared) => (m, Detour::Done, Do::Settle),
         (WrongOrder::ClearBeforeSettle, Detour::Done, Saw::Settled) => on(protocol::next(m, Saw::Cleared), detour),
@@ -209,9 +209,9 @@ fn seen(order: WrongOrder, m: Memory, detour: Detour, saw: Saw) -> Option<Next> 
 }
 
 /// What follows for a message that is taken for fresh.
-fn fresh(m: Memory) -> (Memory, Do) {
+fn fresh(m: Progress) -> (Progress, Do) {
     let (m, _) = protocol::next(m, Saw::NoRecord);
-    protocol::next(m, Saw::Payload)
+    protocol::next(m, Saw::NotSettled)
 }
 
 /// What follows for the member that has just seen something, and for the others, where what is broken is about them, too.
@@ -228,10 +228,10 @@ pub(super) fn go_astray(model: &Model, worker: &mut Worker, place: usize, saw: S
         (Some(WrongOrder::FoldKeepsClassification), Saw::Lost) if is_fold => {
             worker.members[place].detour = Detour::Done;
         }
-        (Some(WrongOrder::FoldAcknowledgesAll), Saw::PayloadMissing) => others.for_each(|other| {
+        (Some(WrongOrder::FoldAcknowledgesAll), Saw::PossiblySettled) => others.for_each(|other| {
             (other.todo, other.leaves) = (Do::Acknowledge(Outcome::Duplicate), true);
         }),
-        (Some(WrongOrder::FoldCommitsAll), Saw::Payload) if one.todo == Do::Handle => others.for_each(|other| {
+        (Some(WrongOrder::FoldCommitsAll), Saw::NotSettled) if one.todo == Do::Handle => others.for_each(|other| {
             if matches!(other.todo, Do::ReadRecord | Do::ReadPayload) {
                 (other.memory, other.todo) = fresh(other.memory);
             }
@@ -241,7 +241,7 @@ pub(super) fn go_astray(model: &Model, worker: &mut Worker, place: usize, saw: S
 }
 
 /// What would be done, and what is done instead.
-fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
+fn instead(order: WrongOrder, m: Progress, detour: Detour, todo: Do) -> Next {
     match (order, detour, todo) {
         (WrongOrder::PayloadBeforeState | WrongOrder::PayloadFirst | WrongOrder::EntryFirst, _, Do::ReadState(_)) => {
             (m, Detour::Early, Do::ReadPayload)
@@ -250,10 +250,10 @@ fn instead(order: WrongOrder, m: Memory, detour: Detour, todo: Do) -> Next {
             (m, Detour::Early, Do::ReadPayload)
         }
         (WrongOrder::PayloadBeforeState | WrongOrder::PayloadBeforeRecord, Detour::Done, Do::ReadPayload) => {
-            on(protocol::next(m, Saw::Payload), Detour::None)
+            on(protocol::next(m, Saw::NotSettled), Detour::None)
         }
         (WrongOrder::PayloadBeforeState | WrongOrder::PayloadBeforeRecord, Detour::Missing, Do::ReadPayload) => {
-            on(protocol::next(m, Saw::PayloadMissing), Detour::None)
+            on(protocol::next(m, Saw::PossiblySettled), Detour::None)
         }
         (WrongOrder::RecordBeforeState, _, Do::ReadState(_)) => (m, Detour::Early, Do::ReadRecord),
         (WrongOrder::RecordBeforeState, Detour::Done, Do::ReadRecord)

@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::{Claim, Envelope, MessageId, Partition, QueueMessage, Record, StateRead, Version, parking};
+use cloakroom::{
+    MessageId, Partition,
+    engine::parking,
+    format::{Claim, Envelope, Record},
+    ports::{QueueMessage, StateRead},
+    protocol::Version,
+};
 use serde::de::DeserializeOwned;
 
 use super::tally::Tally;

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloakroom::{
-    Condition, Endpoint, EndpointBuilder, EndpointSettings, Error, Handled, HandlerError, Message, Partition, Ports, Tx,
+    Condition, Endpoint, EndpointSettings, Error, Handled, HandlerError, Message, Partition, Ports, Tx,
+    endpoint::EndpointBuilder,
 };
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use cloakroom::{Delivery, PortError, Queue, QueueMessage, memory::MemoryQueue};
+use cloakroom::{
+    Delivery, PortError,
+    memory::MemoryQueue,
+    ports::{Queue, QueueMessage},
+};
 
 use super::{
     history::{Deed, Sent, dead_letters},

@@ -8,8 +8,13 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, Failures, MessageId, Partition, PartitionStore, PayloadStore, Placement,
-    PortError, Ports, Queue, Queues, Record, RecordKey, StateRead, Timestamp, Version, protocol::Consistency,
+    MessageId, Partition, PortError, Ports, Timestamp,
+    format::{Claim, Record},
+    ports::{
+        ClaimsStored, Commit, Committed, Failures, PartitionStore, PayloadStore, Placement, Queue, Queues, RecordKey,
+        StateRead,
+    },
+    protocol::{Consistency, Version},
 };
 
 use super::{
@@ -69,7 +74,7 @@ impl Recorded {
             self.world.tell(|| {
                 let sends = trace::outgoing(&record.messages);
                 let lies = match placement {
-                    Placement::Beside => "beside",
+                    Placement::Separate => "beside",
                     Placement::Embedded => "embedded",
                 };
                 format!(
@@ -94,8 +99,8 @@ impl Recorded {
         tally.folded += if messages > 1 { messages } else { 0 };
         match placement {
             Placement::Embedded => tally.embedded += messages,
-            Placement::Beside if commit.embedded_bytes_max > 0 => tally.spilled += messages,
-            Placement::Beside => {}
+            Placement::Separate if commit.embedded_bytes_max > 0 => tally.spilled += messages,
+            Placement::Separate => {}
         }
         let (records, left) = (&before.embedded.records, &after.embedded.records);
         let carried = records.keys().filter(|message| left.contains_key(*message)).count();

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use cloakroom::{Endpoint, EndpointSettings, Envelope, Error, Message, MessageId, Ports};
+use cloakroom::{Endpoint, EndpointSettings, Error, Message, MessageId, Ports, format::Envelope};
 
 use super::history::Rest;
 
@@ -64,7 +64,7 @@ pub trait Scenario: fmt::Debug {
     /// Builds one of them, as it is built in production but for ports and settings.
     ///
     /// # Errors
-    /// Those of [`EndpointBuilder::build`](cloakroom::EndpointBuilder::build).
+    /// Those of [`EndpointBuilder::build`](cloakroom::endpoint::EndpointBuilder::build).
     fn endpoint(&self, name: &str, ports: Ports, settings: EndpointSettings) -> Result<Endpoint, Error>;
 
     /// What is asked of the services. Few messages make a failure easy to read: ten or so, with all that follow.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cloakroom::{
-    Backoff, Dedupe, EndpointSettings, Placement, WorkerSettings,
+    Dedupe, EndpointSettings, WorkerSettings,
+    ports::{Backoff, Placement},
     protocol::{CheckIn, Consistency, WhenMissing},
 };
 
@@ -11,10 +12,10 @@ use super::weather::Weather;
 
 /// In some seeds all records lie beside, in some all are embedded, and in half of them each process has a placement of its own.
 const PLACEMENTS: [&[Placement]; 4] = [
-    &[Placement::Beside],
+    &[Placement::Separate],
     &[Placement::Embedded],
-    &[Placement::Beside, Placement::Embedded],
-    &[Placement::Embedded, Placement::Beside],
+    &[Placement::Separate, Placement::Embedded],
+    &[Placement::Embedded, Placement::Separate],
 ];
 /// With the smallest hardly two records find room.
 const EMBEDDED_BYTES_MAX: [usize; 3] = [1_024, 2_048, 32 * 1_024];
@@ -63,7 +64,7 @@ impl Settings {
         let placement = random.choice(self.placements).copied().unwrap_or_default();
         // Embedded records need their claims before the commit.
         let check_in = match placement {
-            Placement::Beside => self.endpoint.check_in,
+            Placement::Separate => self.endpoint.check_in,
             Placement::Embedded => CheckIn::BeforeCommit,
         };
         EndpointSettings {

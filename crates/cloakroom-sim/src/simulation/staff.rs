@@ -9,9 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Clock as _, DeadLetter, Delivery, Endpoint, EndpointSettings, PayloadStore as _, Ports, Queue as _,
-    QueueMessage, Timestamp, Worker,
+    Delivery, Endpoint, EndpointSettings, Ports, Timestamp, Worker,
+    engine::Recovered,
+    format::Claim,
     memory::{MemoryQueue, SeededRandom},
+    ports::{Clock as _, PayloadStore as _, Queue as _, QueueMessage},
 };
 use futures::{
     StreamExt as _,
@@ -157,7 +159,7 @@ impl Site<'_> {
 
     /// Whether there was something to finish.
     async fn finish(&self, endpoint: &Endpoint, letter: &Delivery) -> bool {
-        let is_finished = matches!(endpoint.finish(letter).await, Ok(DeadLetter::Finished(_)));
+        let is_finished = matches!(endpoint.finish(letter).await, Ok(Recovered::Finished(_)));
         self.world.history().tally.finished += u64::from(is_finished);
         is_finished
     }

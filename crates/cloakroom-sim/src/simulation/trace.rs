@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use cloakroom::{
-    ClaimsStored, Committed, Delivery, Envelope, Outgoing, PortError, Record, StateRead, Timestamp, protocol::Claims,
+    Delivery, PortError, Timestamp,
+    format::{Envelope, Outgoing, Record},
+    ports::{ClaimsStored, Committed, StateRead},
+    protocol::Claims,
 };
 
 use crate::wire::{Call, Operation};

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{Clock as _, Timestamp, memory::MemoryClock};
+use cloakroom::{Timestamp, memory::MemoryClock, ports::Clock as _};
 
 use crate::wire::Operation;
 

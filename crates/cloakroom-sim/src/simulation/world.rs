@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{Clock as _, memory::Memory};
+use cloakroom::{memory::Memory, ports::Clock as _};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{

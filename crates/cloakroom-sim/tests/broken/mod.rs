@@ -9,12 +9,18 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Clock, Commit, Committed, Embedded, Failures, Item, MessageId, Partition,
-    PartitionStore, PayloadStore, Placement, PortError, Ports, Record, RecordKey, StateRead, StateWrite, Timestamp,
+    MessageId, Partition, PortError, Ports, Timestamp,
+    format::{
+        AttributeValue, Claim, Item, Record,
+        schema::{Key, attribute},
+    },
     memory::Memory,
-    placement::{record_item, record_sort_key},
+    ports::{
+        ClaimsStored, Clock, Commit, Committed, Embedded, Failures, PartitionStore, PayloadStore, Placement, RecordKey,
+        StateRead, StateWrite,
+        placement::{record_item, record_sort_key},
+    },
     protocol::Consistency,
-    schema::{Key, attribute},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use cloakroom::{
-    Commit, Embedded, Endpoint, EndpointBuilder, HandlerError, Item, Message as _, PartitionStore, Ports, Record,
-    StateWrite, Tx, Version, protocol::Consistency,
+    Endpoint, HandlerError, Message as _, Ports, Tx,
+    endpoint::EndpointBuilder,
+    format::{Item, Record},
+    ports::{Commit, Embedded, PartitionStore, StateWrite},
+    protocol::{Consistency, Version},
 };
 use cloakroom_sim::{CrashKit, crash_kit::FindingKind};
 

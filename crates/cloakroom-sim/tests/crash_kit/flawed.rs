@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Commit, Committed, Failures, MessageId, Partition, PartitionStore, Placement, PortError, Ports,
-    Record, RecordKey, StateRead, Timestamp,
+    MessageId, Partition, PortError, Ports, Timestamp,
+    format::{
+        Record,
+        schema::{Key, attribute},
+    },
     memory::Memory,
+    ports::{ClaimsStored, Commit, Committed, Failures, PartitionStore, Placement, RecordKey, StateRead},
     protocol::Consistency,
-    schema::{Key, attribute},
 };
 
 /// What is wrong with the store.

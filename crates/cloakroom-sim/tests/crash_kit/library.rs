@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Condition, Endpoint, EndpointBuilder, Handled, HandlerError, Message, Partition, Tx};
+use cloakroom::{Condition, Endpoint, Handled, HandlerError, Message, Partition, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
 
 /// The state: one entity a book.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, future::ready, time::Duration};
 
-use cloakroom::{Condition, Endpoint, EndpointSettings, Handled, Limits, Message, Partition, Ports, State, Tx};
+use cloakroom::{Condition, Endpoint, EndpointSettings, Handled, Message, Partition, Ports, State, Tx, ports::Limits};
 use cloakroom_sim::{CrashKit, crash_kit::FindingKind};
 use serde::{Deserialize, Serialize};
 

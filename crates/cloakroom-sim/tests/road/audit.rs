@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::{Envelope, PayloadStore as _, memory::Memory};
+use cloakroom::{format::Envelope, memory::Memory, ports::PayloadStore as _};
 use futures::FutureExt as _;
 
 use crate::{

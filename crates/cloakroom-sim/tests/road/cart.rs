@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::{Delivery, Endpoint, Envelope, Handled, Message, Partition, Tx, Version, memory::Memory};
+use cloakroom::{
+    Delivery, Endpoint, Handled, Message, Partition, Tx, format::Envelope, memory::Memory, protocol::Version,
+};
 use cloakroom_sim::wire::Operation;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -4,8 +4,13 @@
 use std::sync::Arc;
 
 use cloakroom::{
-    Claim, Counters, Delivery, Endpoint, EndpointSettings, Envelope, Handled, Message, Outcome, Partition,
-    PayloadStore as _, Queue as _, Tx, memory::Memory, parking, protocol::WhenMissing,
+    Delivery, Endpoint, EndpointSettings, Handled, Message, Outcome, Partition, Tx,
+    engine::parking,
+    format::{Claim, Envelope},
+    memory::Memory,
+    observe::Counters,
+    ports::{PayloadStore as _, Queue as _},
+    protocol::WhenMissing,
 };
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -55,7 +60,7 @@ fn sent(queues: &[&str]) -> (Memory, Claim) {
 async fn naive(name: &str, site: &Site, delivery: Delivery) -> Result<(), String> {
     let claim = Envelope::decode(&delivery.body).unwrap().dataref.unwrap();
     if site.memory.payloads.read(&claim).await.unwrap().is_some() {
-        site.memory.store.put_item(&Partition::new("order#1"), name, cloakroom::Item::default());
+        site.memory.store.put_item(&Partition::new("order#1"), name, cloakroom::format::Item::default());
         site.memory.payloads.delete(&claim).await.unwrap();
     }
     Ok(())

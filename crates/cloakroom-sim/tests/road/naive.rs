@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::{Delivery, Envelope, Message, MessageId, PortError, Random as _};
+use cloakroom::{Delivery, Message, MessageId, PortError, format::Envelope, ports::Random as _};
 use cloakroom_sim::wire::Operation;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{Clock as _, Delivery, PortError, Queue as _, QueueMessage, memory::Memory};
+use cloakroom::{
+    Delivery, PortError,
+    memory::Memory,
+    ports::{Clock as _, Queue as _, QueueMessage},
+};
 use cloakroom_sim::wire::{Call, Operation, Wire};
 use futures::{
     FutureExt as _,

@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::{Delivery, Endpoint, Envelope, Handled, Item, Message, Partition, Ports, Tx, memory::Memory};
+use cloakroom::{
+    Delivery, Endpoint, Handled, Message, Partition, Ports, Tx,
+    format::{Envelope, Item},
+    memory::Memory,
+};
 use cloakroom_sim::wire::by_way_of;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;

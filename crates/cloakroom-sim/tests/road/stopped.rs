@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloakroom::{DeadLetter, Delivery, Outcome, Queue as _, memory::Memory};
+use cloakroom::{Delivery, Outcome, engine::Recovered, memory::Memory, ports::Queue as _};
 
 use crate::{
     audit::{Books, Harm},
@@ -70,7 +70,7 @@ fn a_message_goes_to_the_dead_letters_after_its_commit() {
     let (memory, dead) = dies_before_its_send(&scenario, ours);
     assert_eq!(Books::of_ours(&memory).harm(scenario.orders), Some(Harm::Lost), "so far");
     // Whoever goes through the dead letters asks for each whether it has only to be finished.
-    assert_eq!(memory.run(endpoint(memory.ports()).finish(&dead)).unwrap(), DeadLetter::Finished(Outcome::Resumed));
+    assert_eq!(memory.run(endpoint(memory.ports()).finish(&dead)).unwrap(), Recovered::Finished(Outcome::Resumed));
     assert_eq!(Books::of_ours(&memory).harm(scenario.orders), None);
 }
 

@@ -4,21 +4,26 @@ mod claims;
 mod embedded;
 mod failures;
 mod items;
+mod subject;
 mod values;
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::AtomicU32;
 
 use futures::future::join_all;
+use serde_dynamo::Item;
 
-use super::{Law, laws};
 use crate::{
-    AttributeValue, Claim, Commit, Committed, Conflict, Embedded, Envelope, Item, ItemWrite, MessageId, Outgoing,
-    Partition, PartitionStore, Placement, Record, RecordKey, StateRead, StateWrite, Timestamp, Version,
-    protocol::Consistency, schema::derived_id,
+    conformance::{
+        law::laws,
+        partition_store::subject::{Subject, TOMBSTONE, TrialCommit, text_item},
+    },
+    format::name::Partition,
+    ports::{
+        commit::{Committed, Conflict, StateWrite},
+        partition_store::PartitionStore,
+    },
 };
+
 use claims::*;
 use embedded::*;
 use failures::*;
@@ -81,147 +86,6 @@ pub async fn partition_store(store: &dyn PartitionStore, scope: &str) {
     );
 }
 
-struct Subject<'a> {
-    law: Law<'a>,
-    store: &'a dyn PartitionStore,
-    attempts: AtomicU32,
-}
-
-/// A commit that owns what it refers to.
-#[derive(Clone, Debug)]
-struct Attempt {
-    partition: Partition,
-    endpoint: String,
-    message: MessageId,
-    expected: Version,
-    state: StateWrite,
-    record: Record,
-    /// Other messages that are committed with it.
-    further: Vec<(MessageId, Record)>,
-    kept: Embedded,
-    embedded_bytes_max: usize,
-    items: Vec<ItemWrite>,
-    token: String,
-}
-
-impl Attempt {
-    fn key(&self) -> RecordKey<'_> {
-        RecordKey { partition: &self.partition, endpoint: &self.endpoint, message: &self.message }
-    }
-
-    fn at(self, version: u64) -> Self {
-        Self { expected: Version::new(version), ..self }
-    }
-
-    fn state(&self) -> Option<&Item> {
-        match &self.state {
-            StateWrite::Put(item) => Some(item),
-            StateWrite::Tombstone { .. } => None,
-        }
-    }
-}
-
-fn text_item(text: &str) -> Item {
-    Item::from(HashMap::from([("text".to_owned(), AttributeValue::S(text.to_owned()))]))
-}
-
-const TOMBSTONE: StateWrite = StateWrite::Tombstone { expires: Timestamp::from_millis(4_000_000_000_000) };
-
-impl Subject<'_> {
-    /// An attempt at the first version of this law's partition, unlike any other attempt.
-    fn attempt(&self, message: &str) -> Attempt {
-        let number = self.attempts.fetch_add(1, Ordering::Relaxed).to_string();
-        let message = MessageId::new(self.law.key(message));
-        let record = self.record(&format!("{message} {number}"), 2);
-        Attempt {
-            partition: Partition::new(self.law.key("p")),
-            endpoint: "orders".to_owned(),
-            expected: Version::ABSENT,
-            state: StateWrite::Put(text_item(&format!("{message} {number}"))),
-            record: record.with_claims(self.claims(&number)),
-            further: Vec::new(),
-            kept: Embedded::default(),
-            embedded_bytes_max: 0,
-            items: Vec::new(),
-            token: derived_id(&[message.as_str(), &number]).to_string(),
-            message,
-        }
-    }
-
-    /// A record with this many messages that still carry their bodies.
-    fn record(&self, text: &str, count: usize) -> Record {
-        let outgoing = |number| Outgoing {
-            queue: "stock".to_owned(),
-            envelope: Envelope::new(format!("{text} {number} ä€😀").into(), "orders", "stock.reserve", "sku#1".into()),
-            delay_s: number,
-            body: Some(format!("{{\"text\": \"{text}\"}}")),
-            group: Some(self.law.key("p")),
-            extensions: serde_json::Map::new(),
-        };
-        let numbers = 0..u32::try_from(count).unwrap_or(u32::MAX);
-        Record { messages: numbers.map(outgoing).collect(), ..Record::default() }
-    }
-
-    fn claims(&self, what: &str) -> Vec<Claim> {
-        let claim = |n| Claim::from_random(derived_id(&[&self.law.key(what), n]).as_u128(), "laws");
-        ["1", "2"].map(claim).into()
-    }
-
-    /// Commits; again while the store is certain that nothing happened.
-    async fn commit(&self, attempt: &Attempt) -> Committed {
-        const TRIES_MAX: u32 = 100;
-        let Attempt { partition, endpoint, message, expected, state, record, kept, items, token, .. } = attempt;
-        let further = attempt.further.iter().map(|(message, record)| (message, record));
-        let records: Vec<_> = std::iter::once((message, record)).chain(further).collect();
-        let commit = Commit {
-            partition,
-            endpoint,
-            expected: *expected,
-            state,
-            records: &records,
-            kept,
-            embedded_bytes_max: attempt.embedded_bytes_max,
-            items,
-            token,
-        };
-        let mut tried = 1;
-        loop {
-            match self.store.commit(commit).await {
-                Err(error) if error.may_be_repeated() && !error.may_have_happened() && tried < TRIES_MAX => tried += 1,
-                result => return self.law.ok("a commit", result),
-            }
-        }
-    }
-
-    async fn must_apply(&self, attempt: &Attempt) {
-        self.law.same("the commit", &self.commit(attempt).await, &Committed::Applied(Placement::Beside));
-    }
-
-    async fn must_be_overtaken(&self, attempt: &Attempt) {
-        self.law.same("the commit", &self.commit(attempt).await, &Committed::Conflict(Conflict::Overtaken));
-    }
-
-    async fn read_state(&self, Attempt { partition, endpoint, .. }: &Attempt) -> StateRead {
-        self.law.ok("reading the state", self.store.read_state(partition, endpoint, Consistency::Strong).await)
-    }
-
-    /// Demands a version and a state of the attempt's endpoint and partition.
-    async fn must_be_at(&self, attempt: &Attempt, version: u64, state: Option<&Item>) {
-        let seen = self.read_state(attempt).await;
-        self.law.same("the state", &(seen.version, seen.state.as_ref()), &(Version::new(version), state));
-    }
-
-    /// Demands a record, or none, for the attempt's message.
-    async fn must_have(&self, attempt: &Attempt, record: Option<&Record>) {
-        let seen = self.law.ok("reading the record", self.store.read_record(attempt.key()).await);
-        self.law.same("the record", &seen.as_ref(), &record);
-    }
-
-    async fn clear(&self, attempt: &Attempt) {
-        self.law.ok("clearing the record", self.store.clear(attempt.key()).await);
-    }
-}
-
 /// Nothing was ever written: version 0, no state, no record.
 async fn a_partition_never_written_is_at_version_0(s: &Subject<'_>) {
     s.must_be_at(&s.attempt("m"), 0, None).await;
@@ -242,7 +106,7 @@ async fn every_commit_moves_the_version_by_one(s: &Subject<'_>) {
     let same = StateWrite::Put(text_item("same"));
     let states = [same.clone(), same.clone(), TOMBSTONE, TOMBSTONE, same, StateWrite::Put(Item::default())];
     for (state, version) in states.into_iter().zip(0_u64..) {
-        let attempt = Attempt { state, ..s.attempt(&version.to_string()) }.at(version);
+        let attempt = TrialCommit { state, ..s.attempt(&version.to_string()) }.at(version);
         s.must_apply(&attempt).await;
         s.must_be_at(&attempt, version + 1, attempt.state()).await;
     }
@@ -251,7 +115,7 @@ async fn every_commit_moves_the_version_by_one(s: &Subject<'_>) {
 /// Who read "absent" before the state was made and deleted must not commit on it.
 async fn a_tombstone_hides_the_state_and_keeps_the_version(s: &Subject<'_>) {
     s.must_apply(&s.attempt("make")).await;
-    let delete = Attempt { state: TOMBSTONE, ..s.attempt("delete") }.at(1);
+    let delete = TrialCommit { state: TOMBSTONE, ..s.attempt("delete") }.at(1);
     s.must_apply(&delete).await;
     s.must_be_at(&delete, 2, None).await;
     s.must_have(&delete, Some(&delete.record)).await;
@@ -312,7 +176,7 @@ async fn a_repeated_commit_is_not_applied_twice(s: &Subject<'_>) {
     }
 }
 
-async fn one_of(s: &Subject<'_>, attempts: &[Attempt]) {
+async fn one_of(s: &Subject<'_>, attempts: &[TrialCommit]) {
     let answers = join_all(attempts.iter().map(|attempt| s.commit(attempt))).await;
     let applied: Vec<_> = (0..attempts.len()).filter(|n| matches!(answers[*n], Committed::Applied(_))).collect();
     s.law.same("the number of commits applied", &applied.len(), &1);
@@ -361,7 +225,7 @@ async fn a_clear_touches_nothing_else(s: &Subject<'_>) {
 /// Two endpoints may share a table, partition keys, and even message ids.
 async fn endpoints_in_one_partition_are_apart(s: &Subject<'_>) {
     let orders = s.attempt("m");
-    let stock = Attempt { endpoint: "stock".to_owned(), ..s.attempt("m") };
+    let stock = TrialCommit { endpoint: "stock".to_owned(), ..s.attempt("m") };
     s.must_apply(&orders).await;
     s.must_be_at(&stock, 0, None).await;
     s.must_have(&stock, None).await;
@@ -375,7 +239,7 @@ async fn endpoints_in_one_partition_are_apart(s: &Subject<'_>) {
 /// What is committed in one partition is not seen in another.
 async fn partitions_are_apart(s: &Subject<'_>) {
     let here = s.attempt("m");
-    let there = Attempt { partition: Partition::new(s.law.key("p2")), ..s.attempt("m") };
+    let there = TrialCommit { partition: Partition::new(s.law.key("p2")), ..s.attempt("m") };
     s.must_apply(&here).await;
     s.must_be_at(&there, 0, None).await;
     s.must_have(&there, None).await;

@@ -3,8 +3,14 @@
 use bytes::Bytes;
 use futures::future::join_all;
 
-use super::{Law, ODD, laws};
-use crate::{Claim, MessageId, PayloadStore, schema::derived_id};
+use crate::{
+    conformance::law::{Law, ODD, laws},
+    format::{
+        derived_id::derived_id,
+        name::{Claim, MessageId},
+    },
+    ports::payload_store::PayloadStore,
+};
 
 /// Runs all laws of [`PayloadStore`].
 ///

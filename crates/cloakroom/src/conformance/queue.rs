@@ -4,8 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::FutureExt as _;
 
-use super::{Law, laws};
-use crate::{Clock, Delivery, Queue, QueueMessage, Timestamp};
+use crate::{
+    conformance::law::{Law, laws},
+    format::timestamp::Timestamp,
+    ports::{
+        clock::Clock,
+        queue::{Delivery, Queue, QueueMessage},
+    },
+};
 
 /// Runs all laws of [`Queue`] on a standard queue that is empty, and that nobody else uses meanwhile.
 ///

@@ -1,7 +1,9 @@
 //! Laws of [`Queues`].
 
-use super::{Law, laws};
-use crate::Queues;
+use crate::{
+    conformance::law::{Law, laws},
+    ports::queue::Queues,
+};
 
 /// Runs all laws of [`Queues`] where `known` exists, and no queue whose name begins with `scope`.
 ///

@@ -2,13 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Law, ODD, laws};
+use serde_dynamo::{AttributeValue, Item};
+
 use crate::{
-    AttributeValue, Claim, Commit, Committed, Condition, Embedded, Item, ItemAction, ItemWrite, Partition,
-    PartitionStore, Placement, Record, RecordKey, Settles, Sharing, StateWrite, Version,
-    placement::record_sort_key,
-    recovery::{Records, Segment},
-    schema::{Key, derived_id},
+    conformance::law::{Law, ODD, laws},
+    format::{
+        derived_id::derived_id,
+        name::{Claim, Partition},
+        record::{Record, Settles},
+        schema::Key,
+    },
+    ports::{
+        commit::{
+            Commit, Committed, Condition, Embedded, ItemAction, ItemWrite, Placement, RecordKey, Sharing, StateWrite,
+        },
+        partition_store::PartitionStore,
+        placement::record_sort_key,
+        records::{Records, Segment},
+    },
+    protocol::version::Version,
 };
 
 /// Runs all laws of [`Records`], over a store whose records it is to find. It reads everything that is there.
@@ -67,7 +79,7 @@ impl Subject<'_> {
             token: &token,
         };
         let committed = self.law.ok("a commit", self.store.commit(commit).await);
-        self.law.same("a commit", &committed, &Committed::Applied(Placement::Beside));
+        self.law.same("a commit", &committed, &Committed::Applied(Placement::Separate));
         ((partition.to_string(), endpoint.to_owned(), message.to_owned()), record)
     }
 

@@ -4,8 +4,14 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 
-use super::{Endpoint, Inner};
-use crate::{Dedupe, Error, MessageId, Partition, PortError, protocol::Consistency};
+use crate::{
+    endpoint::{Endpoint, Parts},
+    engine::{context::Context, settings::Dedupe},
+    error::{Error, PortError},
+    format::name::{MessageId, Partition},
+    handler::registry::Handlers,
+    protocol::step::Consistency,
+};
 
 /// What is read: neither this partition nor this message exists.
 const PROBE: &str = "cloakroom-check";
@@ -25,17 +31,17 @@ impl Endpoint {
     /// What could not be read, and why. The [`kind`](Error::kind) says whether to wait ([`AwaitService`](crate::ErrorKind::AwaitService)) or to fix the
     /// configuration. Of several failures the error names one that has to be fixed, if there is one.
     pub async fn check(&self, queue: Option<&str>) -> Result<(), Error> {
-        let inner = &*self.inner;
-        let dead_letters = inner.parking.known_queue(inner, queue)?;
-        inner.check(dead_letters.as_deref()).await.map_err(|error| inner.cannot_work(error))?;
-        let settings = &inner.settings;
+        let Parts { context, handlers, .. } = &*self.parts;
+        let dead_letters = context.parking.known_queue(context, queue)?;
+        check(context, handlers, dead_letters.as_deref()).await.map_err(|error| cannot_work(context, error))?;
+        let settings = &context.settings;
         tracing::info!(
-            endpoint = &*inner.name,
-            handles = ?inner.handlers.keys().collect::<Vec<_>>(),
-            routes = ?inner.routes,
-            replies_to = inner.replies.queue,
+            endpoint = &*context.name,
+            handles = ?handlers.by_type.keys().collect::<Vec<_>>(),
+            routes = ?handlers.routes,
+            replies_to = handlers.replies.queue,
             dead_letter_queue = dead_letters.as_deref(),
-            payload_stores = ?inner.ports.payloads.stores(),
+            payload_stores = ?context.ports.payloads.stores(),
             placement = ?settings.placement,
             check_in = ?settings.check_in,
             dedupe = ?settings.dedupe,
@@ -46,45 +52,43 @@ impl Endpoint {
     }
 }
 
-impl Inner {
-    async fn check(&self, dead_letters: Option<&str>) -> Result<(), PortError> {
-        // Each once: several types may be routed to one queue.
-        let routes = self.routes.values().flatten().map(String::as_str);
-        let queues: BTreeSet<&str> = dead_letters.into_iter().chain(routes).collect();
-        let queues = join_all(queues.into_iter().map(async |name| self.queue(name).await.map(drop)));
-        let (queues, table, payloads) = futures::join!(queues, self.check_table(), self.check_payloads());
-        let mut failures: Vec<_> = queues.into_iter().chain([table, payloads]).filter_map(Result::err).collect();
-        failures.sort_by_key(PortError::may_be_repeated);
-        failures.into_iter().next().map_or(Ok(()), Err)
-    }
+async fn check(context: &Context, handlers: &Handlers, dead_letters: Option<&str>) -> Result<(), PortError> {
+    // Each once: several types may be routed to one queue.
+    let routes = handlers.routes.values().flatten().map(String::as_str);
+    let queues: BTreeSet<&str> = dead_letters.into_iter().chain(routes).collect();
+    let queues = join_all(queues.into_iter().map(async |name| context.queue(name).await.map(drop)));
+    let (queues, table, payloads) = futures::join!(queues, check_table(context), check_payloads(context));
+    let mut failures: Vec<_> = queues.into_iter().chain([table, payloads]).filter_map(Result::err).collect();
+    failures.sort_by_key(PortError::may_be_repeated);
+    failures.into_iter().next().map_or(Ok(()), Err)
+}
 
-    async fn check_table(&self) -> Result<(), PortError> {
-        let partition = Partition::new(PROBE);
-        self.call(|| self.ports.store.read_state(&partition, &self.name, Consistency::Any)).await.map(drop)
-    }
+async fn check_table(context: &Context) -> Result<(), PortError> {
+    let partition = Partition::new(PROBE);
+    context.call(|| context.ports.store.read_state(&partition, &context.name, Consistency::Any)).await.map(drop)
+}
 
-    async fn check_payloads(&self) -> Result<(), PortError> {
-        let message = MessageId::new(PROBE);
-        match self.call(|| self.ports.payloads.has_entry(&self.name, &message)).await {
-            // With retained records an endpoint may have no use for a payload store: if its messages carry no claims, and it sends none.
-            Err(error) if !error.may_be_repeated() && matches!(self.settings.dedupe, Dedupe::Retained { .. }) => {
-                let error = error.loggable();
-                tracing::warn!(
-                    endpoint = &*self.name,
-                    error,
-                    "payloads cannot be read: messages with a claim will fail"
-                );
-                Ok(())
-            }
-            result => result.map(drop),
+async fn check_payloads(context: &Context) -> Result<(), PortError> {
+    let message = MessageId::new(PROBE);
+    match context.call(|| context.ports.payloads.has_entry(&context.name, &message)).await {
+        // With retained records an endpoint may have no use for a payload store: if its messages carry no claims, and it sends none.
+        Err(error) if !error.may_be_repeated() && matches!(context.settings.dedupe, Dedupe::Retained { .. }) => {
+            let error = error.loggable();
+            tracing::warn!(
+                endpoint = &*context.name,
+                error,
+                "payloads cannot be read: messages with a claim will fail"
+            );
+            Ok(())
         }
+        result => result.map(drop),
     }
+}
 
-    fn cannot_work(&self, error: PortError) -> Error {
-        let what = match error.may_be_repeated() {
-            true => "cannot work yet",
-            false => "cannot work until this is fixed",
-        };
-        Error::from(error).of(format!("endpoint `{}` {what}", self.name))
-    }
+fn cannot_work(context: &Context, error: PortError) -> Error {
+    let what = match error.may_be_repeated() {
+        true => "cannot work yet",
+        false => "cannot work until this is fixed",
+    };
+    Error::from(error).of(format!("endpoint `{}` {what}", context.name))
 }

@@ -1,21 +1,25 @@
-//! How old a message and its record may be: see [`lifetime`](crate::lifetime).
+//! How old a message and its record may be: see [`lifetime`](crate::format::lifetime).
 
-use super::{Desk, Fold};
-use crate::{Error, ErrorKind, NotDone, lifetime, protocol::Do};
+use crate::{
+    engine::{attempt::Attempt, group::CommitGroup, not_finished::NotFinished},
+    error::{Error, ErrorKind},
+    format::lifetime,
+    protocol::step::Do,
+};
 
-impl Fold<'_> {
+impl CommitGroup<'_> {
     /// Refuses to send what a record holds if payloads of it may be gone.
     ///
     /// SUBTLE: its receivers would take those messages for processed, and nobody would notice
     /// (`record_that_is_older_than_its_payloads_is_not_sent`).
     pub(super) fn refuse_outlived_records(&mut self) {
-        for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(Do::Dispatch)) {
-            desk.undone = desk.check_age_of_record().err().map(NotDone::Failed);
+        for attempt in self.members.iter_mut().filter(|attempt| attempt.wants() == Some(Do::Dispatch)) {
+            attempt.not_finished = attempt.check_age_of_record().err().map(NotFinished::Failed);
         }
     }
 }
 
-impl Desk<'_> {
+impl Attempt<'_> {
     /// Whether its payload should exist, so that a missing one may be a loss: it was never received before, or it is so old that its
     /// payload may have expired. (A dedupe entry, on the other hand, proves that its message was processed.)
     pub(super) fn must_have_its_payload(&self) -> bool {

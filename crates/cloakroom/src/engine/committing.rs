@@ -6,20 +6,27 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tracing::{Instrument as _, debug_span};
 
-use super::{Desk, Fold};
 use crate::{
-    ClaimsStored, Commit, Committed, Conflict, Error, ErrorKind, Event, ItemWrite, Placement, PortError, Retry,
-    Settles, Timed, Version, placement,
+    engine::{attempt::Attempt, group::CommitGroup},
+    error::{Error, ErrorKind, PortError, Retry},
+    format::record::Settles,
+    observe::observer::{Event, Timed},
+    ports::{
+        commit::{ClaimsStored, Commit, Committed, Conflict, ItemWrite, Placement},
+        placement,
+    },
     protocol::{
-        Claims, Do, Saw, embedding,
+        embedding,
         fold::{self, CommitResult},
+        step::{Claims, Do, Saw},
+        version::Version,
     },
 };
 
 /// How many payloads of one message are written at a time.
 const CHECK_INS_MAX: usize = 16;
 
-impl Fold<'_> {
+impl CommitGroup<'_> {
     /// Commits what all members have made of the state together, unless a member whose effect is part of it has left.
     pub(super) async fn commit(&mut self, expected: Version) {
         let step = Do::Commit(expected);
@@ -30,16 +37,16 @@ impl Fold<'_> {
         };
         // Not before: a handler may take long. Not at each try: they have one token, so they must be the same.
         let now = self.endpoint.ports.clock.now().as_millis();
-        self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)).for_each(|desk| {
-            let is_by_id = matches!(desk.record.settles, Some(Settles::Entry(_)));
-            desk.record.committed_ms = Some(now);
-            desk.record.id_ttl_ms = is_by_id.then_some(desk.endpoint.settings.tombstone_ttl_ms);
+        self.members.iter_mut().filter(|attempt| attempt.wants() == Some(step)).for_each(|attempt| {
+            let is_by_id = matches!(attempt.record.settles, Some(Settles::Entry(_)));
+            attempt.record.committed_ms = Some(now);
+            attempt.record.id_ttl_ms = is_by_id.then_some(attempt.endpoint.settings.tombstone_ttl_ms);
         });
         let endpoint = self.endpoint;
         let (result, is_crowded) = {
-            let records: Vec<_> = self.wanting(step).map(|desk| (&desk.identity, &desk.record)).collect();
-            let items: Vec<ItemWrite> = self.wanting(step).flat_map(|desk| desk.items.iter().cloned()).collect();
-            let may_embed = self.wanting(step).all(Desk::may_be_embedded);
+            let records: Vec<_> = self.wanting(step).map(|attempt| (&attempt.identity, &attempt.record)).collect();
+            let items: Vec<ItemWrite> = self.wanting(step).flat_map(|attempt| attempt.items.iter().cloned()).collect();
+            let may_embed = self.wanting(step).all(Attempt::may_be_embedded);
             let commit = Commit {
                 partition: &self.partition,
                 endpoint: &endpoint.name,
@@ -99,11 +106,11 @@ impl Fold<'_> {
         if let Some(error) = self.count_pass(step, count, ended, item) {
             return self.tell_all(step, count, || Err(error.clone()));
         }
-        for desk in self.desks.iter_mut().filter(|desk| desk.wants() == Some(step)) {
-            desk.placement = placement.unwrap_or(desk.placement);
-            desk.reason = reason.clone().unwrap_or_default();
-            let saw = fold::after_commit(ended, desk.record.claims(), count, !self.is_late);
-            desk.saw(Ok(saw));
+        for attempt in self.members.iter_mut().filter(|attempt| attempt.wants() == Some(step)) {
+            attempt.placement = placement.unwrap_or(attempt.placement);
+            attempt.reason = reason.clone().unwrap_or_default();
+            let saw = fold::after_commit(ended, attempt.record.claims(), count, !self.is_late);
+            attempt.saw(Ok(saw));
         }
         if fold::narrows(ended, count) {
             self.narrow();
@@ -164,15 +171,15 @@ impl Fold<'_> {
     /// From here on the members go one by one. Those that start again wait for the first of them.
     fn narrow(&mut self) {
         self.is_narrow = true;
-        let wants: Vec<_> = self.desks.iter().map(Desk::wants).collect();
+        let wants: Vec<_> = self.members.iter().map(Attempt::wants).collect();
         for position in fold::set_aside(&wants).into_iter().rev() {
-            let desk = self.desks.remove(position);
-            self.aside.push_front(desk);
+            let attempt = self.members.remove(position);
+            self.aside.push_front(attempt);
         }
     }
 }
 
-impl Desk<'_> {
+impl Attempt<'_> {
     fn may_be_embedded(&self) -> bool {
         embedding::may_embed(self.record.claims(), matches!(self.settles, Some(Settles::Retained(_))))
     }

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use crate::{Clock, Timestamp, handler::HandlerError};
+use crate::{format::timestamp::Timestamp, handler::error::HandlerError, ports::clock::Clock};
 
 /// The limit of each handler of a fold.
 #[derive(Clone, Copy, Debug)]

@@ -3,19 +3,26 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
+use serde_dynamo::Item;
 use tracing::{Instrument as _, debug_span};
 
-use super::{Desk, Fold, HandlerLimit};
 use crate::{
-    Error, ErrorKind, Event, Item, NotDone, Record, StateWrite, Timed, Version,
-    fifo::is_fifo,
-    handler::{HandlerError, Refusal},
-    parking,
-    protocol::{
-        self, Consistency, Do, Saw,
-        fold::{self, Verdict},
+    engine::{attempt::Attempt, group::CommitGroup, handler_limit::HandlerLimit, not_finished::NotFinished, parking},
+    error::{Error, ErrorKind},
+    format::record::Record,
+    handler::{
+        error::{HandlerError, Refusal},
+        registry::Handlers,
+        tx::Tx,
     },
-    tx::Tx,
+    observe::observer::{Event, Timed},
+    ports::{commit::StateWrite, fifo::is_fifo},
+    protocol::{
+        self,
+        fold::{self, Verdict},
+        step::{Consistency, Do, Saw},
+        version::Version,
+    },
 };
 
 /// How much the messages of a fold may send, and how long their handlers may take, before the rest has to wait for the next.
@@ -42,27 +49,29 @@ impl Made {
     }
 }
 
-impl Fold<'_> {
-    pub(super) async fn handle(&mut self) {
+impl CommitGroup<'_> {
+    pub(super) async fn handle(&mut self, handlers: Option<&Handlers>) {
+        // Without handlers the protocol is followed to finish what was committed, and never comes here.
+        let Some(handlers) = handlers else { return };
         let clock = &self.endpoint.ports.clock;
         let began = clock.monotonic();
         let (mut bytes, mut handled, mut is_full) = (0, 0_usize, false);
         self.accepted = 0;
-        while let Some(number) = self.desks.iter().position(|desk| desk.wants() == Some(Do::Handle)) {
+        while let Some(number) = self.members.iter().position(|attempt| attempt.wants() == Some(Do::Handle)) {
             // Also behind a handler that failed after a long time: the messages behind it have their results sooner.
             is_full |=
                 handled > 0 && (bytes > FOLD_BYTES_MAX || clock.monotonic().saturating_sub(began) > FOLD_TIME_MAX);
-            if is_full || self.is_ordered && self.desks[..number].iter().any(Desk::may_come_again) {
+            if is_full || self.is_ordered && self.members[..number].iter().any(Attempt::may_come_again) {
                 self.set_aside(number);
                 continue;
             }
             let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
-            let result = self.desks[number].handle(state, version, self.handler_limit).await;
+            let result = self.members[number].handle(handlers, state, version, self.handler_limit).await;
             handled += 1;
             let made = match result {
                 Ok(made) => made,
                 Err(error) => {
-                    self.desks[number].saw(Err(error));
+                    self.members[number].saw(Err(error));
                     continue;
                 }
             };
@@ -79,16 +88,16 @@ impl Fold<'_> {
                 self.set_aside(number);
                 continue;
             }
-            let desk = &mut self.desks[number];
+            let attempt = &mut self.members[number];
             match made {
                 Made::State(state) => {
-                    bytes += desk.record.unclaimed().map(str::len).sum::<usize>();
-                    desk.saw(Ok(Saw::Accepted));
+                    bytes += attempt.record.unclaimed().map(str::len).sum::<usize>();
+                    attempt.saw(Ok(Saw::Accepted));
                     (self.draft, self.accepted) = (Some(state), self.accepted + 1);
                 }
-                Made::Rejection => desk.saw(Ok(Saw::Rejected)),
-                Made::Deferral if desk.may_be_copied() => desk.saw(Ok(Saw::Deferred)),
-                Made::Deferral => desk.undone = Some(NotDone::Deferred(desk.deferral)),
+                Made::Rejection => attempt.saw(Ok(Saw::Rejected)),
+                Made::Deferral if attempt.may_be_copied() => attempt.saw(Ok(Saw::Deferred)),
+                Made::Deferral => attempt.not_finished = Some(NotFinished::Deferred(attempt.deferral)),
             }
         }
     }
@@ -106,9 +115,10 @@ impl Fold<'_> {
 
     /// Whether a message and one before it in the fold write one item, which a transaction takes once.
     fn writes_what_another_does(&self, number: usize) -> bool {
-        let items = &self.desks[number].items;
-        let accepted = self.desks[..number].iter().filter(|desk| matches!(desk.action, Do::CheckIn | Do::Commit(_)));
-        accepted.flat_map(|desk| &desk.items).any(|item| items.iter().any(|own| own.sort_key == item.sort_key))
+        let items = &self.members[number].items;
+        let accepted =
+            self.members[..number].iter().filter(|attempt| matches!(attempt.action, Do::CheckIn | Do::Commit(_)));
+        accepted.flat_map(|attempt| &attempt.items).any(|item| items.iter().any(|own| own.sort_key == item.sort_key))
     }
 
     /// Whether a message and those before it in the fold write more items than a transaction takes.
@@ -117,24 +127,25 @@ impl Fold<'_> {
             return false;
         }
         let settings = &self.endpoint.settings;
-        let accepted = self.desks[..number].iter().filter(|desk| matches!(desk.action, Do::CheckIn | Do::Commit(_)));
-        let items: usize = accepted.map(|desk| desk.items.len()).sum();
+        let accepted =
+            self.members[..number].iter().filter(|attempt| matches!(attempt.action, Do::CheckIn | Do::Commit(_)));
+        let items: usize = accepted.map(|attempt| attempt.items.len()).sum();
         let records = if settings.embedded_bytes_max() == 0 { self.accepted + 1 } else { 0 };
-        1 + records + items + self.desks[number].items.len() > self.endpoint.ports.limits.transaction_items_max
+        1 + records + items + self.members[number].items.len() > self.endpoint.ports.limits.transaction_items_max
     }
 
     /// Its turn comes with the next fold. It begins anew: the state that it would be handled on is another one by then.
     fn set_aside(&mut self, number: usize) {
-        let desk = self.desks.remove(number);
-        let (memory, action) = protocol::next(desk.memory.restarted(), Saw::Delivery);
-        self.aside.push_back(Desk { memory, action, ..desk });
+        let attempt = self.members.remove(number);
+        let (progress, action) = protocol::next(attempt.progress.restarted(), Saw::Delivery);
+        self.aside.push_back(Attempt { progress, action, ..attempt });
     }
 }
 
-impl Desk<'_> {
+impl Attempt<'_> {
     /// Whether it is not finished, or may turn out not to be before it has an effect.
     fn may_come_again(&self) -> bool {
-        self.undone.is_some() || matches!(self.action, Do::Park | Do::SendAgain)
+        self.not_finished.is_some() || matches!(self.action, Do::Park | Do::SendAgain)
     }
 
     /// Whether a deferred message is sent again. Otherwise it is given back: on a FIFO queue a copy would lose its place, and an
@@ -157,16 +168,22 @@ impl Desk<'_> {
     }
 
     /// Runs the handler.
-    async fn handle(&mut self, state: Option<Item>, version: Version, limit: HandlerLimit) -> Result<Made, Error> {
+    async fn handle(
+        &mut self,
+        handlers: &Handlers,
+        state: Option<Item>,
+        version: Version,
+        limit: HandlerLimit,
+    ) -> Result<Made, Error> {
         let endpoint = self.endpoint;
         endpoint.observer.observe(Event::Handled);
         let process = self.span.clone();
         let span = debug_span!(parent: &process, "handle");
-        let running = limit.run(&*endpoint.ports.clock, self.run_handler(state, version));
+        let running = limit.run(&*endpoint.ports.clock, self.run_handler(handlers, state, version));
         let running = endpoint.timed(Timed::Handle, HandlerError::kind, running);
         match running.instrument(span).instrument(process).await {
             Ok(state) => {
-                self.open_queues().await?;
+                self.open_queues(handlers).await?;
                 Ok(Made::State(state))
             }
             Err(HandlerError { reason, refusal: Refusal::Rejected }) => {
@@ -194,28 +211,33 @@ impl Desk<'_> {
     ///
     /// The queue of a route belongs to the configuration, which parks no message. A queue for replies is named by the incoming
     /// message, and its absence is that message's fault.
-    async fn open_queues(&self) -> Result<(), Error> {
+    async fn open_queues(&self, handlers: &Handlers) -> Result<(), Error> {
         for message in &self.record.messages {
             let Err(error) = self.endpoint.queue(&message.queue).await else { continue };
-            let is_of_message = !error.may_be_repeated() && !self.endpoint.has_route_to(&message.queue);
+            let is_of_message = !error.may_be_repeated() && !handlers.have_route_to(&message.queue);
             return Err(Error::from(if is_of_message { error.caused_by_data() } else { error }));
         }
         Ok(())
     }
 
-    async fn run_handler(&mut self, state: Option<Item>, version: Version) -> Result<StateWrite, HandlerError> {
+    async fn run_handler(
+        &mut self,
+        handlers: &Handlers,
+        state: Option<Item>,
+        version: Version,
+    ) -> Result<StateWrite, HandlerError> {
         let endpoint = self.endpoint;
         let kind = self.envelope.kind.as_str();
-        let handler = endpoint.handlers.get(kind).ok_or_else(|| {
-            let handled = endpoint.handlers.keys();
+        let handler = handlers.by_type.get(kind).ok_or_else(|| {
+            let handled = handlers.by_type.keys();
             let name = &endpoint.name;
             HandlerError::reject(format!("endpoint `{name}` has no handler for `{kind}`; it handles {handled:?}"))
         })?;
         let now = endpoint.ports.clock.now();
         let mut tx = Tx::new(
             Arc::clone(&endpoint.name),
-            Arc::clone(&endpoint.routes),
-            Arc::clone(&endpoint.replies),
+            Arc::clone(&handlers.routes),
+            Arc::clone(&handlers.replies),
             Arc::clone(&self.envelope),
             version,
             now,
@@ -230,7 +252,7 @@ impl Desk<'_> {
         let expires = now.after(Duration::from_millis(endpoint.settings.tombstone_ttl_ms));
         self.items = tx.items;
         self.record = Record { messages: tx.outgoing, settles: self.settles.clone(), ..Record::default() };
-        crate::dispatch::check_limits(&endpoint.ports.limits, &self.record).map_err(HandlerError::reject)?;
+        crate::ports::limits::check_limits(&endpoint.ports.limits, &self.record).map_err(HandlerError::reject)?;
         Ok(if tx.deletes_state { StateWrite::Tombstone { expires } } else { StateWrite::Put(state) })
     }
 }

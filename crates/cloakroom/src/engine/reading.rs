@@ -7,21 +7,31 @@ use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use tracing::{Instrument as _, debug_span};
 
-use super::{Desk, Fold, Pass};
 use crate::{
-    Embedded, Error, MessageId, Placement, PortError, Record, Settles, StateRead,
-    endpoint::Inner,
-    placement::read_embedded,
+    engine::{
+        attempt::{Attempt, Pass},
+        context::Context,
+        group::CommitGroup,
+    },
+    error::{Error, PortError},
+    format::{
+        name::MessageId,
+        record::{Record, Settles},
+    },
+    ports::{
+        commit::{Embedded, Placement, StateRead},
+        placement::read_embedded,
+    },
     protocol::{
-        Consistency, Do, Saw,
         embedding::{self, Absent, Known},
+        step::{Consistency, Do, Saw},
     },
 };
 
 /// How many embedded records of others are looked at before a commit. The rest is carried on.
 const LOOKS_MAX: usize = 32;
 
-impl Fold<'_> {
+impl CommitGroup<'_> {
     pub(super) async fn read_state(&mut self, consistency: Consistency) {
         let (endpoint, step) = (self.endpoint, Do::ReadState(consistency));
         if self.passes > 0 {
@@ -42,11 +52,11 @@ impl Fold<'_> {
         let StateRead { version, state, mut embedded } = read.unwrap_or_default();
         // SUBTLE: of a retained record the commit's condition tells too late. It outlives the state, and a handler that refused a
         // message without an effect would refuse one that was processed (`duplicate_whose_state_is_gone_is_not_refused`).
-        let retains = self.desks.iter().any(|desk| matches!(desk.settles, Some(Settles::Retained(_))));
+        let retains = self.members.iter().any(|attempt| matches!(attempt.settles, Some(Settles::Retained(_))));
         let is_tried = self.passes == 0 && !self.is_finishing && !retains;
         let absent = if is_tried { Absent::Conditional } else { Absent::Unchecked };
         embedded.is_complete = embedding::is_complete(embedded.is_complete, version, absent);
-        self.desks.iter().for_each(|desk| desk.forget_expired(&mut embedded));
+        self.members.iter().for_each(|attempt| attempt.forget_expired(&mut embedded));
         (self.version, self.state, self.embedded, self.draft) = (version, state, embedded, None);
     }
 
@@ -94,10 +104,10 @@ impl Fold<'_> {
 
     /// The embedded records of others, if there will be a commit to drop them.
     fn others(&self) -> Vec<Other> {
-        if self.embedded.records.is_empty() || self.wanting(Do::ReadPayload).all(|desk| desk.resumed) {
+        if self.embedded.records.is_empty() || self.wanting(Do::ReadPayload).all(|attempt| attempt.resumed) {
             return Vec::new();
         }
-        let is_own = |message: &MessageId| self.desks.iter().any(|desk| desk.identity == *message);
+        let is_own = |message: &MessageId| self.members.iter().any(|attempt| attempt.identity == *message);
         let others = self.embedded.records.iter().filter(|(message, _)| !is_own(message));
         let other = |(message, text): (&MessageId, &String)| Other::new(self.endpoint, message, text);
         others.map(other).collect()
@@ -112,7 +122,7 @@ struct Other {
 }
 
 impl Other {
-    fn new(endpoint: &Inner, message: &MessageId, text: &str) -> Self {
+    fn new(endpoint: &Context, message: &MessageId, text: &str) -> Self {
         // A record that cannot be read is carried on. Whoever can read it looks.
         let Ok(record) = Record::decode(text) else {
             return Self { message: message.clone(), record: Record::default(), known: Known::NotSettled };
@@ -122,7 +132,7 @@ impl Other {
     }
 }
 
-impl Inner {
+impl Context {
     /// What a look at its payload or entry shows about the message of an embedded record.
     async fn known_after_a_look(&self, message: &MessageId, record: &Record) -> Known {
         match self.is_settled(message, record).await {
@@ -164,7 +174,7 @@ impl Inner {
     }
 }
 
-impl Desk<'_> {
+impl Attempt<'_> {
     /// Removes the record of an earlier message of the same id, whose entry has expired.
     fn forget_expired(&self, embedded: &mut Embedded) {
         let Some(record) = embedded.records.get(&self.identity).and_then(|text| Record::decode(text).ok()) else {
@@ -178,7 +188,7 @@ impl Desk<'_> {
     pub(super) async fn read_record(&mut self, pass: Pass<'_>) -> Result<Saw, Error> {
         let (endpoint, store) = (self.endpoint, &self.endpoint.ports.store);
         let mut again;
-        let embedded = if self.memory.looks_again() {
+        let embedded = if self.progress.looks_again() {
             let (partition, name) = (&self.envelope.partition, &endpoint.name);
             let read = endpoint.call(|| store.read_state(partition, name, Consistency::Strong)).await?;
             let stated = read.embedded.is_complete;
@@ -204,7 +214,7 @@ impl Desk<'_> {
                 return Ok(Saw::Retained);
             }
             let claims = record.claims();
-            self.placement = Placement::Beside;
+            self.placement = Placement::Separate;
             (record, Saw::Record(claims))
         };
         self.resumed = true;
@@ -231,10 +241,10 @@ impl Desk<'_> {
             self.may_be_lost =
                 pass.is_first && self.must_have_its_payload() && !self.resumed && !self.is_recent(pass.embedded);
             self.reason = "its payload is missing, and nothing tells that it was processed".to_owned();
-            return Ok(Saw::PayloadMissing);
+            return Ok(Saw::PossiblySettled);
         };
         self.payload = payload;
-        Ok(Saw::Payload)
+        Ok(Saw::NotSettled)
     }
 
     /// Whether it was committed lately, as the state's item tells: so it is a duplicate, and no message is lost.

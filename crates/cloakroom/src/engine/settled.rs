@@ -9,7 +9,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{Claim, Record, Settles};
+use crate::format::{
+    name::Claim,
+    record::{Record, Settles},
+};
 
 /// How many are remembered: at least so many of the last, at most twice as many.
 const GENERATION: usize = 32_768;

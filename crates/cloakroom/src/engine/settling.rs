@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Desk, Error};
-use crate::{ErrorKind, Placement, Record, Settles, protocol::Saw};
+use crate::{
+    engine::attempt::Attempt,
+    error::{Error, ErrorKind},
+    format::record::{Record, Settles},
+    ports::commit::Placement,
+    protocol::step::Saw,
+};
 
-impl Desk<'_> {
+impl Attempt<'_> {
     /// Whether the message in hand, if there is one, is settled in a store that this endpoint has.
     pub(super) fn check_store(&self) -> Result<(), Error> {
         self.settles.as_ref().map_or(Ok(()), |settles| self.check_store_of(settles))

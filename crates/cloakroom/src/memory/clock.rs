@@ -13,7 +13,10 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::{Clock, Random, Timestamp};
+use crate::{
+    format::timestamp::Timestamp,
+    ports::clock::{Clock, Random},
+};
 
 /// Time that passes only when nothing else can be done.
 #[derive(Debug, Default)]

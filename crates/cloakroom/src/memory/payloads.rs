@@ -6,7 +6,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Claim, MessageId, PayloadStore, PortError, schema::Key};
+use crate::{
+    error::PortError,
+    format::{
+        name::{Claim, MessageId},
+        schema::Key,
+    },
+    ports::payload_store::PayloadStore,
+};
 
 /// Payloads and dedupe entries in memory.
 #[derive(Debug)]
@@ -28,7 +35,7 @@ struct Objects {
 }
 
 impl MemoryPayloads {
-    /// A store of this name, for [several](crate::PlacedPayloads) beside each other. The default is called `memory`.
+    /// A store of this name, for [several](crate::ports::RoutedPayloads) beside each other. The default is called `memory`.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), objects: Mutex::default() }
     }

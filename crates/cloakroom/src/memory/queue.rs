@@ -8,8 +8,16 @@ use std::{
 use async_trait::async_trait;
 use futures::future::{Either, select};
 
-use super::MemoryClock;
-use crate::{Clock, Delivery, PortError, Queue, QueueMessage, Queues, Timestamp, fifo::is_fifo};
+use crate::{
+    error::PortError,
+    format::timestamp::Timestamp,
+    memory::clock::MemoryClock,
+    ports::{
+        clock::Clock,
+        fifo::is_fifo,
+        queue::{Delivery, Queue, QueueMessage, Queues},
+    },
+};
 
 /// Queues in memory. As in an AWS account, a queue is there only if it was [created](Self::create).
 #[derive(Debug)]

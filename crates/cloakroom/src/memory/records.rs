@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use serde_dynamo::Item;
 
-use super::MemoryStore;
 use crate::{
-    Item, Partition, PortError,
-    recovery::{Found, RecordPage, Records, Segment},
-    schema::derived_id,
+    error::PortError,
+    format::{derived_id::derived_id, name::Partition},
+    memory::store::MemoryStore,
+    ports::records::{Found, RecordPage, Records, Segment},
 };
 
 /// Few, so that tests come to see several pages.

@@ -7,11 +7,20 @@ use async_trait::async_trait;
 use serde_dynamo::Item;
 
 use crate::{
-    ClaimsStored, Commit, Committed, Failures, ItemAction, Limits, Partition, PartitionStore, PortError, Record,
-    RecordKey, StateRead, Timestamp,
-    placement::{self, Write, record_sort_key},
-    protocol::{Claims, Consistency},
-    schema::{self, Key},
+    error::PortError,
+    format::{
+        name::Partition,
+        record::Record,
+        schema::{self, Key},
+        timestamp::Timestamp,
+    },
+    ports::{
+        commit::{ClaimsStored, Commit, Committed, Failures, ItemAction, RecordKey, StateRead},
+        limits::Limits,
+        partition_store::PartitionStore,
+        placement::{self, Write, record_sort_key},
+    },
+    protocol::step::{Claims, Consistency},
 };
 
 /// Partitions in memory, as items, with the same placement and limits as a table.

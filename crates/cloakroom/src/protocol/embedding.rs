@@ -12,8 +12,7 @@
 
 use std::time::Duration;
 
-use super::Claims;
-use crate::Version;
+use crate::protocol::{step::Claims, version::Version};
 
 /// What shows whether records lie beside an absent state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,6 @@
 //! Folding: messages of one partition that are committed together, as a group.
 //!
-//! Each member has a [`Memory`](super::Memory) of its own and follows the [table of steps](super::step). Of the steps that
+//! Each member has a [`Progress`](super::Progress) of its own and follows the [table of steps](super::step). Of the steps that
 //! the members want, [`next_of_fold`] comes next, for all members that want it. So the members share the reading of the
 //! state and the commit, which moves the version by one for each of them. Handlers run one after the other, each on the
 //! state that the one before it left.
@@ -8,7 +8,7 @@
 //! A member leaves the group without harm until its handler has run. After that its effect is part of the state that
 //! the group wants to commit, so without it the rest is [not tried](CommitResult::NotTried).
 
-use super::{Claims, Do, Saw};
+use crate::protocol::step::{Claims, Do, Saw};
 
 /// Returns the step that a group takes next, given what its members want: the earliest one of the table. All members
 /// that want it take it together; the others wait. `None` if every member has ended.
@@ -17,7 +17,7 @@ use super::{Claims, Do, Saw};
 /// on to one commit together, and if that commit is lost, they are classified again.
 ///
 /// ```
-/// use cloakroom::{Version, protocol::{next_of_fold, Do}};
+/// use cloakroom::protocol::{Do, Version, next_of_fold};
 ///
 /// let wants = [Do::Dispatch, Do::Commit(Version::new(7)), Do::ReadPayload, Do::Leave];
 /// assert_eq!(next_of_fold(wants), Some(Do::ReadPayload));

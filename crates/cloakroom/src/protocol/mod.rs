@@ -14,6 +14,8 @@
 pub mod embedding;
 pub mod fold;
 pub mod step;
+pub(crate) mod version;
 
 pub use fold::next_of_fold;
-pub use step::{CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing, next};
+pub use step::{CheckIn, Claims, Consistency, Do, Progress, Saw, WhenMissing, next};
+pub use version::Version;

@@ -6,13 +6,24 @@ use std::{
     time::Duration,
 };
 
-use super::{Recoveries, Recovery, Standing, walk::Walk};
 use crate::{
-    DeadLetter, Delivery, Envelope, Error, Ports, intake,
-    lifetime::{PAYLOAD_TTL_MS, message_is_outlived},
-    parking::{ENDPOINT, Parking, REASON},
-    schema::derived_id,
-    settings::within,
+    engine::{
+        context::Parking,
+        intake,
+        not_finished::Recovered,
+        parking::{ENDPOINT, REASON},
+    },
+    error::{Error, within},
+    format::{
+        derived_id::derived_id,
+        envelope::Envelope,
+        lifetime::{PAYLOAD_TTL_MS, message_is_outlived},
+    },
+    ports::{bundle::Ports, queue::Delivery},
+    recovery::{
+        one_endpoint::{MessageStatus, Recovery, RecoveryByEndpoint},
+        walk::Walk,
+    },
 };
 
 /// What to do with the messages of a dead-letter queue. None of them is ever lost: what is deleted there was finished, or was put
@@ -29,13 +40,13 @@ pub enum Treatment {
 
 impl Treatment {
     /// What is to become of a message.
-    pub const fn plan(self, standing: &Standing) -> Fate {
+    pub const fn plan(self, standing: &MessageStatus) -> Fate {
         match (self, standing) {
-            (Self::Look, _) | (_, Standing::Missing | Standing::Unreadable(_)) => Fate::Left,
-            (_, Standing::Committed) => Fate::Finished,
-            (_, Standing::Done) => Fate::Deleted,
-            (Self::Finish, Standing::NotProcessed) => Fate::Left,
-            (Self::Redrive, Standing::NotProcessed) => Fate::PutBack,
+            (Self::Look, _) | (_, MessageStatus::Missing | MessageStatus::Unreadable(_)) => Fate::Left,
+            (_, MessageStatus::Committed) => Fate::Finished,
+            (_, MessageStatus::Processed) => Fate::Deleted,
+            (Self::Finish, MessageStatus::NotProcessed) => Fate::Left,
+            (Self::Redrive, MessageStatus::NotProcessed) => Fate::PutBack,
         }
     }
 }
@@ -59,7 +70,7 @@ pub enum Fate {
 
 /// A message that was received, and treated.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct DeadLetter {
     /// As it was received.
     pub delivery: Delivery,
     /// Its envelope, if it has one that can be read.
@@ -67,12 +78,12 @@ pub struct Letter {
     /// The endpoint that it belongs to, as far as is known.
     pub endpoint: String,
     /// What is known of it; none if it was not looked up, or that has failed.
-    pub standing: Option<Standing>,
+    pub standing: Option<MessageStatus>,
     /// What became of it; in a dry run, what would have.
     pub fate: Fate,
 }
 
-impl Letter {
+impl DeadLetter {
     /// Why it was parked; none if its queue has moved it, after too many receives.
     pub fn reason(&self) -> Option<&str> {
         self.delivery.attributes.get(REASON).map(String::as_str)
@@ -102,7 +113,7 @@ pub struct DeadLetters {
     messages_max: usize,
     drops_missing: bool,
     dry_run: bool,
-    recoveries: Recoveries,
+    recoveries: RecoveryByEndpoint,
 }
 
 /// What has happened on one way through a queue.
@@ -124,7 +135,7 @@ impl DeadLetters {
             messages_max: 10_000,
             drops_missing: false,
             dry_run: false,
-            recoveries: Recoveries::new(ports, PAYLOAD_TTL_MS),
+            recoveries: RecoveryByEndpoint::new(ports, PAYLOAD_TTL_MS),
         }
     }
 
@@ -135,7 +146,7 @@ impl DeadLetters {
         Self { endpoint: Some(name.into()), ..self }
     }
 
-    /// Delete parked messages whose payload is [missing](Standing::Missing), too. Default: no.
+    /// Delete parked messages whose payload is [missing](MessageStatus::Missing), too. Default: no.
     #[must_use]
     pub fn drops_missing(self, drops_missing: bool) -> Self {
         Self { drops_missing, ..self }
@@ -166,7 +177,7 @@ impl DeadLetters {
     /// # Errors
     /// The queue does not exist or could not be read. What could not be done to a single message is its [`Fate`], and does
     /// not stop the rest.
-    pub async fn treat(&self, treatment: Treatment, mut tell: impl FnMut(&Letter)) -> Result<bool, Error> {
+    pub async fn treat(&self, treatment: Treatment, mut tell: impl FnMut(&DeadLetter)) -> Result<bool, Error> {
         let own = self.recoveries.of(self.own_endpoint())?;
         let walk = &self.walk(&own, &self.dead).await?;
         let progress = &Mutex::default();
@@ -183,7 +194,7 @@ impl DeadLetters {
         &self,
         is_culprit: impl Fn(&Envelope) -> bool,
         reason: &str,
-        mut tell: impl FnMut(&Letter),
+        mut tell: impl FnMut(&DeadLetter),
     ) -> Result<bool, Error> {
         let own = &self.recoveries.of(self.own_endpoint())?;
         let walk = &self.walk(own, &self.work).await?;
@@ -195,7 +206,8 @@ impl DeadLetters {
                 Some(_) | None => Ok(Fate::Left),
             };
             let fate = fate.unwrap_or_else(|error| Fate::Failed(error.to_string()));
-            let letter = Letter { delivery, envelope, endpoint: self.own_endpoint().to_owned(), standing: None, fate };
+            let letter =
+                DeadLetter { delivery, envelope, endpoint: self.own_endpoint().to_owned(), standing: None, fate };
             self.stays(letter)
         };
         walk.each(park, |letter| tell(&letter)).await
@@ -203,11 +215,11 @@ impl DeadLetters {
 
     async fn walk<'a>(&self, recovery: &'a Recovery, queue: &str) -> Result<Walk<'a>, Error> {
         within("messages_max", self.messages_max as u64, 1, 100_000)?;
-        let queue = recovery.inner.queue(queue).await?;
+        let queue = recovery.context.queue(queue).await?;
         Ok(Walk { recovery, queue, messages_max: self.messages_max })
     }
 
-    fn stays(&self, letter: Letter) -> (Letter, bool) {
+    fn stays(&self, letter: DeadLetter) -> (DeadLetter, bool) {
         let stays = self.dry_run || matches!(letter.fate, Fate::Left | Fate::Failed(_));
         (letter, stays)
     }
@@ -223,10 +235,10 @@ impl DeadLetters {
         progress: &Mutex<Progress>,
         treatment: Treatment,
         delivery: Delivery,
-    ) -> (Letter, bool) {
+    ) -> (DeadLetter, bool) {
         let envelope = Envelope::decode(&delivery.body).ok();
         let endpoint = delivery.attributes.get(ENDPOINT).map_or(self.own_endpoint(), String::as_str).to_owned();
-        let mut letter = Letter { delivery, envelope, endpoint, standing: None, fate: Fate::Left };
+        let mut letter = DeadLetter { delivery, envelope, endpoint, standing: None, fate: Fate::Left };
         let group = letter.delivery.group.clone().filter(|_| walk.is_fifo());
         let is_stopped = group.as_ref().is_some_and(|group| lock(progress).stopped.contains(group));
         if !is_stopped {
@@ -245,7 +257,7 @@ impl DeadLetters {
         walk: &Walk<'_>,
         progress: &Mutex<Progress>,
         treatment: Treatment,
-        letter: &mut Letter,
+        letter: &mut DeadLetter,
     ) -> Result<Fate, Error> {
         let recovery = self.recoveries.of(&letter.endpoint)?;
         let standing = letter.standing.insert(recovery.look(&letter.delivery).await?).clone();
@@ -262,14 +274,14 @@ impl DeadLetters {
     }
 
     /// What is to become of a message, unless that could be wrong for another endpoint.
-    fn plan(&self, treatment: Treatment, standing: &Standing, letter: &Letter) -> Fate {
+    fn plan(&self, treatment: Treatment, standing: &MessageStatus, letter: &DeadLetter) -> Fate {
         let signature = letter.delivery.attributes.get(ENDPOINT);
         let is_own = letter.endpoint == self.own_endpoint();
         let has_claim = letter.envelope.as_ref().is_some_and(|envelope| envelope.dataref.is_some());
         let plan = match (treatment, standing) {
-            (Treatment::Finish | Treatment::Redrive, Standing::Missing) if self.drops_missing => Fate::Deleted,
+            (Treatment::Finish | Treatment::Redrive, MessageStatus::Missing) if self.drops_missing => Fate::Deleted,
             // A newer version of the endpoint may be able to read it, and it keeps its identity.
-            (Treatment::Redrive, Standing::Unreadable(_)) if signature.is_some() && is_own => Fate::PutBack,
+            (Treatment::Redrive, MessageStatus::Unreadable(_)) if signature.is_some() && is_own => Fate::PutBack,
             _ => treatment.plan(standing),
         };
         // SUBTLE: another endpoint that has a handler for it would process it, and delete its payload
@@ -297,8 +309,8 @@ impl DeadLetters {
         plan
     }
 
-    fn is_outlived(&self, letter: &Letter) -> bool {
-        let Recoveries { ports, payload_ttl_ms, .. } = &self.recoveries;
+    fn is_outlived(&self, letter: &DeadLetter) -> bool {
+        let RecoveryByEndpoint { ports, payload_ttl_ms, .. } = &self.recoveries;
         let payload_ttl = Duration::from_millis(*payload_ttl_ms);
         letter.envelope.as_ref().is_some_and(|envelope| message_is_outlived(envelope, ports.clock.now(), payload_ttl))
     }
@@ -314,7 +326,7 @@ impl DeadLetters {
             return Ok(fate);
         }
         // Whoever finds no record any more was overtaken; the next time it is done.
-        if fate == Fate::Finished && recovery.finish(delivery).await? == DeadLetter::Left {
+        if fate == Fate::Finished && recovery.finish(delivery).await? == Recovered::NotCommitted {
             return Ok(Fate::Left);
         }
         // SUBTLE: sent before it is deleted. Whoever stops in between leaves two, of which one is a duplicate; the other way
@@ -337,7 +349,7 @@ impl DeadLetters {
         if !self.dry_run {
             // A guess is not written down: it would be believed.
             Parking::of_operator(self.dead.clone(), self.endpoint.is_some())
-                .park(&own.inner, delivery, None, reason)
+                .park(&own.context, delivery, None, reason)
                 .await?;
             walk.delete(delivery).await?;
         }
@@ -354,7 +366,7 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 /// SUBTLE: the queue's id does not: each time that the message is sent it gets another one. A plain message carries its first id
 /// along. An event that cannot be read carries nothing, so its body identifies it; of two such events with the same body one
 /// waits for the next redrive (`redrive_of_unreadable_event_beside_a_live_worker_ends`).
-fn identity(letter: &Letter) -> String {
+fn identity(letter: &DeadLetter) -> String {
     let Delivery { id, attributes, body, .. } = &letter.delivery;
     match (&letter.envelope, attributes.get(intake::ID)) {
         (Some(envelope), _) => envelope.identity().to_string(),

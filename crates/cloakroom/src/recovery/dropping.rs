@@ -1,7 +1,15 @@
 //! Dropping an embedded record whose message cannot come any more.
 
-use super::Recovery;
-use crate::{Commit, Committed, Error, ErrorKind, MessageId, Partition, Record, StateWrite, protocol::Consistency};
+use crate::{
+    error::{Error, ErrorKind},
+    format::{
+        name::{MessageId, Partition},
+        record::Record,
+    },
+    ports::commit::{Commit, Committed, StateWrite},
+    protocol::step::Consistency,
+    recovery::one_endpoint::Recovery,
+};
 
 /// How often the state's item is read anew because a commit came in between.
 const PASSES_MAX: u32 = 8;
@@ -11,7 +19,7 @@ impl Recovery {
     /// nobody here can tell whether its message is settled.
     pub(super) fn lacks_store_of(&self, record: &Record) -> bool {
         let store = record.settles.as_ref().and_then(|settles| settles.store());
-        store.is_some_and(|store| !self.inner.ports.payloads.holds(store))
+        store.is_some_and(|store| !self.context.ports.payloads.holds(store))
     }
 
     /// Writes the state's item as it is, without the embedded record of this message, if that record may be dropped. False if there
@@ -29,12 +37,12 @@ impl Recovery {
         message: &MessageId,
         may_drop: impl Fn(&Record) -> bool,
     ) -> Result<bool, Error> {
-        let inner = &*self.inner;
-        let store = &inner.ports.store;
+        let context = &*self.context;
+        let store = &context.ports.store;
         let mut is_dropped = false;
         for _ in 0..PASSES_MAX {
-            let reading = || store.read_state(partition, &inner.name, Consistency::Strong);
-            let mut read = inner.call(reading).await?;
+            let reading = || store.read_state(partition, &context.name, Consistency::Strong);
+            let mut read = context.call(reading).await?;
             let record = read.embedded.records.remove(message).and_then(|text| Record::decode(&text).ok());
             if !record.is_some_and(|record| may_drop(&record)) {
                 return Ok(is_dropped);
@@ -45,14 +53,14 @@ impl Recovery {
             let state = StateWrite::Put(state);
             let commit = Commit {
                 partition,
-                endpoint: &inner.name,
+                endpoint: &context.name,
                 expected: read.version,
                 state: &state,
                 records: &[],
                 kept: &read.embedded,
-                embedded_bytes_max: inner.ports.limits.item_bytes_max,
+                embedded_bytes_max: context.ports.limits.item_bytes_max,
                 items: &[],
-                token: &format!("{:032x}", inner.ports.random.bits()),
+                token: &format!("{:032x}", context.ports.random.bits()),
             };
             match store.commit(commit).await? {
                 // Somebody may drop another record of this item at the same time, and bring this one back: look again.

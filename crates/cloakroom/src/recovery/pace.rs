@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Clock;
+use crate::ports::clock::Clock;
 
 /// Lets so many units pass in a second, on average.
 #[derive(Debug)]

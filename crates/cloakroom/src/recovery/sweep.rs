@@ -2,15 +2,31 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream, stream::FuturesUnordered};
+use futures::{
+    StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
 use serde::{Deserialize, Serialize};
 
-use super::{Found, RecordPage, Records, Recoveries, Recovery, Segment, pace::Pace};
 use crate::{
-    Bounded, EndpointSettings, Error, Observer, Placement, Ports, Record, Unobserved,
-    lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
+    engine::settings::EndpointSettings,
+    error::{Error, within},
+    format::{
+        lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
+        record::Record,
+    },
+    observe::observer::{Observer, Unobserved},
+    ports::{
+        bounded::Bounded,
+        bundle::Ports,
+        commit::Placement,
+        records::{Found, RecordPage, Records, Segment},
+    },
     protocol::embedding,
-    settings::within,
+    recovery::{
+        one_endpoint::{Recovery, RecoveryByEndpoint},
+        pace::Pace,
+    },
 };
 
 /// How a sweep is done.
@@ -177,7 +193,7 @@ impl FromStr for SweepCursor {
 #[derive(Debug)]
 pub struct Sweep {
     records: Arc<dyn Records>,
-    recoveries: Recoveries,
+    recoveries: RecoveryByEndpoint,
     settings: SweepSettings,
     pace: Pace,
     observer: Arc<dyn Observer>,
@@ -201,7 +217,7 @@ impl Sweep {
         let pace = Pace::new(Arc::clone(&ports.clock), settings.units_per_second_max);
         let call_max = EndpointSettings::default().call_max();
         let records = Arc::new(Bounded::new(records, Arc::clone(&ports.clock), call_max));
-        let recoveries = Recoveries::new(ports, settings.payload_ttl_ms);
+        let recoveries = RecoveryByEndpoint::new(ports, settings.payload_ttl_ms);
         Ok(Self { records, recoveries, settings, pace, observer: Arc::new(Unobserved) })
     }
 

@@ -4,8 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 
-use super::Recovery;
-use crate::{Delivery, Error, Queue, fifo::is_fifo};
+use crate::{
+    error::Error,
+    ports::{
+        fifo::is_fifo,
+        queue::{Delivery, Queue},
+    },
+    recovery::one_endpoint::Recovery,
+};
 
 /// Messages of one receive.
 const RECEIVE_MAX: usize = 10;
@@ -31,16 +37,16 @@ impl Walk<'_> {
     where
         F: Future<Output = (T, bool)>,
     {
-        let inner = &self.recovery.inner;
-        let began = inner.ports.clock.now();
+        let context = &self.recovery.context;
+        let began = context.ports.clock.now();
         let mut kept = Vec::new();
         let mut received = 0;
         let result = loop {
             let max = RECEIVE_MAX.min(self.messages_max - received);
-            if max == 0 || inner.ports.clock.now().since(began) >= LEASE / 2 {
+            if max == 0 || context.ports.clock.now().since(began) >= LEASE / 2 {
                 break Ok(false);
             }
-            let deliveries = match inner.call(|| self.queue.receive(max, WAIT, LEASE)).await {
+            let deliveries = match context.call(|| self.queue.receive(max, WAIT, LEASE)).await {
                 Ok(deliveries) if deliveries.is_empty() => break Ok(true),
                 Ok(deliveries) => deliveries,
                 Err(error) => break Err(error.into()),

@@ -4,39 +4,25 @@ use std::{pin::pin, time::Duration};
 
 use futures::{
     FutureExt as _, StreamExt as _,
-    future::{BoxFuture, join, select},
-    stream::FuturesUnordered,
+    future::{join, select},
 };
-use tracing::{Instrument as _, Span, debug_span, field::Empty};
+use tracing::{Instrument as _, debug_span, field::Empty};
 
-use super::{AtWork, Shift, Worker};
-use crate::{Backoff, Delivery, PortError, WorkerSettings, trace};
+use crate::{
+    observe::trace,
+    worker::{
+        running::{AtWork, Received, Receiving, RunningWorker},
+        settings::WorkerSettings,
+    },
+};
 
 /// How long a shutdown tries to give messages back. Whoever cannot be told finds out when their leases end.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(5);
-/// The longest pause before a receive, or the opening of a queue, that failed is tried again. It uses up no receive of a
-/// message, so there is no reason to stay away for longer.
-const POLL_PAUSE_MS_MAX: u64 = 5_000;
 
-/// What a receive brings: each message with its span.
-pub(super) type Received = Result<Vec<(Delivery, Span)>, PortError>;
-
-/// The receives under way, each with the number of messages that it asks for.
-pub(super) type Receiving<'s> = FuturesUnordered<BoxFuture<'s, (usize, Received)>>;
-
-impl Worker {
-    /// Returns the pause after a receive, or the opening of a queue, that failed `failures` times in a row.
-    pub(super) fn poll_pause(&self, failures: u32) -> Duration {
-        let Backoff { first_ms, max_ms } = self.settings.retry;
-        let backoff = Backoff { first_ms, max_ms: max_ms.min(POLL_PAUSE_MS_MAX) };
-        backoff.pause(failures, self.endpoint.inner.ports.random.bits())
-    }
-}
-
-impl Shift<'_> {
+impl RunningWorker<'_> {
     /// Receives, each message with its span; waits out what passes. From the shutdown on it begins no further request.
     pub(super) async fn receive(&self, max: usize) -> Received {
-        let WorkerSettings { receive_wait_ms, retry, .. } = self.worker.settings;
+        let WorkerSettings { receive_wait_ms, retry, .. } = *self.settings;
         // While a service is out, every receive would only use up one of a message's chances.
         let failures = self.outage.failures();
         if failures > 0 {
@@ -45,20 +31,20 @@ impl Shift<'_> {
             self.unless_stopping(select(pin!(pause), pin!(self.outage.ended()))).await;
         }
         self.outage.receive();
-        let (endpoint, mut failures) = (self.worker.endpoint.name(), 0);
+        let (endpoint, mut failures) = (self.endpoint.name(), 0);
         loop {
             if self.stopping.clone().now_or_never().is_some() {
                 return Ok(Vec::new());
             }
             let wait = Duration::from_millis(receive_wait_ms);
             let polling = debug_span!("receive", endpoint, queue = self.queue.name(), messages = Empty);
-            let received = self.queue.receive(max, wait, self.worker.settings.visibility());
+            let received = self.queue.receive(max, wait, self.settings.visibility());
             match received.instrument(polling.clone()).await {
                 Err(error) if error.may_be_repeated() => {
                     failures += 1;
                     tracing::warn!(endpoint, error = error.loggable(), failures, "receive failed");
-                    self.worker.endpoint.inner.retried(error.reason());
-                    self.unless_stopping(pin!(self.sleep(self.worker.poll_pause(failures)))).await;
+                    self.endpoint.context().retried(error.reason());
+                    self.unless_stopping(pin!(self.sleep(self.settings.poll_pause(failures, self.random())))).await;
                 }
                 result => {
                     polling.record("messages", result.as_ref().map_or(0, Vec::len));
@@ -95,7 +81,7 @@ impl Shift<'_> {
                 }
             };
             let finished = join(at_work.collect::<()>(), returned);
-            let time_is_up = self.sleep(Duration::from_millis(self.worker.settings.drain_ms));
+            let time_is_up = self.sleep(Duration::from_millis(self.settings.drain_ms));
             select(pin!(finished), pin!(time_is_up)).await;
         }
         let left: Vec<String> = std::mem::take(&mut *self.held()).into_iter().collect();

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Worker;
-use crate::{Error, ErrorKind, Queue};
+use crate::{
+    error::{Error, ErrorKind},
+    ports::queue::Queue,
+    worker::Worker,
+};
 
 impl Worker {
     /// Opens the worker's queue once everything that it needs can be read. What passes is waited out, so that a worker may be
@@ -12,13 +15,13 @@ impl Worker {
     /// # Errors
     /// What has to be fixed before the worker can do anything.
     pub(super) async fn start(&self) -> Result<Arc<dyn Queue>, Error> {
-        let endpoint = &*self.endpoint.inner;
+        let endpoint = self.endpoint.context();
         let mut failures = 0;
         let queue = loop {
             match self.open().await {
                 Err(error) if error.kind() == ErrorKind::AwaitService => {
                     failures += 1;
-                    let pause = self.poll_pause(failures);
+                    let pause = self.settings.poll_pause(failures, endpoint.ports.random.bits());
                     let (endpoint_name, error) = (self.endpoint.name(), error.loggable());
                     tracing::warn!(
                         endpoint = endpoint_name,
@@ -47,7 +50,7 @@ impl Worker {
     }
 
     async fn open(&self) -> Result<Arc<dyn Queue>, Error> {
-        let queue = self.endpoint.inner.queue(&self.queue).await?;
+        let queue = self.endpoint.context().queue(&self.queue).await?;
         self.endpoint.check(Some(&self.queue)).await?;
         Ok(queue)
     }

@@ -12,8 +12,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Clock, Counters, Delivery, Endpoint, Envelope, Handled, Message, MessageId, Partition, PayloadStore,
-    PortError, Ports, Queue, QueueMessage, Queues, Retry, Tx, Worker, WorkerSettings, memory::Memory,
+    Delivery, Endpoint, Handled, Message, MessageId, Partition, PortError, Ports, Tx, Worker, WorkerSettings,
+    error::Retry,
+    format::{Claim, Envelope},
+    memory::Memory,
+    observe::Counters,
+    ports::{Clock, PayloadStore, Queue, QueueMessage, Queues},
 };
 
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -9,9 +9,9 @@ use std::{
 };
 
 use cloakroom::{
-    Bounded, PartitionStore, PayloadStore, PlacedPayloads, Queue, Queues, conformance,
+    conformance,
     memory::{Memory, MemoryPayloads},
-    recovery::Records,
+    ports::{Bounded, PartitionStore, PayloadStore, Queue, Queues, Records, RoutedPayloads},
 };
 use flawed::{FlawedPayloads, FlawedQueue, FlawedRecords, FlawedStore, PayloadFlaw, QueueFlaw, RecordsFlaw, StoreFlaw};
 
@@ -37,7 +37,7 @@ fn memory_passes_the_laws_of_payload_stores() {
 fn several_stores_pass_the_laws_of_payload_stores() {
     let memory = Memory::new();
     let store = |name: &str| Arc::new(MemoryPayloads::named(name));
-    let placed = PlacedPayloads::new(memory.payloads.clone()).small(store("small"), 4_072).expect("another name");
+    let placed = RoutedPayloads::new(memory.payloads.clone()).small(store("small"), 4_072).expect("another name");
     let placed = placed.also(store("old")).expect("another name");
     memory.run(conformance::payload_store(&placed, "placed"));
 }

@@ -5,7 +5,8 @@ use crate::fixture;
 use std::pin::pin;
 
 use cloakroom::{
-    Dedupe, Delivery, EndpointSettings, Outcome, Placement,
+    Dedupe, Delivery, EndpointSettings, Outcome,
+    ports::Placement,
     protocol::{CheckIn, WhenMissing},
 };
 use cloakroom_sim::wire::Operation;
@@ -23,8 +24,8 @@ fn kinds() -> Vec<Kind> {
     let plain: fn(&World) -> Delivery = |world| world.plain("m", &ONCE);
     let mut kinds = Vec::new();
     for (check_in, placement) in [
-        (CheckIn::BeforeCommit, Placement::Beside),
-        (CheckIn::AfterCommit, Placement::Beside),
+        (CheckIn::BeforeCommit, Placement::Separate),
+        (CheckIn::AfterCommit, Placement::Separate),
         (CheckIn::BeforeCommit, Placement::Embedded),
     ] {
         let settings = EndpointSettings { check_in, placement, ..EndpointSettings::default() };

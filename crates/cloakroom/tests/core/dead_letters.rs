@@ -5,10 +5,12 @@ use crate::fixture;
 use std::{collections::BTreeMap, sync::Arc};
 
 use cloakroom::{
-    Claim, Delivery, EndpointSettings, Envelope, Outcome, PayloadStore as _, Ports, Queue as _, QueueMessage,
-    parking::{ENDPOINT, REASON},
+    Delivery, EndpointSettings, Outcome, Ports,
+    engine::parking::{ENDPOINT, REASON},
+    format::{Claim, Envelope},
+    ports::{PayloadStore as _, Queue as _, QueueMessage},
     protocol::{CheckIn, WhenMissing},
-    recovery::{DeadLetters, Fate, Letter, Standing, Sweep, SweepSettings, Treatment},
+    recovery::{DeadLetter, DeadLetters, Fate, MessageStatus, Sweep, SweepSettings, Treatment},
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{
@@ -31,9 +33,13 @@ fn lay(world: &World, queue: &str, delivery: &Delivery) {
 }
 
 /// What becomes of each message, by its body.
-fn treat(world: &World, letters: &DeadLetters, treatment: Treatment) -> BTreeMap<String, (Option<Standing>, Fate)> {
+fn treat(
+    world: &World,
+    letters: &DeadLetters,
+    treatment: Treatment,
+) -> BTreeMap<String, (Option<MessageStatus>, Fate)> {
     let mut all = BTreeMap::new();
-    let tell = |letter: &Letter| {
+    let tell = |letter: &DeadLetter| {
         let told = (letter.standing.clone(), letter.fate.clone());
         assert_eq!(all.insert(letter.delivery.body.clone(), told), None, "each is seen once");
     };
@@ -82,10 +88,10 @@ fn to_look_changes_nothing_but_receive_counts() {
         let before = (world.items(), world.sent("notes").len(), world.memory.payloads.claims());
         let all = treat(&world, &dry, Treatment::Look);
         let standing = |delivery: &Delivery| all[&delivery.body].0.clone();
-        assert_eq!(standing(&committed), Some(Standing::Committed));
-        assert_eq!(standing(&done), Some(Standing::Done));
-        assert_eq!(standing(&fresh), Some(Standing::NotProcessed));
-        assert!(foreign.iter().all(|one| matches!(standing(one), Some(Standing::Unreadable(_)))));
+        assert_eq!(standing(&committed), Some(MessageStatus::Committed));
+        assert_eq!(standing(&done), Some(MessageStatus::Processed));
+        assert_eq!(standing(&fresh), Some(MessageStatus::NotProcessed));
+        assert!(foreign.iter().all(|one| matches!(standing(one), Some(MessageStatus::Unreadable(_)))));
         assert!(all.values().all(|(_, fate)| *fate == Fate::Left));
         assert_eq!(before, (world.items(), world.sent("notes").len(), world.memory.payloads.claims()));
         assert_eq!(len(&world, "bank-dead"), 5);
@@ -133,7 +139,7 @@ fn a_parked_message_goes_to_its_own_endpoint_and_comes_back_without_a_reason() {
     lay(&world, "bank-dead", &delivery);
     // Whatever the queue is called, the message says who parked it.
     let all = treat(&world, &letters(&world).endpoint("bakery"), Treatment::Finish);
-    assert_eq!(all[&delivery.body], (Some(Standing::Committed), Fate::Finished));
+    assert_eq!(all[&delivery.body], (Some(MessageStatus::Committed), Fate::Finished));
     let fresh = Delivery { attributes: delivery.attributes.clone(), ..world.claimed("fresh", &[]) };
     lay(&world, "bank-dead", &fresh);
     treat(&world, &letters(&world), Treatment::Redrive);
@@ -156,7 +162,7 @@ fn a_message_that_was_parked_for_its_missing_payload_is_left_to_people() {
     world.parked(&delivery);
     for treatment in [Treatment::Finish, Treatment::Redrive] {
         let all = treat(&world, &letters(&world), treatment);
-        assert_eq!(all[&delivery.body], (Some(Standing::Missing), Fate::Left));
+        assert_eq!(all[&delivery.body], (Some(MessageStatus::Missing), Fate::Left));
     }
     assert_eq!(len(&world, "bank-dead"), 1);
 }
@@ -197,7 +203,7 @@ fn a_failure_leaves_its_message_and_goes_on() {
         lay(&world, "bank-dead", &second);
         world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
         let all = treat(&world, &letters(&world), Treatment::Finish);
-        assert!(matches!(&all[&first.body], (Some(Standing::Committed), Fate::Failed(_))), "{all:?}");
+        assert!(matches!(&all[&first.body], (Some(MessageStatus::Committed), Fate::Failed(_))), "{all:?}");
         assert_eq!(all[&second.body].1, Fate::Deleted);
         world.fail(&[]);
         treat(&world, &letters(&world), Treatment::Finish);
@@ -217,7 +223,8 @@ fn culprits_are_moved_with_a_reason_and_their_neighbours_stay() {
     for dry_run in [true, false] {
         let letters = letters(&world).dry_run(dry_run);
         let mut parked = Vec::new();
-        let tell = |letter: &Letter| parked.extend((letter.fate == Fate::Parked).then(|| letter.delivery.body.clone()));
+        let tell =
+            |letter: &DeadLetter| parked.extend((letter.fate == Fate::Parked).then(|| letter.delivery.body.clone()));
         let park = letters.park(|envelope| envelope.id.as_str() == "culprit", "it kills its workers", tell);
         assert!(world.memory.run(park).expect("memory is read"));
         assert_eq!(parked, std::slice::from_ref(&culprit.body));

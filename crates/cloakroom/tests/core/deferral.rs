@@ -6,9 +6,14 @@ use crate::fixture::stage::{Fault, Stage, staged};
 use std::{sync::Arc, time::Duration};
 
 use cloakroom::{
-    Batch, Claim, Clock as _, Counters, Delivery, Endpoint, EndpointBuilder, Envelope, ErrorKind, Handled,
-    HandlerError, Message, NotDone, Outcome, Partition, PayloadStore as _, Queue as _, QueueMessage, Tx, Worker,
-    memory::Memory, parking,
+    Delivery, Endpoint, ErrorKind, Handled, HandlerError, Message, Outcome, Partition, Tx, Worker,
+    endpoint::EndpointBuilder,
+    engine::{NotFinished, parking},
+    format::{Claim, Envelope},
+    memory::Memory,
+    observe::Counters,
+    ports::{Clock as _, PayloadStore as _, Queue as _, QueueMessage},
+    worker::Batch,
 };
 use cloakroom_sim::wire::Operation;
 use futures::future::join;
@@ -130,7 +135,7 @@ impl Bank {
         self.memory.run(queue.receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap()
     }
 
-    fn batch(&self, deliveries: &[Delivery]) -> Vec<Result<Outcome, NotDone>> {
+    fn batch(&self, deliveries: &[Delivery]) -> Vec<Result<Outcome, NotFinished>> {
         let until = self.memory.clock.now().after(Duration::from_secs(60));
         let batch = Batch { queue: self.queue, deliveries, in_flight_max: 10, until };
         self.memory.run(self.endpoint().process_batch(batch))
@@ -305,7 +310,7 @@ fn deferred_message_that_cannot_be_deleted_does_not_multiply() {
         let deliveries = [Delivery { body: body.clone(), receive_count, ..Delivery::default() }];
         let deferred = match &bank.batch(&deliveries)[..] {
             [Ok(Outcome::Deferred)] => true,
-            [Err(NotDone::Deferred(delay))] => *delay != DELAY,
+            [Err(NotFinished::Deferred(delay))] => *delay != DELAY,
             results => panic!("receive {receive_count}: {results:?}"),
         };
         (deferred, bank.memory.queues.get("bank").len())
@@ -325,7 +330,7 @@ fn copy_whose_sending_is_unknown_is_sent_once() {
     let until = bank.memory.clock.now().after(Duration::from_secs(60));
     let batch = Batch { queue: "bank", deliveries: &deliveries, in_flight_max: 1, until };
     let results = bank.memory.run(endpoint.process_batch(batch));
-    assert!(matches!(results[..], [Err(NotDone::Failed(_))]), "it comes again: {results:?}");
+    assert!(matches!(results[..], [Err(NotFinished::Failed(_))]), "it comes again: {results:?}");
     assert_eq!(bank.memory.queues.get("bank").len(), 1);
 }
 

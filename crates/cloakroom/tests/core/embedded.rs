@@ -2,7 +2,11 @@
 
 use crate::fixture;
 
-use cloakroom::{Embedded, EndpointSettings, Outcome, PartitionStore as _, Placement, protocol::Consistency};
+use cloakroom::{
+    EndpointSettings, Outcome,
+    ports::{Embedded, PartitionStore as _, Placement},
+    protocol::Consistency,
+};
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, ONCE, World, account, stage::Fault};
 use futures::FutureExt as _;
@@ -96,9 +100,9 @@ fn a_record_that_cannot_be_read_is_carried_on_as_it_is() {
     let mut item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
     let odd = std::collections::HashMap::from([(
         "claim-of-odd.memory".to_owned(),
-        cloakroom::AttributeValue::S(r#"{"format":9}"#.to_owned()),
+        cloakroom::format::AttributeValue::S(r#"{"format":9}"#.to_owned()),
     )]);
-    item.insert("cloakroom_records".to_owned(), cloakroom::AttributeValue::M(odd));
+    item.insert("cloakroom_records".to_owned(), cloakroom::format::AttributeValue::M(odd));
     world.memory.store.put_item(&account(), fixture::STATE, item);
     world.outcome(&world.claimed("2", &[Act::Add(1)]));
     assert_eq!(embedded_messages(&world), ["claim-of-2.memory", "claim-of-odd.memory"]);
@@ -159,6 +163,6 @@ fn a_settled_record_is_not_sent_again() {
     assert_eq!(world.sent("notes").len(), 2);
     assert_eq!(world.counts().payload_missing, 0, "its record tells that it was processed: no alarm");
     let finished = world.memory.run(world.endpoint.finish(&delivery)).expect("finished");
-    assert_eq!(finished, cloakroom::DeadLetter::Finished(Outcome::Duplicate));
+    assert_eq!(finished, cloakroom::engine::Recovered::Finished(Outcome::Duplicate));
     assert_eq!(world.sent("notes").len(), 2);
 }

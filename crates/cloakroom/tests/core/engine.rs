@@ -5,8 +5,10 @@ use crate::fixture;
 use std::time::Duration;
 
 use cloakroom::{
-    Claim, Clock as _, EndpointSettings, Envelope, Error, ErrorKind, Outcome,
+    EndpointSettings, Error, ErrorKind, Outcome,
+    format::{Claim, Envelope},
     memory::Memory,
+    ports::Clock as _,
     protocol::{CheckIn, WhenMissing},
 };
 use cloakroom_sim::wire::Operation;
@@ -143,7 +145,8 @@ fn a_conversation_without_a_name_is_called_by_its_first_message() {
 #[test]
 fn a_reply_goes_where_the_message_says() {
     let world = World::new();
-    let mut question = cloakroom::Envelope::decode(&world.claimed("m", &[Act::Answer]).body).expect("an envelope");
+    let mut question =
+        cloakroom::format::Envelope::decode(&world.claimed("m", &[Act::Answer]).body).expect("an envelope");
     question.replyto = Some("askers".to_owned());
     world.outcome(&world.delivery(&question));
     assert_eq!(world.sent("askers").len(), 1);
@@ -357,7 +360,7 @@ fn a_commit_that_is_refused_again_and_again_is_no_unknown_one() {
 fn endpoints_that_cannot_work_are_not_built() {
     let text = |built: Result<cloakroom::Endpoint, Error>| {
         let error = built.expect_err("a bad endpoint");
-        assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+        assert_eq!(error.kind(), ErrorKind::FixConfiguration);
         error.to_string()
     };
     let ports = || Memory::new().ports();

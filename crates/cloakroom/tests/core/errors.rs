@@ -3,8 +3,13 @@
 use std::{error::Error as StdError, fmt, io};
 
 use cloakroom::{
-    Endpoint, EndpointSettings, Envelope, Error, Handled, LimitError, NotDone, Placement, PortError, Record, Tx,
-    memory::Memory, protocol::CheckIn,
+    Endpoint, EndpointSettings, Error, Handled, PortError, Tx,
+    engine::NotFinished,
+    error::LimitError,
+    format::{Envelope, Record},
+    memory::Memory,
+    ports::Placement,
+    protocol::CheckIn,
 };
 
 /// The texts of an error and of all its sources.
@@ -59,8 +64,8 @@ fn chain_of_errors_repeats_nothing() {
     must_read_well(&nested);
     must_read_well(&PortError::new("send to queue `q`", "access denied").without_effect().permanent().public());
     must_read_well(&Error::from(nested));
-    must_read_well(&NotDone::Failed(Error::from(port_error())));
-    must_read_well(&NotDone::Behind);
+    must_read_well(&NotFinished::Failed(Error::from(port_error())));
+    must_read_well(&NotFinished::Behind);
     must_read_well(&LimitError { what: "item `a`".to_owned(), size: 3, size_max: 2, unit: "bytes" });
     must_read_well(&Envelope::decode("{").expect_err("half an envelope"));
     must_read_well(&Record::decode("{").expect_err("half a record"));
@@ -108,8 +113,8 @@ fn embedded_records_with_check_in_after_the_commit_are_refused() {
     }
     for (placement, check_in) in [
         (Placement::Embedded, CheckIn::BeforeCommit),
-        (Placement::Beside, CheckIn::BeforeCommit),
-        (Placement::Beside, CheckIn::AfterCommit),
+        (Placement::Separate, CheckIn::BeforeCommit),
+        (Placement::Separate, CheckIn::AfterCommit),
     ] {
         assert!(build(placement, check_in).is_ok(), "{placement:?} {check_in:?}");
     }

@@ -13,8 +13,11 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    Delivery, Endpoint, Envelope, Outcome, PortError, Ports, Producer, Queue, QueueMessage, Queues, Submission,
-    memory::Memory, parking,
+    Delivery, Endpoint, Outcome, PortError, Ports, Producer, Submission,
+    engine::parking,
+    format::Envelope,
+    memory::Memory,
+    ports::{Queue, QueueMessage, Queues},
 };
 use fixture::{Account, Act, Note, envelope, play};
 use futures::future::join_all;

@@ -4,11 +4,17 @@ use crate::fixture;
 
 use std::time::Duration;
 
-use cloakroom::{Batch, Clock as _, Delivery, EndpointSettings, NotDone, Outcome, Placement, protocol::CheckIn};
+use cloakroom::{
+    Delivery, EndpointSettings, Outcome,
+    engine::NotFinished,
+    ports::{Clock as _, Placement},
+    protocol::CheckIn,
+    worker::Batch,
+};
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, ONCE, World, stage::Fault};
 
-type Answers = Vec<Result<Outcome, NotDone>>;
+type Answers = Vec<Result<Outcome, NotFinished>>;
 
 fn together_from(world: &World, queue: &str, deliveries: &[Delivery]) -> Answers {
     let until = world.memory.clock.now().after(Duration::from_secs(3_600));
@@ -29,8 +35,8 @@ fn commits(world: &World) -> usize {
 
 fn every_kind() -> impl Iterator<Item = EndpointSettings> {
     [
-        (Placement::Beside, CheckIn::BeforeCommit),
-        (Placement::Beside, CheckIn::AfterCommit),
+        (Placement::Separate, CheckIn::BeforeCommit),
+        (Placement::Separate, CheckIn::AfterCommit),
         (Placement::Embedded, CheckIn::BeforeCommit),
     ]
     .into_iter()
@@ -135,7 +141,7 @@ fn handlers_see_what_those_before_them_have_left() {
 
 #[test]
 fn who_drops_out_of_a_fold_takes_its_effect_along() {
-    for placement in [Placement::Beside, Placement::Embedded] {
+    for placement in [Placement::Separate, Placement::Embedded] {
         let world = World::with(EndpointSettings { placement, calls_max: 1, ..EndpointSettings::default() });
         let deliveries: Vec<_> =
             [1, 10, 100].map(|n| world.claimed(&n.to_string(), &[Act::Add(n), Act::Note(1)])).into();
@@ -202,7 +208,7 @@ fn behind_a_failure_nobody_is_begun_on_a_fifo_queue() {
     ];
     let answers = together_from(&world, "bank.fifo", &deliveries);
     assert!(
-        matches!(answers[..], [Ok(Outcome::Processed), Err(NotDone::Failed(_)), Err(NotDone::Behind)]),
+        matches!(answers[..], [Ok(Outcome::Processed), Err(NotFinished::Failed(_)), Err(NotFinished::Behind)]),
         "{answers:?}"
     );
     assert_eq!((world.total(), world.counts().handled), (1, 2));
@@ -210,7 +216,7 @@ fn behind_a_failure_nobody_is_begun_on_a_fifo_queue() {
     let [_, second, third] = deliveries;
     for _ in 2..8 {
         let answers = together_from(&world, "bank.fifo", std::slice::from_ref(&second));
-        assert!(matches!(answers[..], [Err(NotDone::Failed(_))]), "{answers:?}");
+        assert!(matches!(answers[..], [Err(NotFinished::Failed(_))]), "{answers:?}");
     }
     let answers = outcomes(together_from(&world, "bank.fifo", &[second, third]));
     assert_eq!(answers, [Outcome::Parked, Outcome::Processed]);

@@ -1,7 +1,11 @@
 //! What is on the wire and in tables, byte for byte: services of different versions read each other's. If a
 //! file here has to change, messages in flight change with it.
 
-use cloakroom::{Claim, Envelope, Outgoing, Record, Settles, Timestamp, Version};
+use cloakroom::{
+    Timestamp,
+    format::{Claim, Envelope, Outgoing, Record, Settles},
+    protocol::Version,
+};
 use serde_json::json;
 
 const ENVELOPE_FULL: &str = include_str!("golden/envelope_full.json");

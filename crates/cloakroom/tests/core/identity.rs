@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Clock as _, DeadLetter, Dedupe, Delivery, EndpointSettings, Envelope, Message, Outcome, Partition,
-    PayloadStore as _, PlacedPayloads, Placement, Producer, QueueMessage,
+    Dedupe, Delivery, EndpointSettings, Message, Outcome, Partition, Producer,
+    engine::Recovered,
+    format::{Claim, Envelope, schema::attribute},
     memory::{Memory, MemoryPayloads},
-    schema::attribute,
+    ports::{Clock as _, PayloadStore as _, Placement, QueueMessage, RoutedPayloads},
 };
 use fixture::{Act, ONCE, Play, World, account, stage::Fault};
 use futures::FutureExt as _;
@@ -20,7 +21,7 @@ fn embedded() -> EndpointSettings {
     EndpointSettings { placement: Placement::Embedded, ..EndpointSettings::default() }
 }
 
-const PLACEMENTS: [Placement; 2] = [Placement::Beside, Placement::Embedded];
+const PLACEMENTS: [Placement; 2] = [Placement::Separate, Placement::Embedded];
 
 /// Another message with this id, under a claim of its own.
 fn namesake(world: &World, id: &str, acts: &[Act]) -> Delivery {
@@ -60,7 +61,7 @@ fn recovery_does_not_finish_a_message_by_the_record_of_another_with_the_same_id(
         strand(&world, &world.claimed("1", &ONCE));
         let second = namesake(&world, "1", &[Act::Add(10)]);
         let finished = world.memory.run(world.endpoint.finish(&second)).expect("looked up");
-        assert_eq!(finished, DeadLetter::Left, "{placement:?}");
+        assert_eq!(finished, Recovered::NotCommitted, "{placement:?}");
         assert_eq!(world.outcome(&second), Outcome::Processed);
         assert_eq!(world.total(), 11);
     }
@@ -140,7 +141,7 @@ fn plain_messages_of_one_id_and_two_types_are_two_messages() {
 fn a_claim_without_a_store_is_sought_in_all() {
     let store = |name: &str| std::sync::Arc::new(MemoryPayloads::named(name));
     let (bucket, old) = (store("bucket"), store("old-bucket"));
-    let placed = PlacedPayloads::new(bucket.clone()).also(old.clone()).expect("another name");
+    let placed = RoutedPayloads::new(bucket.clone()).also(old.clone()).expect("another name");
     let claim = Claim::new("00000000000000000000000000000007");
     let now = |future: futures::future::BoxFuture<'_, Result<Option<Bytes>, cloakroom::PortError>>| {
         future.now_or_never().expect("memory does not wait").expect("memory")
@@ -236,7 +237,7 @@ fn records_that_nobody_may_drop_do_not_hide_the_others() {
     }
     let others = || {
         let item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
-        let found = cloakroom::recovery::Found::read(&account(), fixture::STATE, &item);
+        let found = cloakroom::ports::Found::read(&account(), fixture::STATE, &item);
         found.iter().filter(|found| !found.message.as_str().contains("purged")).count()
     };
     // Each message is processed by a worker that has settled none of the others.

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, DeadLetter, Delivery, Endpoint, EndpointBuilder, Envelope, ErrorKind, Handled, HandlerError, Limits,
-    Message, Outcome, Partition, PayloadStore as _, Ports, Queue as _, QueueMessage, Tx, Worker, intake,
-    memory::Memory, parking,
+    Delivery, Endpoint, ErrorKind, Handled, HandlerError, Message, Outcome, Partition, Ports, Tx, Worker,
+    endpoint::EndpointBuilder,
+    engine::{Recovered, intake, parking},
+    format::{Claim, Envelope},
+    memory::Memory,
+    ports::{Limits, PayloadStore as _, Queue as _, QueueMessage},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -270,7 +273,7 @@ fn a_plain_message_that_nobody_expects_is_parked_with_advice() {
 fn plain_messages_need_a_handler() {
     let error = Endpoint::builder::<Folder>("files").on(wipe).plain::<Upload>().build(Memory::new().ports());
     let error = error.expect_err("no handler");
-    assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+    assert_eq!(error.kind(), ErrorKind::FixConfiguration);
     assert!(error.to_string().contains("plain messages for `upload`"), "{error}");
 }
 
@@ -326,7 +329,7 @@ fn a_dead_letter_that_is_put_back_is_the_same_message() {
         let world = World::new();
         // As the queue itself has moved it: nothing is changed but the place.
         let finished = world.memory.run(world.endpoint.finish(&delivery));
-        assert_eq!(finished.expect("nothing fails"), DeadLetter::Left);
+        assert_eq!(finished.expect("nothing fails"), Recovered::NotCommitted);
         assert_eq!(world.outcome(&delivery), Outcome::Processed);
         let again = world.on_queue("files", parking::put_back(&delivery));
         assert_eq!(world.outcome(&again), Outcome::Duplicate, "{again:?}");
@@ -361,7 +364,7 @@ fn a_worker_takes_plain_messages() {
     let send = |file: &str| QueueMessage { body: plain("", "a", file).body, ..QueueMessage::default() };
     world.memory.run(async {
         queue.send(["one", "virus", "two"].map(send).into()).await;
-        let shutdown = cloakroom::Clock::sleep(&*world.memory.clock, Duration::from_secs(60));
+        let shutdown = cloakroom::ports::Clock::sleep(&*world.memory.clock, Duration::from_secs(60));
         Worker::new(world.endpoint.clone(), "files").run(shutdown).await.expect("it works");
     });
     assert_eq!(world.files("a").len(), 2);

@@ -5,8 +5,11 @@ use crate::fixture;
 use std::collections::{BTreeMap, HashMap};
 
 use cloakroom::{
-    AttributeValue, EndpointSettings, Error, ErrorKind, Item, LimitError, Limits, Ports, QueueMessage, WorkerSettings,
-    item_bytes, memory::Memory,
+    EndpointSettings, Error, ErrorKind, Ports, WorkerSettings,
+    error::LimitError,
+    format::{AttributeValue, Item, item_bytes},
+    memory::Memory,
+    ports::{Limits, QueueMessage},
 };
 use fixture::builder;
 use serde::de::DeserializeOwned;
@@ -117,7 +120,7 @@ fn the_size_of_every_type_of_attribute() {
 #[track_caller]
 fn must_be_refused(built: Result<cloakroom::Endpoint, Error>, field: &str) {
     let error = built.expect_err("settings out of range");
-    assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+    assert_eq!(error.kind(), ErrorKind::FixConfiguration);
     assert!(error.to_string().starts_with(&format!("setting `{field}` is ")), "`{field}`: {error}");
 }
 

@@ -27,7 +27,7 @@ mod order;
 mod owners;
 mod parked;
 mod payload_bound;
-mod placed;
+mod payload_routing;
 mod protocol;
 mod replies;
 mod spans;

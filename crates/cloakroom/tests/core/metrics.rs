@@ -1,9 +1,12 @@
 //! The metrics of OpenTelemetry: every event under its name, and all of them in the documentation.
-#![cfg(feature = "opentelemetry")]
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cloakroom::{Consumed, ErrorKind, Event, Observer as _, Retry, Service, Timed, Used, opentelemetry::Metrics};
+use cloakroom::{
+    ErrorKind,
+    error::Retry,
+    observe::{Consumed, Event, Observer as _, Service, Timed, Used, opentelemetry::Metrics},
+};
 use opentelemetry::{KeyValue, metrics::MeterProvider as _};
 use opentelemetry_sdk::metrics::{
     InMemoryMetricExporter, PeriodicReader, SdkMeterProvider,
@@ -101,6 +104,7 @@ fn every_event_arrives_under_its_name() {
         (&consumed("resumed"), 1.0),
         (&consumed("duplicate"), 1.0),
         (&consumed("parked"), 1.0),
+        (&consumed("deferred"), 1.0),
         (&given_back, 1.0),
         ("cloakroom.handler.runs", 1.0),
         ("cloakroom.commit.conflicts", 1.0),
@@ -116,7 +120,7 @@ fn durations_are_in_seconds_and_tell_errors() {
         metrics.took(Timed::Process, Duration::from_millis(2), Some(ErrorKind::AwaitService));
         metrics.took(Timed::Handle, Duration::from_millis(3), Some(ErrorKind::RetryMessage));
         metrics.took(Timed::Commit, Duration::from_micros(4500), None);
-        metrics.took(Timed::Dispatch, Duration::from_millis(5), Some(ErrorKind::MendConfiguration));
+        metrics.took(Timed::Dispatch, Duration::from_millis(5), Some(ErrorKind::FixConfiguration));
         metrics.took(Timed::Dispatch, Duration::from_millis(6), None);
         metrics.took(Timed::Acknowledge, Duration::from_millis(7), None);
     });
@@ -130,7 +134,7 @@ fn durations_are_in_seconds_and_tell_errors() {
         ("cloakroom.handler.duration error.type=retry_message", 0.003),
         ("cloakroom.commit.duration", 0.0045),
         (
-            "messaging.client.operation.duration error.type=mend_configuration messaging.operation.name=send \
+            "messaging.client.operation.duration error.type=fix_configuration messaging.operation.name=send \
              messaging.operation.type=send",
             0.005,
         ),
@@ -184,7 +188,7 @@ fn sends_retries_and_consumption_arrive() {
 
 /// The rows of a table in the documentation whose first cell is a name in code.
 fn documented() -> impl Iterator<Item = Vec<&'static str>> {
-    let lines = include_str!("../src/docs/METRICS.md").lines().filter(|line| line.starts_with("| `"));
+    let lines = include_str!("../../src/docs/METRICS.md").lines().filter(|line| line.starts_with("| `"));
     lines.map(|line| {
         let mut cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         cells[0] = cells[0].trim_matches('`');
@@ -212,7 +216,7 @@ fn the_documentation_has_every_value_of_attributes() {
     for name in outcomes.map(Event::name).into_iter().chain(Retry::ALL.map(Retry::name)) {
         assert!(names.contains(&name), "`{name}` is not explained");
     }
-    for kind in [ErrorKind::RetryMessage, ErrorKind::AwaitService, ErrorKind::MendConfiguration] {
-        assert!(include_str!("../src/docs/METRICS.md").contains(&format!("`{}`", kind.name())), "{kind:?}");
+    for kind in [ErrorKind::RetryMessage, ErrorKind::AwaitService, ErrorKind::FixConfiguration] {
+        assert!(include_str!("../../src/docs/METRICS.md").contains(&format!("`{}`", kind.name())), "{kind:?}");
     }
 }

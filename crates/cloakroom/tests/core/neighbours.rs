@@ -13,9 +13,14 @@ use std::{
 };
 
 use cloakroom::{
-    Batch, Clock as _, Condition, Counters, Dedupe, Delivery, Endpoint, EndpointSettings, Envelope, Handled,
-    HandlerError, Message, NotDone, Outcome, Partition, Placement, Queue as _, QueueMessage, Queues as _, Tx, Worker,
-    WorkerSettings, memory::Memory,
+    Condition, Dedupe, Delivery, Endpoint, EndpointSettings, Handled, HandlerError, Message, Outcome, Partition, Tx,
+    Worker, WorkerSettings,
+    engine::NotFinished,
+    format::Envelope,
+    memory::Memory,
+    observe::Counters,
+    ports::{Clock as _, Placement, Queue as _, QueueMessage, Queues as _},
+    worker::Batch,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{
@@ -23,7 +28,7 @@ use fixture::{
     stage::{Fault, Stage, staged},
 };
 
-type Answers = Vec<Result<Outcome, NotDone>>;
+type Answers = Vec<Result<Outcome, NotFinished>>;
 
 fn together(world: &World, queue: &str, deliveries: &[Delivery]) -> Answers {
     let until = world.memory.clock.now().after(Duration::from_secs(3_600));
@@ -117,7 +122,7 @@ fn behind_a_rejection_that_is_not_finished_nobody_is_begun_on_a_fifo_queue() {
     ];
     world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
     let answers = together(&world, "bank.fifo", &deliveries);
-    assert!(matches!(answers[..], [Ok(_), Err(NotDone::Failed(_)), Err(NotDone::Behind)]), "{answers:?}");
+    assert!(matches!(answers[..], [Ok(_), Err(NotFinished::Failed(_)), Err(NotFinished::Behind)]), "{answers:?}");
     assert_eq!(world.total(), 1);
 }
 
@@ -145,7 +150,7 @@ fn what_is_done_when_the_time_is_up_is_told() {
     let batch = Batch { queue: "till", deliveries: &deliveries, in_flight_max: 1, until };
     let answers = memory.run(MEMORY.scope(memory.clone(), endpoint.process_batch(batch)));
     assert!(
-        matches!(answers[..], [Ok(Outcome::Processed), Ok(Outcome::Processed), Err(NotDone::Stopped)]),
+        matches!(answers[..], [Ok(Outcome::Processed), Ok(Outcome::Processed), Err(NotFinished::Stopped)]),
         "{answers:?}"
     );
 }
@@ -208,10 +213,10 @@ fn payloads_are_checked_in_once_also_by_handlers_with_items_of_their_own() {
 
 #[test]
 fn two_claims_under_one_id_are_two_messages_wherever_records_lie() {
-    for placement in [Placement::Beside, Placement::Embedded] {
+    for placement in [Placement::Separate, Placement::Embedded] {
         let world = World::with(EndpointSettings { placement, ..EndpointSettings::default() });
         world.outcome(&world.claimed("1", &[Act::Add(1)]));
-        let claim = cloakroom::Claim::new("another.memory");
+        let claim = cloakroom::format::Claim::new("another.memory");
         world.check_in(&claim, &fixture::Play { acts: vec![Act::Add(10)] });
         let mut envelope = fixture::envelope("1", <fixture::Play as Message>::TYPE);
         envelope.dataref = Some(claim);

@@ -8,8 +8,11 @@ use std::{
 };
 
 use cloakroom::{
-    Clock as _, Consumed, Consumption, Counters, Endpoint, ErrorKind, Event, Observer, Outcome, Retry, Service, Timed,
-    Used, memory::Memory,
+    Endpoint, ErrorKind, Outcome,
+    error::Retry,
+    memory::Memory,
+    observe::{Consumed, Consumption, Counters, Event, Observer, Service, Timed, Used},
+    ports::Clock as _,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, World, stage::Fault};

@@ -4,12 +4,15 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Clock as _, Delivery, Endpoint, EndpointSettings, Envelope, Event, Handled, HandlerError, Message,
-    MessageId, Observer, Outcome, Partition, PayloadStore, PortError, Ports, Queue as _, QueueMessage, Tx, Worker,
+    Delivery, Endpoint, EndpointSettings, Handled, HandlerError, Message, MessageId, Outcome, Partition, PortError,
+    Ports, Tx, Worker,
+    engine::parking::ENDPOINT,
+    format::{Claim, Envelope},
     memory::{Memory, MemoryClock, MemoryPayloads},
-    parking::ENDPOINT,
+    observe::{Event, Observer},
+    ports::{Clock as _, PayloadStore, Queue as _, QueueMessage},
     protocol::WhenMissing,
-    recovery::{DeadLetters, Letter, Sweep, SweepSettings, SweepStep, Swept, Treatment},
+    recovery::{DeadLetter, DeadLetters, Sweep, SweepSettings, SweepStep, Swept, Treatment},
 };
 use std::{
     collections::BTreeMap,
@@ -181,7 +184,7 @@ fn a_guessed_endpoint_deletes_nothing() {
     let letters = DeadLetters::new("orders-dead", "orders", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Finish, |l: &Letter| fates.push((l.standing.clone(), l.fate.clone()))))
+        .run(letters.treat(Treatment::Finish, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
         .unwrap();
     assert_eq!(memory.queues.get("orders-dead").len(), 1, "billing never processed it, and it is gone: {fates:?}");
 }
@@ -226,7 +229,7 @@ fn a_parked_letter_whose_payload_was_removed_is_left() {
     let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Finish, |l: &Letter| fates.push((l.standing.clone(), l.fate.clone()))))
+        .run(letters.treat(Treatment::Finish, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
         .unwrap();
     assert_eq!(memory.queues.get("bank-dead").len(), 1, "{fates:?}");
 }
@@ -286,7 +289,7 @@ fn a_letter_of_another_endpoint_is_not_put_into_this_queue() {
     let letters = DeadLetters::new("stock-dead", "stock", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Redrive, |l: &Letter| fates.push((l.endpoint.clone(), l.fate.clone()))))
+        .run(letters.treat(Treatment::Redrive, |l: &DeadLetter| fates.push((l.endpoint.clone(), l.fate.clone()))))
         .unwrap();
     let mut outcomes = Vec::new();
     for d in memory.run(memory.queues.get("stock").receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap() {
@@ -315,7 +318,7 @@ fn who_says_the_endpoint_is_believed_over_a_guess_of_park() {
     // `dlq finish orders-in --endpoint orders`
     let mut fates = Vec::new();
     memory
-        .run(letters().endpoint("orders").treat(Treatment::Finish, |l: &Letter| {
+        .run(letters().endpoint("orders").treat(Treatment::Finish, |l: &DeadLetter| {
             fates.push((l.endpoint.clone(), l.standing.clone(), l.fate.clone()))
         }))
         .unwrap();
@@ -332,7 +335,7 @@ fn what_an_old_version_parked_for_its_type_can_be_redriven() {
     let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Redrive, |l: &Letter| fates.push((l.standing.clone(), l.fate.clone()))))
+        .run(letters.treat(Treatment::Redrive, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
         .unwrap();
     assert_eq!(memory.queues.get("bank").len(), 1, "{fates:?}");
 }

@@ -4,8 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloakroom::{
-    Batch, Clock as _, Condition, Counters, Delivery, Endpoint, Envelope, Handled, Item, Message, Outcome, Partition,
-    Tx, memory::Memory, parking, schema::attribute,
+    Condition, Delivery, Endpoint, Handled, Message, Outcome, Partition, Tx,
+    engine::parking,
+    format::{Envelope, Item, schema::attribute},
+    memory::Memory,
+    observe::Counters,
+    ports::Clock as _,
+    worker::Batch,
 };
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +99,7 @@ impl World {
     fn by(&self) -> Option<[String; 2]> {
         let item = self.item()?;
         let text = |name: &str| match item.get(name) {
-            Some(cloakroom::AttributeValue::S(text)) => text.clone(),
+            Some(cloakroom::format::AttributeValue::S(text)) => text.clone(),
             other => format!("{other:?}"),
         };
         Some([text("by"), text(attribute::OWNER)])
@@ -144,7 +149,11 @@ fn message_that_writes_the_item_of_another_endpoint_holds_up_no_message_of_its_f
     assert_eq!(outcomes, [Outcome::Processed, Outcome::Parked, Outcome::Processed]);
     assert_eq!(world.by(), both("bank", "bank"));
     let state = world.memory.store.partition(&partition()).remove("state#till").unwrap();
-    assert_eq!(state["messages"], cloakroom::AttributeValue::N("2".to_owned()), "the refused one leaves nothing");
+    assert_eq!(
+        state["messages"],
+        cloakroom::format::AttributeValue::N("2".to_owned()),
+        "the refused one leaves nothing"
+    );
 }
 
 #[test]

@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use capture::Capture;
 use cloakroom::{
-    AttributeValue, DeadLetter, Delivery, EndpointSettings, ErrorKind, Item, Limits, Outcome, intake, parking,
-    protocol::CheckIn, recovery::Recovery,
+    Delivery, EndpointSettings, ErrorKind, Outcome,
+    engine::{Recovered, intake, parking},
+    format::{AttributeValue, Item},
+    ports::Limits,
+    protocol::CheckIn,
+    recovery::Recovery,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
@@ -348,9 +352,9 @@ fn a_message_that_was_committed_is_finished_from_the_dead_letter_queue() {
         world.process(&delivery).expect_err("committed, and not sent");
         world.fail(&[]);
         let finish = || world.memory.run(world.endpoint.finish(&delivery)).expect("nothing fails");
-        assert_eq!(finish(), DeadLetter::Finished(Outcome::Resumed));
+        assert_eq!(finish(), Recovered::Finished(Outcome::Resumed));
         world.must_be_done_once(&delivery);
-        assert_eq!(finish(), DeadLetter::Left, "there is no record any more");
+        assert_eq!(finish(), Recovered::NotCommitted, "there is no record any more");
     }
 }
 
@@ -360,7 +364,7 @@ fn a_message_that_was_not_committed_is_left_in_the_dead_letter_queue() {
     let delivery = world.claimed("m", &fixture::ONCE);
     let nonsense = Delivery { body: "nonsense".to_owned(), ..delivery.clone() };
     for delivery in [&delivery, &nonsense] {
-        assert_eq!(world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails"), DeadLetter::Left);
+        assert_eq!(world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails"), Recovered::NotCommitted);
     }
     assert_eq!((world.total(), world.counts().handled), (0, 0));
     assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it is processed");

@@ -2,9 +2,9 @@
 //! in everything that can be reached.
 
 use cloakroom::{
-    Version,
+    Outcome,
     protocol::{
-        CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing,
+        CheckIn, Claims, Consistency, Do, Progress, Saw, Version, WhenMissing,
         fold::{self, CommitResult, Verdict},
         next, next_of_fold,
     },
@@ -21,7 +21,7 @@ const READ_STATE: Do = Do::ReadState(Consistency::Any);
 /// Follows a path from the delivery on: each pair is what must be done, and what is seen then. After
 /// the first time the state is read with strong consistency.
 fn follow(check_in: CheckIn, when_missing: WhenMissing, path: &[(Do, Saw)], last: Do) {
-    let (mut memory, mut action) = next(Memory::new(check_in, when_missing), Saw::Delivery);
+    let (mut memory, mut action) = next(Progress::new(check_in, when_missing), Saw::Delivery);
     for (number, (must, saw)) in path.iter().enumerate() {
         let must = if *must == READ_STATE && number > 0 { Do::ReadState(Consistency::Strong) } else { *must };
         assert_eq!(action, must, "step {number} of {path:?}");
@@ -37,7 +37,7 @@ fn path(check_in: CheckIn, steps: &[&[(Do, Saw)]], last: Do) {
 
 /// Steps 1 to 3 of a message that was never committed.
 const fn fresh(version: Version) -> [(Do, Saw); 3] {
-    [(READ_STATE, Saw::State(version)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::Payload)]
+    [(READ_STATE, Saw::State(version)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::NotSettled)]
 }
 
 /// Steps 4 to 5 with check-in before the commit.
@@ -100,7 +100,7 @@ fn resumed_without_claims() {
 }
 
 const MISSING: [(Do, Saw); 3] =
-    [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::PayloadMissing)];
+    [(READ_STATE, Saw::State(V3)), (Do::ReadRecord, Saw::NoRecord), (Do::ReadPayload, Saw::PossiblySettled)];
 
 #[test]
 fn a_duplicate_looks_for_the_record_twice() {
@@ -196,15 +196,15 @@ const EMBEDDED: [(Do, Saw); 2] = [(READ_STATE, Saw::State(V3)), (Do::ReadRecord,
 #[test]
 fn an_embedded_record_is_resumed_if_the_payload_is_there() {
     for check_in in [BeforeCommit, AfterCommit] {
-        path(check_in, &[&EMBEDDED, &[(Do::ReadPayload, Saw::Payload)], &FINISH], Do::Acknowledge(Resumed));
+        path(check_in, &[&EMBEDDED, &[(Do::ReadPayload, Saw::NotSettled)], &FINISH], Do::Acknowledge(Resumed));
     }
 }
 
 #[test]
 fn an_embedded_record_without_its_payload_is_settled() {
-    path(BeforeCommit, &[&EMBEDDED, &[(Do::ReadPayload, Saw::PayloadMissing)]], Do::Acknowledge(Duplicate));
+    path(BeforeCommit, &[&EMBEDDED, &[(Do::ReadPayload, Saw::PossiblySettled)]], Do::Acknowledge(Duplicate));
     // Even where a missing payload parks: the record tells that it was processed.
-    let steps = [&EMBEDDED[..], &[(Do::ReadPayload, Saw::PayloadMissing)]].concat();
+    let steps = [&EMBEDDED[..], &[(Do::ReadPayload, Saw::PossiblySettled)]].concat();
     follow(BeforeCommit, WhenMissing::Park, &steps, Do::Acknowledge(Duplicate));
     path(BeforeCommit, &[&MISSING, &[(Do::ReadRecord, Saw::Embedded)]], Do::Acknowledge(Duplicate));
 }

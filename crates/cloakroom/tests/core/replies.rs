@@ -2,7 +2,13 @@
 
 use crate::fixture;
 
-use cloakroom::{Claim, Delivery, EndpointBuilder, Envelope, Outcome, memory::Memory, parking};
+use cloakroom::{
+    Delivery, Outcome,
+    endpoint::EndpointBuilder,
+    engine::parking,
+    format::{Claim, Envelope},
+    memory::Memory,
+};
 use fixture::{Account, Act, Play, World, builder, envelope};
 
 /// Processes a message that asks for a reply to `queue`. Returns the reason if it was parked.

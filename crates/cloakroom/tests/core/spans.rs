@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use capture::Capture;
 use cloakroom::{
-    Clock as _, Delivery, EndpointSettings, Envelope, Outcome, Queue as _, QueueMessage, Worker, WorkerSettings,
+    Delivery, EndpointSettings, Outcome, Worker, WorkerSettings,
+    format::Envelope,
+    ports::{Clock as _, Queue as _, QueueMessage},
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, World, stage::Fault};

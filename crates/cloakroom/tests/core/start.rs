@@ -13,7 +13,9 @@ use std::{
 
 use capture::Capture;
 use cloakroom::{
-    Clock as _, Dedupe, EndpointSettings, Error, ErrorKind, PortError, Queue as _, QueueMessage, Worker, memory::Memory,
+    Dedupe, EndpointSettings, Error, ErrorKind, PortError, Worker,
+    memory::Memory,
+    ports::{Clock as _, Queue as _, QueueMessage},
 };
 use cloakroom_sim::wire::{Call, Operation, Wire, by_way_of};
 use fixture::{Act, World, builder};
@@ -84,7 +86,7 @@ fn worker_whose_configuration_is_wrong_ends_at_its_start_with_an_error_that_name
     for checked in CHECKED {
         let (result, worked, left) = work(checked, FOREVER, true, EndpointSettings::default());
         let error = result.expect_err("the worker cannot work");
-        assert_eq!((error.kind(), worked, left), (ErrorKind::MendConfiguration, Duration::ZERO, 1), "{checked:?}");
+        assert_eq!((error.kind(), worked, left), (ErrorKind::FixConfiguration, Duration::ZERO, 1), "{checked:?}");
         for text in [error.to_string(), error.loggable().to_owned()] {
             assert!(text.contains(checked.1) && text.contains("as planned"), "{text}");
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Endpoint, EndpointSettings, ErrorKind, MessageId, Outcome, PayloadStore, PortError, Ports, memory::Memory,
-    parking, protocol::WhenMissing,
+    Endpoint, EndpointSettings, ErrorKind, MessageId, Outcome, PortError, Ports, engine::parking, format::Claim,
+    memory::Memory, ports::PayloadStore, protocol::WhenMissing,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, Note, World, double, envelope, play, stage::Fault};

@@ -4,7 +4,11 @@ use crate::fixture;
 
 use std::time::Duration;
 
-use cloakroom::{Envelope, ErrorKind, Limits, Outcome, PortError, Ports, Producer, Queue as _, Submission};
+use cloakroom::{
+    ErrorKind, Outcome, PortError, Ports, Producer, Submission,
+    format::Envelope,
+    ports::{Limits, Queue as _},
+};
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, Note, Play, World, stage, stage::Fault};
 use futures::future::join_all;
@@ -138,7 +142,7 @@ fn what_cannot_be_sent_is_told_before_anything_is() {
     assert_eq!(world.stage.calls(), [], "nothing was asked of any service");
     for source in [String::new(), "s".repeat(257)] {
         let error = Producer::new(world.memory.ports(), source).expect_err("no source");
-        assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+        assert_eq!(error.kind(), ErrorKind::FixConfiguration);
     }
 }
 

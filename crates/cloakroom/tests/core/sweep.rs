@@ -9,11 +9,12 @@ use std::{
 };
 
 use cloakroom::{
-    AttributeValue, Claim, Clock as _, Commit, Committed, Delivery, Embedded, EndpointSettings, Event, Item, MessageId,
-    Observer, Outcome, Partition, PartitionStore as _, Placement, Ports, Record, Settles, StateWrite, Version,
-    protocol::{CheckIn, Consistency},
+    Delivery, EndpointSettings, MessageId, Outcome, Partition, Ports,
+    format::{AttributeValue, Claim, Item, Record, Settles, schema::attribute},
+    observe::{Event, Observer},
+    ports::{Clock as _, Commit, Committed, Embedded, PartitionStore as _, Placement, StateWrite},
+    protocol::{CheckIn, Consistency, Version},
     recovery::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept},
-    schema::attribute,
 };
 use cloakroom_sim::wire::Operation;
 use fixture::{

@@ -1,10 +1,9 @@
 //! Trace context, from message to message.
-#![cfg(feature = "opentelemetry")]
 
 use crate::capture;
 use crate::fixture;
 
-use cloakroom::{Delivery, Envelope, Outcome, memory::Memory};
+use cloakroom::{Delivery, Outcome, format::Envelope, memory::Memory};
 use fixture::{Act, World, stage::Fault};
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider as _};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -130,9 +129,9 @@ fn the_acknowledgement_belongs_to_the_message() {
     envelope.data = Some(serde_json::json!({}));
     envelope.traceparent = Some(sampled());
     let spans = traced(|| {
-        let message = cloakroom::QueueMessage { body: envelope.encode(), ..Default::default() };
+        let message = cloakroom::ports::QueueMessage { body: envelope.encode(), ..Default::default() };
         memory.run(async {
-            use cloakroom::{Clock as _, Queue as _};
+            use cloakroom::ports::{Clock as _, Queue as _};
             memory.queues.get("accounts").send(vec![message]).await.pop().expect("an answer").expect("sent");
             let shutdown = memory.clock.sleep(std::time::Duration::from_secs(60));
             cloakroom::Worker::new(endpoint, "accounts").run(shutdown).await.expect("a queue");

@@ -4,8 +4,11 @@
 use std::collections::BTreeSet;
 
 use cloakroom::{
-    AttributeValue, Condition, Delivery, Endpoint, EndpointSettings, Envelope, Handled, Message, Outcome, Partition,
-    Placement, Tx, memory::Memory, parking,
+    Condition, Delivery, Endpoint, EndpointSettings, Handled, Message, Outcome, Partition, Tx,
+    engine::parking,
+    format::{AttributeValue, Envelope},
+    memory::Memory,
+    ports::Placement,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,7 +105,7 @@ fn value_that_dynamodb_does_not_store_parks_its_message_before_anything_is_writt
         (item(serde_json::json!({ "n": 1e300 })), "item `line#1` has a number 1e300 at `n`"),
         (item(serde_json::json!({ "a": deep(33) })), "item `line#1` has more than 32 levels of lists and maps at `a.n"),
     ] {
-        for placement in [Placement::Beside, Placement::Embedded] {
+        for placement in [Placement::Separate, Placement::Embedded] {
             let memory = Memory::with_queues(["carts", "filled"]);
             let outcome = memory.run(carts(&memory, placement).process(&delivery("1", &fill))).unwrap();
             assert_eq!(outcome, Outcome::Parked, "{says}");
@@ -122,7 +125,7 @@ fn value_at_the_limits_is_processed() {
     let any = serde_json::json!([9.9e125, -1e-130, "", [], {}, null, { "a": deep(29) }]);
     let fill = Fill { lines: vec![line], any, item: Some(serde_json::json!({ "a": deep(32) })), ..Fill::default() };
     assert_eq!(
-        memory.run(carts(&memory, Placement::Beside).process(&delivery("1", &fill))).unwrap(),
+        memory.run(carts(&memory, Placement::Separate).process(&delivery("1", &fill))).unwrap(),
         Outcome::Processed
     );
 }
@@ -130,7 +133,7 @@ fn value_at_the_limits_is_processed() {
 #[test]
 fn integer_of_128_bits_in_a_state_is_a_number_with_all_its_digits() {
     let memory = Memory::with_queues(["carts", "filled"]);
-    let carts = carts(&memory, Placement::Beside);
+    let carts = carts(&memory, Placement::Separate);
     let digits = "9".repeat(38);
     let line = Line { tags: ["a".to_owned()].into() };
     for (id, wide) in [("1", digits.clone()), ("2", "1".to_owned())] {
@@ -152,7 +155,7 @@ fn integer_of_128_bits_in_a_state_is_a_number_with_all_its_digits() {
 #[test]
 fn misspelt_route_fails_as_in_an_account() {
     let memory = Memory::with_queues(["carts", "filed"]);
-    let carts = carts(&memory, Placement::Beside);
+    let carts = carts(&memory, Placement::Separate);
     let line = Line { tags: ["a".to_owned()].into() };
     let error = memory.run(carts.process(&delivery("1", &Fill { lines: vec![line], ..Fill::default() }))).unwrap_err();
     let says =

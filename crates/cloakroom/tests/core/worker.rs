@@ -12,9 +12,17 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    ClaimsStored, Clock, Commit, Committed, Counters, Delivery, Endpoint, Envelope, Failures, Handled, HandlerError,
-    Message, Partition, PartitionStore, PortError, Ports, Queue, QueueMessage, Queues, Record, RecordKey, StateRead,
-    Timestamp, Tx, Worker, WorkerSettings, memory::Memory, parking, protocol::Consistency,
+    Delivery, Endpoint, Handled, HandlerError, Message, Partition, PortError, Ports, Timestamp, Tx, Worker,
+    WorkerSettings,
+    engine::parking,
+    format::{Envelope, Record},
+    memory::Memory,
+    observe::Counters,
+    ports::{
+        ClaimsStored, Clock, Commit, Committed, Failures, PartitionStore, Queue, QueueMessage, Queues, RecordKey,
+        StateRead,
+    },
+    protocol::Consistency,
 };
 
 #[derive(serde::Serialize, serde::Deserialize)]

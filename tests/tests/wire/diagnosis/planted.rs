@@ -14,7 +14,7 @@ use aws_sdk_s3::types::{
     VersioningConfiguration,
 };
 use aws_sdk_sqs::types::QueueAttributeName as Name;
-use cloakroom::{Clock, Timestamp};
+use cloakroom::{Timestamp, ports::Clock};
 use cloakroom_aws::{DiagnosisSettings, Problem, TokioClock};
 
 use super::{elsewhere, found, healthy, must_be, problems, set, settings, url};

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use cloakroom::{
-    Envelope,
-    recovery::{Fate, Letter},
+    format::Envelope,
+    recovery::{DeadLetter, Fate},
 };
 
 use super::{Queue, report::Report};
@@ -44,7 +44,7 @@ pub(super) async fn run(Options { queue, ids, types, reason, dry_run }: Options)
     let letters = queue.dead_letters(&queue.aws().await?).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
     // Nothing is to be said of the others, but how many there are.
-    let tell = |letter: &Letter| {
+    let tell = |letter: &DeadLetter| {
         if letter.fate == Fate::Left {
             report.others += 1;
         } else {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use cloakroom::recovery::{Fate, Letter, Standing};
+use cloakroom::recovery::{DeadLetter, Fate, MessageStatus};
 use serde::Serialize;
 
 use crate::{operate::table::Table, terminal};
@@ -50,10 +50,10 @@ struct Row {
 }
 
 impl Row {
-    fn new(letter: &Letter) -> Self {
+    fn new(letter: &DeadLetter) -> Self {
         let envelope = letter.envelope.as_ref();
         let trouble = match (&letter.fate, &letter.standing) {
-            (Fate::Failed(reason), _) | (_, Some(Standing::Unreadable(reason))) => Some(reason.clone()),
+            (Fate::Failed(reason), _) | (_, Some(MessageStatus::Unreadable(reason))) => Some(reason.clone()),
             (Fate::Left | Fate::Finished | Fate::Deleted | Fate::PutBack | Fate::Parked, _) => None,
         };
         Self {
@@ -83,13 +83,13 @@ impl Row {
     }
 }
 
-const fn standing(standing: Option<&Standing>) -> &'static str {
+const fn standing(standing: Option<&MessageStatus>) -> &'static str {
     match standing {
-        Some(Standing::Committed) => "committed",
-        Some(Standing::Done) => "done",
-        Some(Standing::NotProcessed) => "not_processed",
-        Some(Standing::Missing) => "payload_missing",
-        Some(Standing::Unreadable(_)) => "unreadable",
+        Some(MessageStatus::Committed) => "committed",
+        Some(MessageStatus::Processed) => "done",
+        Some(MessageStatus::NotProcessed) => "not_processed",
+        Some(MessageStatus::Missing) => "payload_missing",
+        Some(MessageStatus::Unreadable(_)) => "unreadable",
         None => "unknown",
     }
 }
@@ -112,7 +112,7 @@ impl Report {
         Self { queue, dry_run, complete: false, counts, standings, unseen: 0, others: 0, letters: Vec::new() }
     }
 
-    pub(super) fn note(&mut self, letter: &Letter) {
+    pub(super) fn note(&mut self, letter: &DeadLetter) {
         let row = Row::new(letter);
         *self.counts.entry(row.fate).or_default() += 1;
         *self.standings.entry(row.standing).or_default() += 1;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use cloakroom::engine::parking::dead_letter_queue;
 use cloakroom::recovery::Treatment;
-use cloakroom_aws::dead_letter_queue;
 
 use super::{Change, report::Report};
 use crate::{

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use cloakroom::Claim;
+use cloakroom::format::Claim;
 
 use crate::{site::Failure, terminal};
 

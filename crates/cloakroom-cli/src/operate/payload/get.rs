@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cloakroom::{Claim, Envelope};
+use cloakroom::format::{Claim, Envelope};
 
 use crate::{
     account::{Account, bounded_ports},

@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
 
-use cloakroom::{Clock as _, Record, Settles, Timestamp, recovery::SweepStep};
+use cloakroom::{
+    Timestamp,
+    format::{Record, Settles},
+    ports::Clock as _,
+    recovery::SweepStep,
+};
 use cloakroom_aws::{Aws, ListedPayload, TokioClock};
 use serde::Serialize;
 
@@ -131,7 +136,7 @@ fn claims(record: &Record) -> impl Iterator<Item = &str> {
         Some(Settles::Entry(_) | Settles::Retained(_)) | None => None,
     };
     let outgoing = record.messages.iter().filter_map(|message| message.envelope.dataref.as_ref());
-    incoming.into_iter().chain(outgoing).map(cloakroom::Claim::as_str)
+    incoming.into_iter().chain(outgoing).map(cloakroom::format::Claim::as_str)
 }
 
 #[cfg(test)]

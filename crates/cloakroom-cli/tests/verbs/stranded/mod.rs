@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, process::Output, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Delivery, Endpoint, EndpointSettings, Envelope, Handled, Message, Partition, PortError, Ports, Queue,
-    QueueMessage, Queues, Tx, Version,
+    Delivery, Endpoint, EndpointSettings, Handled, Message, Partition, PortError, Ports, Tx,
+    format::{Claim, Envelope},
+    ports::{Queue, QueueMessage, Queues},
+    protocol::Version,
 };
 use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
 use cloakroom_local::LocalAws;

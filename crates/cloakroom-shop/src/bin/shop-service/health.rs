@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::LastProgress;
+use cloakroom::observe::LastProgress;
 use cloakroom_shop::Service;
 
 use http_body_util::Full;
@@ -120,7 +120,7 @@ pub(crate) fn ask(mut address: SocketAddr, path: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use cloakroom::{Clock as _, Observer as _, memory::Memory};
+    use cloakroom::{memory::Memory, observe::Observer as _, ports::Clock as _};
 
     use super::*;
 

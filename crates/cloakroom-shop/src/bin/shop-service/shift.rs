@@ -2,8 +2,12 @@
 
 use std::{error::Error, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use cloakroom::{EndpointSettings, LastProgress, Observer as _, PortError, Ports, Worker};
-use cloakroom_aws::{Aws, TokioClock, dead_letter_queue};
+use cloakroom::engine::parking::dead_letter_queue;
+use cloakroom::{
+    EndpointSettings, PortError, Ports, Worker,
+    observe::{LastProgress, Observer as _},
+};
+use cloakroom_aws::{Aws, TokioClock};
 use cloakroom_shop::CountsLog;
 use tokio::{
     net::TcpListener,

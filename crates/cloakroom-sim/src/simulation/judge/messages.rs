@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::{Partition, Version};
+use cloakroom::{Partition, protocol::Version};
 
 use super::{Law, Receipt, Violation};
 use crate::simulation::history::{Deed, Rest, Sent};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloakroom::Claim;
+use cloakroom::format::Claim;
 
 use super::{Law, Receipt, Violation};
 use crate::simulation::history::{Deed, Rest, Sent};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::{Envelope, QueueMessage, Version, parking};
+use cloakroom::{engine::parking, format::Envelope, ports::QueueMessage, protocol::Version};
 
 use super::*;
 

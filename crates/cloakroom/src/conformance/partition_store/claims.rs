@@ -2,18 +2,21 @@
 
 use futures::future::join_all;
 
-use super::{Attempt, Subject};
-use crate::{ClaimsStored, Record};
+use crate::{
+    conformance::partition_store::subject::{Subject, TrialCommit},
+    format::record::Record,
+    ports::commit::ClaimsStored,
+};
 
 impl Subject<'_> {
-    async fn store_claims(&self, attempt: &Attempt, record: &Record) -> ClaimsStored {
+    async fn store_claims(&self, attempt: &TrialCommit, record: &Record) -> ClaimsStored {
         self.law.ok("storing claims", self.store.store_claims(attempt.key(), record).await)
     }
 }
 
 /// The record becomes what was given. Who comes later is told what is there, and changes nothing.
 pub(super) async fn claims_are_stored_once(s: &Subject<'_>) {
-    let bodies = Attempt { record: s.record("bodies", 2), ..s.attempt("m") };
+    let bodies = TrialCommit { record: s.record("bodies", 2), ..s.attempt("m") };
     s.must_apply(&bodies).await;
     s.must_have(&bodies, Some(&bodies.record)).await;
     let [first, second] = ["first", "second"].map(|who| bodies.record.clone().with_claims(s.claims(who)));
@@ -29,7 +32,7 @@ pub(super) async fn claims_are_stored_once(s: &Subject<'_>) {
 pub(super) async fn claims_are_not_stored_where_there_are_some(s: &Subject<'_>) {
     let other = s.record("other", 2).with_claims(s.claims("other"));
     for (record, version) in [(s.attempt("x").record, 0), (Record::default(), 1)] {
-        let attempt = Attempt { record, ..s.attempt(&version.to_string()) }.at(version);
+        let attempt = TrialCommit { record, ..s.attempt(&version.to_string()) }.at(version);
         s.must_apply(&attempt).await;
         let there = ClaimsStored::AlreadyThere(attempt.record.clone());
         s.law.same("the answer", &s.store_claims(&attempt, &other).await, &there);
@@ -39,7 +42,7 @@ pub(super) async fn claims_are_not_stored_where_there_are_some(s: &Subject<'_>) 
 
 /// A record that is gone must not come back, nor one come into being.
 pub(super) async fn claims_are_not_stored_without_a_record(s: &Subject<'_>) {
-    let bodies = Attempt { record: s.record("bodies", 2), ..s.attempt("m") };
+    let bodies = TrialCommit { record: s.record("bodies", 2), ..s.attempt("m") };
     let claimed = bodies.record.clone().with_claims(s.claims("late"));
     s.law.same("before the commit", &s.store_claims(&bodies, &claimed).await, &ClaimsStored::Gone);
     s.must_have(&bodies, None).await;
@@ -51,7 +54,7 @@ pub(super) async fn claims_are_not_stored_without_a_record(s: &Subject<'_>) {
 
 /// However many try: the claims of one are stored, and all the others are told those.
 pub(super) async fn of_concurrent_claims_the_first_are_kept(s: &Subject<'_>) {
-    let bodies = Attempt { record: s.record("bodies", 2), ..s.attempt("m") };
+    let bodies = TrialCommit { record: s.record("bodies", 2), ..s.attempt("m") };
     s.must_apply(&bodies).await;
     let claimed: Vec<_> = (0..8).map(|who| bodies.record.clone().with_claims(s.claims(&who.to_string()))).collect();
     let answers = join_all(claimed.iter().map(|record| s.store_claims(&bodies, record))).await;

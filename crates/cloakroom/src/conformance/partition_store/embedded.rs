@@ -2,28 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use super::{Attempt, Subject, TOMBSTONE};
-use crate::{Commit, Committed, Conflict, Embedded, MessageId, Placement, Record, StateWrite, Timestamp, Version};
+use crate::{
+    conformance::partition_store::subject::{Subject, TOMBSTONE, TrialCommit},
+    format::{name::MessageId, record::Record, timestamp::Timestamp},
+    ports::commit::{Commit, Committed, Conflict, Embedded, Placement, StateWrite},
+    protocol::version::Version,
+};
 
 /// Large enough for all of these laws.
 const ROOM: usize = 64 * 1024;
 
 impl Subject<'_> {
-    fn embedding(&self, message: &str) -> Attempt {
-        Attempt { embedded_bytes_max: ROOM, ..self.attempt(message) }
+    fn embedding(&self, message: &str) -> TrialCommit {
+        TrialCommit { embedded_bytes_max: ROOM, ..self.attempt(message) }
     }
 
-    async fn must_lie(&self, attempt: &Attempt, placement: Placement) {
+    async fn must_lie(&self, attempt: &TrialCommit, placement: Placement) {
         self.law.same("the commit", &self.commit(attempt).await, &Committed::Applied(placement));
     }
 
-    async fn must_have_records(&self, Attempt { partition, endpoint, .. }: &Attempt, any: bool) {
+    async fn must_have_records(&self, TrialCommit { partition, endpoint, .. }: &TrialCommit, any: bool) {
         let seen = self.law.ok("looking for records", self.store.has_records(partition, endpoint).await);
         self.law.same("whether there are records beside the state", &seen, &any);
     }
 
     /// Demands these records in the state's item, and that they are all there are, or not.
-    async fn must_hold(&self, attempt: &Attempt, records: &[(&MessageId, &Record)], is_complete: bool) {
+    async fn must_hold(&self, attempt: &TrialCommit, records: &[(&MessageId, &Record)], is_complete: bool) {
         let records = records.iter().map(|(message, record)| ((*message).clone(), record.encode())).collect();
         let seen = self.read_state(attempt).await.embedded;
         self.law.same("the embedded records", &seen, &Embedded { records, is_complete, ..Embedded::default() });
@@ -57,11 +61,11 @@ pub(super) async fn an_embedding_commit_demands_its_version(s: &Subject<'_>) {
 /// others.
 pub(super) async fn records_beside_the_state_are_known_to_be_there(s: &Subject<'_>) {
     let attempt = s.attempt("m");
-    let other = Attempt { endpoint: "orders-2".to_owned(), ..s.attempt("other") };
-    let embedded = Attempt { endpoint: "stock".to_owned(), ..s.embedding("embedded") };
+    let other = TrialCommit { endpoint: "orders-2".to_owned(), ..s.attempt("other") };
+    let embedded = TrialCommit { endpoint: "stock".to_owned(), ..s.embedding("embedded") };
     for (count, commit) in [&other, &embedded].into_iter().enumerate() {
         s.must_have_records(&attempt, false).await;
-        let placement = if count == 0 { Placement::Beside } else { Placement::Embedded };
+        let placement = if count == 0 { Placement::Separate } else { Placement::Embedded };
         s.must_lie(commit, placement).await;
     }
     s.must_have_records(&attempt, false).await;
@@ -78,21 +82,21 @@ pub(super) async fn embedded_records_are_kept_as_they_are_given(s: &Subject<'_>)
     let (first, second) = (s.embedding("1"), s.embedding("2").at(1));
     s.must_lie(&first, Placement::Embedded).await;
     let kept = s.read_state(&first).await.embedded;
-    let second = Attempt { kept: kept.clone(), state: TOMBSTONE, ..second };
+    let second = TrialCommit { kept: kept.clone(), state: TOMBSTONE, ..second };
     s.must_lie(&second, Placement::Embedded).await;
     let both = [(&first.message, &first.record), (&second.message, &second.record)];
     s.must_hold(&first, &both, true).await;
     s.must_be_at(&first, 2, None).await;
     // What cannot be read here may be read by a later version.
     let odd = BTreeMap::from([(MessageId::from("odd"), "of a later version".to_owned())]);
-    let beside = Attempt { kept: Embedded { records: odd.clone(), ..Embedded::default() }, ..s.attempt("3") }.at(2);
-    s.must_lie(&beside, Placement::Beside).await;
+    let beside = TrialCommit { kept: Embedded { records: odd.clone(), ..Embedded::default() }, ..s.attempt("3") }.at(2);
+    s.must_lie(&beside, Placement::Separate).await;
     let seen = s.read_state(&beside).await.embedded;
     s.law.same("after a commit beside", &seen, &Embedded { records: odd, is_complete: false, ..Embedded::default() });
     s.must_have(&beside, Some(&beside.record)).await;
     // That there is one beside stays known.
     let dropped = Embedded { records: BTreeMap::new(), ..seen };
-    let fourth = Attempt { kept: dropped, ..s.embedding("4") }.at(3);
+    let fourth = TrialCommit { kept: dropped, ..s.embedding("4") }.at(3);
     s.must_lie(&fourth, Placement::Embedded).await;
     s.must_hold(&fourth, &[(&fourth.message, &fourth.record)], false).await;
 }
@@ -102,7 +106,7 @@ pub(super) async fn a_commit_of_no_message_drops_records_and_keeps_the_version(s
     let first = s.embedding("1");
     s.must_lie(&first, Placement::Embedded).await;
     let kept = s.read_state(&first).await.embedded;
-    let second = Attempt { kept, ..s.embedding("2").at(1) };
+    let second = TrialCommit { kept, ..s.embedding("2").at(1) };
     s.must_lie(&second, Placement::Embedded).await;
     let mut kept = s.read_state(&second).await.embedded;
     kept.records.remove(&first.message);
@@ -128,8 +132,8 @@ pub(super) async fn a_commit_of_no_message_drops_records_and_keeps_the_version(s
 
 /// Where the item would become too large the record lies beside it, and that is told.
 pub(super) async fn what_does_not_fit_lies_beside(s: &Subject<'_>) {
-    let attempt = Attempt { embedded_bytes_max: 64, ..s.attempt("m") };
-    s.must_lie(&attempt, Placement::Beside).await;
+    let attempt = TrialCommit { embedded_bytes_max: 64, ..s.attempt("m") };
+    s.must_lie(&attempt, Placement::Separate).await;
     s.must_hold(&attempt, &[], false).await;
     s.must_have(&attempt, Some(&attempt.record)).await;
 }
@@ -139,7 +143,7 @@ pub(super) async fn many_embedded_records_come_back(s: &Subject<'_>) {
     let record =
         |number: u32| (MessageId::new(format!("{number} ä€😀\n\"")), s.record(&format!("{number}"), 2).encode());
     let kept = Embedded { records: (0..40).map(record).collect(), ..Embedded::default() };
-    let attempt = Attempt { kept: kept.clone(), embedded_bytes_max: 256 * 1024, ..s.attempt("m") };
+    let attempt = TrialCommit { kept: kept.clone(), embedded_bytes_max: 256 * 1024, ..s.attempt("m") };
     s.must_lie(&attempt, Placement::Embedded).await;
     let mut must = kept;
     must.records.insert(attempt.message.clone(), attempt.record.encode());
@@ -149,13 +153,14 @@ pub(super) async fn many_embedded_records_come_back(s: &Subject<'_>) {
 /// All or none, and the version moves by one for each; in either placement.
 pub(super) async fn several_messages_are_committed_together(s: &Subject<'_>) {
     for (embedded_bytes_max, endpoint) in [(0, "beside"), (ROOM, "embedded")] {
-        let place = |attempt: Attempt| Attempt { endpoint: endpoint.to_owned(), embedded_bytes_max, ..attempt };
+        let place = |attempt: TrialCommit| TrialCommit { endpoint: endpoint.to_owned(), embedded_bytes_max, ..attempt };
         let (one, other) = (place(s.attempt("1")), place(s.attempt("2")));
-        let together = Attempt { further: vec![(other.message.clone(), other.record.clone())], ..one.clone() };
+        let together = TrialCommit { further: vec![(other.message.clone(), other.record.clone())], ..one.clone() };
         s.law.check("the commit", matches!(s.commit(&together).await, Committed::Applied(_)), &together);
         s.must_be_at(&one, 2, one.state()).await;
         let third = place(s.attempt("3")).at(2);
-        let late = Attempt { further: vec![(third.message.clone(), third.record.clone())], ..place(s.attempt("4")) };
+        let late =
+            TrialCommit { further: vec![(third.message.clone(), third.record.clone())], ..place(s.attempt("4")) };
         for version in [0, 1, 3] {
             s.must_be_overtaken(&late.clone().at(version)).await;
         }
@@ -172,7 +177,10 @@ pub(super) async fn several_messages_are_committed_together(s: &Subject<'_>) {
 
 /// A retained record takes the place of the one that was there; where there is none, none comes into being.
 pub(super) async fn a_record_is_retained_where_there_is_one(s: &Subject<'_>) {
-    let attempt = Attempt { state: StateWrite::Put(super::text_item("x")), ..s.attempt("m") };
+    let attempt = TrialCommit {
+        state: StateWrite::Put(crate::conformance::partition_store::subject::text_item("x")),
+        ..s.attempt("m")
+    };
     let retained = Record { messages: Vec::new(), is_retained: true, ..attempt.record.clone() };
     let expires = Timestamp::from_millis(4_000_000_000_000);
     s.law.ok("retaining none", s.store.retain(attempt.key(), &retained, expires).await);

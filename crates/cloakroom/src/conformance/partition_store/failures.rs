@@ -1,7 +1,6 @@
 //! Laws of counts of failures.
 
-use super::Subject;
-use crate::{Failures, Timestamp};
+use crate::{conformance::partition_store::subject::Subject, format::timestamp::Timestamp, ports::commit::Failures};
 
 /// A count is read as it was written, and neither changes state and record nor is changed with them.
 pub(super) async fn failures_are_kept_apart_from_state_and_record(s: &Subject<'_>) {
@@ -24,12 +23,20 @@ pub(super) async fn failures_are_kept_apart_from_state_and_record(s: &Subject<'_
 }
 
 impl Subject<'_> {
-    async fn must_have_failed(&self, attempt: &super::Attempt, failures: Option<Failures>) {
+    async fn must_have_failed(
+        &self,
+        attempt: &crate::conformance::partition_store::subject::TrialCommit,
+        failures: Option<Failures>,
+    ) {
         let seen = self.law.ok("reading the failures", self.store.read_failures(attempt.key()).await);
         self.law.same("the failures", &seen, &failures);
     }
 
-    async fn write_failures(&self, attempt: &super::Attempt, failures: Option<Failures>) {
+    async fn write_failures(
+        &self,
+        attempt: &crate::conformance::partition_store::subject::TrialCommit,
+        failures: Option<Failures>,
+    ) {
         self.law.ok("writing the failures", self.store.write_failures(attempt.key(), failures).await);
     }
 }

@@ -1,24 +1,30 @@
 //! Laws about a handler's own items. The port does not read them; conditions tell what is there.
 
-use super::{Attempt, Subject, text_item};
-use crate::{Committed, Condition, Conflict, ItemAction, ItemWrite, Placement, Sharing};
+use crate::{
+    conformance::partition_store::subject::{Subject, TrialCommit, text_item},
+    ports::commit::{Committed, Condition, Conflict, ItemAction, ItemWrite, Placement, Sharing},
+};
 
 impl Subject<'_> {
     /// Commits `items` at the partition's present version.
-    pub(super) async fn commit_items(&self, message: &str, items: &[ItemWrite]) -> (Attempt, Committed) {
+    pub(super) async fn commit_items(&self, message: &str, items: &[ItemWrite]) -> (TrialCommit, Committed) {
         self.commit_items_of("orders", message, items).await
     }
 
     /// The same for another endpoint.
-    async fn commit_items_of(&self, endpoint: &str, message: &str, items: &[ItemWrite]) -> (Attempt, Committed) {
-        let attempt = Attempt { endpoint: endpoint.to_owned(), items: items.to_vec(), ..self.attempt(message) };
-        let attempt = Attempt { expected: self.read_state(&attempt).await.version, ..attempt };
+    async fn commit_items_of(&self, endpoint: &str, message: &str, items: &[ItemWrite]) -> (TrialCommit, Committed) {
+        let attempt = TrialCommit { endpoint: endpoint.to_owned(), items: items.to_vec(), ..self.attempt(message) };
+        let attempt = TrialCommit { expected: self.read_state(&attempt).await.version, ..attempt };
         let committed = self.commit(&attempt).await;
         (attempt, committed)
     }
 
     async fn must_write(&self, message: &str, items: &[ItemWrite]) {
-        self.law.same("the commit", &self.commit_items(message, items).await.1, &Committed::Applied(Placement::Beside));
+        self.law.same(
+            "the commit",
+            &self.commit_items(message, items).await.1,
+            &Committed::Applied(Placement::Separate),
+        );
     }
 
     /// Demands, by a commit, that these items exist and those do not.
@@ -83,13 +89,13 @@ pub(super) async fn an_item_not_as_demanded_conflicts_by_name(s: &Subject<'_>) {
 pub(super) async fn a_conflict_writes_nothing(s: &Subject<'_>) {
     use Condition::{Any, Exists};
     let (made, committed) = s.commit_items("make", &[put("there", Any)]).await;
-    s.law.same("the commit", &committed, &Committed::Applied(Placement::Beside));
+    s.law.same("the commit", &committed, &Committed::Applied(Placement::Separate));
     let items = [put("new", Any), delete("there", Any), check("not there", Exists)];
     let (lost, committed) = s.commit_items("m", &items).await;
     s.law.check("the commit", matches!(committed, Committed::Conflict(_)), &committed);
     s.must_be_at(&made, 1, made.state()).await;
     s.must_have(&lost, None).await;
-    let stale = Attempt { items: vec![put("new", Any), delete("there", Any)], ..s.attempt("m") };
+    let stale = TrialCommit { items: vec![put("new", Any), delete("there", Any)], ..s.attempt("m") };
     s.must_be_overtaken(&stale).await;
     s.must_exist("look", &["there"], &["new", "not there"]).await;
 }
@@ -97,7 +103,7 @@ pub(super) async fn a_conflict_writes_nothing(s: &Subject<'_>) {
 impl Subject<'_> {
     async fn must_write_as(&self, endpoint: &str, message: &str, item: ItemWrite) {
         let (_, committed) = self.commit_items_of(endpoint, message, std::slice::from_ref(&item)).await;
-        let must = Committed::Applied(Placement::Beside);
+        let must = Committed::Applied(Placement::Separate);
         self.law.same(&format!("the commit of `{endpoint}` with {item:?}"), &committed, &must);
     }
 

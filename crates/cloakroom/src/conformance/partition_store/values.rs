@@ -2,15 +2,25 @@
 
 use std::collections::HashMap;
 
-use super::{Attempt, Subject, text_item};
+use serde_dynamo::{AttributeValue, Item};
+
 use crate::{
-    AttributeValue, Committed, Condition, Item, ItemAction, ItemWrite, LimitError, Limits, MessageId, Partition,
-    Placement, Sharing, StateWrite, Version, conformance::ODD,
+    conformance::{
+        law::ODD,
+        partition_store::subject::{Subject, TrialCommit, text_item},
+    },
+    error::LimitError,
+    format::name::{MessageId, Partition},
+    ports::{
+        commit::{Committed, Condition, ItemAction, ItemWrite, Placement, Sharing, StateWrite},
+        limits::Limits,
+    },
+    protocol::version::Version,
 };
 
 /// Numbers of 38 digits, binary, empty texts and lists, nested maps, sets (in any order): all come back.
 pub(super) async fn every_type_of_attribute_survives(s: &Subject<'_>) {
-    let attempt = Attempt { state: StateWrite::Put(all_types()), ..s.attempt("m") };
+    let attempt = TrialCommit { state: StateWrite::Put(all_types()), ..s.attempt("m") };
     s.must_apply(&attempt).await;
     let seen = s.read_state(&attempt).await.state.unwrap_or_default();
     for (name, value) in all_types().iter() {
@@ -60,7 +70,7 @@ pub(super) async fn odd_keys_are_kept_apart(s: &Subject<'_>) {
     for odd in ODD {
         let partition = Partition::new(format!("{odd}{}", s.law.key(odd)));
         let message = MessageId::new(format!("{odd}{}", s.law.key(odd)));
-        let attempt = Attempt { partition, message, items: vec![put(odd, text_item(odd))], ..s.attempt(odd) };
+        let attempt = TrialCommit { partition, message, items: vec![put(odd, text_item(odd))], ..s.attempt(odd) };
         s.must_be_at(&attempt, 0, None).await;
         s.must_apply(&attempt).await;
         s.must_be_at(&attempt, 1, attempt.state()).await;
@@ -70,7 +80,7 @@ pub(super) async fn odd_keys_are_kept_apart(s: &Subject<'_>) {
     for (odd, version) in ODD.iter().zip(0..) {
         let condition = Condition::Absent;
         let item = ItemWrite { condition, ..put(odd, text_item(odd)) };
-        let attempt = Attempt { items: vec![item], ..s.attempt(odd) }.at(version);
+        let attempt = TrialCommit { items: vec![item], ..s.attempt(odd) }.at(version);
         s.must_have(&attempt, None).await;
         s.must_apply(&attempt).await;
     }
@@ -78,7 +88,7 @@ pub(super) async fn odd_keys_are_kept_apart(s: &Subject<'_>) {
 
 /// Keys that differ in their last byte only are different however long they are.
 pub(super) async fn long_keys_are_kept_apart(s: &Subject<'_>) {
-    let attempt = |partition: char, message: char| Attempt {
+    let attempt = |partition: char, message: char| TrialCommit {
         partition: Partition::new(format!("{:x<2000}{partition}", s.law.key(""))),
         message: MessageId::new(format!("{:x<990}{message}", s.law.key(""))),
         ..s.attempt("m")
@@ -103,7 +113,7 @@ fn many(count: usize, item: &Item) -> Vec<ItemWrite> {
 
 impl Subject<'_> {
     /// Demands that the commit is refused with an error that names `what`, and that nothing was written.
-    async fn must_be_too_large(&self, attempt: &Attempt, what: &str, unit: &str, size_max: usize) {
+    async fn must_be_too_large(&self, attempt: &TrialCommit, what: &str, unit: &str, size_max: usize) {
         let committed = self.commit(attempt).await;
         let Committed::TooLarge(error) = &committed else {
             self.law.broken(format_args!("a commit with too large {what}: saw {committed:?}"))
@@ -120,28 +130,28 @@ impl Subject<'_> {
 
 /// State, record and 98 items are as many as a transaction takes.
 pub(super) async fn a_hundred_items_are_written(s: &Subject<'_>) {
-    s.must_apply(&Attempt { items: many(98, &text_item("x")), ..s.attempt("m") }).await;
+    s.must_apply(&TrialCommit { items: many(98, &text_item("x")), ..s.attempt("m") }).await;
     let (_, committed) = s.commit_items("again", &many(98, &text_item("y"))).await;
-    s.law.same("the commit", &committed, &Committed::Applied(Placement::Beside));
+    s.law.same("the commit", &committed, &Committed::Applied(Placement::Separate));
 }
 
 /// One more is too many.
 pub(super) async fn too_many_items_are_refused_by_number(s: &Subject<'_>) {
-    let attempt = Attempt { items: many(99, &text_item("x")), ..s.attempt("m") };
+    let attempt = TrialCommit { items: many(99, &text_item("x")), ..s.attempt("m") };
     s.must_be_too_large(&attempt, attempt.partition.as_str(), "items", 100).await;
     s.must_have(&attempt, None).await;
 }
 
 /// A state that is almost as large as an item may be is stored.
 pub(super) async fn a_large_state_is_written(s: &Subject<'_>) {
-    let attempt = Attempt { state: StateWrite::Put(text_item(&"x".repeat(399 * 1024))), ..s.attempt("m") };
+    let attempt = TrialCommit { state: StateWrite::Put(text_item(&"x".repeat(399 * 1024))), ..s.attempt("m") };
     s.must_apply(&attempt).await;
     s.must_be_at(&attempt, Version::ABSENT.next().number(), attempt.state()).await;
 }
 
 /// The error names the state's key.
 pub(super) async fn a_state_that_is_too_large_is_refused_by_name(s: &Subject<'_>) {
-    let attempt = Attempt { state: StateWrite::Put(text_item(&"x".repeat(400 * 1024))), ..s.attempt("m") };
+    let attempt = TrialCommit { state: StateWrite::Put(text_item(&"x".repeat(400 * 1024))), ..s.attempt("m") };
     s.must_be_too_large(&attempt, "state#orders", "bytes", 400 * 1024).await;
     s.must_have(&attempt, None).await;
 }
@@ -149,25 +159,25 @@ pub(super) async fn a_state_that_is_too_large_is_refused_by_name(s: &Subject<'_>
 /// The error names the item's key.
 pub(super) async fn an_item_that_is_too_large_is_refused_by_name(s: &Subject<'_>) {
     let items = vec![put("small", text_item("x")), put("large one", text_item(&"x".repeat(400 * 1024)))];
-    let attempt = Attempt { items, ..s.attempt("m") };
+    let attempt = TrialCommit { items, ..s.attempt("m") };
     s.must_be_too_large(&attempt, "large one", "bytes", 400 * 1024).await;
     s.must_have(&attempt, None).await;
 }
 
 /// Items that are each small enough may be too large together.
 pub(super) async fn a_commit_that_is_too_large_is_refused(s: &Subject<'_>) {
-    let attempt = Attempt { items: many(11, &text_item(&"x".repeat(390 * 1024))), ..s.attempt("m") };
+    let attempt = TrialCommit { items: many(11, &text_item(&"x".repeat(390 * 1024))), ..s.attempt("m") };
     s.must_be_too_large(&attempt, attempt.partition.as_str(), "bytes", 4 * 1024 * 1024).await;
     s.must_have(&attempt, None).await;
 }
 
 /// Whether the key is an item's, comes of a message id or is the partition's.
 pub(super) async fn keys_that_are_too_long_are_refused_by_name(s: &Subject<'_>) {
-    let item = Attempt { items: vec![put(&"sort".repeat(257), text_item("x"))], ..s.attempt("m") };
+    let item = TrialCommit { items: vec![put(&"sort".repeat(257), text_item("x"))], ..s.attempt("m") };
     s.must_be_too_large(&item, "sortsort", "bytes", 1024).await;
-    let message = Attempt { message: MessageId::new("m".repeat(1024)), ..s.attempt("m") };
+    let message = TrialCommit { message: MessageId::new("m".repeat(1024)), ..s.attempt("m") };
     s.must_be_too_large(&message, "outbox#orders#mmm", "bytes", 1024).await;
-    let partition = Attempt { partition: Partition::new("part".repeat(513)), ..s.attempt("m") };
+    let partition = TrialCommit { partition: Partition::new("part".repeat(513)), ..s.attempt("m") };
     s.must_be_too_large(&partition, "partpart", "bytes", 2048).await;
 }
 
@@ -185,7 +195,7 @@ fn nested(wraps: usize) -> AttributeValue {
 
 impl Subject<'_> {
     /// Demands that a commit is refused, that the text contains this, and that nothing is written.
-    async fn must_be_refused(&self, attempt: &Attempt, says: &str) {
+    async fn must_be_refused(&self, attempt: &TrialCommit, says: &str) {
         let committed = self.commit(attempt).await;
         let is_refused = matches!(&committed, Committed::Refused(text) if text.contains(says));
         self.law.check(&format!("a commit that is refused because of `{says}`"), is_refused, &committed);
@@ -219,11 +229,11 @@ pub(super) async fn value_that_is_not_stored_is_refused_by_its_path(s: &Subject<
         (nested(32), "`value"),
     ] {
         let item = value_item(value);
-        s.must_be_refused(&Attempt { state: StateWrite::Put(item.clone()), ..s.attempt("state") }, path).await;
-        s.must_be_refused(&Attempt { items: vec![put("line", item)], ..s.attempt("item") }, path).await;
+        s.must_be_refused(&TrialCommit { state: StateWrite::Put(item.clone()), ..s.attempt("state") }, path).await;
+        s.must_be_refused(&TrialCommit { items: vec![put("line", item)], ..s.attempt("item") }, path).await;
     }
     let nameless = Item::from(HashMap::from([(String::new(), Null(true))]));
-    s.must_be_refused(&Attempt { state: StateWrite::Put(nameless), ..s.attempt("state") }, "`\"\"`").await;
+    s.must_be_refused(&TrialCommit { state: StateWrite::Put(nameless), ..s.attempt("state") }, "`\"\"`").await;
 }
 
 /// What is just within the limits is taken.
@@ -240,13 +250,13 @@ pub(super) async fn value_at_the_limits_is_stored(s: &Subject<'_>) {
         AttributeValue::M(HashMap::from([("n".repeat(65_535), AttributeValue::Null(true))])),
     ];
     for (value, version) in values.into_iter().zip(0..) {
-        let attempt = Attempt { state: StateWrite::Put(value_item(value)), ..s.attempt(&version.to_string()) };
+        let attempt = TrialCommit { state: StateWrite::Put(value_item(value)), ..s.attempt(&version.to_string()) };
         s.must_apply(&attempt.at(version)).await;
     }
 }
 
 /// DynamoDB takes no key without a byte.
 pub(super) async fn empty_key_is_refused(s: &Subject<'_>) {
-    s.must_be_refused(&Attempt { items: vec![put("", text_item("x"))], ..s.attempt("m") }, "empty key").await;
-    s.must_be_refused(&Attempt { partition: Partition::new(""), ..s.attempt("m") }, "empty key").await;
+    s.must_be_refused(&TrialCommit { items: vec![put("", text_item("x"))], ..s.attempt("m") }, "empty key").await;
+    s.must_be_refused(&TrialCommit { partition: Partition::new(""), ..s.attempt("m") }, "empty key").await;
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloakroom::{
-    Claim, Clock as _, DeadLetter, Delivery, EndpointSettings, Envelope, ErrorKind, Message as _, Outcome,
-    PayloadStore as _, Queue as _, QueueMessage,
+    Delivery, EndpointSettings, ErrorKind, Message as _, Outcome,
+    engine::Recovered,
+    format::{Claim, Envelope},
+    ports::{Clock as _, PayloadStore as _, Queue as _, QueueMessage},
     recovery::{DeadLetters, Fate, Recovery, Treatment},
 };
 
@@ -42,7 +44,7 @@ fn record_that_is_older_than_its_payloads_is_not_sent() {
     let settings = EndpointSettings { payload_ttl_ms: millis(40 * DAY), ..EndpointSettings::default() };
     let patient = builder().settings(settings).build(bench.ports()).unwrap();
     let finished = bench.memory.run(patient.finish(&delivery)).unwrap();
-    assert_eq!((finished, parcels()), (DeadLetter::Finished(Outcome::Resumed), 1));
+    assert_eq!((finished, parcels()), (Recovered::Finished(Outcome::Resumed), 1));
 }
 
 /// A message with a claim, which was made this long ago.

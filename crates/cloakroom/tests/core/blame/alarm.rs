@@ -1,7 +1,11 @@
 //! The loss alarm: silent about duplicates, and not about losses.
 
 use bytes::Bytes;
-use cloakroom::{Claim, Envelope, Message as _, PayloadStore as _, Queue as _, QueueMessage};
+use cloakroom::{
+    Message as _,
+    format::{Claim, Envelope},
+    ports::{PayloadStore as _, Queue as _, QueueMessage},
+};
 
 use super::bench::{Act, Bench, Job};
 

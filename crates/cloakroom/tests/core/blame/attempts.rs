@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cloakroom::{
-    Batch, Clock as _, EndpointSettings, ErrorKind, NotDone, Outcome, WorkerSettings, protocol::Consistency,
+    EndpointSettings, ErrorKind, Outcome, WorkerSettings, engine::NotFinished, ports::Clock as _,
+    protocol::Consistency, worker::Batch,
 };
 
 use super::bench::{Act, Bench, builder, set};
@@ -55,7 +56,7 @@ fn handler_that_hangs_in_a_batch_is_stopped_in_time_and_parked_after_attempts_ma
         let results = bench.within(endpoint.process_batch(batch));
         match (receive_count, &results[..]) {
             (3, [Ok(Outcome::Parked)]) => {}
-            (1 | 2, [Err(NotDone::Failed(error))]) => assert_eq!(error.kind(), ErrorKind::RetryMessage),
+            (1 | 2, [Err(NotFinished::Failed(error))]) => assert_eq!(error.kind(), ErrorKind::RetryMessage),
             _ => panic!("receive {receive_count}: {results:?}"),
         }
     }

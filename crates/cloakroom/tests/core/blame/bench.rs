@@ -10,11 +10,17 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    Claim, ClaimsStored, Clock as _, Commit, Committed, Conflict, Counters, Delivery, Endpoint, EndpointBuilder,
-    Envelope, Failures, Handled, HandlerError, Message, Partition, PartitionStore, PortError, Ports, Queue,
-    QueueMessage, Queues, Record, RecordKey, Retry, StateRead, Timestamp, Tx, Worker,
+    Delivery, Endpoint, Handled, HandlerError, Message, Partition, PortError, Ports, Timestamp, Tx, Worker,
+    endpoint::EndpointBuilder,
+    engine::parking,
+    error::Retry,
+    format::{Claim, Envelope, Record},
     memory::{Memory, MemoryClock},
-    parking,
+    observe::Counters,
+    ports::{
+        ClaimsStored, Clock as _, Commit, Committed, Conflict, Failures, PartitionStore, Queue, QueueMessage, Queues,
+        RecordKey, StateRead,
+    },
     protocol::Consistency,
 };
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Clock as _, WorkerSettings};
+use cloakroom::{WorkerSettings, ports::Clock as _};
 
 use super::bench::{Act, Bench};
 

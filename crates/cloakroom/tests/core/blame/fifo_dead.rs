@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use cloakroom::{
-    Batch, Clock as _, Delivery, ErrorKind, NotDone, Outcome, Queue as _, QueueMessage, Worker,
-    parking::dead_letter_queue,
+    Delivery, ErrorKind, Outcome, Worker,
+    engine::{NotFinished, parking::dead_letter_queue},
+    ports::{Clock as _, Queue as _, QueueMessage},
+    worker::Batch,
 };
 
 use super::bench::{Act, Bench, builder};
@@ -38,7 +40,7 @@ fn dead_letter_queue_of_another_kind_is_refused() {
         let endpoint = builder().dead_letters(dead).build(bench.ports()).unwrap();
         let worker = Worker::new(endpoint.clone(), queue);
         let error = bench.memory.run(worker.run(std::future::pending())).expect_err("the queues do not fit");
-        assert_eq!(error.kind(), ErrorKind::MendConfiguration);
+        assert_eq!(error.kind(), ErrorKind::FixConfiguration);
         assert!(error.to_string().contains(fitting), "{error}");
 
         let QueueMessage { body, group, .. } = unknown(&bench);
@@ -46,8 +48,8 @@ fn dead_letter_queue_of_another_kind_is_refused() {
         let until = bench.memory.clock.now().after(Duration::from_secs(60));
         let batch = Batch { queue, deliveries: &deliveries, in_flight_max: 1, until };
         let results = bench.within(endpoint.process_batch(batch));
-        let [Err(NotDone::Failed(error))] = &results[..] else { panic!("{results:?}") };
-        assert_eq!(error.kind(), ErrorKind::MendConfiguration, "{error}");
+        let [Err(NotFinished::Failed(error))] = &results[..] else { panic!("{results:?}") };
+        assert_eq!(error.kind(), ErrorKind::FixConfiguration, "{error}");
         assert!(bench.memory.queues.get(dead).is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{EndpointSettings, Envelope, ErrorKind, Outcome};
+use cloakroom::{EndpointSettings, ErrorKind, Outcome, format::Envelope};
 
 use super::bench::{Act, Bench, builder, set};
 
@@ -46,7 +46,7 @@ fn worker_does_not_start_while_the_queue_of_a_route_is_missing_and_parks_no_mess
     set(&bench.faults.route_missing, true);
     bench.within(bench.send("a", Act::Send));
     let error = bench.within(bench.worker().run(std::future::pending())).expect_err("a route leads nowhere");
-    assert_eq!(error.kind(), cloakroom::ErrorKind::MendConfiguration);
+    assert_eq!(error.kind(), cloakroom::ErrorKind::FixConfiguration);
     assert!(error.to_string().contains("parcels"), "{error}");
     assert_eq!(bench.reasons(), Vec::<String>::new());
     set(&bench.faults.route_missing, false);
@@ -86,7 +86,7 @@ fn message_for_a_route_that_is_missing_or_denied_is_not_parked_however_often_it_
             bench.memory.run(endpoint.process(&delivery))
         };
         for receive_count in 1..=20 {
-            assert_eq!(process(receive_count).unwrap_err().kind(), ErrorKind::MendConfiguration);
+            assert_eq!(process(receive_count).unwrap_err().kind(), ErrorKind::FixConfiguration);
         }
         set(fault, false);
         assert_eq!(process(21).unwrap(), ended);

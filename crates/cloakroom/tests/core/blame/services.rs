@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::Clock as _;
+use cloakroom::ports::Clock as _;
 
 use super::bench::{Act, Bench, set};
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use cloakroom::{
-    Version,
-    protocol::{CheckIn, Claims, Consistency, Do, Memory, Outcome, Saw, WhenMissing, next},
+    Outcome,
+    protocol::{CheckIn, Claims, Consistency, Do, Progress, Saw, Version, WhenMissing, next},
 };
 
 /// How the last commit that was tried ended.
@@ -56,9 +56,9 @@ impl History {
             Saw::Embedded => Self { embedded: true, ..self },
             Saw::Retained => Self { retained: true, ..self },
             // Then its message was not settled, and it has its claims.
-            Saw::Payload if self.embedded => Self { found: true, claims: true, ..self },
-            Saw::Payload => Self { payload: self.no_record, ..self },
-            Saw::PayloadMissing => Self { missing: true, ..self },
+            Saw::NotSettled if self.embedded => Self { found: true, claims: true, ..self },
+            Saw::NotSettled => Self { payload: self.no_record, ..self },
+            Saw::PossiblySettled => Self { missing: true, ..self },
             Saw::Accepted => Self { accepted: true, ..self },
             Saw::Rejected => {
                 let last = if self.accepted { Last::TooLarge } else { self.last };
@@ -139,7 +139,7 @@ fn answers(action: Do) -> Vec<Saw> {
             let beside = [Claims::Stored, Claims::Missing].map(Saw::Record);
             [&beside[..], &[Saw::Embedded, Saw::Retained, Saw::NoRecord]].concat()
         }
-        Do::ReadPayload => vec![Saw::Payload, Saw::PayloadMissing],
+        Do::ReadPayload => vec![Saw::NotSettled, Saw::PossiblySettled],
         Do::Handle => vec![Saw::Accepted, Saw::Rejected, Saw::Deferred],
         Do::Park => vec![Saw::Parked],
         Do::SendAgain => vec![Saw::SentAgain],
@@ -156,14 +156,14 @@ fn answers(action: Do) -> Vec<Saw> {
     }
 }
 
-type Node = (Memory, Do, History);
+type Node = (Progress, Do, History);
 
 /// All nodes that can be reached, each judged as it is found, and every kind of action and sight.
 fn explore(check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
-    explore_from(Memory::new(check_in, when_missing), check_in, when_missing)
+    explore_from(Progress::new(check_in, when_missing), check_in, when_missing)
 }
 
-fn explore_from(memory: Memory, check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
+fn explore_from(memory: Progress, check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
     let mut reached: HashSet<Node> = HashSet::new();
     let mut kinds = BTreeSet::new();
     let mut open = vec![(memory, History::default(), Saw::Delivery)];
@@ -209,7 +209,7 @@ fn everything_that_can_be_done_or_seen_is_reached() {
         TIMINGS.iter().flat_map(|timing| POLICIES.iter().flat_map(|policy| kinds(*timing, *policy))).collect();
     let must = "Acknowledge(Deferred) Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
         CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Deferred Delivery Dispatch \
-        Dispatched Embedded Handle Lost NoRecord Park Parked Payload PayloadMissing ReadPayload ReadRecord ReadState(Any) \
+        Dispatched Embedded Handle Lost NoRecord Park Parked NotSettled PossiblySettled ReadPayload ReadRecord ReadState(Any) \
         ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained SendAgain SentAgain Settle Settled State StoreClaims Unknown NotTried";
     let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
     assert_eq!(all, must);
@@ -217,9 +217,9 @@ fn everything_that_can_be_done_or_seen_is_reached() {
 
 #[test]
 fn who_only_finishes_commits_nothing_and_leaves_what_has_no_record() {
-    let (_, kinds) = explore_from(Memory::finishing(), CheckIn::AfterCommit, WhenMissing::Acknowledge);
+    let (_, kinds) = explore_from(Progress::finishing(), CheckIn::AfterCommit, WhenMissing::Acknowledge);
     let must = "Acknowledge(Duplicate) Acknowledge(Resumed) CheckIn CheckedIn ClaimsStored Clear Cleared Delivery \
-        Dispatch Dispatched Embedded Leave NoRecord Payload PayloadMissing ReadPayload ReadRecord ReadState(Any) \
+        Dispatch Dispatched Embedded Leave NoRecord NotSettled PossiblySettled ReadPayload ReadRecord ReadState(Any) \
         Record(Missing) Record(Stored) RecordGone Retained Settle Settled State StoreClaims";
     let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
     assert_eq!(kinds, must);

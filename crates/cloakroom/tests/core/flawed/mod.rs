@@ -12,12 +12,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    AttributeValue, Claim, ClaimsStored, Commit, Committed, Conflict, Embedded, Failures, Item, ItemAction, ItemWrite,
-    MessageId, Partition, PartitionStore, PayloadStore, Placement, PortError, Record, RecordKey, Sharing, StateRead,
-    Timestamp, Version,
+    MessageId, Partition, PortError, Timestamp,
+    format::{AttributeValue, Claim, Item, Record},
     memory::{Memory, MemoryPayloads, MemoryStore},
-    placement,
-    protocol::Consistency,
+    ports::{
+        ClaimsStored, Commit, Committed, Conflict, Embedded, Failures, ItemAction, ItemWrite, PartitionStore,
+        PayloadStore, Placement, RecordKey, Sharing, StateRead, placement,
+    },
+    protocol::{Consistency, Version},
 };
 
 pub(crate) use queue::{FlawedQueue, QueueFlaw};
@@ -219,10 +221,10 @@ impl PartitionStore for FlawedStore {
             (StoreFlaw::FailsOnTooLarge, Committed::TooLarge(_)) => Err(error()),
             (StoreFlaw::NamesNoOwner, Committed::Refused(_)) => Ok(Committed::Refused("no".to_owned())),
             (StoreFlaw::TakesEveryValue, Committed::Refused(text)) if text.contains(" at `value") => {
-                Ok(Committed::Applied(Placement::Beside))
+                Ok(Committed::Applied(Placement::Separate))
             }
             (StoreFlaw::TakesEmptyKeys, Committed::Refused(text)) if text.contains("empty key") => {
-                Ok(Committed::Applied(Placement::Beside))
+                Ok(Committed::Applied(Placement::Separate))
             }
             (_, committed) => Ok(committed),
         }

@@ -2,8 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cloakroom::{
-    Clock as _, Delivery, PortError, Queue, QueueMessage,
+    Delivery, PortError,
     memory::{Memory, MemoryClock, MemoryQueue},
+    ports::{Clock as _, Queue, QueueMessage},
 };
 
 use super::error;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use cloakroom::{
-    Item, Partition, PortError,
+    Partition, PortError,
+    format::Item,
     memory::MemoryStore,
-    recovery::{RecordPage, Records, Segment},
+    ports::{RecordPage, Records, Segment},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

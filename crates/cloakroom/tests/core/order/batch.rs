@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Batch, Delivery, NotDone, Outcome};
+use cloakroom::{Delivery, Outcome, engine::NotFinished, worker::Batch};
 
 use super::bench::{Bench, Job, job, message};
 
@@ -23,11 +23,11 @@ fn process(bench: &Bench, queue: &str, in_flight_max: usize, limit_s: u64, jobs:
         Ok(Outcome::Processed) => "processed",
         Ok(Outcome::Resumed | Outcome::Duplicate) => "done before",
         Ok(Outcome::Parked) => "parked",
-        Ok(Outcome::Deferred) | Err(NotDone::Deferred(_)) => "deferred",
-        Err(NotDone::Failed(_)) => "failed",
-        Err(NotDone::Behind) => "behind",
-        Err(NotDone::Stopped) => "stopped",
-        Err(NotDone::Crowded) => "crowded",
+        Ok(Outcome::Deferred) | Err(NotFinished::Deferred(_)) => "deferred",
+        Err(NotFinished::Failed(_)) => "failed",
+        Err(NotFinished::Behind) => "behind",
+        Err(NotFinished::Stopped) => "stopped",
+        Err(NotFinished::Crowded) => "crowded",
     };
     bench.run(bench.endpoint(None).process_batch(batch)).into_iter().map(word).collect()
 }

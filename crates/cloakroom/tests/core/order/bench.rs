@@ -6,8 +6,11 @@ use std::{
 };
 
 use cloakroom::{
-    Backoff, Clock as _, Counters, Endpoint, Envelope, Error, Handled, HandlerError, Message, Partition, Queue as _,
-    QueueMessage, Queues, Timestamp, Tx, Worker, WorkerSettings, memory::Memory,
+    Endpoint, Error, Handled, HandlerError, Message, Partition, Timestamp, Tx, Worker, WorkerSettings,
+    format::Envelope,
+    memory::Memory,
+    observe::Counters,
+    ports::{Backoff, Clock as _, Queue as _, QueueMessage, Queues},
 };
 
 /// A message that says how its handler fares.

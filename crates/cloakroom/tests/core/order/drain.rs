@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloakroom::{Clock as _, Queue as _, Worker, WorkerSettings};
+use cloakroom::{
+    Worker, WorkerSettings,
+    ports::{Clock as _, Queue as _},
+};
 
 use super::{
     bench::{Bench, Job, job, message},

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use cloakroom::{Clock as _, Queue as _, WorkerSettings};
+use cloakroom::{
+    WorkerSettings,
+    ports::{Clock as _, Queue as _},
+};
 
 use super::bench::{Bench, Job, job, message};
 

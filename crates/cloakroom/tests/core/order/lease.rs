@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cloakroom::{Queue as _, Worker, WorkerSettings};
+use cloakroom::{Worker, WorkerSettings, ports::Queue as _};
 
 use super::{
     bench::{Bench, Job, job, message},

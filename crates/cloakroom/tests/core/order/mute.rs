@@ -7,7 +7,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use cloakroom::{Delivery, PortError, Queue, QueueMessage, Queues};
+use cloakroom::{
+    Delivery, PortError,
+    ports::{Queue, QueueMessage, Queues},
+};
 
 /// Says of each extension whether it is done and answered.
 type Answers = Arc<Mutex<dyn FnMut() -> bool + Send>>;

@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use cloakroom::{
-    Bounded, Claim, Clock as _, Commit, Delivery, Embedded, Endpoint, Envelope, Error, Handled, Message, MessageId,
-    Partition, PartitionStore, PayloadStore, PortError, Ports, Producer, Queue, QueueMessage, Queues, Record,
-    RecordKey, StateWrite, Timestamp, Tx, Version,
+    Delivery, Endpoint, Error, Handled, Message, MessageId, Partition, PortError, Ports, Producer, Timestamp, Tx,
+    format::{Claim, Envelope, Record},
     memory::Memory,
-    protocol::Consistency,
-    recovery::{DeadLetters, Records, Recovery, Segment, Sweep, SweepSettings, Treatment},
+    ports::{
+        Bounded, Clock as _, Commit, Embedded, PartitionStore, PayloadStore, Queue, QueueMessage, Queues, RecordKey,
+        Records, Segment, StateWrite,
+    },
+    protocol::{Consistency, Version},
+    recovery::{DeadLetters, Recovery, Sweep, SweepSettings, Treatment},
 };
 
 use super::{queues::Moody, silent::Silent};

@@ -9,8 +9,9 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    Clock, Delivery, PortError, Queue, QueueMessage, Queues,
+    Delivery, PortError,
     memory::{Memory, MemoryClock},
+    ports::{Clock, Queue, QueueMessage, Queues},
 };
 
 /// What becomes of a call, by its name and its number among the calls of this name, from 0.

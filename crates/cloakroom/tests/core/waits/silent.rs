@@ -5,10 +5,13 @@ use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{
-    Claim, ClaimsStored, Commit, Committed, Delivery, Failures, Item, MessageId, Partition, PartitionStore,
-    PayloadStore, PortError, Queue, QueueMessage, Queues, Record, RecordKey, StateRead, Timestamp,
+    Delivery, MessageId, Partition, PortError, Timestamp,
+    format::{Claim, Item, Record},
+    ports::{
+        ClaimsStored, Commit, Committed, Failures, PartitionStore, PayloadStore, Queue, QueueMessage, Queues,
+        RecordKey, RecordPage, Records, Segment, StateRead,
+    },
     protocol::Consistency,
-    recovery::{RecordPage, Records, Segment},
 };
 
 /// Every port; answers nothing.

@@ -9,9 +9,11 @@ use std::{
 
 use async_trait::async_trait;
 use cloakroom::{
-    Clock as _, Delivery, Endpoint, Envelope, Error, Event, Handled, LastProgress, Message, Observer, Partition,
-    PortError, Ports, Queue, QueueMessage, Queues, Timestamp, Tx, Worker, WorkerSettings,
+    Delivery, Endpoint, Error, Handled, Message, Partition, PortError, Ports, Timestamp, Tx, Worker, WorkerSettings,
+    format::Envelope,
     memory::{Memory, MemoryClock},
+    observe::{Event, LastProgress, Observer},
+    ports::{Clock as _, Queue, QueueMessage, Queues},
 };
 use futures::future::join;
 

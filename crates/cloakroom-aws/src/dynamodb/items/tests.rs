@@ -1,0 +1,198 @@
+use crate::dynamodb::items::{
+    reads::Reads,
+    writes::{ONCE, REPEATEDLY, Write, Writes},
+};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cloakroom::{Timestamp, ports::Clock, protocol::Consistency};
+use futures::future::{join, join_all};
+use serde_json::{Value, json};
+
+use crate::scripted::{BUSY, OPEN, REFUSED, Reply, Script, dynamodb, judged, refusal, reply, run};
+
+use super::*;
+
+/// A clock whose sleeps never end. The test sets its time.
+#[derive(Debug, Default)]
+struct Still(Mutex<Duration>);
+
+#[async_trait]
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.0.lock().unwrap()
+    }
+
+    async fn sleep(&self, _: Duration) {
+        std::future::pending().await
+    }
+}
+
+fn reads(replies: Vec<Reply>) -> (Reads, Script) {
+    reads_on(Arc::new(Still::default()), replies)
+}
+
+fn reads_on(clock: Arc<dyn Clock>, replies: Vec<Reply>) -> (Reads, Script) {
+    let script = Script::new(replies);
+    (Reads::new(dynamodb(&script), "orders", 10, &clock), script)
+}
+
+fn writes(sent: writes::Sent, replies: Vec<Reply>) -> (Writes, Script) {
+    let (script, clock) = (Script::new(replies), Arc::new(Still::default()) as Arc<dyn Clock>);
+    let client = crate::client::unretried::dynamodb(&dynamodb(&script));
+    (Writes::new(client, "orders", sent, 10, &clock), script)
+}
+
+fn state(partition: &str) -> ItemKey {
+    ItemKey::Sorted { partition: partition.into(), sort: "state#orders".to_owned() }
+}
+
+fn item(partition: &str) -> Value {
+    json!({ "pk": { "S": partition }, "sk": { "S": "state#orders" }, "owner": { "S": format!("of {partition}") } })
+}
+
+fn owner(item: Option<Attributes>) -> Option<String> {
+    item.map(|item| item["owner"].as_s().unwrap().clone())
+}
+
+fn targets(script: &Script) -> Vec<String> {
+    let target = |seen: &crate::scripted::Seen| seen.header("x-amz-target").unwrap().replace("DynamoDB_20120810.", "");
+    script.seen().iter().map(target).collect()
+}
+
+#[test]
+fn reads_at_the_same_time_share_a_request_and_each_has_its_own_answer() {
+    let found = json!({ "Responses": { "orders": [item("c"), item("a")] } });
+    let (reads, script) = reads(vec![reply(200, found)]);
+    let asked = ["a", "b", "c", "a"].map(|partition| reads.read(state(partition), Consistency::Strong));
+    let owners: Vec<_> = run(join_all(asked)).into_iter().map(|read| owner(read.unwrap())).collect();
+    let of = |partition: &str| Some(format!("of {partition}"));
+    assert_eq!(owners, [of("a"), None, of("c"), of("a")]);
+    let request = script.seen()[0].json()["RequestItems"]["orders"].clone();
+    assert_eq!(request["ConsistentRead"], true);
+    assert_eq!(request["Keys"].as_array().map(Vec::len), Some(3), "DynamoDB takes a key once");
+}
+
+#[test]
+fn late_and_strong_reads_share_none() {
+    let none = || reply(200, "{}");
+    let (reads, script) = reads(vec![none(), none()]);
+    let strong = reads.read(state("a"), Consistency::Strong);
+    run(join(strong, reads.read(state("b"), Consistency::Any))).0.unwrap();
+    let consistent: Vec<_> = script.seen().iter().map(|seen| seen.json()["ConsistentRead"].clone()).collect();
+    assert_eq!(consistent, [true, false]);
+    assert_eq!(targets(&script), ["GetItem", "GetItem"]);
+}
+
+#[test]
+fn what_was_not_looked_up_is_not_missing() {
+    let keys = json!([{ "pk": { "S": "b" }, "sk": { "S": "state#orders" } }]);
+    // Whatever the answer calls the table.
+    let answer = json!({
+        "Responses": { "arn:orders": [item("a")] },
+        "UnprocessedKeys": { "arn:orders": { "Keys": keys, "ConsistentRead": true } },
+    });
+    for (alone, expected) in [
+        (vec![reply(200, json!({ "Item": item("b") }))], Ok(Some("of b".to_owned()))),
+        (vec![reply(200, "{}")], Ok(None)),
+        // Repeated by the SDK, which does not do so for a part of a batch.
+        (vec![refusal(400, "ThrottlingException"); 3], Err(BUSY)),
+    ] {
+        let (reads, script) = reads([vec![reply(200, &answer)], alone.clone()].concat());
+        let asked = ["a", "b", "c"].map(|partition| reads.read(state(partition), Consistency::Strong));
+        let mut answers = run(join_all(asked)).into_iter();
+        let mut next = || answers.next().unwrap().map(owner).map_err(|error| judged(&error));
+        assert_eq!(next(), Ok(Some("of a".to_owned())));
+        assert_eq!(next(), expected, "it is asked for alone");
+        assert_eq!(next(), Ok(None), "it was looked up, and is missing");
+        assert_eq!(targets(&script), [vec!["BatchGetItem"], vec!["GetItem"; alone.len()]].concat());
+    }
+}
+
+#[test]
+fn of_reads_that_are_refused_together_each_goes_alone() {
+    for code in ["ValidationException", "AccessDeniedException"] {
+        let (reads, script) = reads(vec![refusal(400, code), reply(200, "{}"), refusal(400, code)]);
+        let asked = ["a", "b"].map(|partition| reads.read(state(partition), Consistency::Strong));
+        let answers = run(join_all(asked));
+        assert_eq!(targets(&script), ["BatchGetItem", "GetItem", "GetItem"]);
+        assert!(answers[0].is_ok(), "it does not suffer for the other");
+        assert_eq!(answers[1].as_ref().map_err(judged).err(), Some(REFUSED));
+    }
+}
+
+#[test]
+fn who_may_not_ask_for_batches_does_so_once_a_minute() {
+    let (denied, none) = (refusal(400, "AccessDeniedException"), reply(200, "{}"));
+    let none = |count| vec![none.clone(); count];
+    let clock = Arc::new(Still::default());
+    let (reads, script) = reads_on(clock.clone(), [vec![denied], none(5)].concat());
+    for (second, requests) in
+        [(0, &["BatchGetItem", "GetItem", "GetItem"][..]), (59, &["GetItem", "GetItem"]), (60, &["BatchGetItem"])]
+    {
+        *clock.0.lock().unwrap() = Duration::from_secs(second);
+        let before = script.seen().len();
+        let asked = ["a", "b"].map(|partition| reads.read(state(partition), Consistency::Strong));
+        assert!(run(join_all(asked)).iter().all(Result::is_ok));
+        assert_eq!(targets(&script)[before..], *requests, "second {second}");
+    }
+}
+
+fn payload(number: u8) -> Write {
+    let body = Attributes::from([("b".to_owned(), AttributeValue::B(Blob::new([number])))]);
+    Write { key: ItemKey::Payload(vec![number]), item: Some(body) }
+}
+
+fn deletion(number: u8) -> Write {
+    Write { key: ItemKey::Payload(vec![number]), item: None }
+}
+
+#[test]
+fn a_batch_of_check_ins_is_sent_once() {
+    let put = json!({ "PutRequest": { "Item": { "k": { "B": "Ag==" }, "b": { "B": "Ag==" } } } });
+    for (answer, expected) in [
+        (reply(200, "{}"), [None, None]),
+        (reply(200, json!({ "UnprocessedItems": { "orders": [put] } })), [None, Some(OPEN)]),
+        (refusal(400, "ThrottlingException"), [Some(BUSY); 2]),
+        (refusal(500, "InternalServerError"), [Some(OPEN); 2]),
+        (Reply::Broken, [Some(OPEN); 2]),
+    ] {
+        let (writes, script) = writes(ONCE, vec![answer]);
+        let answers = run(join_all([payload(1), payload(2)].map(|write| writes.write(write))));
+        assert_eq!(answers.iter().map(|answer| answer.as_ref().map_err(judged).err()).collect::<Vec<_>>(), expected);
+        assert_eq!(targets(&script), ["BatchWriteItem"]);
+    }
+}
+
+#[test]
+fn a_payload_that_several_delete_is_in_a_request_once() {
+    let (writes, script) = writes(REPEATEDLY, vec![reply(200, "{}")]);
+    let answers = run(join_all([1, 2, 1].map(|number| writes.write(deletion(number)))));
+    assert!(answers.iter().all(Result::is_ok));
+    let requests = script.seen()[0].json()["RequestItems"]["orders"].clone();
+    let delete = |key: &str| json!({ "DeleteRequest": { "Key": { "k": { "B": key } } } });
+    assert_eq!(requests, json!([delete("AQ=="), delete("Ag==")]));
+}
+
+#[test]
+fn what_a_batch_of_deletions_gives_back_is_deleted_alone() {
+    let delete = json!({ "DeleteRequest": { "Key": { "k": { "B": "Ag==" } } } });
+    let answer = json!({ "UnprocessedItems": { "orders": [delete] } });
+    let (writes, script) = writes(REPEATEDLY, vec![reply(200, answer), reply(200, "{}")]);
+    assert!(run(join_all([1, 2].map(|number| writes.write(deletion(number))))).iter().all(Result::is_ok));
+    assert_eq!(targets(&script), ["BatchWriteItem", "DeleteItem"]);
+    assert_eq!(script.seen()[1].json()["Key"]["k"]["B"], "Ag==");
+}
+
+#[test]
+fn of_writes_that_are_refused_together_each_goes_alone() {
+    let (writes, script) =
+        writes(REPEATEDLY, vec![refusal(400, "AccessDeniedException"), reply(200, "{}"), reply(200, "{}")]);
+    let answers = run(join_all([payload(1), deletion(2)].map(|write| writes.write(write))));
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(targets(&script), ["BatchWriteItem", "PutItem", "DeleteItem"]);
+}

@@ -1,0 +1,18 @@
+//! Ids that follow from what they identify.
+
+use std::fmt::Write as _;
+
+use uuid::Uuid;
+
+/// The name space of ids that are derived from other ids. Changing it changes every derived id.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5d1f_7a3c_0e42_4b86_9a57_c10a_6b00_4d01);
+
+/// An id that is a function of `parts`, and of nothing else.
+pub fn derived_id(parts: &[&str]) -> Uuid {
+    // The length before each part keeps ("a", "bc") and ("ab", "c") apart.
+    let text = parts.iter().fold(String::with_capacity(256), |mut text, part| {
+        write!(text, "{}:{part}", part.len()).expect("memory takes it");
+        text
+    });
+    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+}
