@@ -1,4 +1,5 @@
-//! What reading and writing an envelope and a record cost, and the step function from a delivery to its acknowledgement.
+//! The cost of decoding and encoding an envelope and a record, and of the step function from a
+//! delivery to its acknowledgement.
 //!
 //! `cargo bench -p cloakroom-benches --bench codecs`
 
@@ -10,10 +11,10 @@ use cloakroom::{
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
-/// As a handler sends it.
+/// An envelope as a handler sends it.
 const ENVELOPE: &str = r#"{"specversion":"1.0","cloakroomformat":1,"id":"5e0f5f3c-8a0c-5c4e-9f0e-2f1c6a4a8a11","source":"orders","type":"stock.reserve","time":"2026-11-14T22:13:20.123Z","datacontenttype":"application/json","partitionkey":"sku#4711","dataref":"0123456789abcdef0123456789abcdef.shop-payloads","sequence":"00000000000000000042","correlationid":"conversation-1","causationid":"0d8c0a62-3f4f-5b5e-8d3b-7f1f2f0d9a10","replyto":"orders","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#;
 
-/// A record that sends it so many times.
+/// Returns a record with this many outgoing messages.
 fn record(messages: usize) -> Record {
     let outgoing = format!(r#"{{"queue":"stock","envelope":{ENVELOPE},"group":"order#1"}}"#);
     let messages = vec![outgoing; messages].join(",");
@@ -52,7 +53,7 @@ fn records(criterion: &mut Criterion) {
     }
 }
 
-/// The undisturbed way of a message.
+/// The steps of a message without faults.
 fn steps(criterion: &mut Criterion) {
     let saw = [
         Saw::Delivery,
@@ -68,8 +69,8 @@ fn steps(criterion: &mut Criterion) {
     ];
     criterion.bench_function("protocol/one message", |b| {
         b.iter(|| {
-            let memory = Progress::new(black_box(CheckIn::BeforeCommit), WhenMissing::Acknowledge);
-            saw.into_iter().fold(memory, |memory, saw| black_box(next(memory, saw)).0)
+            let progress = Progress::new(black_box(CheckIn::BeforeCommit), WhenMissing::Acknowledge);
+            saw.into_iter().fold(progress, |progress, saw| black_box(next(progress, saw)).0)
         });
     });
 }

@@ -1,7 +1,8 @@
-//! How many messages a second the engine does over memory, on one core, and how often it allocates: what the library
-//! itself costs. The backend in memory and the JSON of the handler's messages are part of both figures.
+//! The cost of the library itself: how many messages per second the engine processes on a backend
+//! in memory, on one core, and how often it allocates. Both figures include the backend in memory
+//! and the JSON of the handler's messages.
 //!
-//! A second is one of the processor's, where the system tells it: what else the machine does meanwhile doesn't count.
+//! Time is CPU time, if the system reports it. So other work of the machine does not count.
 //!
 //! `cargo bench -p cloakroom-benches --bench engine`
 
@@ -68,14 +69,14 @@ fn main() -> Result<(), Error> {
     measure("payload under a claim, one message sent, ten to a commit", true, claimed, by_tens)
 }
 
-/// How a delivery is made of an envelope and its data.
+/// Makes a delivery from an envelope and its data.
 type Deliver = fn(&Memory, u32, Envelope, String) -> Delivery;
 
-/// How deliveries are processed; answers with how many were.
+/// Processes deliveries. Returns how many were processed.
 type Process = fn(&Memory, &Endpoint, &[Delivery]) -> usize;
 
-fn measure(what: &str, is_answered: bool, deliver: Deliver, process: Process) -> Result<(), Error> {
-    // Once to take the time, and once to count: counting takes time, too.
+fn measure(name: &str, is_answered: bool, deliver: Deliver, process: Process) -> Result<(), Error> {
+    // Time and allocations are measured in separate runs, because counting allocations takes time.
     let seconds = run(is_answered, deliver, |memory, endpoint, deliveries| {
         let began = now();
         let processed = process(memory, endpoint, deliveries);
@@ -88,14 +89,15 @@ fn measure(what: &str, is_answered: bool, deliver: Deliver, process: Process) ->
     })?;
     let (rate, messages) = (f64::from(MESSAGES) / seconds, u64::from(MESSAGES));
     println!(
-        "engine over memory, {what}: {rate:.0} messages/s on one core, {} allocations and {} bytes a message",
+        "engine over memory, {name}: {rate:.0} messages/s on one core, {} allocations and {} bytes a message",
         allocated.count_total / messages,
         allocated.bytes_total / messages
     );
     Ok(())
 }
 
-/// Processes all messages in a world of their own, in a way that tells how many were processed, and something else.
+/// Processes all messages on a new backend. `process` returns how many were processed, and its
+/// measurement.
 fn run<T>(
     is_answered: bool,
     deliver: Deliver,
@@ -110,12 +112,12 @@ fn run<T>(
         deliver(&memory, number, envelope, data)
     });
     let deliveries: Vec<Delivery> = deliveries.collect();
-    let (processed, told) = process(&memory, &endpoint, &deliveries);
-    assert_eq!(processed, deliveries.len(), "every message is processed");
-    Ok(told)
+    let (processed, measurement) = process(&memory, &endpoint, &deliveries);
+    assert_eq!(processed, deliveries.len(), "not every message was processed");
+    Ok(measurement)
 }
 
-/// The processor's time, or that of the clock.
+/// The CPU time of this process, or the time of the clock if the system does not report it.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn now() -> Duration {
     static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -148,7 +150,7 @@ fn inline(_: &Memory, _: u32, mut envelope: Envelope, data: String) -> Delivery 
 
 fn claimed(memory: &Memory, number: u32, mut envelope: Envelope, data: String) -> Delivery {
     let claim = Claim::from_random(number.into(), memory.payloads.name());
-    memory.run(memory.payloads.check_in(&claim, Bytes::from(data))).expect("memory takes it");
+    memory.run(memory.payloads.check_in(&claim, Bytes::from(data))).expect("memory does not fail");
     envelope.dataref = Some(claim);
     delivery(&envelope)
 }

@@ -1,8 +1,9 @@
-"""One process of a service that is made idempotent by AWS Lambda Powertools for Python.
+"""One process of a service that AWS Lambda Powertools for Python makes idempotent.
 
-Takes orders from a queue by tens, as a Lambda function gets them, and processes each in a function that Powertools
-guards: the ledger of the order's entity is read and written, and one reservation is sent. Standard output tells
-whoever measures when it is ready, and then the id of each order that was acknowledged. The benchmark `endtoend` starts it; see `run` beside it.
+It receives orders from a queue in batches of ten, as a Lambda function does. It processes each order
+in a function that Powertools guards: it reads and writes the ledger of the order's entity, and sends
+one reservation. It prints a line when it is ready, and then the id of each acknowledged order. The
+benchmark `endtoend` starts it. See `run` in this folder.
 """
 
 import json
@@ -20,13 +21,13 @@ from botocore.exceptions import ClientError
 
 TABLE = os.environ["BENCH_TABLE"]
 QUEUE_PREFIX = os.environ["BENCH_QUEUE_PREFIX"]
-# As long as the other contestants have it.
+# The same as for the other contestants.
 VISIBILITY_S = 300
 MASK = (1 << 64) - 1
 
 
 class Context:
-    """What Powertools wants to know of a function: when it will be ended."""
+    """The context of a Lambda function. Powertools reads the remaining time from it."""
 
     def __init__(self):
         self.ends = time.monotonic() + VISIBILITY_S
@@ -36,7 +37,7 @@ class Context:
 
 
 def mixed(number):
-    """As `Ledger` has it."""
+    """The same function as that of `Ledger`."""
     z = (number + 0x9E3779B97F4A7C15) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
@@ -55,12 +56,12 @@ persistence = DynamoDBPersistenceLayer(
 @idempotent_function(data_keyword_argument="order", persistence_store=persistence, config=config)
 def process(order):
     apply(order)
-    # Inside, and so alone: sent with others after the batch, it would be lost if the process died before.
+    # Sent inside the guarded function. Sent after the batch, it would be lost if the process died before.
     sqs.send_message(QueueUrl=outgoing, MessageBody=json.dumps(order))
 
 
 def apply(order):
-    """Writes what was read only if nobody else has written meanwhile."""
+    """Adds the order to its entity with a conditional write. Retries if another process wrote in between."""
     key = {"pk": {"S": f"entity#{order['entity']}"}, "sk": {"S": "state"}}
     while True:
         found = dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item")
@@ -95,7 +96,7 @@ def main():
             order = json.loads(message["Body"])
             try:
                 process(order=order)
-            except Exception as error:  # The message comes again, as it does after a partial failure of a batch.
+            except Exception as error:  # The message becomes visible again, as after a partial batch failure.
                 print(f"order {order['id']}: {error}", file=sys.stderr)
                 continue
             done[str(number)] = (order["id"], message["ReceiptHandle"])

@@ -1,1 +1,1 @@
-//! Benchmarks: see `benches/`.
+//! The benchmarks are in `benches/`.

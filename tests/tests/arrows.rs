@@ -1,11 +1,12 @@
-//! The arrows between the crates: which may know which.
+//! The allowed dependencies between the crates.
 
 use std::{collections::BTreeSet, process::Command};
 
 use serde_json::Value;
 
-/// Every member, and the members that it may depend on. Tests and benchmarks may depend on any.
-const ARROWS: &[(&str, &[&str])] = &[
+/// Every member of the workspace, and the members that it may depend on. Tests and benchmarks may
+/// depend on any member.
+const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("cloakroom", &[]),
     ("cloakroom-aws", &["cloakroom"]),
     ("cloakroom-local", &[]),
@@ -18,8 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Beginnings of names of dependencies that have one home only.
-const HOMES: &[(&str, &[&str])] = &[
+/// Prefixes of external dependencies, and the members that may depend on them.
+const RESTRICTED: &[(&str, &[&str])] = &[
     ("aws-", &["cloakroom-aws", "cloakroom-bench", "cloakroom-cli", "cloakroom-shop"]),
     ("tokio", &["cloakroom-aws", "cloakroom-bench", "cloakroom-local", "cloakroom-cli", "cloakroom-shop"]),
     ("dynoxide", &["cloakroom-local"]),
@@ -35,18 +36,21 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().expect("a list of packages").clone()
 }
 
-/// What a package links, leaving out what only its tests use.
+/// Returns the dependencies that a package links. Those of its tests only are left out.
 fn dependencies(package: &Value) -> BTreeSet<&str> {
     let all = package["dependencies"].as_array().expect("a list of dependencies").iter();
     all.filter(|one| one["kind"].is_null()).filter_map(|one| one["name"].as_str()).collect()
 }
 
 #[test]
-fn members_depend_in_one_direction() {
+fn members_depend_only_on_allowed_members() {
     for package in packages() {
         let name = package["name"].as_str().expect("a name");
-        let Some((_, allowed)) = ARROWS.iter().find(|(member, _)| *member == name) else {
-            assert!(matches!(name, "cloakroom-tests" | "cloakroom-benches"), "`{name}` has no arrows: add it here");
+        let Some((_, allowed)) = DEPENDENCIES.iter().find(|(member, _)| *member == name) else {
+            assert!(
+                matches!(name, "cloakroom-tests" | "cloakroom-benches"),
+                "`{name}` is not in the list of allowed dependencies: add it"
+            );
             continue;
         };
         let ours = dependencies(&package).into_iter().filter(|dependency| dependency.starts_with("cloakroom"));
@@ -56,15 +60,15 @@ fn members_depend_in_one_direction() {
 }
 
 #[test]
-fn what_has_a_home_stays_there() {
+fn restricted_dependencies_stay_in_their_crates() {
     for package in packages() {
         let name = package["name"].as_str().expect("a name");
-        if !ARROWS.iter().any(|(member, _)| *member == name) {
+        if !DEPENDENCIES.iter().any(|(member, _)| *member == name) {
             continue;
         }
-        for (beginning, homes) in HOMES {
-            let found: Vec<_> = dependencies(&package).into_iter().filter(|one| one.starts_with(beginning)).collect();
-            assert!(found.is_empty() || homes.contains(&name), "`{name}` must not depend on {found:?}");
+        for (prefix, members) in RESTRICTED {
+            let found: Vec<_> = dependencies(&package).into_iter().filter(|one| one.starts_with(prefix)).collect();
+            assert!(found.is_empty() || members.contains(&name), "`{name}` must not depend on {found:?}");
         }
     }
 }

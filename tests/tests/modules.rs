@@ -1,4 +1,4 @@
-//! The arrows between the modules of a crate: which may import which, and that no two files import each other.
+//! The allowed imports between the modules of a crate. No two files import each other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Crates with an order of modules. A module may import those behind it in its list, and none before it.
+/// Crates with an order of modules. A module may import the modules after it in the list, and none
+/// before it.
 const ORDERS: &[(&str, &[&str])] = &[
     (
         "cloakroom",
@@ -28,7 +29,8 @@ const ORDERS: &[(&str, &[&str])] = &[
     ("cloakroom-aws", &["admin", "lambda", "aws", "sqs", "dynamodb", "s3", "client", "settings", "clock"]),
 ];
 
-/// A module by its path below the crate, such as `engine::dispatch`; each is one file.
+/// The imported modules of each module. A module is one file, named by its path in the crate, such
+/// as `engine::dispatch`.
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -40,13 +42,13 @@ fn is_test(module: &str) -> bool {
     module.split("::").any(|part| part == "tests" || part == "scripted")
 }
 
-/// The module of a file, from its path below `src`.
+/// Returns the module of a file, given its path below `src`.
 fn module(path: &Path) -> String {
     let name = path.with_extension("").iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("::");
     name.strip_suffix("::mod").unwrap_or(&name).to_owned()
 }
 
-/// Takes the braces out of a path: `a::{b, c::d}` becomes `a::b` and `a::c::d`.
+/// Expands the braces of a path: `a::{b, c::d}` becomes `a::b` and `a::c::d`.
 fn leaves(path: &str) -> Vec<String> {
     let Some((before, inside)) = path.split_once('{') else { return vec![path.trim().to_owned()] };
     let inside = inside.trim_end().strip_suffix('}').unwrap_or(inside);
@@ -67,7 +69,8 @@ fn leaves(path: &str) -> Vec<String> {
     parts.flat_map(leaves).map(|leaf| format!("{}{leaf}", before.trim())).collect()
 }
 
-/// Every path of a source that begins with `crate` or `super`, whether imported or used in place.
+/// Returns every path in a source that begins with `crate` or `super`, in imports and in
+/// expressions.
 fn paths(module: &str, source: &str) -> Vec<String> {
     let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
@@ -91,7 +94,7 @@ fn paths(module: &str, source: &str) -> Vec<String> {
     found.iter().filter_map(|path| absolute(module, path)).collect()
 }
 
-/// A path from the root of its crate.
+/// Returns the path from the root of the crate.
 fn absolute(module: &str, path: &str) -> Option<String> {
     if let Some(path) = path.strip_prefix("crate::") {
         return Some(path.to_owned());
@@ -100,7 +103,7 @@ fn absolute(module: &str, path: &str) -> Option<String> {
     Some(module.rsplit_once("::").map_or_else(|| path.to_owned(), |(parent, _)| format!("{parent}::{path}")))
 }
 
-/// Which files of a crate import which others.
+/// Returns which files of a crate import which other files.
 fn imports(folder: &Path) -> Imports {
     let files = sources(&folder.join("src"));
     let files = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
@@ -134,29 +137,44 @@ fn modules_import_only_those_below_them() {
         let Some((_, order)) = ORDERS.iter().find(|(of, _)| *of == name) else { continue };
         let rank = |module: &str| {
             let top = module.split("::").next().unwrap_or_default();
-            order.iter().position(|wing| *wing == top)
+            order.iter().position(|first| *first == top)
         };
         let imports = imports(&folder);
-        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 100, "`{name}` has imports");
+        assert!(
+            imports.values().map(BTreeSet::len).sum::<usize>() > 100,
+            "at most 100 imports were found in `{name}`, so this test misses some"
+        );
         for (module, others) in imports.iter().filter(|(module, _)| !matches!(module.as_str(), "lib" | "docs")) {
-            let own = rank(module).unwrap_or_else(|| panic!("`{module}` of `{name}` has no place in the order"));
+            let own = rank(module).unwrap_or_else(|| panic!("module `{module}` of `{name}` is not in ORDERS: add it"));
             let upward = others.iter().filter(|other| rank(other).is_some_and(|rank| rank < own));
             wrong.extend(upward.map(|other| format!("{name}: {module} -> {other}")));
         }
     }
-    assert!(wrong.is_empty(), "imports from above:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "these modules import a module above them:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_short() {
+    const LINES_MAX: usize = 400;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = ["crates", "tests/src", "tests/tests", "tests/fuzz", "benches/src", "benches/benches"];
+    let files = folders.iter().flat_map(|folder| sources(&root.join(folder)));
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let long = files.filter_map(|path| {
+        let lines = fs::read_to_string(&path).expect("a source").lines().count();
+        (lines > LINES_MAX).then(|| format!("{}: {lines} lines", path.display()))
+    });
+    let long: Vec<_> = long.collect();
+    assert!(long.is_empty(), "files over {LINES_MAX} lines:\n{}", long.join("\n"));
 }
 
 #[test]
 fn no_two_files_import_each_other() {
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     for folder in crates() {
-        if !ORDERS.iter().any(|(name, _)| folder.ends_with(name)) {
-            continue;
-        }
         let mut imports = imports(&folder);
         imports.remove("lib");
-        // What imports nothing that is left is in no circle.
+        // A file that imports none of the remaining files is in no cycle.
         loop {
             let left: BTreeSet<String> = imports.keys().cloned().collect();
             imports.values_mut().for_each(|others| others.retain(|other| left.contains(other)));
@@ -166,7 +184,7 @@ fn no_two_files_import_each_other() {
                 break;
             }
         }
-        // Nor is what nothing that is left imports.
+        // A file that none of the remaining files imports is in no cycle, either.
         loop {
             let imported: BTreeSet<String> = imports.values().flatten().cloned().collect();
             let before = imports.len();
@@ -176,13 +194,13 @@ fn no_two_files_import_each_other() {
             }
         }
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
-        circles.extend(imports.iter().map(|(module, others)| format!("{name}: {module} -> {others:?}")));
+        cycles.extend(imports.iter().map(|(module, others)| format!("{name}: {module} -> {others:?}")));
     }
-    assert!(circles.is_empty(), "files in circles:\n{}", circles.join("\n"));
+    assert!(cycles.is_empty(), "these files import each other:\n{}", cycles.join("\n"));
 }
 
 #[test]
-fn paths_are_read_whatever_their_form() {
+fn paths_of_any_form_are_found() {
     assert_eq!(leaves("crate::a::{b, c::{d, e as f}}"), ["crate::a::b", "crate::a::c::d", "crate::a::c::e as f"]);
     let source = "use crate::{\n    a::B,\n    c,\n};\nfn f() -> crate::d::E { super::g() }\n// crate::no\n";
     assert_eq!(paths("x::y", source), ["a::B", "c", "d::E", "x::g"]);

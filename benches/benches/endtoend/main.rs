@@ -1,9 +1,14 @@
-//! Everybody end to end on embedded AWS, with the same workload: messages a second, latency, requests and audit.
+//! All contestants end to end on embedded AWS, with the same workload: messages per second,
+//! latency, requests and audit.
 //!
-//! `cargo bench -p cloakroom-benches --bench endtoend`, perhaps with `-- '{"rate_per_s": 200, "extent": {"seconds": 30}}'`:
-//! settings of the workload in JSON, as `LoadSettings` has them. With `--json` the report is printed as data. With
-//! `--powertools PYTHON` the real AWS Lambda Powertools take part, too; `benches/powertools/run` sees to that. With
-//! `--only NAMES`, separated by commas, the others do not.
+//! Run it with `cargo bench -p cloakroom-benches --bench endtoend`. These options may follow `--`:
+//!
+//! - `'{"rate_per_s": 200, "extent": {"seconds": 30}}'` sets the workload, in the JSON of
+//!   `LoadSettings`.
+//! - `--json` prints the report as JSON.
+//! - `--powertools PYTHON` adds the real AWS Lambda Powertools. `benches/powertools/run` sets this
+//!   option.
+//! - `--only NAMES`, separated by commas, measures only these contestants.
 
 mod powertools;
 mod table;
@@ -17,7 +22,8 @@ use cloakroom_bench::{
 };
 use powertools::Powertools;
 
-/// Services that pass messages from thread to thread should have such an allocator: that of the C library takes a third of their time.
+/// A service that passes messages between threads should have such an allocator. The one of the C
+/// library takes a third of the CPU time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -34,9 +40,9 @@ impl Options {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
         let mut options = Self { processes: 1, ..Self::default() };
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or(format!("`{argument}` wants a value"));
+            let mut value = || arguments.next().ok_or(format!("option `{argument}` needs a value"));
             match argument.as_str() {
-                // What cargo adds.
+                // `cargo bench` adds this option.
                 "--bench" => {}
                 "--json" => options.json = true,
                 "--powertools" => options.python = Some(value()?),
@@ -54,22 +60,22 @@ impl Options {
 async fn main() -> Result<(), Box<dyn Error>> {
     let Options { load, json, python, only, processes } = Options::read(std::env::args().skip(1))?;
     let target = Target::embedded(Faults::default()).await?;
-    let mut everybody = contestants::all();
-    everybody.retain(|contestant| contestant.payload_bytes_max() >= load.payload_bytes);
+    let mut contestants = contestants::all();
+    contestants.retain(|contestant| contestant.payload_bytes_max() >= load.payload_bytes);
     if let (Some(python), Some(local)) = (python, target.local()) {
         let powertools: Arc<dyn Contestant> = Arc::new(Powertools::new(python, processes, local.environment()));
-        everybody.insert(0, powertools);
+        contestants.insert(0, powertools);
     }
-    everybody.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.name()));
-    let mut told = String::new();
+    contestants.retain(|contestant| only.is_empty() || only.iter().any(|name| name == contestant.name()));
+    let mut last = String::new();
     let progress = |progress: &Progress| {
-        if told != progress.contestant {
-            told.clone_from(&progress.contestant);
+        if last != progress.contestant {
+            last.clone_from(&progress.contestant);
             eprintln!("{} ({} of {})", progress.contestant, progress.number, progress.contestants);
         }
     };
     let stop = async { drop(tokio::signal::ctrl_c().await) };
-    let report = run(&load, &everybody, &target, &Pricing::none(), progress, stop).await?;
+    let report = run(&load, &contestants, &target, &Pricing::none(), progress, stop).await?;
     target.end().await;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

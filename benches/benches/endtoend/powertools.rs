@@ -1,4 +1,4 @@
-//! The real AWS Lambda Powertools for Python, as processes that this one starts.
+//! The real AWS Lambda Powertools for Python, in processes that this one starts.
 
 use std::process::Stdio;
 
@@ -17,8 +17,8 @@ use tokio::{
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/powertools/worker.py");
 
-/// As many processes as one is told, each with one batch in hand. In SQS and DynamoDB everything is as the idempotency table
-/// of this project has it.
+/// A number of processes, each with one batch in flight. Queues and items are the same as those of
+/// the contestant [`IdempotencyTable`].
 #[derive(Debug)]
 pub(crate) struct Powertools {
     python: String,
@@ -30,7 +30,7 @@ pub(crate) struct Powertools {
 #[derive(Debug)]
 struct Process {
     child: Child,
-    told: Lines<BufReader<ChildStdout>>,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
 #[async_trait]
@@ -57,31 +57,34 @@ impl Contestant for Powertools {
             processes.push(self.start(site)?);
         }
         for process in &mut *processes {
-            let ready = process.told.next_line().await.map_err(|error| failed(&error))?;
-            ready.ok_or_else(|| RunError::Failed("a process of Powertools has ended: see what it wrote".to_owned()))?;
+            let ready = process.output.next_line().await.map_err(|error| failed(&error))?;
+            ready.ok_or_else(|| {
+                RunError::Failed("a process of Powertools has ended: see its standard error".to_owned())
+            })?;
         }
         Ok(())
     }
 
-    /// The first worker is all processes; there is nothing left for others.
+    /// The first worker takes all processes, so further workers do nothing.
     async fn work(&self, site: &Site, _: &LoadSettings, stop: Stop) -> Result<(), RunError> {
         let (mut children, outputs): (Vec<_>, Vec<_>) =
-            self.running.lock().await.drain(..).map(|Process { child, told }| (child, told)).unzip();
-        let telling = join_all(outputs.into_iter().map(async |mut told| {
-            while let Ok(Some(line)) = told.next_line().await {
+            self.running.lock().await.drain(..).map(|Process { child, output }| (child, output)).unzip();
+        let reading = join_all(outputs.into_iter().map(async |mut output| {
+            while let Ok(Some(line)) = output.next_line().await {
                 if let Ok(number) = line.trim().parse() {
                     site.ended(number);
                 }
             }
         }));
         tokio::select! {
-            _ = telling, if !children.is_empty() => {
-                return Err(RunError::Failed("all processes of Powertools have ended: see what they wrote".to_owned()));
+            _ = reading, if !children.is_empty() => {
+                return Err(RunError::Failed("all processes of Powertools have ended: see their standard error".to_owned()));
             }
             () = stop.wait() => {}
         }
         for child in &mut children {
-            // Nothing is in hand any more that could be lost; waiting makes its processor time known.
+            // No message is in flight any more. `kill` also waits for the process, so its CPU time
+            // is counted.
             child.kill().await.map_err(|error| failed(&error))?;
         }
         Ok(())
@@ -110,10 +113,10 @@ impl Powertools {
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         let output = child.stdout.take().expect("it is piped");
-        Ok(Process { child, told: BufReader::new(output).lines() })
+        Ok(Process { child, output: BufReader::new(output).lines() })
     }
 }
 
 fn failed(error: &std::io::Error) -> RunError {
-    RunError::Failed(format!("Python cannot be run: {error}; `benches/powertools/run` installs what it needs"))
+    RunError::Failed(format!("failed to run Python: {error}; `benches/powertools/run` installs what it needs"))
 }

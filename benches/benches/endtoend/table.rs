@@ -13,7 +13,7 @@ impl fmt::Display for Table<'_> {
         let pace = workload.rate_per_s.map_or("closed loop".to_owned(), |rate| format!("{rate} messages/s"));
         writeln!(
             f,
-            "{} on {}: {} messages of {} bytes, {} entities, skew {}, {} x {} in hand",
+            "{} on {}: {} messages of {} bytes, {} entities, skew {}, {} x {} in flight",
             pace,
             self.0.target,
             workload.messages,
@@ -30,19 +30,19 @@ impl fmt::Display for Table<'_> {
         )?;
         self.0.measured.iter().try_for_each(|measured| row(f, measured))?;
         if self.0.interrupted {
-            writeln!(f, "interrupted: this is a part of it")?;
+            writeln!(f, "interrupted: the figures are incomplete")?;
         }
         self.0.remarks.iter().try_for_each(|remark| writeln!(f, "- {remark}"))
     }
 }
 
-/// What services were asked for is told for each message.
+/// Writes one contestant's row. Requests, units and CPU time are per message.
 fn row(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
     let Measured { contestant, messages, seconds, latency, consumption, cpu_seconds, audit, .. } = measured;
     let all = (*messages).max(1) as f64;
     let of = |service| consumption.total(service);
     let dynamodb = of(Service::DynamoDb);
-    let told = if audit.balances() { "balances".to_owned() } else { format!("{audit:?}") };
+    let verdict = if audit.balances() { "balances".to_owned() } else { format!("{audit:?}") };
     writeln!(
         f,
         "{:<22} {:>8.0} {:>9.1} {:>9.1} {:>8.2} {:>7.2} {:>7.2} {:>7.2} {:>7.2} {:>8.2}  {}",
@@ -56,6 +56,6 @@ fn row(f: &mut fmt::Formatter<'_>, measured: &Measured) -> fmt::Result {
         of(Service::S3).requests as f64 / all,
         of(Service::Sqs).requests as f64 / all,
         1e3 * cpu_seconds / all,
-        told
+        verdict
     )
 }

@@ -2,11 +2,11 @@
 
 use std::{fs, io, time::Duration};
 
-/// User and system time of all threads of this process so far, in nanoseconds: the kernel counts ticks of 10 ms
-/// in `/proc/self/stat`, and does not round in `schedstat`.
+/// Returns the user and system time of all threads of this process so far, from `schedstat`, which
+/// has nanoseconds. `/proc/self/stat` has ticks of 10 ms only.
 ///
 /// # Errors
-/// There is no `/proc` that tells: this is no Linux.
+/// `/proc/self/task` has no such figures, because the system is not Linux.
 pub(crate) fn used() -> io::Result<Duration> {
     let mut nanoseconds = 0;
     for task in fs::read_dir("/proc/self/task")? {

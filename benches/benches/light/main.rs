@@ -1,5 +1,6 @@
-//! The speed of light: how much CPU (user and system) the library takes beside the same requests to AWS, done by hand with
-//! the clients of the SDK. What is measured is the client; the embedded AWS runs in a process of its own.
+//! The lower bound: the CPU time (user and system) of the library, compared with the same requests
+//! to AWS made directly with the SDK. Only the client is measured. The embedded AWS runs in a
+//! process of its own.
 //!
 //! `cargo bench -p cloakroom-benches --bench light -- --pairs 10 --messages 2000`
 
@@ -21,15 +22,15 @@ use services::Services;
 use summary::{Pair, Run, Summary};
 use workload::Workload;
 
-/// Whatever went wrong. Nobody reads it but who runs the benchmark.
+/// Any error. Only the person who runs the benchmark reads it, so its text is enough.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Messages in hand at a time, with either contestant.
+/// The maximum number of messages in flight, for both contestants.
 const IN_FLIGHT_MAX: usize = 60;
 
-/// What both do.
+/// What both contestants process.
 #[derive(Clone, Copy, Debug)]
-struct Contest {
+struct Scenario {
     placement: Placement,
     messages: usize,
 }
@@ -40,7 +41,7 @@ enum Contestant {
     Raw,
 }
 
-/// One thread: what is measured does not depend on how the work is spread.
+/// Runs on one thread, so the result does not depend on the distribution of work over threads.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -61,18 +62,18 @@ async fn compare(arguments: &[String]) -> Result<(), Failure> {
     let Options { pairs, messages, placements, only, shared } = Options::read(arguments)?;
     for placement in placements {
         let services = Services::start(shared).await?;
-        let mut arena = Arena { services, runs: 0 };
-        let contest = Contest { placement, messages };
+        let mut comparison = Comparison { services, runs: 0 };
+        let scenario = Scenario { placement, messages };
         if let Some(contestant) = only {
             for _ in 0..pairs {
-                let run = arena.run(contest, contestant).await?;
+                let run = comparison.run(scenario, contestant).await?;
                 println!("{placement:?}, {contestant:?}: {:.1} µs of CPU a message", run.cpu_us());
             }
             continue;
         }
-        // Connections are opened, and code is read in, before anything counts.
-        let warm = Contest { messages: messages.min(200), ..contest };
-        arena.pair(warm, true).await?;
+        // A first pair opens connections and loads code. It is not counted.
+        let warm = Scenario { messages: messages.min(200), ..scenario };
+        comparison.pair(warm, true).await?;
         println!("\n{placement:?}, payloads on S3; {messages} messages of 1 KB, each with one outgoing");
         if shared {
             println!("ours with shared requests, raw with one for each item");
@@ -80,7 +81,7 @@ async fn compare(arguments: &[String]) -> Result<(), Failure> {
         println!("{:>6} {:>16} {:>16} {:>8}", "pair", "ours, µs each", "raw, µs each", "ratio");
         let mut measured = Vec::with_capacity(pairs);
         for number in 1..=pairs {
-            let pair = arena.pair(contest, number % 2 == 1).await?;
+            let pair = comparison.pair(scenario, number % 2 == 1).await?;
             println!("{number:>6} {:>16.1} {:>16.1} {:>8.3}", pair.ours.cpu_us(), pair.raw.cpu_us(), pair.ratio());
             measured.push(pair);
         }
@@ -89,27 +90,28 @@ async fn compare(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the contestants meet.
-struct Arena {
+/// The services on which the contestants run.
+struct Comparison {
     services: Services,
     runs: usize,
 }
 
-impl Arena {
-    /// One run of each, on messages of its own. Who begins changes, so that nobody profits from what the other leaves behind.
-    async fn pair(&mut self, contest: Contest, ours_first: bool) -> Result<Pair, Failure> {
+impl Comparison {
+    /// Runs each contestant once, on messages of its own. The caller alternates which is first, so
+    /// that neither profits from the effects of the other one's run.
+    async fn pair(&mut self, scenario: Scenario, ours_first: bool) -> Result<Pair, Failure> {
         if ours_first {
-            let ours = self.run(contest, Contestant::Ours).await?;
-            Ok(Pair { ours, raw: self.run(contest, Contestant::Raw).await? })
+            let ours = self.run(scenario, Contestant::Ours).await?;
+            Ok(Pair { ours, raw: self.run(scenario, Contestant::Raw).await? })
         } else {
-            let raw = self.run(contest, Contestant::Raw).await?;
-            Ok(Pair { ours: self.run(contest, Contestant::Ours).await?, raw })
+            let raw = self.run(scenario, Contestant::Raw).await?;
+            Ok(Pair { ours: self.run(scenario, Contestant::Ours).await?, raw })
         }
     }
 
-    /// One run. It counts if it has done the work.
-    async fn run(&mut self, contest: Contest, contestant: Contestant) -> Result<Run, Failure> {
-        let Contest { placement, messages } = contest;
+    /// Runs a contestant once. Returns an error if it did not process every message.
+    async fn run(&mut self, scenario: Scenario, contestant: Contestant) -> Result<Run, Failure> {
+        let Scenario { placement, messages } = scenario;
         self.runs += 1;
         let workload = Workload { run: self.runs, messages };
         workload.supply(&self.services, placement).await?;

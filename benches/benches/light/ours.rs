@@ -10,7 +10,8 @@ use crate::{
     workload::{self, Done, Entity, Work},
 };
 
-/// Messages that are still to be handled. Handlers are plain functions.
+/// The number of messages that are not handled yet. It is a static, because a handler is a plain
+/// function.
 static LEFT: AtomicUsize = AtomicUsize::new(0);
 static ALL_HANDLED: Notify = Notify::const_new();
 
@@ -22,14 +23,14 @@ async fn work(entity: &mut Entity, work: Work, tx: &mut Tx) -> Handled {
     Ok(())
 }
 
-/// Processes so many messages, to the end.
+/// Processes this many messages completely.
 pub(crate) async fn work_on(ports: Ports, placement: Placement, messages: usize) -> Result<(), Failure> {
     LEFT.store(messages, Ordering::Relaxed);
     let settings = EndpointSettings { placement, ..EndpointSettings::default() };
     let endpoint = Endpoint::builder(workload::WORKS).on(work).route::<Done>(workload::DONES).settings(settings);
     let settings = WorkerSettings { in_flight_max: IN_FLIGHT_MAX, ..WorkerSettings::default() };
     let worker = Worker::new(endpoint.build(ports)?, workload::WORKS).settings(settings);
-    // When the last is handled, the worker finishes what it has in hand.
+    // When the last message is handled, the worker finishes the messages in flight.
     worker.run(ALL_HANDLED.notified()).await?;
     Ok(())
 }

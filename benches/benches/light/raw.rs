@@ -1,5 +1,6 @@
-//! The same requests by hand: what anybody does who takes a message, changes a state and sends another message, in as many
-//! requests as the protocol has. No decisions, no retries of its own, no spans; a failure ends it.
+//! The same requests, made directly with the SDK: receive a message, change a state and send
+//! another message, in as many requests as the protocol makes. There are no decisions, no own
+//! retries and no spans. An error ends the run.
 
 use std::borrow::Cow;
 
@@ -25,9 +26,9 @@ const AS_READ: &str = "cloakroom_version = :version";
 
 type Item = std::collections::HashMap<String, AttributeValue>;
 
-/// What is read of an incoming envelope.
+/// The fields that are read from an incoming envelope.
 #[derive(Deserialize)]
-struct DeadLetter<'a> {
+struct Incoming<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
@@ -38,7 +39,7 @@ struct DeadLetter<'a> {
     correlationid: Cow<'a, str>,
 }
 
-/// What is written of an outgoing one.
+/// The fields that are written to an outgoing envelope.
 #[derive(Serialize)]
 struct Envelope<'a> {
     specversion: &'a str,
@@ -71,17 +72,17 @@ struct Outgoing<'a> {
     group: &'a str,
 }
 
-/// A message that is committed.
+/// A committed message.
 struct Committed {
-    /// To be sent.
+    /// The body of the outgoing message.
     body: String,
-    /// To be deleted.
+    /// The key of the payload to delete.
     payload: String,
     partition: String,
     record: String,
 }
 
-/// The contestant.
+/// The contestant without the library.
 pub(crate) struct Raw<'s> {
     services: &'s Services,
     placement: Placement,
@@ -92,15 +93,17 @@ impl<'s> Raw<'s> {
         Self { services, placement }
     }
 
-    /// Processes so many messages, to the end. What was received together stays together, so that batches are full.
+    /// Processes this many messages completely. Messages of one receive stay in one batch, so that
+    /// batches are full.
     pub(crate) async fn work_on(&self, messages: usize) -> Result<(), Failure> {
         let left = Mutex::new(messages);
-        try_join_all((0..IN_FLIGHT_MAX / BATCH).map(|_| self.hand(&left))).await?;
+        try_join_all((0..IN_FLIGHT_MAX / BATCH).map(|_| self.work_on_batches(&left))).await?;
         Ok(())
     }
 
-    /// One of several, of which one at a time receives.
-    async fn hand(&self, left: &Mutex<usize>) -> Result<(), Failure> {
+    /// Receives and processes batches until no message is left. Only one of the concurrent tasks
+    /// receives at a time.
+    async fn work_on_batches(&self, left: &Mutex<usize>) -> Result<(), Failure> {
         loop {
             let messages = {
                 let mut left = left.lock().await;
@@ -108,7 +111,7 @@ impl<'s> Raw<'s> {
                     return Ok(());
                 }
                 let messages = self.receive().await?;
-                *left = left.checked_sub(messages.len()).ok_or("more messages than there were")?;
+                *left = left.checked_sub(messages.len()).ok_or("more messages were received than sent")?;
                 messages
             };
             self.process(&messages).await?;
@@ -134,14 +137,14 @@ impl<'s> Raw<'s> {
     }
 
     async fn commit_one(&self, message: &Message) -> Result<Committed, Failure> {
-        let letter: DeadLetter<'_> = serde_json::from_str(message.body().ok_or("a message without a body")?)?;
-        let record = format!("outbox#{WORKS}#{}", letter.id);
-        let item = self.get(&letter.partitionkey, STATE).await?.ok_or("no state")?;
-        if self.placement == Placement::Separate && self.get(&letter.partitionkey, &record).await?.is_some() {
+        let incoming: Incoming<'_> = serde_json::from_str(message.body().ok_or("a message without a body")?)?;
+        let record = format!("outbox#{WORKS}#{}", incoming.id);
+        let item = self.get(&incoming.partitionkey, STATE).await?.ok_or("no state")?;
+        if self.placement == Placement::Separate && self.get(&incoming.partitionkey, &record).await?.is_some() {
             return Err("there is a record already".into());
         }
         let (version, mut entity) = read(item)?;
-        let get = self.services.s3.get_object().bucket(BUCKET).key(&*letter.dataref);
+        let get = self.services.s3.get_object().bucket(BUCKET).key(&*incoming.dataref);
         let payload = get.send().await?.body.collect().await?.into_bytes();
         let done = entity.work(serde_json::from_slice::<Work>(&payload)?);
         let claim = format!("{:032x}.{BUCKET}", SystemRandom.bits());
@@ -159,23 +162,25 @@ impl<'s> Raw<'s> {
             partitionkey: &done.entity,
             dataref: &claim,
             sequence: &format!("{:020}", version + 1),
-            correlationid: &letter.correlationid,
-            causationid: &letter.id,
+            correlationid: &incoming.correlationid,
+            causationid: &incoming.id,
             replyto: WORKS,
         };
-        let messages = [Outgoing { queue: DONES, envelope: &envelope, group: &letter.partitionkey }];
-        let text = Record { format: 1, messages, settles_payload: &letter.dataref, committed_ms: now.as_millis() };
+        let messages = [Outgoing { queue: DONES, envelope: &envelope, group: &incoming.partitionkey }];
+        let text = Record { format: 1, messages, settles_payload: &incoming.dataref, committed_ms: now.as_millis() };
         let text = serde_json::to_string(&text)?;
-        let state = state(&letter.partitionkey, version + 1, entity);
+        let state = state(&incoming.partitionkey, version + 1, entity);
         match self.placement {
-            Placement::Separate => self.transact(version, state, item_of(&letter.partitionkey, &record, text)).await?,
-            Placement::Embedded => self.put(version, state, &letter.id, text).await?,
+            Placement::Separate => {
+                self.transact(version, state, item_of(&incoming.partitionkey, &record, text)).await?
+            }
+            Placement::Embedded => self.put(version, state, &incoming.id, text).await?,
         }
         let body = serde_json::to_string(&envelope)?;
         Ok(Committed {
             body,
-            payload: letter.dataref.into_owned(),
-            partition: letter.partitionkey.into_owned(),
+            payload: incoming.dataref.into_owned(),
+            partition: incoming.partitionkey.into_owned(),
             record,
         })
     }

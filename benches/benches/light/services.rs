@@ -1,4 +1,4 @@
-//! The embedded AWS, in a process of its own: its CPU time is not the client's.
+//! The embedded AWS, in a process of its own, so that its CPU time is not counted.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -12,7 +12,7 @@ use tokio::io::AsyncBufReadExt as _;
 
 use crate::{Failure, workload};
 
-/// The argument with which this program starts itself to be the services.
+/// The argument with which this program starts itself as the process of the services.
 pub(crate) const SERVE: &str = "serve-the-embedded-aws";
 
 const KEY_ID: &str = "AKIDLIGHT";
@@ -25,7 +25,7 @@ struct Addresses {
     sqs: String,
 }
 
-/// Serves until its standard input ends, and tells what was used for each line there.
+/// Serves until standard input ends. For each line of it, prints the usage so far.
 pub(crate) async fn serve() -> Result<(), Failure> {
     let local = LocalAws::builder().credentials(KEY_ID, SECRET).start().await?;
     let addresses = Addresses { dynamodb: local.dynamodb_url(), s3: local.s3_url(), sqs: local.sqs_url() };
@@ -38,15 +38,16 @@ pub(crate) async fn serve() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The services, and the clients of the one who does it by hand. The library has the same, but that of S3 is made as it makes it.
+/// The services, and the clients of the contestant [`Raw`](crate::Raw). The library uses the same
+/// clients, except that its S3 client resolves addresses as the library configures it.
 pub(crate) struct Services {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) aws: Aws,
-    /// The address of the queue that is worked on.
+    /// The URL of the incoming queue.
     pub(crate) works: String,
-    /// The address of the queue that takes what is sent.
+    /// The URL of the outgoing queue.
     pub(crate) dones: String,
     process: Process,
 }
@@ -65,7 +66,7 @@ macro_rules! client {
 }
 
 impl Services {
-    /// Starts them, with a table, a bucket and queues.
+    /// Starts the services, with a table, a bucket and queues.
     pub(crate) async fn start(shared: bool) -> Result<Self, Failure> {
         let mut process = Process::start()?;
         let Addresses { dynamodb, s3, sqs } = serde_json::from_str(&process.line()?)?;
@@ -86,19 +87,20 @@ impl Services {
         Ok(Self { dynamodb, s3, sqs, aws, works, dones, process })
     }
 
-    /// What was used so far.
+    /// Returns the usage so far.
     pub(crate) fn usage(&mut self) -> Result<Usage, Failure> {
-        self.process.ask()?;
+        self.process.request_usage()?;
         Ok(serde_json::from_str(&self.process.line()?)?)
     }
 }
 
 async fn url(sqs: &aws_sdk_sqs::Client, queue: &str) -> Result<String, Failure> {
     let url = sqs.get_queue_url().queue_name(queue).send().await?.queue_url;
-    url.ok_or_else(|| format!("queue `{queue}` has no address").into())
+    url.ok_or_else(|| format!("queue `{queue}` has no URL").into())
 }
 
-/// Ends when its standard input does, whatever becomes of this one.
+/// The process of the services. It ends when its standard input ends, so also if this process is
+/// killed.
 struct Process {
     child: Child,
     input: Option<ChildStdin>,
@@ -114,7 +116,7 @@ impl Process {
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
-    fn ask(&mut self) -> Result<(), Failure> {
+    fn request_usage(&mut self) -> Result<(), Failure> {
         let input = self.input.as_mut().ok_or("the services have no input")?;
         Ok(input.write_all(b"usage\n")?)
     }
@@ -131,7 +133,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Whether it ended well is of no interest any more.
+        // Its exit status does not matter.
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! What was measured, in words.
+//! The summary of the measurements.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -6,13 +6,14 @@ use cloakroom_local::Usage;
 
 use crate::Failure;
 
-/// What the library may take beside the same requests.
+/// The maximum of the library's CPU time, relative to that of the same requests without it.
 const RATIO_MAX: f64 = 1.05;
-/// What their requests may differ by: a repetition of the SDK's own, an id of other length.
+/// The maximum relative difference of the requests and sizes. The SDK may retry a request, and ids
+/// differ in length.
 const DIFFERENCE_MAX: f64 = 0.005;
-/// Requests that carry several messages: how many there are depends on who comes at the same time.
+/// Requests that carry several messages. Their number depends on the timing of the messages.
 const BATCHES: [&str; 3] = ["ReceiveMessage", "SendMessageBatch", "DeleteMessageBatch"];
-/// Those that may be shared.
+/// Reads that may share requests.
 const READS: [&str; 2] = ["GetItem", "BatchGetItem"];
 
 /// One run of one contestant.
@@ -23,24 +24,24 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// CPU time for each message, in microseconds.
+    /// CPU time per message, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.messages as f64
     }
 
-    /// Whether as many messages were sent and deleted as there were.
+    /// Returns an error unless each message was deleted, and one was sent for each.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let (sent, deleted) = (self.usage.sqs.messages_sent, self.usage.sqs.messages_deleted);
         let messages = self.messages as u64;
         if (sent, deleted) != (messages, messages) {
             return Err(
-                format!("of {messages} messages {sent} were sent and {deleted} deleted: not the same work").into()
+                format!("for {messages} messages, {sent} were sent and {deleted} deleted: the contestants did not do the same work").into()
             );
         }
         Ok(())
     }
 
-    /// Requests by operation, and how large they were.
+    /// The number of requests by operation, and their sizes.
     fn amounts(&self) -> impl Iterator<Item = (&str, f64)> {
         let Usage { dynamodb, s3, sqs, .. } = &self.usage;
         let requests = dynamodb.requests.iter().chain(&s3.requests).chain(&sqs.requests);
@@ -55,7 +56,7 @@ impl Run {
     }
 }
 
-/// One run of each, one after the other.
+/// One run of each contestant, one after the other.
 pub(crate) struct Pair {
     pub(crate) ours: Run,
     pub(crate) raw: Run,
@@ -67,12 +68,12 @@ impl Pair {
     }
 }
 
-/// What all pairs say together.
+/// The result of all pairs.
 pub(crate) struct Summary {
     ratio: Spread,
     ours_us: Spread,
     raw_us: Spread,
-    /// Requests for each message by operation, ours and raw, and their sizes.
+    /// Requests per message by operation, and their sizes: ours, then raw.
     amounts: BTreeMap<String, (f64, f64)>,
 }
 
@@ -95,10 +96,11 @@ impl Spread {
 }
 
 impl Summary {
-    /// What the pairs say.
+    /// Summarises the pairs.
     ///
     /// # Errors
-    /// The contestants did not send the same requests, so their figures cannot be compared. If requests are `shared`, they need not.
+    /// The contestants did not send the same requests, so their figures cannot be compared. If
+    /// requests are `shared`, the numbers of reads may differ.
     pub(crate) fn of(pairs: &[Pair], shared: bool) -> Result<Self, Failure> {
         let mut amounts: BTreeMap<String, (f64, f64)> = BTreeMap::new();
         let messages: usize = pairs.iter().map(|pair| pair.ours.messages).sum();
@@ -115,7 +117,8 @@ impl Summary {
             !is_batch && (ours - raw).abs() > ours.max(*raw) * DIFFERENCE_MAX
         };
         if let Some((name, (ours, raw))) = amounts.iter().find(differs) {
-            let text = format!("`{name}` a message: ours has {ours:.4} and raw {raw:.4}, which is not the same work");
+            let text =
+                format!("`{name}` per message: ours has {ours:.4} and raw {raw:.4}, so they did not do the same work");
             return Err(text.into());
         }
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The work: messages with a claim, for entities that have a state.
+//! The workload: messages with a claim, for entities that have a state.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
@@ -16,25 +16,25 @@ use crate::{Failure, services::Services};
 
 pub(crate) const TABLE: &str = "light";
 pub(crate) const BUCKET: &str = "light-payloads";
-/// The queue that is worked on, and the endpoint that works on it.
+/// The incoming queue and the endpoint that processes it.
 pub(crate) const WORKS: &str = "works";
 pub(crate) const DONES: &str = "dones";
 /// The sort key of the state.
 pub(crate) const STATE: &str = "state#works";
 
-/// With the rest, the payload has 1 KB.
+/// The size of the text in a payload. The whole payload has 1 KB.
 const TEXT_BYTES: usize = 980;
-/// What SQS takes in one request.
+/// The maximum number of messages in one SQS request.
 const BATCH: usize = 10;
 
-/// What is to be done.
+/// The incoming message.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Work {
     pub(crate) entity: String,
     pub(crate) text: String,
 }
 
-/// What was done: as large as the work.
+/// The outgoing message. It is as large as the incoming one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) entity: String,
@@ -64,7 +64,7 @@ impl Message for Done {
 }
 
 impl Entity {
-    /// What both contestants do.
+    /// The handler of both contestants.
     pub(crate) fn work(&mut self, work: Work) -> Done {
         self.works += 1;
         self.letters += work.text.len() as u64;
@@ -80,7 +80,7 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Puts everything where the contestants find it.
+    /// Writes payloads and states, and sends the messages.
     pub(crate) async fn supply(self, services: &Services, placement: Placement) -> Result<(), Failure> {
         let numbers: Vec<usize> = (0..self.messages).collect();
         let batches = numbers.chunks(BATCH).map(|batch| self.supply_batch(services, placement, batch));
@@ -99,9 +99,9 @@ impl Workload {
         try_join_all(numbers.iter().zip(&claims).map(|(number, claim)| put(*number, claim))).await?;
         let states = numbers.iter().map(|number| self.state(*number, placement)).collect::<Result<Vec<_>, _>>()?;
         services.dynamodb.batch_write_item().request_items(TABLE, states).send().await?;
-        let letters = numbers.iter().zip(claims).map(|(number, claim)| self.letter(*number, claim));
-        let letters = letters.collect::<Result<Vec<_>, _>>()?;
-        services.sqs.send_message_batch().queue_url(&services.works).set_entries(Some(letters)).send().await?;
+        let entries = numbers.iter().zip(claims).map(|(number, claim)| self.entry(*number, claim));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        services.sqs.send_message_batch().queue_url(&services.works).set_entries(Some(entries)).send().await?;
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Workload {
         format!("entity#{}-{number}", self.run)
     }
 
-    /// A state as the last commit in this placement has left it.
+    /// Returns a state as a commit in this placement writes it.
     fn state(self, number: usize, placement: Placement) -> Result<WriteRequest, Failure> {
         let put = PutRequest::builder()
             .item("pk", AttributeValue::S(self.entity(number)))
@@ -125,8 +125,8 @@ impl Workload {
         Ok(WriteRequest::builder().put_request(put.build()?).build())
     }
 
-    /// A message as an endpoint has sent it.
-    fn letter(self, number: usize, claim: Claim) -> Result<SendMessageBatchRequestEntry, Failure> {
+    /// Returns a message as an endpoint sends it.
+    fn entry(self, number: usize, claim: Claim) -> Result<SendMessageBatchRequestEntry, Failure> {
         let id = format!("{:032x}", SystemRandom.bits());
         let mut envelope = Envelope::new(id.into(), "bosses", Work::TYPE, Partition::new(self.entity(number)));
         envelope.time = Some(TokioClock.now().to_string());
@@ -139,7 +139,8 @@ impl Workload {
         Ok(entry.message_body(envelope.encode()).build()?)
     }
 
-    /// Whether each entity has done its work once. Some are asked; how much was sent and deleted tells the usage.
+    /// Asserts for ten of the entities that their message was processed once.
+    /// [`Run::check`](crate::Run::check) checks how many messages were sent and deleted.
     pub(crate) async fn check(self, services: &Services) -> Result<(), Failure> {
         for number in (0..self.messages).step_by(self.messages.div_ceil(10)) {
             let entity = self.entity(number);
@@ -148,7 +149,7 @@ impl Workload {
             let item = get.send().await?.item.unwrap_or_default();
             let number = |name: &str| item.get(name).and_then(|value| value.as_n().ok()).map(String::as_str);
             if number("works") != Some("1") || number("cloakroom_version") != Some("2") {
-                return Err(format!("`{entity}` has not done its work once: {item:?}").into());
+                return Err(format!("the message of `{entity}` was not processed exactly once: {item:?}").into());
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! All ports over one set of clients.
+//! All ports on one set of clients.
 
 pub(crate) mod settings;
 
@@ -22,14 +22,22 @@ use crate::{
     sqs::queue::SqsQueues,
 };
 
-/// DynamoDB, S3 and SQS, over clients of the caller's.
+/// DynamoDB, S3 and SQS, used with clients of the caller.
 ///
-/// Clients are used as they come: region, credentials, endpoints, timeouts and retries are the caller's affair, and
-/// nothing is read from the environment here. **The SDK sets no timeouts but for connecting**: give clients an attempt and an
-/// operation timeout below [`call_ms_max`](cloakroom::EndpointSettings::call_ms_max), after which an endpoint gives up a call, but
-/// not its connection. [`Aws::configured`] does so, and [`Diagnosis`](crate::Diagnosis) warns. The three calls that must not be repeated unseen (committing, checking
-/// a payload in, sending) go without the client's retries. Turn off the SDK's correction of a wrong clock (`disable_clock_skew_correction`):
-/// what expires is dated by the machine's clock. A client of S3 takes less of the processor with a [`BucketAddress`].
+/// Clients are used as they are: the caller decides about region, credentials, endpoints, timeouts
+/// and retries. Nothing is read from the environment. Three calls are sent without the client's
+/// retries: committing, checking in a payload, and sending. See [Retries](crate#retries).
+///
+/// If you make the clients yourself, consider these points. [`Aws::configured`] takes care of all
+/// of them.
+///
+/// - **The SDK sets no timeouts except for connecting.** Set an attempt timeout and an operation
+///   timeout below [`call_ms_max`](cloakroom::EndpointSettings::call_ms_max). After that time an
+///   endpoint abandons the call, but the SDK does not close the connection.
+///   [`Diagnosis`](crate::Diagnosis) warns if timeouts are missing.
+/// - Turn off the SDK's correction of a wrong clock (`disable_clock_skew_correction`). Expiry times
+///   are written by the machine's clock.
+/// - A client of S3 uses less CPU time with a [`BucketAddress`].
 ///
 /// ```no_run
 /// use cloakroom_aws::{Aws, AwsSettings};
@@ -53,7 +61,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Takes clients and settings. Nothing is asked of AWS.
+    /// Creates the ports. Sends no request to AWS.
     ///
     /// # Errors
     /// A setting that AWS would refuse.
@@ -77,24 +85,29 @@ impl Aws {
         Ok(Self { dynamodb, s3, sqs, settings, ports })
     }
 
-    /// Makes the clients from a configuration that `aws-config` has loaded, with all of its standard variables and
-    /// files. Where these name an endpoint for S3, buckets are addressed by path: what is not AWS seldom knows another way.
+    /// Creates the clients from a configuration that `aws-config` has loaded, with all of its
+    /// standard variables and files. If the configuration names an endpoint for S3, buckets are
+    /// addressed by path, because most services other than AWS support nothing else.
     ///
-    /// What the configuration does not set is set so:
+    /// The configuration's own values stay. The defaults for the others are:
     ///
-    /// - **Timeouts**: 4 seconds for one try of a request, and 9 seconds for an operation with its repetitions and a refresh of
-    ///   credentials. A long poll may take as much longer as it waits. A configuration that sets a timeout for reading, tries or
-    ///   operations keeps its own.
-    /// - **Credentials**: a load goes on when the request that waits for it is given up, and a request within 2 minutes of its beginning has
-    ///   its result. They are loaded for each `Aws` that is configured: make one and clone it.
-    /// - **Clock**: the SDK's correction of a wrong clock is off. Cloakroom dates by the machine's clock what expires, and AWS refuses a
-    ///   machine whose clock is wrong by more than 5 to 15 minutes. A configuration that sets the correction keeps its own.
-    /// - **HTTP**: a client for each service, which closes idle connections after 20 seconds. Services close theirs at some time,
-    ///   and a request that meets that has an unknown outcome. After a request that had no answer for 3 seconds and is given
-    ///   up, new connections are made, at most every 10 seconds: what silenced one has mostly silenced others.
+    /// - **Timeouts**: 4 seconds for one try of a request, and 9 seconds for an operation with its
+    ///   retries and a refresh of credentials. A long poll may take as much longer as it waits. A
+    ///   configuration that sets a timeout for reading, tries or operations keeps its own.
+    /// - **Credentials**: a load of credentials continues when the request that waits for it is
+    ///   abandoned. A request within 2 minutes of its start uses its result. Each configured `Aws`
+    ///   loads credentials for itself, so create one and clone it.
+    /// - **Clock**: the SDK's correction of a wrong clock is off. Cloakroom writes expiry times by
+    ///   the machine's clock, and AWS refuses a machine whose clock is wrong by more than 5 to 15
+    ///   minutes. A configuration that sets the correction keeps its own.
+    /// - **HTTP**: one client for each service, which closes idle connections after 20 seconds.
+    ///   Services close idle connections too, and a request on a connection that is being closed
+    ///   has an unknown outcome. After a request got no answer for 3 seconds and was abandoned, the
+    ///   client makes new connections, at most every 10 seconds: the cause has usually broken other
+    ///   connections as well.
     ///
-    /// Each client has a budget of retries of its own (a custom retry partition), which other clients in the process do not use up,
-    /// and a user agent with `cloakroom/` and the version.
+    /// Each client has its own budget of retries (a custom retry partition), which other clients in
+    /// the process do not use up. Its user agent contains `cloakroom/` and the version.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -107,12 +120,13 @@ impl Aws {
     /// ```
     ///
     /// # Errors
-    /// A setting that AWS would refuse; a configuration without a region.
+    /// A setting that AWS would refuse, or a configuration without a region.
     pub fn configured(config: &SdkConfig, settings: AwsSettings) -> Result<Self, SettingsError> {
         if config.region().is_none() {
             return Err(SettingsError::new("region", "", "set: by `AWS_REGION`, or in the profile"));
         }
-        // Each service has connections of its own: that one does not answer is no reason to leave those to the others.
+        // Each service has connections of its own: if one does not answer, the others keep their
+        // connections.
         let config = &with_defaults(config);
         let own = || with_connections(config);
         let own_retries = |service| RetryPartition::custom(format!("cloakroom-{service}")).build();
@@ -124,10 +138,12 @@ impl Aws {
         Self::new(dynamodb, s3, aws_sdk_sqs::Client::from_conf(sqs), settings)
     }
 
-    /// Tells an observer what every request consumes, also those that the clients repeat: [`Observer::consumed`].
+    /// Reports to an observer what every request consumes, including retries of the clients:
+    /// [`Observer::consumed`].
     ///
-    /// Units of DynamoDB are those that it tells; for a write whose condition failed, of which it tells nothing, the least
-    /// that it charges. SQS is counted by begun 64 KB of messages, as it bills.
+    /// Units of DynamoDB are those that its responses report. A write whose condition failed
+    /// reports none, so the lowest possible charge is assumed. SQS requests are counted in started
+    /// chunks of 64 KB, as SQS bills them.
     ///
     /// ```no_run
     /// # fn example(aws: cloakroom_aws::Aws) {
@@ -136,7 +152,7 @@ impl Aws {
     ///
     /// let counters = Arc::new(Counters::default());
     /// let aws = aws.observed_by(counters.clone());
-    /// // … later, what was consumed by then:
+    /// // … later, the consumption until then:
     /// let consumption = counters.consumption();
     /// # }
     /// ```
@@ -151,45 +167,46 @@ impl Aws {
             .expect("the settings were valid before")
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub const fn settings(&self) -> &AwsSettings {
         &self.settings
     }
 
-    /// The client of DynamoDB as it is used here: [observed](Self::observed_by), if this is.
+    /// Returns the client of DynamoDB, [observed](Self::observed_by) if this `Aws` is.
     pub const fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
         &self.dynamodb
     }
 
-    /// The client of S3.
+    /// Returns the client of S3.
     pub const fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
     }
 
-    /// The client of SQS.
+    /// Returns the client of SQS.
     pub const fn sqs(&self) -> &aws_sdk_sqs::Client {
         &self.sqs
     }
 
-    /// What an endpoint needs: store, payloads and queues, the machine's clock and its random numbers.
-    /// All ports of one `Aws`, and of its clones, share the queues that are open, and
+    /// Returns the ports for an endpoint: store, payloads and queues, the machine's clock and its
+    /// random numbers. All ports of one `Aws` and its clones share the open queues and the
     /// [requests](AwsSettings::items_per_request_max).
     pub fn ports(&self) -> Ports {
         self.ports.clone()
     }
 
-    /// What a [sweep](cloakroom::recovery::Sweep) finds records with.
+    /// Returns the records of the table, for a [sweep](cloakroom::recovery::Sweep).
     pub fn records(&self) -> DynamoRecords {
         DynamoRecords::new(self.dynamodb.clone(), &self.settings.table)
     }
 
-    /// The payloads in the bucket, for those who list them. What endpoints use is in [`ports`](Self::ports).
+    /// Returns the payloads in the bucket, for listing them. Endpoints use those of
+    /// [`ports`](Self::ports).
     pub fn payloads(&self) -> S3Payloads {
         S3Payloads::new(self.s3.clone(), &self.settings.bucket).with_bytes_max(self.settings.payload_bytes_max)
     }
 }
 
-/// The payloads of bucket and payload table.
+/// The store of payloads: the bucket, and the payload table if one is set.
 fn payloads(
     dynamodb: &aws_sdk_dynamodb::Client,
     s3: &aws_sdk_s3::Client,
@@ -204,17 +221,18 @@ fn payloads(
     Arc::new(placed.expect("the settings were valid: the names differ"))
 }
 
-/// The configuration, with what it does not set, and with the name of this library for the services.
+/// Returns the configuration with defaults for what it does not set, and with the name of this
+/// library in the user agent.
 fn with_defaults(config: &SdkConfig) -> SdkConfig {
     let us = FrameworkMetadata::new("cloakroom", Some(env!("CARGO_PKG_VERSION"))).expect("plain letters and digits");
     let defaults = config.to_builder().timeout_config(timeouts::filled(config.timeout_config())).framework_metadata(us);
     let uncorrected = config.disable_clock_skew_correction().unwrap_or(true);
     let mut defaults = defaults.disable_clock_skew_correction(uncorrected);
-    defaults.set_credentials_provider(config.credentials_provider().map(credentials::patient));
+    defaults.set_credentials_provider(config.credentials_provider().map(credentials::continuing));
     defaults.build()
 }
 
-/// The configuration, with an HTTP client if it has none.
+/// Returns the configuration, with an HTTP client if it has none.
 fn with_connections(config: &SdkConfig) -> SdkConfig {
     match config.http_client() {
         Some(_) => config.clone(),
@@ -230,8 +248,8 @@ fn has_own_endpoint(config: &SdkConfig, service: &str) -> bool {
 }
 
 impl Aws {
-    /// The same, over clients that do not wait forever for an answer: to look at what there is, and to change it. Their
-    /// ports are those of the caller's clients.
+    /// Returns an `Aws` whose clients have timeouts, for diagnosis and provisioning. Its ports
+    /// still use the caller's clients.
     pub(crate) fn with_timeouts(mut self) -> Self {
         macro_rules! filled {
             ($sdk:ident, $client:expr) => {{

@@ -1,4 +1,4 @@
-//! Time, as the machine and Tokio have it.
+//! The clock of the machine, and the timer of Tokio.
 
 use std::{
     sync::LazyLock,
@@ -8,9 +8,9 @@ use std::{
 use async_trait::async_trait;
 use cloakroom::{Timestamp, ports::Clock};
 
-/// The machine's clock; sleeps on the timer of the Tokio runtime that it is awaited on.
+/// The machine's clock. It sleeps on the timer of the current Tokio runtime.
 ///
-/// Sleeping panics outside a Tokio runtime, and on one whose time driver is not enabled.
+/// Sleeping panics outside a Tokio runtime, and on a runtime without an enabled time driver.
 ///
 /// ```
 /// use cloakroom::ports::Clock as _;
@@ -22,13 +22,13 @@ pub struct TokioClock;
 
 #[async_trait]
 impl Clock for TokioClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the port through which everything else looks at the clock")]
+    #[expect(clippy::disallowed_methods, reason = "this is the port through which all other code reads the clock")]
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(0).after(since)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the port through which everything else looks at the clock")]
+    #[expect(clippy::disallowed_methods, reason = "this is the port through which all other code reads the clock")]
     fn monotonic(&self) -> Duration {
         static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
         BEGINNING.elapsed()

@@ -1,9 +1,10 @@
-//! DynamoDB, S3 and SQS behind the ports of [`cloakroom`].
+//! The ports of [`cloakroom`] on DynamoDB, S3 and SQS.
 //!
-//! [`Aws`] takes the caller's own clients of the AWS SDK and gives [`cloakroom::Ports`]; [`Provisioning`] makes the
-//! tables, the bucket and the queues, and [`Diagnosis`] finds out what is wrong with them. The components can be used one by
-//! one: [`DynamoStore`], [`S3Payloads`], [`DynamoPayloads`], [`SqsQueues`] and [`TokioClock`]. With the feature `lambda`, the module `lambda` makes a
-//! Lambda function of an endpoint.
+//! [`Aws`] takes clients of the AWS SDK and returns [`cloakroom::Ports`]. [`Provisioning`] creates
+//! the tables, the bucket and the queues. [`Diagnosis`] reports what is wrong with them. The
+//! components can also be used on their own: [`DynamoStore`], [`S3Payloads`], [`DynamoPayloads`],
+//! [`SqsQueues`] and [`TokioClock`]. With the feature `lambda`, the module `lambda` runs an
+//! endpoint as a Lambda function.
 //!
 //! ```no_run
 //! use cloakroom_aws::{Aws, AwsSettings, Provisioning, ProvisioningSettings};
@@ -21,15 +22,16 @@
 //!
 //! # Retries
 //!
-//! Three calls are sent at most once, whatever the client is configured for, because a repetition that nobody
-//! sees could do harm: committing, checking a payload in, and sending. The engine repeats them where it is safe.
-//! All other calls change nothing when they are repeated, and follow the client's configuration.
+//! Three calls are sent at most once, without the client's retries: committing, checking in a
+//! payload, and sending. A retry by the SDK, which the engine does not know of, could do harm. The
+//! engine retries these calls where it is safe. All other calls can be repeated without harm, and
+//! follow the client's configuration.
 //!
 //! # Errors
 //!
-//! Every failure tells whether it may have taken effect and whether repeating it can help. It shows the service's
-//! own code, message and request id, never the body of a request or an answer. A table, bucket or queue that is
-//! not there, and a permission that is lacking, are named.
+//! Every error says whether the call may have taken effect, and whether a retry can help. It
+//! contains the service's code, message and request id, but never the body of a request or of a
+//! response. If a table, a bucket, a queue or a permission is missing, the error names it.
 //!
 //! # Permissions
 //!
@@ -37,7 +39,7 @@
 //! |---|---|---|
 //! | endpoints | the table | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:Query`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:ConditionCheckItem` |
 //! | endpoints | the payload table, if there is one | `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:DeleteItem`, `dynamodb:BatchWriteItem` |
-//! | endpoints | the bucket | `s3:ListBucket`, without which a missing payload cannot be told from a forbidden one |
+//! | endpoints | the bucket | `s3:ListBucket`; without it S3 answers "access denied" for a missing payload |
 //! | endpoints | its objects | `s3:GetObject`, `s3:PutObject`, `s3:DeleteObject` |
 //! | endpoints | each queue | `sqs:GetQueueUrl`, `sqs:SendMessage`, `sqs:ReceiveMessage`, `sqs:DeleteMessage`, `sqs:ChangeMessageVisibility` |
 //! | recovery | the table | what endpoints need, and to find records `dynamodb:Scan` |
@@ -50,9 +52,11 @@
 //! | diagnosis | the bucket | `s3:ListBucket`, `s3:GetBucketVersioning`, `s3:GetBucketPublicAccessBlock`, `s3:GetLifecycleConfiguration`, `s3:GetEncryptionConfiguration`, `s3:GetBucketPolicy` |
 //! | diagnosis | each queue | `sqs:GetQueueUrl`, `sqs:GetQueueAttributes` |
 //!
-//! On a [directory bucket](S3Payloads#s3-express-one-zone) endpoints need `s3express:CreateSession`, and nothing of the above.
+//! On a [directory bucket](S3Payloads#s3-express-one-zone) endpoints need `s3express:CreateSession`
+//! instead of the permissions of S3 above.
 //!
-//! A diagnosis tries what endpoints need with the credentials that it has: give it theirs, and the rows above besides.
+//! A diagnosis tries the permissions of endpoints with its own credentials. Run it with the
+//! permissions of an endpoint and, in addition, those of the diagnosis rows.
 
 mod admin;
 mod aws;
@@ -71,6 +75,7 @@ pub use admin::diagnosis::{Diagnosis, DiagnosisSettings, Finding, Findings, Prob
 pub use admin::provisioning::{AttributeChange, Change, Plan, Provisioning, ProvisioningSettings};
 pub use aws::Aws;
 pub use aws::settings::AwsSettings;
+pub use client::http::http_client;
 pub use clock::TokioClock;
 pub use dynamodb::attributes::{UnknownType, item_from_sdk};
 pub use dynamodb::payload_table::DynamoPayloads;

@@ -1,4 +1,4 @@
-//! Services that answer from a script, for tests: no network, and every request is seen.
+//! Services that answer from a script, for tests. They need no network and record every request.
 
 use std::{
     collections::VecDeque,
@@ -19,23 +19,23 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
 
-/// What a service answers to one request.
+/// The answer to one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// With this status and body.
+    /// A response with this status and body.
     With(u16, String),
-    /// With status 200 and this body, which is said to have so many bytes.
+    /// A response with status 200 and this body, and with this value of `content-length`.
     OfLength(u64, String),
-    /// With this status, body and date.
+    /// A response with this date, status and body.
     At(&'static str, u16, String),
-    /// Not at all: the connection breaks.
+    /// No response: the connection breaks.
     Broken,
 }
 
 impl Reply {
-    /// The same, with the date of the service.
+    /// Adds a date of the service to a response.
     pub(crate) fn at(self, date: &'static str) -> Self {
-        let Self::With(status, body) = self else { unreachable!("only this is dated by tests") };
+        let Self::With(status, body) = self else { unreachable!("tests add a date only to `With`") };
         Self::At(date, status, body)
     }
 }
@@ -44,17 +44,17 @@ pub(crate) fn reply(status: u16, body: impl ToString) -> Reply {
     Reply::With(status, body.to_string())
 }
 
-/// An error as DynamoDB and SQS write it.
+/// An error in the format of DynamoDB and SQS.
 pub(crate) fn refusal(status: u16, code: &str) -> Reply {
     reply(status, format_args!(r#"{{"__type":"com.amazonaws#{code}","message":"the reason"}}"#))
 }
 
-/// An error as S3 writes it.
+/// An error in the format of S3.
 pub(crate) fn s3_refusal(status: u16, code: &str) -> Reply {
     reply(status, format_args!("<Error><Code>{code}</Code><Message>the reason</Message></Error>"))
 }
 
-/// A request as it was sent.
+/// A recorded request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -73,7 +73,8 @@ impl Seen {
     }
 }
 
-/// An HTTP client that follows a script. When that is at its end, every further request panics.
+/// An HTTP client that follows a script. It panics when a request comes after the end of the
+/// script.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     replies: Arc<Mutex<VecDeque<Reply>>>,
@@ -91,7 +92,7 @@ impl Script {
         self.seen.lock().unwrap().clone()
     }
 
-    /// The timeout for connecting of each connection that the SDK asked for.
+    /// The connect timeout of each connection that the SDK asked for.
     pub(crate) fn connect_timeouts(&self) -> Vec<Option<Duration>> {
         self.connect_timeouts.lock().unwrap().clone()
     }
@@ -101,7 +102,7 @@ impl Script {
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
         let (method, path) = (request.method().to_owned(), request.uri().to_owned());
         self.seen.lock().unwrap().push(Seen { method, path, headers, body });
-        match self.replies.lock().unwrap().pop_front().expect("the script is at its end") {
+        match self.replies.lock().unwrap().pop_front().expect("the script has no more answers") {
             Reply::With(status, body) => {
                 Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
             }
@@ -133,7 +134,7 @@ impl HttpClient for Script {
     }
 }
 
-/// Pauses of the SDK between its retries take no time.
+/// A sleep that takes no time, for the SDK's pauses between retries.
 #[derive(Debug)]
 struct NoSleep;
 
@@ -163,13 +164,13 @@ client!(dynamodb, aws_sdk_dynamodb);
 client!(s3, aws_sdk_s3, force_path_style);
 client!(sqs, aws_sdk_sqs);
 
-/// Waits for a future that never really waits.
+/// Runs a future that never really waits.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(future)
 }
 
-/// The two answers of an error.
+/// Whether the call may have happened, and whether it may be repeated.
 pub(crate) fn judged(error: &cloakroom::PortError) -> (bool, bool) {
     (error.may_have_happened(), error.may_be_repeated())
 }
@@ -178,5 +179,5 @@ pub(crate) fn judged(error: &cloakroom::PortError) -> (bool, bool) {
 pub(crate) const OPEN: (bool, bool) = (true, true);
 /// Has not happened, may be repeated.
 pub(crate) const BUSY: (bool, bool) = (false, true);
-/// Has not happened, and never will.
+/// Has not happened, and must not be repeated.
 pub(crate) const REFUSED: (bool, bool) = (false, false);

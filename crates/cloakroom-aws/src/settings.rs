@@ -1,4 +1,4 @@
-//! Settings: plain data, validated when a component is built.
+//! Settings as plain data. They are validated when a component is built.
 
 use std::fmt;
 
@@ -9,14 +9,15 @@ pub(crate) const fn payload_ttl_days() -> u32 {
     50
 }
 
-/// How queues are used.
+/// The names and the use of queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueSettings {
-    /// What the names of all queues begin with in SQS; routes and endpoints name them without it.
+    /// The prefix of the names of all queues in SQS. Routes and endpoints use the names without it.
     pub prefix: String,
-    /// Whether messages on standard queues carry their source partition as message group, so that SQS is fair
-    /// between partitions ("fair queues"). FIFO queues always get it. Default: no.
+    /// Whether messages on standard queues get their source partition as message group, so that SQS
+    /// is fair between partitions ("fair queues"). Messages on FIFO queues always get it. Default:
+    /// no.
     pub fair: bool,
 }
 
@@ -32,7 +33,7 @@ impl QueueSettings {
         Ok(())
     }
 
-    /// The name in SQS of the queue that is called `name`.
+    /// Returns the name in SQS of the queue `name`.
     pub fn full_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -49,7 +50,7 @@ pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), 
     Err(SettingsError::new(field, value, format_args!("from {min} to {max}")))
 }
 
-/// A setting that cannot be.
+/// The error for an invalid setting.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SettingsError {
     field: String,
@@ -63,12 +64,12 @@ impl SettingsError {
         Self { field, text }
     }
 
-    /// The text names the limit.
+    /// The error of invalid limits, whose text names the limit.
     pub(crate) fn of_limits(error: &cloakroom::Error) -> Self {
         Self { field: "limits".to_owned(), text: error.to_string() }
     }
 
-    /// The field, with dots between its parts, such as `queues.prefix`.
+    /// Returns the field, with dots between its parts, such as `queues.prefix`.
     pub fn field(&self) -> &str {
         &self.field
     }
@@ -84,24 +85,24 @@ cloakroom::debug_is_display!(SettingsError);
 
 impl std::error::Error for SettingsError {}
 
-/// For how long a queue keeps messages, and its dead-letter queue, in seconds, if the caller names nothing else.
+/// The retention of a queue and of its dead-letter queue, in seconds, if the caller sets none.
 pub(crate) const RETENTION_S: u32 = 345_600;
 pub(crate) const DEAD_LETTER_RETENTION_S: u32 = 1_209_600;
 pub(crate) const DAY_S: u64 = 24 * 60 * 60;
 
-/// What payloads outlive their messages by, at least.
+/// The minimum number of days by which payloads outlive their messages.
 const MARGIN_DAYS: u64 = 7;
 
-/// After how many days payloads may expire at the earliest, where a queue and its dead-letter queue keep messages for
-/// so many seconds.
+/// After how many days payloads may expire at the earliest, given the retention of a queue and of
+/// its dead-letter queue.
 pub(crate) fn expiry_days_min(retention_s: u32, dead_letter_retention_s: u32) -> u64 {
-    let lives_s = u64::from(retention_s) + u64::from(dead_letter_retention_s);
-    // Twice: a payload is written when its sender commits, and the sender's own message may live as long before
-    // an endpoint finishes it and sends this one.
-    let finished_late = (2 * lives_s).div_ceil(DAY_S) + MARGIN_DAYS;
-    // An endpoint finishes a record, and an operator puts a dead letter back, until the payload is as old as
-    // `payload_ttl_ms`. The message that is sent then may live as long as any other.
+    let kept_s = u64::from(retention_s) + u64::from(dead_letter_retention_s);
+    // Twice: a payload is written when its sender commits. The sender's own message may wait as
+    // long before an endpoint finishes it and sends this one.
+    let finished_late = (2 * kept_s).div_ceil(DAY_S) + MARGIN_DAYS;
+    // An endpoint finishes a record, and an operator redrives a dead letter, until the payload is
+    // as old as `payload_ttl_ms`. The message that is sent then may wait as long as any other.
     let payload_ttl_s = EndpointSettings::default().payload_ttl_ms.div_ceil(1_000);
-    let sent_late = (payload_ttl_s + lives_s).div_ceil(DAY_S);
+    let sent_late = (payload_ttl_s + kept_s).div_ceil(DAY_S);
     finished_late.max(sent_late)
 }

@@ -1,5 +1,5 @@
-//! The audit: did every order count once, and was every reservation sent once? It knows what was offered and what is
-//! stored, and nothing of how it came about.
+//! The audit: whether every order was counted once, and every reservation was sent once. It
+//! compares the offered orders with the stored results, and uses nothing else.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,29 +10,30 @@ use cloakroom_aws::Aws;
 use futures::future::try_join_all;
 
 use crate::{
-    RunError,
-    book::Entry,
-    contestants::Contestant,
+    contestants::{Contestant, entities::ledger},
+    error::RunError,
     order::{Ledger, entity},
+    recorder::Entry,
     report::Audit,
     site::OUTGOING,
-    target::told,
+    target::with_causes,
 };
 
-/// Who empties the outgoing queue.
+/// The number of receivers that empty the outgoing queue.
 const RECEIVERS: usize = 4;
-/// How long one of them waits for a message.
+/// The long poll of a receiver.
 const WAIT: Duration = Duration::from_secs(1);
-/// A queue that gives so often nothing while something is missing has nothing more.
+/// While reservations are missing, the queue counts as empty after this number of empty receives in
+/// a row.
 const EMPTY_MAX: u32 = 5;
-/// An audit does not take longer than that.
+/// The visibility timeout: longer than an audit takes.
 const VISIBILITY: Duration = Duration::from_secs(3_600);
 
-/// What is stored when all is said and done.
+/// The stored results after a run.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) ledgers: BTreeMap<u32, Ledger>,
-    /// How many messages were sent for each order that their receivers take for different ones, by its number.
+    /// The number of sent messages with different identities, by the number of their order.
     pub(crate) sent: BTreeMap<u64, u64>,
 }
 
@@ -49,9 +50,9 @@ async fn ledgers(aws: &Aws) -> Result<BTreeMap<u32, Ledger>, RunError> {
     let mut ledgers = BTreeMap::new();
     let mut items = aws.dynamodb().scan().table_name(table).consistent_read(true).into_paginator().items().send();
     while let Some(item) = items.next().await {
-        let item = item.map_err(|error| failed(told(error)))?;
+        let item = item.map_err(|error| failed(with_causes(error)))?;
         let entity = item.get("pk").and_then(|key| entity(key.as_s().ok()?));
-        ledgers.extend(entity.zip(crate::contestants::ledger(&item)));
+        ledgers.extend(entity.zip(ledger(&item)));
     }
     Ok(ledgers)
 }
@@ -65,7 +66,8 @@ async fn sent(aws: &Aws, contestant: &dyn Contestant, orders: usize) -> Result<B
             let deliveries = queue.receive(10, WAIT, VISIBILITY).await?;
             if deliveries.is_empty() {
                 times_empty += 1;
-                // What is there beyond all is looked for, too.
+                // Even if all reservations were received, the loop first empties the queue: there
+                // may be duplicates.
                 let is_all = known.lock().is_ok_and(|known| known.1.len() >= orders);
                 if is_all || times_empty == EMPTY_MAX {
                     return Ok::<_, RunError>(());
@@ -87,14 +89,15 @@ async fn sent(aws: &Aws, contestant: &dyn Contestant, orders: usize) -> Result<B
     Ok(known.into_inner().map(|(_, sent)| sent).unwrap_or_default())
 }
 
-/// What an entity should have: the orders that have ended for certain, and those that may have counted.
+/// The expected state of an entity.
 #[derive(Clone, Copy, Debug, Default)]
 struct Expected {
     ended: u64,
     offered: Ledger,
 }
 
-/// Compares. Whether orders count that were offered and have not ended is open if the run was interrupted.
+/// Compares the offered orders with the stored results. If the run was interrupted, an order that
+/// was offered and has not ended may have been counted or not.
 pub(crate) fn audit(entries: &[Entry], stored: &Stored, is_interrupted: bool) -> Audit {
     let mut audit = Audit::default();
     let mut expected: BTreeMap<u32, Expected> = BTreeMap::new();
@@ -111,13 +114,14 @@ pub(crate) fn audit(entries: &[Entry], stored: &Stored, is_interrupted: bool) ->
         let found = stored.ledgers.get(entity).copied().unwrap_or_default();
         audit.lost += ended.saturating_sub(found.applied);
         audit.doubled += found.applied.saturating_sub(offered.applied);
-        // As many as there should be, and others: at least one is missing, and one is there twice.
+        // The number is right and the checksum is not: at least one order is missing, and one was
+        // counted twice.
         let is_other = found.applied == offered.applied && found.checksum != offered.checksum;
         audit.lost += u64::from(is_other);
         audit.doubled += u64::from(is_other);
     }
-    let nobodys = stored.ledgers.iter().filter(|(entity, _)| !expected.contains_key(entity));
-    audit.doubled += nobodys.map(|(_, ledger)| ledger.applied).sum::<u64>();
+    let unknown = stored.ledgers.iter().filter(|(entity, _)| !expected.contains_key(entity));
+    audit.doubled += unknown.map(|(_, ledger)| ledger.applied).sum::<u64>();
     audit.sent_twice += stored.sent.range(entries.len() as u64..).map(|(_, sent)| sent).sum::<u64>();
     audit
 }
@@ -130,7 +134,8 @@ mod tests {
         Entry::new(entity, has_ended)
     }
 
-    /// The books after these orders were applied, to entity 0, and these reservations were sent.
+    /// Returns the results after these orders were applied to entity 0, and these reservations were
+    /// sent.
     fn stored(applied: &[u64], sent: &[(u64, u64)]) -> Stored {
         let mut ledger = Ledger::default();
         applied.iter().for_each(|number| ledger.apply(*number));
@@ -138,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_or_doubled_is_found() {
+    fn audit_finds_lost_and_doubled_orders() {
         let entries = [entry(0, true), entry(0, true), entry(0, true)];
         let all = [(0, 1), (1, 1), (2, 1)];
         assert!(audit(&entries, &stored(&[2, 0, 1], &all), false).balances());
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_ordered_is_found() {
+    fn audit_finds_orders_that_were_never_offered() {
         let mut stored = stored(&[0], &[(0, 1), (7, 1)]);
         stored.ledgers.insert(9, Ledger { applied: 2, checksum: 1 });
         let found = audit(&[entry(0, true)], &stored, false);
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_run_leaves_open_what_had_not_ended() {
+    fn audit_of_an_interrupted_run_ignores_messages_that_had_not_ended() {
         let entries = [entry(0, true), entry(0, false)];
         assert!(audit(&entries, &stored(&[0], &[(0, 1)]), true).balances());
         assert!(audit(&entries, &stored(&[0, 1], &[(0, 1), (1, 1)]), true).balances());

@@ -1,13 +1,14 @@
-//! Who is compared: Cloakroom in each of its forms, and what others do instead.
+//! The contestants: Cloakroom in several configurations, and other methods.
 //!
-//! All do the same business with the same services: an order is counted in the state of its entity, and one reservation is
-//! sent. All take messages with the same number of workers and as many in hand, write to an entity one at a time, and share
-//! requests to SQS by tens in the same way. Each is as good as its idea allows; what it does not promise is said.
+//! All contestants run the same business logic on the same services: an order is counted in the
+//! state of its entity, and one reservation is sent. All have the same number of workers and of
+//! messages in flight, write to an entity one message at a time, and send batches of ten to SQS.
+//! Each contestant is as good as its method allows. Its promise states what it does not guarantee.
 
 mod at_least_once;
 mod cloakroom;
 mod consumer;
-mod entities;
+pub(crate) mod entities;
 mod idempotency_table;
 mod retained_record;
 #[cfg(test)]
@@ -19,58 +20,60 @@ use ::cloakroom::{Delivery, PortError, ports::QueueMessage};
 use async_trait::async_trait;
 use cloakroom_aws::AwsSettings;
 
-pub(crate) use self::entities::ledger;
 pub use self::{
     at_least_once::AtLeastOnce, cloakroom::Cloakroom, idempotency_table::IdempotencyTable,
     retained_record::RetainedRecord,
 };
-use crate::{LoadSettings, Order, RunError, Site, Stop};
+use crate::{error::RunError, order::Order, site::Site, stop::Stop, workload::LoadSettings};
 
-/// What SQS takes, less what is around a payload.
+/// The largest payload in an SQS message, in bytes: the limit of SQS less the rest of the message.
 const INLINE_BYTES_MAX: usize = 1_000_000;
-/// What an item takes, less what is around a payload.
+/// The largest payload in an item, in bytes: the limit of DynamoDB less the rest of the item.
 const ITEM_BYTES_MAX: usize = 390_000;
 
-/// A way to process messages.
+/// A method of processing messages.
 #[async_trait]
 pub trait Contestant: Send + Sync + fmt::Debug {
-    /// Its name, as `--compare` takes it; lower-case letters and `-`.
+    /// Returns its name, as on the command line: lower-case letters and `-`.
     fn name(&self) -> &'static str;
 
-    /// What it promises, in a few words.
+    /// Returns its guarantee, in a few words.
     fn promise(&self) -> &'static str;
 
-    /// The largest payload that it can take.
+    /// Returns the largest payload that it can process, in bytes.
     fn payload_bytes_max(&self) -> usize;
 
-    /// Settings for the services other than the defaults.
+    /// Returns the settings for the services, changed from the given defaults.
     fn services(&self, settings: AwsSettings) -> AwsSettings {
         settings
     }
 
-    /// Gets ready: what is not to be measured, such as the start of processes.
+    /// Does preparations that are not measured, such as starting processes.
     ///
     /// # Errors
-    /// It cannot take part.
+    /// The preparations failed.
     async fn prepare(&self, site: &Site) -> Result<(), RunError> {
         let _ = site;
         Ok(())
     }
 
-    /// What is put into the incoming queue for an order. Whatever has to be there before is written by this.
+    /// Returns the message for the incoming queue for an order. First writes everything that the
+    /// message refers to.
     ///
     /// # Errors
-    /// A call failed that could help if it were repeated, or could not.
+    /// A call failed. The error says whether it may be retried.
     async fn message(&self, site: &Site, order: Order) -> Result<QueueMessage, PortError>;
 
-    /// Is one worker: takes orders from the incoming queue until `stop`, then finishes what it has in hand.
+    /// Runs one worker: processes orders from the incoming queue until `stop`, and then finishes
+    /// those in flight.
     ///
     /// # Errors
-    /// What no other try can mend.
+    /// An error that a retry cannot fix.
     async fn work(&self, site: &Site, load: &LoadSettings, stop: Stop) -> Result<(), RunError>;
 
-    /// Which order a message in the outgoing queue is for, and by what its receiver tells it from others: of two with the
-    /// same identity it processes one. None for what is no reservation.
+    /// Returns the order of a message in the outgoing queue, and the identity that its receiver
+    /// uses for deduplication: of two messages with the same identity the receiver processes one.
+    /// `None` if the message is not a reservation.
     fn sent(&self, delivery: &Delivery) -> Option<Sent>;
 }
 
@@ -79,33 +82,33 @@ pub trait Contestant: Send + Sync + fmt::Debug {
 pub struct Sent {
     /// The number of the order that it is for.
     pub order: u64,
-    /// What its receiver recognises it by.
+    /// The identity that its receiver uses for deduplication.
     pub identity: String,
 }
 
-/// Everybody, baselines first.
+/// Returns all contestants, the baselines first.
 pub fn all() -> Vec<Arc<dyn Contestant>> {
     vec![
         Arc::new(AtLeastOnce),
         Arc::new(IdempotencyTable),
         Arc::new(RetainedRecord),
         Arc::new(Cloakroom::CHECK_IN_AFTER_COMMIT),
-        Arc::new(Cloakroom::BESIDE),
-        Arc::new(Cloakroom::BESIDE_WITH_TABLE),
+        Arc::new(Cloakroom::SEPARATE),
+        Arc::new(Cloakroom::SEPARATE_WITH_TABLE),
         Arc::new(Cloakroom::EMBEDDED_UNFOLDED),
         Arc::new(Cloakroom::EMBEDDED),
     ]
 }
 
-/// Those that are there to be compared with.
+/// Returns the contestants that do not use Cloakroom.
 pub fn baselines() -> Vec<Arc<dyn Contestant>> {
     vec![Arc::new(AtLeastOnce), Arc::new(IdempotencyTable), Arc::new(RetainedRecord)]
 }
 
-/// The one of this name.
+/// Returns the contestant with this name.
 ///
 /// # Errors
-/// There is none; the error lists those that there are.
+/// There is no contestant with this name. The error lists the names.
 pub fn named(name: &str) -> Result<Arc<dyn Contestant>, RunError> {
     let all = all();
     let names: Vec<&str> = all.iter().map(|contestant| contestant.name()).collect();

@@ -1,17 +1,19 @@
-//! The processor's time.
+//! The processor time of this process.
 
 use std::time::Duration;
 
-/// Ticks of the system's accounting in a second: what Linux tells programs on all machines of today.
+/// Clock ticks per second in `/proc`: the value that Linux reports to programs on all current
+/// machines.
 const TICKS_PER_S: u64 = 100;
 
-/// What this process has taken of the processors so far, and its children that have ended, user and system; none where the system has no `/proc`.
+/// Returns the user and system time of this process so far, and of its children that have ended.
+/// `None` if the system has no `/proc`.
 pub(crate) fn used() -> Option<Duration> {
     read(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 
 fn read(stat: &str) -> Option<Duration> {
-    // The second field is the program's name in parentheses, and may hold anything.
+    // The second field is the program's name in parentheses. It may contain spaces and parentheses.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |number: usize| fields.get(number)?.parse::<u64>().ok();
     let ticks = (11..=14).map(ticks).sum::<Option<u64>>()?;

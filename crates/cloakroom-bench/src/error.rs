@@ -1,16 +1,16 @@
-//! Why a run was not made.
+//! The errors of a run.
 
 use std::fmt;
 
 use cloakroom::{Error, PortError};
 use cloakroom_aws::SettingsError;
 
-/// Why a run could not be made, or was given up. Its text is for the person at the terminal.
+/// The reason why a run did not start, or failed. Its text is for the person at the terminal.
 #[derive(Clone, PartialEq, Eq)]
 pub enum RunError {
-    /// What was asked for cannot be: nothing has begun.
+    /// The input is invalid. Nothing was started.
     BadInput(String),
-    /// Something failed on the way. What the run had made was deleted as far as that went.
+    /// The run failed. Its resources were deleted if possible. The text lists those that remain.
     Failed(String),
 }
 
@@ -19,10 +19,12 @@ impl RunError {
         Self::Failed(text.to_string())
     }
 
-    /// The same, and what was left behind.
-    pub(crate) fn with(self, left: &[String]) -> Self {
+    /// Adds the resources that could not be deleted to the text.
+    pub(crate) fn with(self, remaining: &[String]) -> Self {
         match self {
-            Self::Failed(ref text) if !left.is_empty() => Self::Failed(format!("{text}; {}", left.join("; "))),
+            Self::Failed(ref text) if !remaining.is_empty() => {
+                Self::Failed(format!("{text}; {}", remaining.join("; ")))
+            }
             Self::Failed(_) | Self::BadInput(_) => self,
         }
     }

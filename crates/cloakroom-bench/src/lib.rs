@@ -1,24 +1,27 @@
-//! Load, contestants and reports: what exactly-once costs with Cloakroom, and with what others do.
+//! Load, contestants and reports: the cost of exactly-once processing with Cloakroom and with other
+//! methods.
 //!
-//! [`run`] offers one workload ([`LoadSettings`]) to several [`contestants`] in turn, on the same services ([`Target`]), and
-//! answers with a [`report`]: how fast each was, what it asked of the services, and whether its books balance.
+//! [`run`] offers one workload ([`LoadSettings`]) to several [`contestants`] in turn, on the same
+//! services ([`Target`]). It returns a [`report`] with the throughput and the consumption of each
+//! contestant, and whether its books balance.
 //!
 //! # What is measured, and how
 //!
-//! - A message **ends** when its deletion from the incoming queue was answered: then its state is written and its outgoing
-//!   message is sent, whoever does it.
-//! - **Latency** runs from the moment at which a message *should* have been offered. In an open loop that follows from the
-//!   rate alone, so the queue in front of somebody slow is part of it, and so is the load itself, if it is late. In a closed
-//!   loop a message is offered when others have ended; there a slow contestant is offered less, and its latency tells
-//!   nothing about the rate that it could not keep.
-//! - **Consumption** is that of the workers: one receive, one send, one delete and what lies between. What it takes to offer
-//!   a message belongs to whoever sent it, and the audit to nobody.
-//! - **Processor time** is that of this whole process: workers, load and, if they are embedded, services.
-//! - The **audit** compares the states of all entities with what was offered, and counts what is in the outgoing queue as
-//!   its receiver would: by message, by id or by claim.
+//! - A message **ends** when its deletion from the incoming queue has succeeded. Each contestant
+//!   writes the state and sends the outgoing message before that.
+//! - **Latency** is measured from the time at which a message *should* have been offered. In an open
+//!   loop the rate alone determines that time. So the latency includes the queue in front of a slow
+//!   contestant, and the delay of the load generator. In a closed loop a message is offered when
+//!   earlier ones have ended. A slow contestant is offered fewer messages there, and its latency says
+//!   nothing about a rate that it could not sustain.
+//! - **Consumption** is that of the workers: one receive, one send, one delete and the requests
+//!   between them. It includes neither the requests that offer a message nor those of the audit.
+//! - **Processor time** is that of this whole process: the workers, the load generator and, if they
+//!   are embedded, the services.
+//! - The **audit** compares the states of all entities with the offered messages. It counts the
+//!   messages in the outgoing queue as their receiver would: by message, by id or by claim.
 
 mod audit;
-mod book;
 pub mod contestants;
 mod cpu;
 mod error;
@@ -26,6 +29,9 @@ mod load;
 mod measure;
 mod order;
 pub mod page;
+mod pricing;
+mod progress;
+mod recorder;
 pub mod report;
 mod run;
 mod site;
@@ -38,7 +44,9 @@ pub use cloakroom_local::Faults;
 
 pub use error::RunError;
 pub use order::{Ledger, Order, Reservation};
-pub use run::{DollarsOf, Pricing, Progress, run};
+pub use pricing::{DollarsOf, Pricing};
+pub use progress::Progress;
+pub use run::run;
 pub use site::{INCOMING, OUTGOING, Site};
 pub use stop::Stop;
 pub use target::Target;

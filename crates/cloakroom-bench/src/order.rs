@@ -1,23 +1,24 @@
-//! The business of every contestant: an order is counted in the ledger of its entity, and leads to one reservation.
+//! The business logic of every contestant: an order is counted in the ledger of its entity, and one
+//! reservation is sent.
 
 use cloakroom::{Message, Partition};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{LoadSettings, skew::Skew};
+use crate::{skew::Skew, workload::LoadSettings};
 
-/// What comes in.
+/// The incoming message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Its number, in decimal digits: the message's identity.
+    /// Its number in decimal digits, which is the message's identity.
     pub id: String,
     /// The entity.
     pub entity: u32,
-    /// Makes it as long as payloads are to be.
+    /// Padding up to the payload size of the workload.
     pub padding: String,
 }
 
-/// What goes out: as long as the order that it is for.
+/// The outgoing message. It is as long as its order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// The order's id.
@@ -54,29 +55,30 @@ pub(crate) fn partition(entity: u32) -> Partition {
     Partition::new(format!("{PREFIX}{entity}"))
 }
 
-/// The entity that a partition is of.
+/// Returns the entity of a partition.
 pub(crate) fn entity(partition: &str) -> Option<u32> {
     partition.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// The state of an entity. It does not grow, and still tells what was lost or counted twice.
+/// The state of an entity. Its size is constant, and it still shows lost and doubled orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// How many orders were applied.
+    /// The number of orders that were applied.
     pub applied: u64,
-    /// A sum over the numbers of all that were.
+    /// A checksum of their numbers.
     pub checksum: u64,
 }
 
 impl Ledger {
-    /// Applies the order of this number.
+    /// Applies the order with this number.
     pub const fn apply(&mut self, number: u64) {
         self.applied += 1;
         self.checksum = self.checksum.wrapping_add(mixed(number));
     }
 }
 
-/// SplitMix64's last step: sums of it differ if their terms do, but for one chance in 2^64.
+/// Returns the last step of SplitMix64. Sums over different numbers differ, except with a
+/// probability of 2^-64.
 const fn mixed(number: u64) -> u64 {
     let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -84,7 +86,7 @@ const fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Orders without end: the same ones for every contestant.
+/// An unlimited sequence of orders, the same for every contestant.
 #[derive(Debug)]
 pub(crate) struct Orders {
     skew: Skew,
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_tells_orders_apart() {
+    fn ledger_checksum_distinguishes_orders() {
         let sum = |numbers: &[u64]| {
             let mut ledger = Ledger::default();
             numbers.iter().for_each(|number| ledger.apply(*number));

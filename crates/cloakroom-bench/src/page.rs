@@ -1,4 +1,5 @@
-//! A report as a page of HTML: one file, with its figures in it. It asks the network for nothing, and runs no script.
+//! A report as a page of HTML: one file that contains its figures. It loads nothing from the
+//! network and has no scripts.
 //!
 //! ```
 //! use cloakroom_bench::{page, report::{Report, Workload}};
@@ -32,17 +33,19 @@ mod text;
 
 use std::fmt;
 
-use self::{
-    figures::{Costs, Events, Latencies, Throughput},
-    tables::{Contestants, Counts, Requests},
-    text::{Text, bytes, count, counted, number},
+use crate::{
+    page::{
+        figures::{Costs, Events, Latencies, Throughput},
+        tables::{Contestants, Counts, Requests},
+        text::{Text, bytes, count, counted, number},
+    },
+    report::{Measured, Report, Workload},
 };
-use crate::report::{Measured, Report, Workload};
 
 const STYLE: &str = include_str!("page/style.css");
 
-/// Draws the page. Whatever the report holds can be drawn: numbers that are none, nobody measured, names that look like
-/// HTML.
+/// Returns the page of a report. Any report can be drawn, even with NaN, without contestants, or
+/// with names that look like HTML.
 pub fn html(report: &Report) -> String {
     Page(report).to_string()
 }
@@ -68,7 +71,7 @@ impl fmt::Display for Page<'_> {
     }
 }
 
-/// What was run, where and when, and whether the books balance.
+/// The workload, the target, the time, and whether the books balance.
 struct Head<'a>(&'a Report);
 
 impl fmt::Display for Head<'_> {
@@ -83,7 +86,7 @@ impl fmt::Display for Head<'_> {
     }
 }
 
-/// The workload in words.
+/// The text on the workload.
 struct Offered<'a>(&'a Workload);
 
 impl fmt::Display for Offered<'_> {
@@ -100,40 +103,40 @@ impl fmt::Display for Offered<'_> {
             Some(rate) => {
                 write!(
                     f,
-                    "To be offered at {} a second, whatever became of those before (an open loop). ",
+                    "Intended rate: {} messages per second, independent of their processing (an open loop). ",
                     number(*rate)
                 )?;
             }
-            None => write!(f, "Each was offered when one before it had ended (a closed loop). ")?,
+            None => write!(f, "Each message was offered when an earlier one had ended (a closed loop). ")?,
         }
         let workers = counted(*workers as u64, "worker", "workers");
-        write!(f, "{workers} with at most {} in hand each.", counted(*in_flight_max as u64, "message", "messages"))
+        write!(f, "{workers} with at most {} in flight each.", counted(*in_flight_max as u64, "message", "messages"))
     }
 }
 
-/// Whether the books of all balance, in one line.
+/// One line on whether the books of all contestants balance.
 struct Verdict<'a>(&'a [Measured]);
 
 impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let amiss: Vec<_> = self.0.iter().filter(|one| !one.audit.balances()).collect();
+        let unbalanced: Vec<_> = self.0.iter().filter(|one| !one.audit.balances()).collect();
         if self.0.is_empty() {
             return Ok(());
         }
-        if amiss.is_empty() {
+        if unbalanced.is_empty() {
             return writeln!(
                 f,
-                "<p class=\"verdict good\">✓ The books balance: each message had one effect, and sent what it had to \
-                 send.</p>"
+                "<p class=\"verdict good\">✓ The books balance: each message had one effect and sent its outgoing \
+                 message once.</p>"
             );
         }
-        let names: Vec<_> = amiss.iter().map(|one| Text(&one.contestant).to_string()).collect();
-        let (of, all) = (count(amiss.len() as u64), count(self.0.len() as u64));
+        let names: Vec<_> = unbalanced.iter().map(|one| Text(&one.contestant).to_string()).collect();
+        let (of, all) = (count(unbalanced.len() as u64), count(self.0.len() as u64));
         writeln!(f, "<p class=\"verdict bad\">✗ The books of {of} of {all} do not balance: {}.</p>", names.join(", "))
     }
 }
 
-/// What its reader has to know first.
+/// The remarks.
 struct Remarks<'a>(&'a Report);
 
 impl fmt::Display for Remarks<'_> {
@@ -142,8 +145,8 @@ impl fmt::Display for Remarks<'_> {
         if *interrupted {
             writeln!(
                 f,
-                "<p class=\"banner\" role=\"alert\"><strong>Partial:</strong> this run was interrupted before its end. What \
-                 it has is true, and not all; messages that were under way are not counted.</p>"
+                "<p class=\"banner\" role=\"alert\"><strong>Partial:</strong> this run was interrupted before its end. The \
+                 results are correct but incomplete; messages in flight are not counted.</p>"
             )?;
         }
         if remarks.is_empty() {

@@ -1,115 +1,118 @@
-//! What a run has measured, as data: it is written as JSON, and drawn as a page of HTML.
+//! The results of a run, as data. They are written as JSON, and drawn as a page of HTML.
 
 use std::collections::BTreeMap;
 
 use cloakroom::observe::Consumption;
 use serde::{Deserialize, Serialize};
 
-/// The form of [`Report`] that this version writes.
+/// The format version of [`Report`].
 pub const FORMAT: u32 = 1;
 
-/// One run: a workload, and what became of it with each contestant.
+/// One run: a workload, and the results of each contestant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// When it began, as RFC 3339 writes it.
+    /// The start time, in the format of RFC 3339.
     pub began: String,
-    /// Against what: `embedded AWS`, an address, or an account and its region.
+    /// The services: `embedded AWS`, an address, or an account and its region.
     pub target: String,
-    /// What was offered.
+    /// The workload.
     pub workload: Workload,
-    /// The region whose prices were taken.
+    /// The region whose prices were used.
     pub price_region: String,
-    /// In the order in which they ran.
+    /// The results, in the order in which the contestants ran.
     pub measured: Vec<Measured>,
-    /// It was ended before its time: what it has is true, and not all.
+    /// Whether the run was interrupted. Then the results are correct but incomplete.
     pub interrupted: bool,
-    /// What its reader has to know, such as that the machine could not offer the rate.
+    /// Remarks for the reader, such as that the machine could not offer the rate.
     pub remarks: Vec<String>,
 }
 
-/// What was offered.
+/// The workload of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
-    /// Messages a second that were to be offered; none if each was offered when one before it had ended (a closed loop).
+    /// The intended rate, in messages per second. `None` in a closed loop, where each message was
+    /// offered when an earlier one had ended.
     pub rate_per_s: Option<f64>,
-    /// Messages for each contestant.
+    /// The number of messages for each contestant.
     pub messages: u64,
-    /// Entities that they are for.
+    /// The number of entities.
     pub entities: u64,
-    /// Exponent of Zipf's law by which they are spread; 0 is even.
+    /// The exponent of the Zipf distribution of messages over entities. 0 is even.
     pub skew: f64,
-    /// Bytes in the payload of each.
+    /// The payload size of each message, in bytes.
     pub payload_bytes: u64,
-    /// Messages that a worker has in hand at most.
+    /// The maximum number of messages that a worker has in flight.
     pub in_flight_max: usize,
-    /// Workers.
+    /// The number of workers.
     pub workers: usize,
 }
 
-/// What became of it with one contestant.
+/// The results of one contestant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// The contestant's name, as `--compare` takes it.
+    /// The contestant's name, as on the command line.
     pub contestant: String,
-    /// What it promises, in a few words.
+    /// Its guarantee, in a few words.
     pub promise: String,
-    /// Messages that ended.
+    /// The number of messages that ended.
     pub messages: u64,
-    /// From the first offer to the last end.
+    /// The time from the first offer to the last end, in seconds.
     pub seconds: f64,
-    /// Messages that were really offered in a second, on average; none in a closed loop.
+    /// The rate that was really offered, in messages per second on average. `None` in a closed
+    /// loop.
     pub offered_per_s: Option<f64>,
-    /// Messages that ended in each second from the beginning.
+    /// The number of messages that ended in each second since the start.
     pub ended_by_second: Vec<u64>,
-    /// From the moment at which a message should have been offered to its end: so a queue that forms in front of the load is
-    /// counted, too.
+    /// The time from when a message should have been offered to its end. It includes the delay of
+    /// the load generator.
     pub latency: Latency,
-    /// What the services were asked for, as the client saw it.
+    /// The requests to the services, as the clients metered them.
     pub consumption: Consumption,
-    /// Dollars for a million messages, by service.
+    /// The cost of a million messages in dollars, by service.
     pub dollars_per_million: BTreeMap<String, f64>,
-    /// Processor time of this process, user and system; embedded services are part of it.
+    /// The user and system time of this process, in seconds. It includes embedded services.
     pub cpu_seconds: f64,
-    /// Things that happened and have a number, such as duplicates caught and commits lost.
+    /// The counts of events, such as duplicates caught and commits lost.
     pub counts: BTreeMap<String, u64>,
-    /// The books at the end.
+    /// The result of the audit.
     pub audit: Audit,
 }
 
 /// Latencies in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Half of the messages took no longer.
+    /// The median.
     pub p50_us: u64,
-    /// 90 %.
+    /// The 90th percentile.
     pub p90_us: u64,
-    /// 99 %.
+    /// The 99th percentile.
     pub p99_us: u64,
-    /// 99.9 %.
+    /// The 99.9th percentile.
     pub p999_us: u64,
-    /// The longest.
+    /// The maximum.
     pub max_us: u64,
-    /// Points of the distribution: percentile, and microseconds.
+    /// Points of the distribution: percentile and microseconds.
     pub curve: Vec<(f64, u64)>,
 }
 
-/// The books of a contestant: what should have happened to every entity, and what did.
+/// The audit of a contestant: the differences between the expected and the actual results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
-    /// Messages without an effect.
+    /// The number of messages without an effect.
     pub lost: u64,
-    /// Effects beyond one for each message.
+    /// The number of effects beyond one for each message.
     pub doubled: u64,
-    /// Outgoing messages that were not sent.
+    /// The number of outgoing messages that were not sent.
     pub unsent: u64,
-    /// Claims beyond one for each outgoing message, each of which its receiver would process.
+    /// The number of identities beyond one for each outgoing message. The receiver would process
+    /// each of them.
     pub sent_twice: u64,
 }
 
 impl Audit {
-    /// Whether each message had one effect, and sent what it had to send.
+    /// Returns whether each message had one effect and sent its outgoing message once.
     pub const fn balances(&self) -> bool {
         self.lost == 0 && self.doubled == 0 && self.unsent == 0 && self.sent_twice == 0
     }

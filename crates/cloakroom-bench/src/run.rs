@@ -1,73 +1,31 @@
-//! A run: every contestant in turn, on services of its own kind and the same workload.
+//! A run: every contestant in turn, with the same workload and resources of its own.
 
-use std::{collections::BTreeMap, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use cloakroom::{
-    observe::Consumption,
-    ports::{Clock as _, Random as _, SystemRandom},
-};
+use cloakroom::ports::{Clock as _, Random as _, SystemRandom};
 use cloakroom_aws::TokioClock;
 use futures::{FutureExt as _, future::FusedFuture as _};
 
 use crate::{
-    LoadSettings, RunError, Site, Stop, Target,
     contestants::Contestant,
-    measure::{End, measure},
+    error::RunError,
+    measure::{End, STALL_TIMEOUT, measure},
+    pricing::Pricing,
+    progress::Progress,
     report::{FORMAT, Measured, Report},
+    site::Site,
+    stop::Stop,
+    target::Target,
+    workload::LoadSettings,
 };
 
-/// How often the progress is told.
-pub(crate) const TELL_EVERY: Duration = Duration::from_millis(250);
-/// A rate is reached from this share of it on.
+/// The share of the intended rate from which it counts as reached.
 const REACHED: f64 = 0.98;
 
-/// What dollars are computed by.
-#[derive(Clone)]
-pub struct Pricing {
-    /// The region whose prices these are.
-    pub region: String,
-    /// Dollars for a consumption, by service.
-    pub dollars: Arc<DollarsOf>,
-}
-
-/// Dollars for a consumption, by service.
-pub type DollarsOf = dyn Fn(&Consumption) -> BTreeMap<String, f64> + Send + Sync;
-
-impl fmt::Debug for Pricing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pricing").field("region", &self.region).finish_non_exhaustive()
-    }
-}
-
-impl Pricing {
-    /// No prices: no dollars are told.
-    pub fn none() -> Self {
-        Self { region: String::new(), dollars: Arc::new(|_| BTreeMap::new()) }
-    }
-}
-
-/// How far a run has come.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
-    /// Who is at work.
-    pub contestant: String,
-    /// Its place in the order of contestants, from 1.
-    pub number: usize,
-    /// Of how many.
-    pub contestants: usize,
-    /// Messages that it was offered so far.
-    pub offered: u64,
-    /// Messages that have ended.
-    pub ended: u64,
-    /// Messages that it will be offered, if that is known.
-    pub messages: Option<u64>,
-    /// Since its beginning.
-    pub elapsed: Duration,
-}
-
-/// Offers the workload to each contestant in turn, and measures what becomes of it. `progress` is told a few times a
-/// second. When `stop` is ready nothing more is offered: what is under way gets a few seconds to end, and the report tells
-/// what was measured by then, and that the run was interrupted.
+/// Runs the workload with each contestant in turn, and returns the measurements. Calls `progress` a
+/// few times a second. When `stop` resolves, no more messages are offered, and messages in flight
+/// get a few seconds to end. The report then has the measurements up to that time, and is marked as
+/// interrupted.
 ///
 /// ```no_run
 /// use cloakroom_bench::{Faults, LoadSettings, Pricing, Target, contestants, run};
@@ -82,7 +40,7 @@ pub struct Progress {
 /// ```
 ///
 /// # Errors
-/// A workload that cannot be, or that a contestant cannot take; services that fail for longer than it makes sense to wait.
+/// The workload is invalid, a contestant cannot process it, or the services fail even after retries.
 pub async fn run(
     load: &LoadSettings,
     contestants: &[Arc<dyn Contestant>],
@@ -111,17 +69,17 @@ async fn in_turn(
     contestants: &[Arc<dyn Contestant>],
     target: &Target,
     pricing: &Pricing,
-    progress: &mut (impl FnMut(&Progress) + Send),
+    report_progress: &mut (impl FnMut(&Progress) + Send),
     stopped: &Stop,
 ) -> Result<Report, RunError> {
     let mut report = begun(load, target, pricing);
-    // On a real account two runs must not meet.
+    // Two runs on one account must not share resources.
     let tag = format!("{:08x}", SystemRandom.bits() as u32);
     for (number, contestant) in (1..).zip(contestants) {
         if stopped.is_set() {
             break;
         }
-        let news = Progress {
+        let progress = Progress {
             contestant: contestant.name().to_owned(),
             number,
             contestants: contestants.len(),
@@ -131,8 +89,8 @@ async fn in_turn(
             elapsed: Duration::ZERO,
         };
         let aws = target.aws(&format!("bench-{tag}-{}", contestant.name()), |plain| contestant.services(plain))?;
-        let measured = match Site::make(&aws).await {
-            Ok(()) => measure(load, contestant, &aws, pricing, news, progress, stopped).await,
+        let measured = match Site::create(&aws).await {
+            Ok(()) => measure(load, contestant, &aws, pricing, progress, report_progress, stopped).await,
             Err(error) => Err(error),
         };
         let left = target.clean_up(aws.settings()).await;
@@ -148,13 +106,13 @@ fn check(load: &LoadSettings, contestants: &[Arc<dyn Contestant>], target: &Targ
     load.validate()?;
     target.check(load)?;
     if contestants.is_empty() {
-        return Err(RunError::BadInput("nobody is to be measured: name at least one contestant".to_owned()));
+        return Err(RunError::BadInput("no contestant is selected; name at least one".to_owned()));
     }
     let (size, mut all) = (load.payload_bytes, contestants.iter());
     if let Some(small) = all.find(|contestant| contestant.payload_bytes_max() < size) {
         let (name, size_max) = (small.name(), small.payload_bytes_max());
         return Err(RunError::BadInput(format!(
-            "`{name}` cannot take payloads of {size} bytes; its largest have {size_max}: leave it out, or offer smaller ones"
+            "`{name}` cannot take payloads of {size} bytes, only up to {size_max}; leave it out, or use smaller payloads"
         )));
     }
     Ok(())
@@ -173,7 +131,7 @@ fn begun(load: &LoadSettings, target: &Target, pricing: &Pricing) -> Report {
     }
 }
 
-/// Enters what was measured, with what has to be known of it.
+/// Adds the results of a contestant to the report, with remarks.
 fn note(report: &mut Report, load: &LoadSettings, measured: Measured, end: End) {
     let name = &measured.contestant;
     if let (Some(rate), Some(offered)) = (load.rate_per_s, measured.offered_per_s)
@@ -181,18 +139,18 @@ fn note(report: &mut Report, load: &LoadSettings, measured: Measured, end: End) 
         && end != End::Interrupted
     {
         report.remarks.push(format!(
-            "`{name}` was offered {offered:.1} messages/s and not {rate}: this machine could not offer more beside all \
-             else that it does"
+            "`{name}` was offered {offered:.1} messages/s and not {rate}: this machine could not offer more in addition to \
+             its other work"
         ));
     }
     if end == End::Stuck {
         report.remarks.push(format!(
-            "`{name}`: not all messages have ended, and for {} s none did: the rest was given up",
-            crate::measure::PATIENCE.as_secs()
+            "`{name}`: the measurement was stopped before all messages had ended, because none ended within {} s",
+            STALL_TIMEOUT.as_secs()
         ));
     }
     if measured.cpu_seconds == 0.0 {
-        report.remarks.push(format!("`{name}`: this system does not tell the processor's time"));
+        report.remarks.push(format!("`{name}`: this system does not report the processor time"));
     }
     report.measured.push(measured);
 }

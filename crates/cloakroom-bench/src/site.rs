@@ -1,4 +1,5 @@
-//! What one contestant works on: a table, a bucket and queues of its own, a meter, and a watch on its queue.
+//! The resources of one contestant: its table, bucket and queues, with a meter and a watched
+//! incoming queue.
 
 use std::{
     borrow::Cow,
@@ -16,94 +17,97 @@ use cloakroom::{
 use cloakroom_aws::{Aws, Provisioning, ProvisioningSettings};
 use serde::Deserialize;
 
-use crate::{RunError, book::Book};
+use crate::{error::RunError, recorder::Recorder};
 
-/// The queue that orders come from.
+/// The name of the queue with orders.
 pub const INCOMING: &str = "in";
-/// The queue that reservations go to.
+/// The name of the queue with reservations.
 pub const OUTGOING: &str = "out";
 
-/// As long as Cloakroom's endpoints have it by default.
+/// The linger time of a batch: the default of Cloakroom's endpoints.
 const LINGER: Duration = Duration::from_millis(10);
 
-/// Where one contestant works. What it does there is metered; what its auditors do is not.
+/// The resources of one contestant. Its own requests are metered, and those of the audit are not.
 #[derive(Debug)]
 pub struct Site {
-    /// Not metered.
-    pub(crate) quiet: Aws,
+    /// Clients without a meter.
+    pub(crate) unmetered: Aws,
     metered: Aws,
     counters: Arc<Counters>,
-    book: Arc<Book>,
+    recorder: Arc<Recorder>,
 }
 
 impl Site {
-    pub(crate) fn new(aws: Aws, book: Arc<Book>) -> Self {
+    pub(crate) fn new(aws: Aws, recorder: Arc<Recorder>) -> Self {
         let counters = Arc::new(Counters::default());
-        Self { metered: aws.clone().observed_by(counters.clone()), quiet: aws, counters, book }
+        Self { metered: aws.clone().observed_by(counters.clone()), unmetered: aws, counters, recorder }
     }
 
-    /// Makes the table, the bucket and the queues.
-    pub(crate) async fn make(aws: &Aws) -> Result<(), RunError> {
+    /// Creates the table, the bucket and the queues.
+    pub(crate) async fn create(aws: &Aws) -> Result<(), RunError> {
         let queues = vec![INCOMING.to_owned(), OUTGOING.to_owned()];
         let settings = ProvisioningSettings { queues, ..ProvisioningSettings::default() };
         Provisioning::new(aws, settings)?.apply().await?;
         Ok(())
     }
 
-    /// Ports that are metered, and whose incoming queue tells which messages have come to their end: those that were
-    /// deleted from it.
+    /// Returns metered ports. Their incoming queue reports a message as ended when it is deleted.
     pub fn ports(&self) -> Ports {
         let ports = self.metered.ports();
-        let queues = Arc::new(WatchedQueues { queues: Arc::clone(&ports.queues), book: Arc::clone(&self.book) });
+        let queues =
+            Arc::new(WatchedQueues { queues: Arc::clone(&ports.queues), recorder: Arc::clone(&self.recorder) });
         Ports { queues, ..ports }
     }
 
-    /// A queue of [`ports`](Self::ports) for one worker, whose sends and deletes fill batches together.
+    /// Returns a queue of [`ports`](Self::ports) for one worker. Its concurrent sends and deletes
+    /// share batches.
     ///
     /// # Errors
-    /// The queue is not there.
+    /// The queue does not exist.
     pub async fn queue(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         let ports = self.ports();
         Ok(Arc::new(BatchingQueue::new(ports.queues.open(name).await?, ports.clock, LINGER)))
     }
 
-    /// A client of DynamoDB that is metered.
+    /// Returns a metered DynamoDB client.
     pub const fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
         self.metered.dynamodb()
     }
 
-    /// The table, with the keys `pk` and `sk` and the time to live in `cloakroom_expires`.
+    /// Returns the name of the table. Its keys are `pk` and `sk`, and its time to live is in
+    /// `cloakroom_expires`.
     pub fn table(&self) -> &str {
-        &self.quiet.settings().table
+        &self.unmetered.settings().table
     }
 
-    /// What the names of all queues begin with in SQS.
+    /// Returns the prefix of all queue names in SQS.
     pub fn queue_prefix(&self) -> &str {
-        &self.quiet.settings().queues.prefix
+        &self.unmetered.settings().queues.prefix
     }
 
-    /// Tells that the message of this number was acknowledged: for workers that are other processes, whose deletions nobody
-    /// sees here. The first time counts.
+    /// Reports that the message with this number was acknowledged. It is for workers that are other
+    /// processes, because their deletions do not pass through this queue. Only the first report
+    /// counts.
     pub fn ended(&self, number: u64) {
-        self.book.end(number);
+        self.recorder.end(number);
     }
 
-    /// What counts what happens. It knows already what was consumed.
+    /// Returns the counters of events. The clients already record their consumption in them.
     pub const fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
-    /// Ports that are not metered: for what has to be ready before a message is offered.
-    pub fn quiet_ports(&self) -> Ports {
-        self.quiet.ports()
+    /// Returns ports without a meter, for the preparation of a message before it is offered.
+    pub fn unmetered_ports(&self) -> Ports {
+        self.unmetered.ports()
     }
 }
 
-/// Queues, of which the incoming one is watched.
+/// Queues whose incoming queue is watched.
 #[derive(Debug)]
 struct WatchedQueues {
     queues: Arc<dyn Queues>,
-    book: Arc<Book>,
+    recorder: Arc<Recorder>,
 }
 
 #[async_trait]
@@ -113,20 +117,20 @@ impl Queues for WatchedQueues {
         if name != INCOMING {
             return Ok(queue);
         }
-        Ok(Arc::new(WatchedQueue { queue, book: Arc::clone(&self.book), numbers: Mutex::default() }))
+        Ok(Arc::new(WatchedQueue { queue, recorder: Arc::clone(&self.recorder), numbers: Mutex::default() }))
     }
 }
 
-/// A queue that tells the book what was deleted from it.
+/// A queue that reports deleted messages to the recorder.
 #[derive(Debug)]
 struct WatchedQueue {
     queue: Arc<dyn Queue>,
-    book: Arc<Book>,
+    recorder: Arc<Recorder>,
     /// The numbers of the messages that were received, by receipt.
     numbers: Mutex<HashMap<String, u64>>,
 }
 
-/// What all messages have, with a claim or without.
+/// The field that all messages have, with a claim or without.
 #[derive(Deserialize)]
 struct Identified<'a> {
     #[serde(borrow)]
@@ -160,7 +164,7 @@ impl Queue for WatchedQueue {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         for (receipt, _) in receipts.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
             if let Some(number) = numbers.remove(receipt) {
-                self.book.end(number);
+                self.recorder.end(number);
             }
         }
         drop(numbers);

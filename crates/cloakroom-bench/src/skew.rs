@@ -1,11 +1,12 @@
-//! Which entity a message is for: by Zipf's law, or evenly.
+//! The distribution of messages over entities: by Zipf's law, or even.
 
 use fastrand::Rng;
 
-/// Draws entities. The one of number `n`, from 0, is drawn in proportion to `1 / (n + 1) ^ exponent`.
+/// Draws entities. The probability of entity `n`, from 0, is proportional to
+/// `1 / (n + 1) ^ exponent`.
 #[derive(Clone, Debug)]
 pub(crate) struct Skew {
-    /// The weight of each entity and all before it.
+    /// The sum of the weights of each entity and all before it.
     cumulative: Vec<f64>,
 }
 
@@ -23,7 +24,7 @@ impl Skew {
         let all = self.cumulative.last().copied().unwrap_or_default();
         let at = rng.f64() * all;
         let number = self.cumulative.partition_point(|sum| *sum <= at);
-        // Rounding could lead one beyond the end.
+        // Because of rounding, the index could be beyond the end.
         number.min(self.cumulative.len().saturating_sub(1)) as u32
     }
 }
@@ -43,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn entities_are_drawn_by_zipfs_law() {
+    fn entities_follow_the_zipf_distribution() {
         let shares = drawn(100, 1.0);
         let harmonic: f64 = (1..=100).map(|rank| 1.0 / f64::from(rank)).sum();
         for (rank, share) in (1..).zip(&shares).take(10) {
@@ -53,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn no_exponent_is_evenly_and_one_entity_takes_all() {
+    fn exponent_zero_is_even_and_a_single_entity_is_always_drawn() {
         assert!(drawn(10, 0.0).iter().all(|share| (share - 0.1).abs() < 0.01));
         assert_eq!(drawn(1, 1.5).len(), 1);
     }

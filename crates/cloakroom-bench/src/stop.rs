@@ -1,12 +1,12 @@
-//! The end of work, told to many.
+//! A signal that stops all workers.
 
 use tokio::sync::watch;
 
-/// Tells when to stop. All clones are told.
+/// A signal to stop. All clones receive it.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<bool>);
 
-/// Whoever says when to stop. Dropped, it says so, too.
+/// The sender of the signal. Dropping it also sends the signal.
 #[derive(Debug)]
 pub(crate) struct Stopper(watch::Sender<bool>);
 
@@ -22,13 +22,13 @@ impl Stop {
         (Stopper(stopper), Self(stop))
     }
 
-    /// Waits until it is time to stop. Safe to drop, and to call again.
+    /// Waits for the signal. The future may be dropped, and the function may be called again.
     pub async fn wait(&self) {
-        // An error is the stopper's end.
+        // An error means that the stopper was dropped.
         let _ = self.0.clone().wait_for(|stop| *stop).await;
     }
 
-    /// Whether it is time to stop.
+    /// Returns whether the signal was sent.
     pub fn is_set(&self) -> bool {
         *self.0.borrow() || self.0.has_changed().is_err()
     }

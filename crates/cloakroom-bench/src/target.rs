@@ -1,4 +1,4 @@
-//! Where a run takes place.
+//! The services of a run.
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -8,14 +8,15 @@ use cloakroom_aws::{Aws, AwsSettings, BucketAddress, QueueSettings};
 use cloakroom_local::{Faults, LocalAws};
 
 use crate::{
-    LoadSettings, RunError,
+    error::RunError,
     site::{INCOMING, OUTGOING},
+    workload::LoadSettings,
 };
 
-/// What the embedded services are given to keep in memory at most.
+/// The limit for payloads on embedded services, which keep them in memory, in bytes.
 const EMBEDDED_BYTES_MAX: u64 = 1 << 30;
 
-/// The services that a run uses, and what to call them in the report.
+/// The services that a run uses, and their name in the report.
 #[derive(Debug)]
 pub struct Target {
     name: String,
@@ -26,7 +27,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Embedded AWS, in this process and in memory, with these faults.
+    /// Starts embedded AWS, in this process and in memory, with these faults.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), cloakroom_bench::RunError> {
@@ -38,7 +39,7 @@ impl Target {
     /// ```
     ///
     /// # Errors
-    /// No ports can be had; a rate of faults that cannot be.
+    /// There are no free ports, or a rate of faults is invalid.
     pub async fn embedded(faults: Faults) -> Result<Self, RunError> {
         let name = if faults == Faults::default() { "embedded AWS" } else { "embedded AWS, with faults" };
         let local = LocalAws::builder().faults(faults).start().await.map_err(RunError::failed)?;
@@ -72,59 +73,62 @@ impl Target {
         })
     }
 
-    /// What a configuration leads to, be it a container or an account; see [`Aws::configured`].
+    /// Returns the services of a configuration, such as a container or an account. See
+    /// [`Aws::configured`].
     ///
     /// # Errors
-    /// A configuration without a region.
+    /// The configuration has no region.
     pub fn configured(name: impl Into<String>, config: &SdkConfig) -> Result<Self, RunError> {
         let aws = Aws::configured(config, AwsSettings::new("cloakroom-bench", "cloakroom-bench"))?;
         let (dynamodb, s3, sqs) = (aws.dynamodb().clone(), aws.s3().clone(), aws.sqs().clone());
         Ok(Self { name: name.into(), dynamodb, s3, sqs, local: None })
     }
 
-    /// What it is called.
+    /// Returns the name in the report.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The services, if they are embedded.
+    /// Returns the embedded services. `None` if the services are not embedded.
     pub const fn local(&self) -> Option<&LocalAws> {
         self.local.as_ref()
     }
 
-    /// Refuses what the services cannot hold.
+    /// Rejects a workload whose payloads the services cannot hold.
     pub(crate) fn check(&self, load: &LoadSettings) -> Result<(), RunError> {
         let bytes = load.messages().unwrap_or_default().saturating_mul(load.payload_bytes as u64);
         if self.local.is_some() && bytes > EMBEDDED_BYTES_MAX {
             return Err(RunError::BadInput(format!(
-                "the payloads have {bytes} bytes together, and embedded AWS keeps what is sent in memory, up to \
-                 {EMBEDDED_BYTES_MAX}: offer fewer messages or smaller ones, or take another target"
+                "the payloads have {bytes} bytes in all, but embedded AWS keeps payloads in memory, up to \
+                 {EMBEDDED_BYTES_MAX} bytes; offer fewer or smaller messages, or use another target"
             )));
         }
         Ok(())
     }
 
-    /// The adapters for one contestant, which gets a table, a bucket and queues that begin with `name`.
+    /// Returns the adapters for one contestant. The names of its table, bucket and queues begin
+    /// with `name`.
     pub(crate) fn aws(&self, name: &str, settings: impl Fn(AwsSettings) -> AwsSettings) -> Result<Aws, RunError> {
         let queues = QueueSettings { prefix: format!("{name}-"), ..QueueSettings::default() };
         let settings = settings(AwsSettings { queues, ..AwsSettings::new(name, name) });
-        // Each has a bucket of its own.
+        // Each contestant has a bucket of its own.
         let s3 = self.s3.config().to_builder().endpoint_resolver(BucketAddress::default()).build();
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         Ok(Aws::new(self.dynamodb.clone(), s3, self.sqs.clone(), settings)?)
     }
 
-    /// Deletes what was made for a contestant. Answers with what could not be deleted, and why.
+    /// Deletes the resources of a contestant. Returns a text for each resource that could not be
+    /// deleted.
     pub(crate) async fn clean_up(&self, settings: &AwsSettings) -> Vec<String> {
-        let mut left = Vec::new();
+        let mut remaining = Vec::new();
         let mut note = |what: String, result: Result<(), String>| {
-            left.extend(result.err().map(|error| format!("{what} was not deleted, and has to be by hand: {error}")));
+            remaining.extend(result.err().map(|error| format!("failed to delete {what}: {error}; delete it yourself")));
         };
         let table = self.dynamodb.delete_table().table_name(&settings.table).send().await;
-        note(format!("table `{}`", settings.table), table.map(drop).map_err(told));
+        note(format!("table `{}`", settings.table), table.map(drop).map_err(with_causes));
         if let Some(payloads) = &settings.payload_table {
             let table = self.dynamodb.delete_table().table_name(payloads).send().await;
-            note(format!("table `{payloads}`"), table.map(drop).map_err(told));
+            note(format!("table `{payloads}`"), table.map(drop).map_err(with_causes));
         }
         note(format!("bucket `{}`", settings.bucket), self.delete_bucket(&settings.bucket).await);
         for queue in [INCOMING, OUTGOING].into_iter().flat_map(|queue| [queue.to_owned(), dead_letter_queue(queue)]) {
@@ -132,31 +136,32 @@ impl Target {
             let deleted = self.delete_queue(&name).await;
             note(format!("queue `{name}`"), deleted);
         }
-        left
+        remaining
     }
 
     async fn delete_bucket(&self, bucket: &str) -> Result<(), String> {
         let mut pages = self.s3.list_objects_v2().bucket(bucket).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let keys = page.map_err(told)?.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
+            let keys =
+                page.map_err(with_causes)?.contents.unwrap_or_default().into_iter().filter_map(|object| object.key);
             let objects: Result<Vec<_>, _> = keys.map(|key| ObjectIdentifier::builder().key(key).build()).collect();
-            let objects = objects.map_err(told)?;
+            let objects = objects.map_err(with_causes)?;
             if !objects.is_empty() {
-                let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build().map_err(told)?;
-                self.s3.delete_objects().bucket(bucket).delete(delete).send().await.map_err(told)?;
+                let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build().map_err(with_causes)?;
+                self.s3.delete_objects().bucket(bucket).delete(delete).send().await.map_err(with_causes)?;
             }
         }
-        self.s3.delete_bucket().bucket(bucket).send().await.map_err(told)?;
+        self.s3.delete_bucket().bucket(bucket).send().await.map_err(with_causes)?;
         Ok(())
     }
 
     async fn delete_queue(&self, name: &str) -> Result<(), String> {
-        let found = self.sqs.get_queue_url().queue_name(name).send().await.map_err(told)?;
-        self.sqs.delete_queue().queue_url(found.queue_url.unwrap_or_default()).send().await.map_err(told)?;
+        let found = self.sqs.get_queue_url().queue_name(name).send().await.map_err(with_causes)?;
+        self.sqs.delete_queue().queue_url(found.queue_url.unwrap_or_default()).send().await.map_err(with_causes)?;
         Ok(())
     }
 
-    /// Ends embedded services, when they have answered what they were asked.
+    /// Shuts embedded services down after they have responded to their requests.
     pub async fn end(self) {
         if let Some(local) = self.local {
             local.shutdown().await;
@@ -164,7 +169,7 @@ impl Target {
     }
 }
 
-/// An error of the SDK with its causes.
-pub(crate) fn told(error: impl std::error::Error) -> String {
+/// Returns the text of an SDK error with its causes.
+pub(crate) fn with_causes(error: impl std::error::Error) -> String {
     aws_sdk_dynamodb::error::DisplayErrorContext(error).to_string()
 }

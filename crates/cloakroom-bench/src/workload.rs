@@ -1,10 +1,10 @@
-//! What is offered: how many messages, how fast, how large, and for whom.
+//! The workload: the number, rate and size of messages, and their entities.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RunError, report::Workload};
+use crate::{error::RunError, report::Workload};
 
-/// A workload. Each contestant is offered the same one.
+/// A workload. It is the same for each contestant.
 ///
 /// ```
 /// use cloakroom_bench::{Extent, LoadSettings};
@@ -17,32 +17,35 @@ use crate::{RunError, report::Workload};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadSettings {
-    /// Messages a second (an open loop: nobody waits for anybody), up to a million; none: each is offered when one before it
-    /// has ended (a closed loop). Default: a closed loop.
+    /// The rate of an open loop, in messages per second, up to a million. `None` is a closed loop,
+    /// where each message is offered when an earlier one has ended. Default: a closed loop.
     pub rate_per_s: Option<f64>,
-    /// When it is enough. Default: 10,000 messages.
+    /// The extent of the run. Default: 10,000 messages.
     pub extent: Extent,
-    /// Entities that the messages are for, up to a million. Default: 1,000.
+    /// The number of entities, up to a million. Default: 1,000.
     pub entities: u32,
-    /// Exponent of Zipf's law by which the messages are spread over the entities, up to 5. Default: 0, which is evenly.
+    /// The exponent of the Zipf distribution of messages over entities, up to 5. Default: 0, which
+    /// is even.
     pub skew: f64,
-    /// Bytes in the payload of each message, incoming and outgoing, in JSON; 100 to 10,485,760. Default: 1,000.
+    /// The payload size of each incoming and outgoing message as JSON, in bytes, 100 to 10,485,760.
+    /// Default: 1,000.
     pub payload_bytes: usize,
-    /// Messages that a worker has in hand at most, up to 10,000. Default: 64.
+    /// The maximum number of messages that a worker has in flight, up to 10,000. Default: 64.
     pub in_flight_max: usize,
-    /// Workers, up to 1,000; all in this process. Default: 1.
+    /// The number of workers, up to 1,000, all in this process. Default: 1.
     pub workers: usize,
-    /// What the choice of entities follows from.
+    /// The seed for the choice of entities. Default: 1.
     pub seed: u64,
 }
 
-/// When a run is long enough.
+/// The extent of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
-    /// After so many messages; up to 10 million.
+    /// A number of messages, up to 10 million.
     Messages(u64),
-    /// After so many seconds, in which messages are offered; those that were then are finished. Up to a day.
+    /// The number of seconds for which messages are offered, up to a day. Offered messages are then
+    /// finished.
     Seconds(f64),
 }
 
@@ -61,14 +64,14 @@ impl Default for LoadSettings {
     }
 }
 
-/// More than that no contestant is offered.
+/// The maximum number of messages for a contestant.
 pub(crate) const MESSAGES_MAX: u64 = 10_000_000;
 
 impl LoadSettings {
-    /// Checks ranges.
+    /// Checks the ranges of all settings.
     ///
     /// # Errors
-    /// The first setting that is out of its range.
+    /// A setting is out of its range. The error names the first one.
     pub fn validate(&self) -> Result<(), RunError> {
         if let Some(rate) = self.rate_per_s {
             within("rate_per_s", rate, 0.001, 1e6)?;
@@ -87,7 +90,8 @@ impl LoadSettings {
         within("workers", self.workers as f64, 1.0, 1_000.0)
     }
 
-    /// How many messages each contestant is offered; none if that depends on how fast it is.
+    /// Returns the number of messages for each contestant. `None` if it depends on the contestant's
+    /// throughput.
     pub fn messages(&self) -> Option<u64> {
         match (self.extent, self.rate_per_s) {
             (Extent::Messages(messages), _) => Some(messages),
@@ -96,8 +100,8 @@ impl LoadSettings {
         }
     }
 
-    /// What a closed loop has under way at most: what all workers can have in hand, and as much in the queue, so that nobody
-    /// waits for work.
+    /// Returns the window of a closed loop: twice the number of messages that all workers can have
+    /// in flight. The other half is in the queue, so that no worker waits for messages.
     pub(crate) fn window(&self) -> u64 {
         2 * (self.workers * self.in_flight_max) as u64
     }
@@ -115,7 +119,7 @@ impl LoadSettings {
     }
 }
 
-/// NaN is in no range.
+/// Checks that a value is in a range. NaN is in no range.
 fn within(field: &str, value: f64, min: f64, max: f64) -> Result<(), RunError> {
     if (min..=max).contains(&value) {
         return Ok(());
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_offered_is_refused_by_name() {
+    fn invalid_load_settings_are_rejected_by_name() {
         let plain = LoadSettings::default();
         plain.validate().unwrap();
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 2e6] {

@@ -1,4 +1,4 @@
-//! The page, given every report that can be and some that cannot.
+//! The page, for valid reports and for some invalid ones.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,8 @@ fn report(measured: Vec<Measured>) -> Report {
     }
 }
 
-/// Demands that every element is closed where it has to be, and that nothing stands outside of elements that may not.
+/// Asserts that every element is closed in the right order, and that no text is outside of the
+/// elements.
 fn must_be_well_formed(page: &str) {
     let (mut open, mut rest) = (Vec::new(), page.strip_prefix("<!doctype html>").expect("a page of HTML"));
     while let Some((text, tail)) = rest.split_once('<') {
@@ -73,7 +74,7 @@ fn must_be_well_formed(page: &str) {
     assert_eq!((open, rest.trim()), (Vec::new(), ""));
 }
 
-/// Demands what every page must be, whatever the report.
+/// Draws a page, and asserts what must hold for every page.
 fn drawn(report: &Report) -> String {
     let page = html(report);
     must_be_well_formed(&page);
@@ -93,15 +94,15 @@ fn figures(page: &str) -> usize {
 }
 
 #[test]
-fn everything_measured_is_told() {
+fn page_shows_all_measurements() {
     let page = drawn(&report(vec![measured("cloakroom"), measured("at-least-once")]));
     assert_eq!(figures(&page), 4);
-    for told in [
+    for text in [
         "2 contestants on embedded AWS",
         "Began 2026-03-01T12:00:00Z. Prices of us-east-1.",
         "1,000 messages of 1 KB for each contestant, for 100 entities, spread by Zipf’s law with exponent 1.10.",
-        "To be offered at 250 a second, whatever became of those before (an open loop).",
-        "2 workers with at most 48 messages in hand each.",
+        "Intended rate: 250 messages per second, independent of their processing (an open loop).",
+        "2 workers with at most 48 messages in flight each.",
         "The books balance",
         "<td>250</td><td class=\"main\">222</td><td>900 µs</td><td>9.00 ms</td><td>70.0 ms</td><td>3.00</td>",
         "<td>2.50</td><td>0.12</td><td class=\"main\">2.62</td><td>2.00</td><td>4,321</td><td>7</td></tr>",
@@ -111,19 +112,19 @@ fn everything_measured_is_told() {
         "4,321 + 7.00",
         "99.9 %",
     ] {
-        assert!(page.contains(told), "`{told}` is missing");
+        assert!(page.contains(text), "`{text}` is missing");
     }
     assert!(!page.contains("class=\"banner\"") && !page.contains("not 250"));
 }
 
 #[test]
-fn an_interrupted_run_is_marked_as_partial() {
+fn page_marks_an_interrupted_run_as_partial() {
     let page = drawn(&Report { interrupted: true, ..report(vec![measured("cloakroom")]) });
     assert!(page.contains("class=\"banner\"") && page.contains("Partial:"));
 }
 
 #[test]
-fn books_that_do_not_balance_are_told_first() {
+fn page_starts_with_unbalanced_books() {
     let mut wrong = measured("at-least-once");
     wrong.audit = Audit { lost: 1, doubled: 1_200, unsent: 0, sent_twice: 3 };
     let page = drawn(&report(vec![measured("cloakroom"), wrong]));
@@ -131,17 +132,17 @@ fn books_that_do_not_balance_are_told_first() {
     assert!(page.contains("✗ 1 lost,<br/>1,200 doubled,<br/>3 sent twice"));
 }
 
-/// The rate that was asked for is never told as the one that was reached.
+/// The page never shows the intended rate as the reached one.
 #[test]
-fn a_rate_that_was_not_offered_is_told() {
+fn page_marks_a_rate_that_was_not_reached() {
     let slow = Measured { offered_per_s: Some(120.0), ..measured("cloakroom") };
     assert!(drawn(&report(vec![slow])).contains("<td class=\"bad\">120<br/><small>not 250</small></td>"));
-    let untold = Measured { offered_per_s: None, ..measured("cloakroom") };
-    assert!(drawn(&report(vec![untold])).contains("<td class=\"bad\">–<br/>"));
+    let unknown = Measured { offered_per_s: None, ..measured("cloakroom") };
+    assert!(drawn(&report(vec![unknown])).contains("<td class=\"bad\">–<br/>"));
 }
 
 #[test]
-fn what_others_wrote_is_text() {
+fn page_escapes_texts_of_the_report() {
     let evil = "</title><script>alert(1)</script>&\u{0}\"'";
     let mut one = measured(evil);
     one.promise = evil.to_owned();
@@ -156,7 +157,7 @@ fn what_others_wrote_is_text() {
 }
 
 #[test]
-fn whatever_is_missing_or_no_number_is_drawn() {
+fn page_draws_missing_values_and_values_that_are_not_numbers() {
     let nothing = drawn(&report(Vec::new()));
     assert!(nothing.contains("Nothing was measured.") && nothing.contains("0 contestants") && figures(&nothing) == 0);
 
@@ -173,7 +174,7 @@ fn whatever_is_missing_or_no_number_is_drawn() {
     odd.dollars_per_million = [f64::NAN, f64::INFINITY, -1.0].iter().map(|cost| (cost.to_string(), *cost)).collect();
     odd.latency.curve = vec![(f64::NAN, 1), (100.0, u64::MAX), (-5.0, 0), (99.999_999_999, 3), (50.0, 2)];
     odd.ended_by_second = vec![u64::MAX / 4; 3];
-    // Their names are what the numbers are called.
+    // Replaces the names, which contain the numbers.
     odd.dollars_per_million = odd
         .dollars_per_million
         .into_values()
@@ -187,11 +188,11 @@ fn whatever_is_missing_or_no_number_is_drawn() {
 }
 
 #[test]
-fn one_or_twenty_contestants_and_a_day_are_drawn() {
+fn page_draws_one_or_twenty_contestants_and_a_whole_day() {
     let mut day = measured("day");
     day.ended_by_second = vec![50; 86_400];
     let page = drawn(&report(vec![day]));
-    assert!(page.len() < 60_000, "{} bytes: a day is drawn with as many points as an hour", page.len());
+    assert!(page.len() < 60_000, "{} bytes: a day has too many points", page.len());
     let twenty = (0..20).map(|number| measured(&format!("contestant {number} with a name that is much too long")));
     let page = drawn(&report(twenty.collect()));
     assert!(

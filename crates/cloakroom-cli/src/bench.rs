@@ -1,10 +1,11 @@
-//! `cloakroom bench`: the same workload for everybody, measured and audited, as a page and as data.
+//! `cloakroom bench`: runs the same workload with each contestant, audits the result, and writes a
+//! page and data.
 
 mod cost;
 mod options;
-mod place;
+mod platform;
 mod redraw;
-mod written;
+mod result_files;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -12,35 +13,37 @@ use cloakroom::observe::prices::Prices;
 use cloakroom_bench::{LoadSettings, Pricing, Progress, Target, contestants::Contestant, report::Report};
 
 pub(crate) use options::Options;
-use options::Verb;
 
-use crate::{demo::progress::Bar, interrupt::interrupted, operate::verdict, site::Failure, terminal};
+use crate::{
+    bench::options::Verb, demo::progress::Bar, interrupt::interrupted, operate::verdict, site::Failure, terminal,
+};
 
-/// Runs the benchmark. The exit code is 1 if the books of anybody do not balance.
+/// Runs the benchmark. The exit code is 1 if the books of a contestant do not balance.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     if let Some(Verb::Page(redraw)) = &options.verb {
         return redraw::run(redraw);
     }
-    // Whatever is wrong with the request is told before anything is made, asked or paid for.
+    // All options are checked before anything is created or paid for.
     let load = options.load()?;
     let contestants = options.contestants()?;
-    let place = options.place().await?;
-    let prices = options.prices(&place)?;
-    written::prepare(&options.out)?;
-    if place.costs_money() {
-        cost::agree(&load, contestants.len(), &place, &prices, options.yes)?;
+    let platform = options.platform().await?;
+    let prices = options.prices(&platform)?;
+    result_files::prepare(&options.out)?;
+    if platform.costs_money() {
+        cost::confirm(&load, contestants.len(), &platform, &prices, options.yes)?;
     }
-    let target = place.target().await?;
+    let target = platform.target().await?;
     let report = measure(&load, &contestants, &target, &prices, options.json).await;
     target.end().await;
     let report = report?;
-    written::write(&options.out, &report)?;
-    written::tell(&options.out, &report, options.json)?;
+    result_files::write(&options.out, &report)?;
+    result_files::print_summary(&options.out, &report, options.json)?;
     let is_good = !report.measured.is_empty() && report.measured.iter().all(|one| one.audit.balances());
     Ok(verdict(!is_good))
 }
 
-/// Measures everybody, and shows how far it has come. The first ctrl-c ends it early, the second one at once.
+/// Measures each contestant, and shows the progress. The first ctrl-c ends the run early with a
+/// partial report. The second one ends it at once.
 async fn measure(
     load: &LoadSettings,
     contestants: &[Arc<dyn Contestant>],
@@ -49,14 +52,14 @@ async fn measure(
     json: bool,
 ) -> Result<Report, Failure> {
     let mut bar = Bar::messages(load.messages(), json);
-    let mut show = |news: &Progress| {
-        bar.name(&format!("{}/{} {}", news.number, news.contestants, news.contestant));
-        bar.show(news.ended);
+    let mut show = |progress: &Progress| {
+        bar.name(&format!("{}/{} {}", progress.number, progress.contestants, progress.contestant));
+        bar.show(progress.ended);
     };
     let stop = async {
         interrupted().await;
-        terminal::tell(
-            "interrupted: what is under way may end, and the report will be partial; ctrl-c again leaves at once",
+        terminal::report(
+            "interrupted: messages in flight are finished, and the report is partial; press ctrl-c again to end at once",
         );
     };
     let pricing = pricing(prices);
@@ -64,7 +67,8 @@ async fn measure(
     let report = tokio::select! {
         report = run => report.map_err(Failure::new),
         () = async { interrupted().await; interrupted().await } => Err(Failure::new(
-            "interrupted twice: there is no report; tables, buckets and queues that begin with `bench-` may be left, delete them",
+            "interrupted twice: no report is written; delete remaining tables, buckets and queues whose names begin \
+             with `bench-`",
         )),
     };
     bar.clear();

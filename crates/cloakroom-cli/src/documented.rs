@@ -1,4 +1,4 @@
-//! Every command line in the documentation is one that this command takes.
+//! A test that this command accepts every command line in the documentation.
 
 use std::{
     fs,
@@ -9,19 +9,20 @@ use clap::{Parser as _, error::ErrorKind};
 
 use crate::Cli;
 
-/// A command line, and where it is.
+/// A command line in the documentation.
 #[derive(Debug)]
 struct Documented {
-    place: String,
+    location: String,
     arguments: Vec<String>,
-    /// Whether a reader can copy it from a block, rather than read its name in a sentence.
+    /// Whether it is a complete command line in a code block, not a command name in a sentence.
     is_whole: bool,
-    /// Whether the variables for table and bucket are exported earlier on the page.
+    /// Whether the page exports the variables for table and bucket before this line.
     has_variables: bool,
 }
 
-/// Beginnings of command lines.
-const COMMANDS: [&str; 2] = ["cargo run --release -- ", "cloakroom "];
+/// The prefixes of command lines, and the verb that each prefix implies.
+const COMMANDS: [(&str, Option<&str>); 3] =
+    [("cargo run --release -- ", None), ("cargo demo", Some("demo")), ("cloakroom ", None)];
 
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -44,8 +45,8 @@ fn documented() -> Vec<Documented> {
         for (number, line) in text.lines().enumerate() {
             is_block ^= line.trim_start().starts_with("```");
             has_variables |= line.contains("export ") && line.contains("CLOAKROOM_TABLE=");
-            let place = format!("{}:{}", page.display(), number + 1);
-            let add = |code: &str| documented_in(code, &place, is_block, has_variables);
+            let location = format!("{}:{}", page.display(), number + 1);
+            let add = |code: &str| documented_in(code, &location, is_block, has_variables);
             if is_block {
                 found.extend(line.trim_start().trim_start_matches("$ ").split(" | ").filter_map(add));
             } else {
@@ -57,12 +58,13 @@ fn documented() -> Vec<Documented> {
     found
 }
 
-fn documented_in(code: &str, place: &str, is_whole: bool, has_variables: bool) -> Option<Documented> {
-    let rest = COMMANDS.iter().find_map(|command| code.strip_prefix(command))?;
+fn documented_in(code: &str, location: &str, is_whole: bool, has_variables: bool) -> Option<Documented> {
+    let (rest, verb) = COMMANDS.iter().find_map(|(command, verb)| Some((code.strip_prefix(command)?, *verb)))?;
     let rest = rest.split(" # ").next().unwrap_or_default();
     let is_whole = is_whole && !rest.contains('…');
-    let arguments = rest.split_whitespace().filter(|word| *word != "…").map(str::to_owned).collect();
-    Some(Documented { place: place.to_owned(), arguments, is_whole, has_variables })
+    let words = verb.into_iter().chain(rest.split_whitespace());
+    let arguments = words.filter(|word| *word != "…").map(str::to_owned).collect();
+    Some(Documented { location: location.to_owned(), arguments, is_whole, has_variables })
 }
 
 fn error(arguments: &[String], more: &[&str]) -> Option<clap::Error> {
@@ -74,7 +76,7 @@ fn error(arguments: &[String], more: &[&str]) -> Option<clap::Error> {
 fn every_command_line_in_the_documentation_parses() {
     let documented = documented();
     let mut problems = Vec::new();
-    for Documented { place, arguments, is_whole, has_variables } in &documented {
+    for Documented { location, arguments, is_whole, has_variables } in &documented {
         let Some(problem) = error(arguments, &[]) else { continue };
         let lacks = matches!(
             problem.kind(),
@@ -87,9 +89,13 @@ fn every_command_line_in_the_documentation_parses() {
         if lacks && *has_variables && error(arguments, &with_variables).is_none() {
             continue;
         }
-        problems.push(format!("{place}: `cloakroom {}`: {problem}", arguments.join(" ")));
+        problems.push(format!("{location}: `cloakroom {}`: {problem}", arguments.join(" ")));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     let whole = documented.iter().filter(|documented| documented.is_whole).count();
-    assert!(whole >= 20 && documented.len() >= 40, "{whole} of {}: this test sees too little", documented.len());
+    assert!(
+        whole >= 20 && documented.len() >= 40,
+        "only {} command lines were found, {whole} of them complete",
+        documented.len()
+    );
 }

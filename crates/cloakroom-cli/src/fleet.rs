@@ -1,4 +1,5 @@
-//! `cloakroom fleet`: how far it scales, and what binds first.
+//! `cloakroom fleet`: the throughput of simulated fleets, and the limit that each of them reaches
+//! first.
 
 mod plot;
 mod table;
@@ -12,38 +13,39 @@ use serde::Serialize;
 
 use crate::{site::Failure, terminal};
 
-const ABOUT: &str = "Simulates fleets of workers against the limits of AWS, and says which limit binds first";
+const ABOUT: &str = "Simulates fleets of workers against the limits of AWS, and reports which limit binds first";
 
 const MORE: &str =
-    "The workers and the engine are the real ones, on virtual time; tables, buckets and queues take as much \
-as those of AWS do, as fast as is assumed. Each rate has a fleet that is made for it, by what one message takes: \
-workers, queues, partitions of the table and prefixes of the bucket, each used to about 60 % if keys are even. \
-Then a single entity gets messages at rising rates, until its backlog grows.
+    "The workers and the engine are the real ones, on virtual time. Tables, buckets and queues are simulated, with \
+the limits of AWS and assumed latencies. For each rate a fleet is sized by the needs of one message: workers, queues, \
+partitions of the table and prefixes of the bucket. Each of them is used to about 60 % if keys are even. \
+Then a single entity receives messages at rising rates until its backlog grows.
 
-Every message is simulated. A million messages a second take some minutes and 3 GB of memory; the rest takes seconds.";
+Every message is simulated. A million messages a second take some minutes and 3 GB of memory; lower rates take \
+seconds.";
 
-/// Messages that are measured at each rate, if that takes from 1 to 10 seconds.
+/// Messages that are measured at each rate. The measured time is at least 1 and at most 10 seconds.
 const MESSAGES: f64 = 20_000.0;
-/// Rates from and to which the hot entity is tried.
+/// The lowest and the highest rate for the hot entity.
 const HOT_PER_S: (f64, f64) = (5.0, 3_000.0);
-/// Messages of one commit that are tried with the hot entity.
+/// The values of `fold_max` for the hot entity.
 const FOLDS: [usize; 4] = [1, 10, 32, 48];
 
 /// Options of the fleet simulation.
 #[derive(Clone, Debug, clap::Args)]
 #[command(about = ABOUT, long_about = format!("{ABOUT}.\n\n{MORE}"))]
 pub(crate) struct Options {
-    /// Messages offered in a second, one fleet for each
+    /// Messages offered per second; each rate gets a fleet of its own
     #[arg(long, value_delimiter = ',', value_name = "RATES",
         default_values_t = [1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6])]
     rates: Vec<f64>,
-    /// Exponents of Zipf's law by which messages are spread over entities; 0 is even
+    /// Exponents of the Zipf distribution of messages over entities; 0 is even
     #[arg(long, value_delimiter = ',', value_name = "S", default_values_t = [0.0, 1.05])]
     skew: Vec<f64>,
-    /// Where outbox records lie
+    /// Where outbox records are stored
     #[arg(long, value_enum, default_value_t = Records::Embedded)]
     placement: Records,
-    /// Messages of one partition that are committed together at most; for the rates
+    /// Messages of one partition that are committed together at most, in the part `rates`
     #[arg(long, default_value_t = EndpointSettings::default().fold_max, value_name = "N")]
     fold_max: usize,
     /// Where payloads are kept
@@ -52,34 +54,35 @@ pub(crate) struct Options {
     /// Bytes in each payload
     #[arg(long, default_value_t = 1_000, value_name = "BYTES")]
     payload_bytes: usize,
-    /// With a table and a bucket that are new, and not made for the rate
+    /// Simulate a new table and a new bucket, which are not yet partitioned for the rate
     #[arg(long)]
     cold: bool,
-    /// Only one of the two parts
+    /// Run only one of the two parts
     #[arg(long, value_enum)]
     part: Option<Part>,
-    /// The region whose prices are taken
+    /// The region whose prices are used
     #[arg(long)]
     region: Option<String>,
-    /// The same seed does the same
+    /// Seed of the simulation: the same seed gives the same results
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Writes pictures (SVG) and all figures (JSON) into this directory
+    /// Write charts (SVG) and all figures (JSON) into this directory
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Records {
-    /// In items of their own
-    Beside,
+    /// In items of their own, in the partition of the state
+    #[value(alias = "beside")]
+    Separate,
     /// In the item of the state
     Embedded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Payloads {
-    /// As objects on S3
+    /// As S3 objects
     S3,
     /// As items of a DynamoDB table
     Dynamodb,
@@ -93,10 +96,10 @@ enum Part {
     Hot,
 }
 
-/// All figures, as they are written to `fleet.json`.
+/// All figures, in the form of `fleet.json`.
 #[derive(Debug, Default, Serialize)]
 struct Study {
-    /// The region whose prices were taken.
+    /// The region whose prices were used.
     region: String,
     steps: Vec<Priced>,
     hot: Vec<Hot>,
@@ -109,7 +112,7 @@ struct Priced {
     dollars_per_million: f64,
 }
 
-/// One entity, with one way to deploy its service.
+/// The results for one hot entity with one deployment and one `fold_max`.
 #[derive(Debug, Serialize)]
 struct Hot {
     deployment: &'static str,
@@ -117,7 +120,7 @@ struct Hot {
     ladder: Ladder,
 }
 
-/// Simulates.
+/// Runs the simulations, prints their results, and writes the files.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let prices = Prices::list(options.region.as_deref())?;
     if let Some(dir) = &options.out {
@@ -154,10 +157,10 @@ impl From<FleetError> for Failure {
     }
 }
 
-/// What all fleets have in common.
+/// Returns the settings that all fleets have in common.
 fn fleet(options: &Options) -> Fleet {
     let placement = match options.placement {
-        Records::Beside => Placement::Separate,
+        Records::Separate => Placement::Separate,
         Records::Embedded => Placement::Embedded,
     };
     let payload_place = match options.payloads {
@@ -173,7 +176,7 @@ fn rates(options: &Options, prices: &Prices) -> Result<Vec<Priced>, Failure> {
     let mut steps = Vec::new();
     for skew in &options.skew {
         for rate_per_s in &options.rates {
-            bar.set_message(format!("{rate_per_s} messages a second"));
+            bar.set_message(format!("{rate_per_s} messages per second"));
             let measured = Duration::from_secs_f64((MESSAGES / rate_per_s).clamp(1.0, 10.0));
             let fleet = Fleet { rate_per_s: *rate_per_s, skew: *skew, measured, ..fleet(options) }.sized()?;
             let fleet = match options.cold {
@@ -181,7 +184,7 @@ fn rates(options: &Options, prices: &Prices) -> Result<Vec<Priced>, Failure> {
                 false => fleet,
             };
             let step = fleet.run()?;
-            // Nothing was acknowledged: nothing can be told of its price.
+            // If no message was acknowledged, `max` avoids a division by zero.
             let dollars_per_million = prices.of(&step.consumption).per_million(step.acknowledged.max(1)).total();
             steps.push(Priced { step, dollars_per_million });
             bar.inc(1);
@@ -191,7 +194,7 @@ fn rates(options: &Options, prices: &Prices) -> Result<Vec<Priced>, Failure> {
     Ok(steps)
 }
 
-/// A payload store that nobody has prepared.
+/// Returns the sharding of a new payload store.
 const fn fresh(place: PayloadPlace) -> Sharding {
     match place {
         PayloadPlace::Objects => Sharding::fixed(1),
@@ -209,7 +212,7 @@ fn hot(options: &Options) -> Result<Vec<Hot>, Failure> {
     let mut hot = Vec::new();
     for (deployment, workers, is_fifo) in deployments {
         for fold_max in FOLDS {
-            bar.set_message(format!("{deployment}, {fold_max} to a commit"));
+            bar.set_message(format!("{deployment}, up to {fold_max} messages per commit"));
             let common = fleet(options);
             let endpoint = EndpointSettings { fold_max, ..common.endpoint.clone() };
             let payloads = Sharding::fixed(4);

@@ -1,4 +1,5 @@
-//! Orders from JSON lines. A line that is no order is reported by its number, and the rest goes on.
+//! Reads orders from lines of JSON. A line that is not a valid order is reported by its number, and
+//! skipped.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -9,16 +10,16 @@ use cloakroom_shop::orders::PlaceOrder;
 
 use crate::terminal;
 
-/// The longest line that is read; more is skipped without being held in memory.
+/// The longest line, in bytes. A longer line is skipped, and its rest is not held in memory.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-/// More lines that were skipped are counted but not told.
-const TOLD_MAX: usize = 100;
-/// Ids and names become parts of keys.
+/// The number of skipped lines that are reported one by one. Further ones are only counted.
+const REPORTED_MAX: usize = 100;
+/// The longest id or name, in bytes. They become parts of DynamoDB keys.
 const NAME_BYTES_MAX: usize = 256;
 const QUANTITY_MAX: u64 = 1_000_000;
 const PRICE_CENTS_MAX: u64 = 100_000_000;
 
-/// A line that was not taken.
+/// A skipped line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct BadLine {
     line: u64,
@@ -31,40 +32,40 @@ impl std::fmt::Display for BadLine {
     }
 }
 
-/// Orders, and what was no order.
+/// The orders, and the lines that were skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     pub(crate) orders: Vec<PlaceOrder>,
-    /// The first of the lines that were skipped.
+    /// The first skipped lines, at most [`REPORTED_MAX`].
     bad: Vec<BadLine>,
-    /// How many lines were skipped.
+    /// The number of all skipped lines.
     pub(crate) skipped: u64,
 }
 
 impl Input {
     fn skip(&mut self, line: u64, reason: String) {
         self.skipped += 1;
-        if self.bad.len() < TOLD_MAX {
+        if self.bad.len() < REPORTED_MAX {
             self.bad.push(BadLine { line, reason });
         }
     }
 
-    /// Tells which lines were skipped, and why.
-    pub(crate) fn tell(&self) {
+    /// Prints the numbers of the skipped lines, with the reasons, to standard error.
+    pub(crate) fn report_skipped(&self) {
         for bad in &self.bad {
-            terminal::tell(format_args!("skipped {bad}"));
+            terminal::report(format_args!("skipped {bad}"));
         }
         let more = self.skipped - self.bad.len() as u64;
         if more > 0 {
-            terminal::tell(format_args!("skipped {more} more lines"));
+            terminal::report(format_args!("skipped {more} more lines"));
         }
     }
 }
 
-/// Reads up to `orders_max` orders.
+/// Reads at most `orders_max` orders.
 pub(crate) fn read(mut lines: impl BufRead, orders_max: usize) -> io::Result<Input> {
     let mut input = Input::default();
-    // Where each order id was first seen.
+    // The line of each order id.
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut number = 0;
     while input.orders.len() < orders_max {
@@ -89,7 +90,7 @@ pub(crate) fn read(mut lines: impl BufRead, orders_max: usize) -> io::Result<Inp
     Ok(input)
 }
 
-/// The next line; an error in its place if it is too long.
+/// Reads the next line. The inner result is an error if the line is too long. `None` at the end.
 fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, String>>> {
     let mut line = Vec::new();
     let read = io::Read::take(&mut *lines, LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
@@ -103,7 +104,7 @@ fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, Stri
     Ok(Some(Err(format!("longer than {LINE_BYTES_MAX} bytes"))))
 }
 
-/// The order of a line; none if it is blank.
+/// Parses the order of a line. `None` if the line is blank.
 fn order(line: &[u8]) -> Result<Option<PlaceOrder>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_named_and_the_rest_goes_on() {
+    fn reader_reports_bad_lines_and_keeps_the_other_orders() {
         let good_too = GOOD.replace("o-1", "o-2");
         let text = format!("{GOOD}\n\nnonsense\n{}\n{GOOD}\n{good_too}", GOOD.replace(":1,", ":0,"));
         let input = read(text.as_bytes(), 100).expect("reading from memory");
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_skipped() {
+    fn overlong_line_is_skipped() {
         let text = format!("{}\n{GOOD}", "x".repeat(1_000_000));
         let input = read(text.as_bytes(), 100).expect("reading from memory");
         assert_eq!((input.orders.len(), input.bad.len()), (1, 1));
@@ -155,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf8_and_unknown_fields_are_refused() {
+    fn reader_rejects_invalid_utf8_and_unknown_fields() {
         let input = read(&b"\xff\xfe\n"[..], 100).expect("reading from memory");
         assert_eq!(input.bad.len(), 1);
         assert!(bad(&GOOD.replace("{", r#"{"surprise":1,"#))[0].reason.contains("surprise"));
     }
 
     #[test]
-    fn no_more_than_asked_for() {
+    fn reader_stops_after_the_maximum_number_of_orders() {
         let input = read(format!("{GOOD}\n{GOOD}\n").as_bytes(), 1).expect("reading from memory");
         assert_eq!((input.orders.len(), input.bad.len()), (1, 0));
     }

@@ -1,8 +1,8 @@
-//! The signals that ask a command to stop: SIGINT, which is ctrl-c, and SIGTERM, which service managers and containers
-//! send.
+//! The signals that stop a command: SIGINT, which ctrl-c sends, and SIGTERM, which service managers
+//! and container runtimes send.
 //!
-//! The first process of a container does not end by a signal that it has no handler for. So every command that can run
-//! for long has one.
+//! The first process of a container ignores a signal for which it has no handler. So every command
+//! that can run for long has a handler.
 
 use std::{process::ExitCode, thread, time::Duration};
 
@@ -14,17 +14,17 @@ use tokio::{
 
 use crate::site::Failure;
 
-/// Receives the signals that were sent since it was made.
+/// Receives the signals that were sent since it was created.
 pub(crate) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupts {
-    /// Takes the signals over. From now on they do not end the process.
+    /// Installs handlers. From now on the signals do not end the process.
     ///
     /// # Errors
-    /// The system refuses a handler.
+    /// The system rejects a handler.
     pub(crate) fn listen() -> Result<Self, Failure> {
         let handler = |kind| signal(kind).map_err(|error| Failure::new(format!("handling signals failed: {error}")));
         Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())? })
@@ -35,13 +35,14 @@ impl Interrupts {
         tokio::select! {
             Some(()) = self.interrupt.recv() => {}
             Some(()) = self.terminate.recv() => {}
-            // The runtime receives no signals any more.
+            // The runtime no longer receives signals.
             else => std::future::pending().await,
         }
     }
 }
 
-/// Waits for a signal. Without handlers it waits forever, and the signals end the process.
+/// Waits for a signal. If no handler can be installed, it waits forever, and a signal ends the
+/// process.
 pub(crate) async fn interrupted() {
     match Interrupts::listen() {
         Ok(mut interrupts) => interrupts.next().await,
@@ -49,10 +50,11 @@ pub(crate) async fn interrupted() {
     }
 }
 
-/// Works until it is done or a signal comes. Work that handles the signal itself does so first.
+/// Runs the work until it is done or a signal arrives. Work that handles the signal itself does so
+/// first.
 ///
-/// The work has a thread of its own, since some of it never waits (a model check), and some waits for standard input:
-/// neither would notice a signal.
+/// The work runs on a thread of its own. Some work never awaits (a model check), and some blocks on
+/// standard input, so neither would notice a signal.
 pub(crate) async fn unless_interrupted<W>(work: impl FnOnce() -> W + Send + 'static) -> Result<ExitCode, Failure>
 where
     W: Future<Output = Result<ExitCode, Failure>>,
@@ -70,8 +72,8 @@ where
             Err(_) => return Err(unfinished()),
         },
     };
-    // The thread ends without a result only if it panics, which has printed why.
-    result.unwrap_or_else(|_| Err(Failure::new("the command panicked: please report it")))
+    // The thread ends without a result only if it panics. The panic has printed its reason.
+    result.unwrap_or_else(|_| Err(Failure::new("the command panicked; please report this as a bug")))
 }
 
 async fn until_interrupted(work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
@@ -86,7 +88,7 @@ fn unfinished() -> Failure {
     Failure::new("interrupted: the command is not finished; run it again")
 }
 
-/// How long work may take to notice a signal.
+/// The time that the work has to end after a signal.
 const END_WITHIN: Duration = Duration::from_secs(2);
-/// As much as the main thread has.
+/// The stack size of the thread: that of the main thread.
 const STACK: usize = 8 * 1024 * 1024;

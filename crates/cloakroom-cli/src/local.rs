@@ -8,7 +8,7 @@ use crate::{interrupt::Interrupts, site::Failure, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Keep everything in this folder, and go on from what is there
+    /// Keep all data in this folder, and continue from the data in it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Port of DynamoDB; 0 lets the system choose
@@ -20,15 +20,16 @@ pub(crate) struct Options {
     /// Port of SQS
     #[arg(long, default_value_t = 4503, value_name = "PORT")]
     sqs_port: u16,
-    /// Let queues be purged again, and be created again after their deletion, without waiting 60 seconds as in AWS
+    /// Allow repeated purges of a queue, and its creation after a deletion, without the 60 seconds
+    /// that AWS demands
     #[arg(long)]
     no_queue_cooldowns: bool,
 }
 
-/// Serves until SIGINT or SIGTERM, which is how it is meant to end: the exit code is 0 then. A second signal ends it at
-/// once. Prints the variables that the AWS SDKs need, ready for a shell.
+/// Serves until SIGINT or SIGTERM, with exit code 0. A second signal ends it at once. Prints the
+/// variables that the AWS SDKs need, as `export` commands for a shell.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    // First, so that a signal that comes early is not lost.
+    // Before everything else, so that an early signal is not lost.
     let mut interrupts = Interrupts::listen()?;
     let mut builder = LocalAws::builder()
         .dynamodb_port(options.dynamodb_port)
@@ -45,7 +46,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     for (name, value) in aws.environment() {
         terminal::print(format_args!("export {name}={value}"))?;
     }
-    terminal::tell("embedded AWS is running; end it with ctrl-c");
+    terminal::report("embedded AWS is running; end it with ctrl-c");
     interrupts.next().await;
     tokio::select! {
         () = aws.shutdown() => {}

@@ -1,4 +1,4 @@
-//! `cloakroom model`: every state that the protocol can come to.
+//! `cloakroom model`: checks every state that the protocol can reach.
 
 use std::process::ExitCode;
 
@@ -9,26 +9,28 @@ use crate::{site::Failure, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only this scenario; without it all, but for the large ones
+    /// Check only this scenario; by default all scenarios except the large ones
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// The large scenarios, which take minutes and gigabytes
+    /// Check the large scenarios, which take minutes and gigabytes of memory
     #[arg(long, conflicts_with = "scenario")]
     large: bool,
-    /// Threads that search
+    /// Threads for the search
     #[arg(long, default_value_t = 2, value_name = "N")]
     threads: usize,
-    /// Breaks the protocol in this place, and shows how that goes wrong; `list` lists them
+    /// Break the protocol with this wrong order of steps, and show how it fails; `list` lists the
+    /// wrong orders
     #[arg(long, value_name = "NAME", conflicts_with = "large")]
     wrong_order: Option<String>,
 }
 
-/// Explores. The exit code is 1 if an invariant does not hold, or if a wrong order does no harm.
+/// Runs the model check. The exit code is 1 if an invariant does not hold, or if a wrong order
+/// breaks no invariant.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     match options.wrong_order.as_deref() {
         Some("list") => {
             for order in WrongOrder::ALL {
-                terminal::print(format_args!("{order:?}: {}", order.tells().trim()))?;
+                terminal::print(format_args!("{order:?}: {}", order.description().trim()))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -54,7 +56,7 @@ fn explore(scenarios: &[Scenario], threads: usize) -> Result<ExitCode, Failure> 
         let is_large = LARGE.iter().any(|large| large.name == scenario.name);
         let mut found = model.check_fast(threads);
         if found.violation.is_some() && !is_large {
-            // A search that is not fast finds the shortest way.
+            // The slower search finds the shortest path to the violation.
             found = model.check();
         }
         states += found.states;
@@ -67,7 +69,7 @@ fn explore(scenarios: &[Scenario], threads: usize) -> Result<ExitCode, Failure> 
         terminal::print(format_args!("    {}", scenario.shows))?;
         for objection in objections(scenario, &found) {
             is_good = false;
-            terminal::print(format_args!("    NOT as it should be: {objection}"))?;
+            terminal::print(format_args!("    FAILED: {objection}"))?;
         }
     }
     terminal::print(format_args!(
@@ -80,20 +82,20 @@ fn explore(scenarios: &[Scenario], threads: usize) -> Result<ExitCode, Failure> 
 fn objections(scenario: &Scenario, found: &Found) -> Vec<String> {
     let mut objections: Vec<String> = found.violation.iter().map(|timeline| format!("\n{timeline}")).collect();
     if objections.is_empty() && found.states != scenario.states {
-        let told = scenario.states;
-        objections.push(format!("there were {told} states: the protocol has changed, or the model"));
+        let expected = scenario.states;
+        objections.push(format!("expected {expected} states: the protocol or the model has changed"));
     }
-    objections.extend(found.unreached.iter().map(|name| format!("it never came to \"{name}\"")));
+    objections.extend(found.unreached.iter().map(|name| format!("no state was reached with \"{name}\"")));
     objections
 }
 
-/// Shows how a wrong order goes wrong, in the first scenario in which it does.
+/// Shows how a wrong order of steps fails, in the first scenario in which it breaks an invariant.
 fn break_protocol(scenarios: &[Scenario], name: &str) -> Result<ExitCode, Failure> {
     let order = WrongOrder::ALL.iter().find(|order| format!("{order:?}").eq_ignore_ascii_case(name));
     let order = order.ok_or_else(|| {
         Failure::new(format!("there is no wrong order `{name}`; `cloakroom model --wrong-order list` lists them"))
     })?;
-    terminal::print(format_args!("{}\n", order.tells().trim()))?;
+    terminal::print(format_args!("{}\n", order.description().trim()))?;
     for scenario in scenarios {
         let Found { violation, states, .. } = Model::new(*scenario).broken(*order).check();
         match violation {
@@ -101,7 +103,9 @@ fn break_protocol(scenarios: &[Scenario], name: &str) -> Result<ExitCode, Failur
                 terminal::print(format_args!("In scenario {}, after {states} states:\n{timeline}", scenario.name))?;
                 return Ok(ExitCode::SUCCESS);
             }
-            None => terminal::print(format_args!("In scenario {} it does no harm: {states} states.", scenario.name))?,
+            None => {
+                terminal::print(format_args!("In scenario {} it breaks no invariant: {states} states.", scenario.name))?
+            }
         }
     }
     Ok(ExitCode::from(1))

@@ -1,8 +1,9 @@
-//! What an operator does with an account: make, look, mend.
+//! The commands for operators: they provision, inspect and repair the resources of an account.
 //!
-//! Every verb prints for people, or with `--json` for programs. Exit codes: 0, it is done and nothing is amiss; 1, it is done, and
-//! something is amiss: a finding, a message that is left; 2, it could not be done. A verb that changes something changes nothing with
-//! `--dry-run`, and says what it would do.
+//! Every command prints text, or JSON with `--json`. The exit code is 0 if the command succeeded
+//! and found no problem. It is 1 if the command succeeded and reports a problem, such as a finding
+//! or a message that stays. It is 2 if the command failed. With `--dry-run`, a command prints what
+//! it would change, and changes nothing.
 
 mod cost;
 mod dlq;
@@ -11,7 +12,7 @@ mod inspect;
 mod payload;
 mod pending;
 mod provision;
-mod reading;
+mod scan;
 mod sweep;
 pub(crate) mod table;
 
@@ -29,15 +30,15 @@ pub(crate) enum Verb {
     Inspect(inspect::Options),
     Pending(pending::Options),
     Sweep(sweep::Options),
-    /// Looks into dead-letter queues, finishes what was committed, and puts back what was not
+    /// Lists dead-letter queues, finishes committed messages, and puts unprocessed messages back
     #[command(subcommand)]
     Dlq(dlq::Verb),
-    /// Reads payloads, and finds those that nobody refers to
+    /// Reads payloads, and lists payloads that no record refers to
     #[command(subcommand)]
     Payload(payload::Verb),
 }
 
-/// Carries a verb out.
+/// Runs a command for operators.
 pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Provision(options) => provision::run(options).await,
@@ -51,31 +52,33 @@ pub(crate) async fn run(verb: Verb) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The exit code of a verb that is done: is something amiss?
-pub(crate) fn verdict(amiss: bool) -> ExitCode {
-    ExitCode::from(u8::from(amiss))
+/// Returns the exit code of a command that succeeded: 1 if it found a problem.
+pub(crate) fn verdict(has_problem: bool) -> ExitCode {
+    ExitCode::from(u8::from(has_problem))
 }
 
-/// Works until it is done, or somebody interrupts it.
+/// Runs the work until it is done or a signal arrives.
 async fn interruptible<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     tokio::select! {
         result = work => result.map_err(Into::into),
         () = interrupted() => {
-            Err(Failure::new("interrupted: what is printed is done; messages that were in hand come back within five minutes"))
+            Err(Failure::new(
+                "interrupted: the printed changes are done; messages in flight become visible again within five minutes",
+            ))
         }
     }
 }
 
-/// How results are printed.
+/// The format of results.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Output {
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Output {
-    /// Prints a result to standard output: one line of JSON, or what it displays as.
+    /// Prints a result to standard output: one line of JSON, or its `Display` text.
     pub(crate) fn print(self, result: &(impl Serialize + fmt::Display)) -> Result<(), Failure> {
         if self.json { terminal::print_json(result) } else { terminal::print(result) }
     }

@@ -1,4 +1,4 @@
-//! Which prices are taken, and what embedded AWS has metered in the form that is priced.
+//! The choice of prices, and the metered use of embedded AWS in the form that can be priced.
 
 use std::{io::Read as _, path::Path};
 
@@ -7,14 +7,16 @@ use cloakroom_local::Usage;
 
 use crate::site::Failure;
 
-/// Which prices to take.
+/// The options that choose the prices.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct PriceOptions {
-    /// Prices in place of the list prices: {"region":"…","dynamodb_write_unit":…,"dynamodb_read_unit":…,"s3_put_class":…,
-    /// "s3_get_class":…,"sqs_request":…,"sqs_fifo_request":…} in dollars a piece, or a list of these for several regions
+    /// Prices instead of the list prices:
+    /// {"region":"…","dynamodb_write_unit":…,"dynamodb_read_unit":…,"s3_put_class":…,
+    /// "s3_get_class":…,"sqs_request":…,"sqs_fifo_request":…} in dollars each, or a list of these
+    /// for several regions
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<String>,
-    /// The region whose prices to take; of the list prices us-east-1 if none is named
+    /// The region whose prices are used; by default us-east-1 in the list prices
     #[arg(long)]
     pub(crate) region: Option<String>,
 }
@@ -23,18 +25,18 @@ impl PriceOptions {
     pub(crate) fn prices(&self) -> Result<Prices, Failure> {
         let region = self.region.as_deref();
         Ok(match &self.prices {
-            Some(file) => Prices::read(&read(file)?, &told(file), region)?,
+            Some(file) => Prices::read(&read(file)?, &source_name(file), region)?,
             None => Prices::list(region)?,
         })
     }
 }
 
-/// What errors call this file.
-pub(crate) fn told(file: &str) -> String {
+/// Returns the name of a file for error texts.
+pub(crate) fn source_name(file: &str) -> String {
     if file == "-" { "standard input".to_owned() } else { format!("`{file}`") }
 }
 
-/// Reads a file, or standard input if it is called `-`.
+/// Reads a file, or standard input if the name is `-`.
 pub(crate) fn read(file: &str) -> Result<String, Failure> {
     let text = if file == "-" {
         let mut text = String::new();
@@ -42,11 +44,11 @@ pub(crate) fn read(file: &str) -> Result<String, Failure> {
     } else {
         std::fs::read_to_string(Path::new(file))
     };
-    text.map_err(|error| Failure::new(format!("{} cannot be read: {error}", told(file))))
+    text.map_err(|error| Failure::new(format!("{} cannot be read: {error}", source_name(file))))
 }
 
-/// What was used, as a client would have metered it. Where the services tell less than a client, it stands under the operation
-/// that is priced alike.
+/// Converts the metered use of the services into what a client would have metered. If the services
+/// meter less detail than a client, the use is under an operation with the same price.
 pub(crate) fn consumption(usage: &Usage) -> Consumption {
     let Usage { dynamodb, s3, sqs, .. } = usage;
     let mut consumption = Consumption::default();
@@ -71,16 +73,16 @@ pub(crate) fn consumption(usage: &Usage) -> Consumption {
         others = others.saturating_sub(requests);
         add(Service::Sqs, operation, Used { requests, messages, ..Used::default() });
     }
-    // Among them is what was billed for messages beyond the first 64 KB of a request.
+    // These include the requests billed for each further 64 KB of a request.
     add(Service::Sqs, "other", Used { requests: others, ..Used::default() });
     consumption
 }
 
-/// The use without the demonstration's own looks at the depth of its queues.
-pub(crate) fn without_looks(usage: &Usage) -> Usage {
+/// Returns the use without the demonstration's own reads of the queue depths.
+pub(crate) fn without_depth_reads(usage: &Usage) -> Usage {
     let mut usage = usage.clone();
-    let looks = usage.sqs.requests.remove("GetQueueAttributes").unwrap_or(0);
-    usage.sqs.billed_requests = usage.sqs.billed_requests.saturating_sub(looks);
+    let depth_reads = usage.sqs.requests.remove("GetQueueAttributes").unwrap_or(0);
+    usage.sqs.billed_requests = usage.sqs.billed_requests.saturating_sub(depth_reads);
     usage
 }
 
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_use_keeps_everything_that_is_priced() {
+    fn conversion_of_usage_keeps_everything_that_is_priced() {
         let usage: Usage = serde_json::from_value(serde_json::json!({
             "dynamodb": { "requests": { "GetItem": 2, "PutItem": 3 }, "units": { "write": 6.0, "read": 4.0 } },
             "s3": { "put_class": 10, "get_class": 20, "deletes": 30, "requests": { "PutObject": 10 } },
@@ -97,12 +99,12 @@ mod tests {
                      "messages_received": 30 },
         }))
         .unwrap();
-        let (all, worked) = (consumption(&usage), consumption(&without_looks(&usage)));
+        let (all, without_reads) = (consumption(&usage), consumption(&without_depth_reads(&usage)));
         let units = Used { requests: 5, write_units: 6.0, read_units: 4.0, ..Used::default() };
         assert_eq!(all.total(Service::DynamoDb), units);
         let s3 = ["PutObject", "GetObject", "DeleteObject"].map(|name| all.of(Service::S3, name).requests);
         assert_eq!(s3, [10, 20, 30]);
-        assert_eq!((all.total(Service::Sqs).requests, worked.total(Service::Sqs).requests), (17, 15));
+        assert_eq!((all.total(Service::Sqs).requests, without_reads.total(Service::Sqs).requests), (17, 15));
         assert_eq!((all.fill("ReceiveMessage"), all.fill("SendMessageBatch")), (Some(7.5), None));
     }
 }

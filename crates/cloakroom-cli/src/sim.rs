@@ -1,4 +1,4 @@
-//! `cloakroom sim`: seed after seed, in a simulated world where everything goes wrong.
+//! `cloakroom sim`: simulations with random faults, one for each seed.
 
 mod shop;
 
@@ -8,34 +8,34 @@ use cloakroom_sim::simulation::{Ledger, Run, Scenario, Simulation, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use self::shop::Shop;
-use crate::{site::Failure, terminal};
+use crate::{sim::shop::Shop, site::Failure, terminal};
 
-/// So many failing seeds are shrunk and told in full; of the others only the number is.
-const TOLD_MAX: u64 = 3;
+/// The number of failing seeds that are shrunk. Further ones are reported without a shrunk
+/// timeline.
+const SHRUNK_MAX: u64 = 3;
 
-const ABOUT: &str = "Simulates services in a world where everything goes wrong, and judges what their stores did";
+const ABOUT: &str = "Simulates services under random faults, and checks the history of their stores";
 
-const MORE: &str = "The engine, the endpoints and the workers are the real ones; stores, queues, network and time are \
-simulated, in one thread. Everything follows from the seed: what is submitted, when workers die or stand still, \
-which requests are refused, lost, late or slow, which messages are delivered twice or late. Then the trouble ends, \
-everything must come to rest, and a judge who knows only what the stores did decides whether each message was \
+const MORE: &str = "The engine, the endpoints and the workers are the real ones. Stores, queues, network and time are \
+simulated, in one thread. The seed determines everything: which messages are submitted, when workers crash or pause, \
+which requests are rejected, lost, late or slow, and which messages are delivered twice or late. Then the faults end, \
+and all messages must be finished. A judge checks from the history of the stores alone whether each message was \
 processed exactly once.
 
-A seed that breaks a law is told with the command that replays it, and with a timeline that is shrunk to what the \
-failure takes. The exit code then is 1. The same seed does the same on every machine.";
+A seed that breaks a law is reported with the command that replays it, and with a timeline that is shrunk to the \
+events that the failure needs. The exit code is then 1. The same seed gives the same result on every machine.";
 
 /// Options of the simulation.
 #[derive(Clone, Debug, clap::Args)]
 #[command(about = ABOUT, long_about = format!("{ABOUT}.\n\n{MORE}"))]
 pub(crate) struct Options {
-    /// Which seeds: from the first one up to the second one, without it
+    /// The seeds: from the first number to the second one, without the second one
     #[arg(long, default_value = "0..1000", value_name = "A..B")]
     seeds: Seeds,
-    /// What to simulate; by default each seed of each
+    /// The scenario to simulate; by default each seed runs in each scenario
     #[arg(long, value_enum)]
     scenario: Option<Name>,
-    /// Stop after so many minutes
+    /// Stop after this number of minutes
     #[arg(long, value_name = "M")]
     minutes: Option<u64>,
     /// Print every call of every seed
@@ -46,7 +46,7 @@ pub(crate) struct Options {
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
-    /// Accounts that transfer to each other, and subscribers that keep book of them
+    /// Accounts that transfer to each other, and subscribers that record the transfers
     Ledger,
     /// The shop of the demonstration
     Shop,
@@ -72,11 +72,11 @@ impl FromStr for Seeds {
     fn from_str(text: &str) -> Result<Self, String> {
         let range = text.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
         let range = range.filter(|range| !range.is_empty());
-        range.map(Self).ok_or_else(|| "give two numbers, the first one smaller: such as 0..1000".to_owned())
+        range.map(Self).ok_or_else(|| "give two numbers, the first one smaller, such as 0..1000".to_owned())
     }
 }
 
-/// Simulates. The exit code is 1 if a law was broken.
+/// Runs the simulations. The exit code is 1 if a law was broken.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let names = options.scenario.as_ref().map_or(Name::ALL, std::slice::from_ref);
     if options.minutes == Some(0) {
@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
             let simulation = if options.trace { simulation.traced() } else { simulation };
             let run = simulation.run();
             tally.add(&run.tally);
-            bar.suspend(|| tell(&simulation, seed, &run, &mut failed))?;
+            bar.suspend(|| print_run(&simulation, seed, &run, &mut failed))?;
         }
         bar.inc(1);
     }
@@ -114,8 +114,8 @@ fn progress(seeds: u64) -> ProgressBar {
     ProgressBar::new(seeds).with_style(style)
 }
 
-/// Tells the trace, if there is one, and what was broken.
-fn tell(simulation: &Simulation<'_>, seed: u64, run: &Run, failed: &mut u64) -> Result<(), Failure> {
+/// Prints the trace, if there is one, and the laws that were broken.
+fn print_run(simulation: &Simulation<'_>, seed: u64, run: &Run, failed: &mut u64) -> Result<(), Failure> {
     for line in &run.trace {
         terminal::print(format_args!("{line}"))?;
     }
@@ -128,11 +128,11 @@ fn tell(simulation: &Simulation<'_>, seed: u64, run: &Run, failed: &mut u64) -> 
     for violation in &run.violations {
         terminal::print(format_args!("  {violation}"))?;
     }
-    terminal::print(format_args!("  replay it: cloakroom sim --seeds {seed}..{} --scenario {name} --trace", seed + 1))?;
-    if *failed <= TOLD_MAX
+    terminal::print(format_args!("  to replay: cloakroom sim --seeds {seed}..{} --scenario {name} --trace", seed + 1))?;
+    if *failed <= SHRUNK_MAX
         && let Some(shrunk) = simulation.shrink()
     {
-        terminal::print(format_args!("shrunk to what it takes:\n{shrunk}"))?;
+        terminal::print(format_args!("shrunk to the events that the failure needs:\n{shrunk}"))?;
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_are_two_numbers() {
+    fn seeds_option_is_a_range_of_two_numbers() {
         assert_eq!("3..5".parse::<Seeds>().map(|seeds| seeds.0), Ok(3..5));
         for wrong in ["", "3", "3..", "5..3", "3..3", "a..b", "-1..3"] {
             assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_seeds_end_well() {
+    fn sim_exits_successfully_if_no_law_is_broken() {
         let options = Options { seeds: Seeds(0..5), scenario: Some(Name::Shop), minutes: Some(1), trace: false };
         assert!(run(&options).is_ok_and(|code| code == ExitCode::SUCCESS));
     }

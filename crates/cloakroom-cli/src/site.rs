@@ -1,14 +1,14 @@
-//! Where things take place: the shop on embedded AWS, and failures.
+//! The shop on embedded AWS, and the error type of commands.
 
 use std::{collections::BTreeMap, fmt};
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use cloakroom_aws::{Aws, AwsSettings};
 use cloakroom_shop::Site;
 
-/// Why a command could not be carried out. Its text is for the person at the terminal.
+/// The reason why a command failed. Its text is for the person at the terminal.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
@@ -30,10 +30,10 @@ impl From<cloakroom::Error> for Failure {
     }
 }
 
-/// The variable that names the table for small payloads, if there is one.
+/// The environment variable with the name of the table for small payloads. It is optional.
 pub(crate) const PAYLOAD_TABLE: &str = "CLOAKROOM_PAYLOAD_TABLE";
 
-/// The shop on an embedded AWS, from the standard variables that it names.
+/// Returns the shop on an embedded AWS that the standard AWS variables describe.
 pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site, Failure> {
     let get = |name: &str| variable(name).ok_or_else(|| Failure::new(format!("the variable `{name}` is not set")));
     let (id, secret) = (get("AWS_ACCESS_KEY_ID")?, get("AWS_SECRET_ACCESS_KEY")?);
@@ -48,12 +48,13 @@ pub(crate) fn embedded(variable: impl Fn(&str) -> Option<String>) -> Result<Site
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .service_config(Endpoints(urls.into_iter().collect::<Result<_, _>>()?));
     let settings = AwsSettings { payload_table: variable(PAYLOAD_TABLE), ..AwsSettings::new("shop", "shop-payloads") };
-    // The clients are those that users have: what they do about services that do not answer is seen in the shop, too.
+    // The shop has the same clients as users have, so it also shows their behaviour when a service
+    // does not respond.
     let aws = Aws::configured(&config.build(), settings.clone()).map_err(Failure::new)?;
     Ok(Site { dynamodb: aws.dynamodb().clone(), s3: aws.s3().clone(), sqs: aws.sqs().clone(), settings })
 }
 
-/// The addresses of services, by the variables that name them.
+/// The addresses of services, by the names of their variables.
 #[derive(Debug)]
 struct Endpoints(BTreeMap<String, String>);
 

@@ -1,5 +1,5 @@
-//! `cloakroom soak`: the shop of the demonstration for as long as is wanted, its workers killed and its calls lost all
-//! the while, and an audit of everything at the end.
+//! `cloakroom soak`: runs the shop of the demonstration for a given time while its workers are
+//! killed and its calls are lost, and audits everything at the end.
 
 mod options;
 mod report;
@@ -18,59 +18,61 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 pub(crate) use options::Options;
 
-use self::{
-    report::{News, Report},
-    silence::{Standstill, silence_one},
-    supply::Supply,
-};
 use crate::{
     demo::{
-        LOOK_EVERY, Scene,
-        progress::{Look, PATIENCE, Watch},
+        POLL_INTERVAL,
+        progress::{STALL_TIMEOUT, StallDetector, Status},
         report::Report as Run,
-        staff::{Events, Staff},
+        setup::Setup,
+        workers::{Events, Workers},
     },
     input::Input,
     interrupt::interrupted,
     site::Failure,
+    soak::{
+        report::{Report, SoakProgress},
+        silence::{Standstill, silence_one},
+        supply::Supply,
+    },
     terminal,
 };
 
-/// Orders that are placed at a time.
+/// The maximum number of orders that are placed at a time.
 const BATCH_MAX: usize = 200;
-/// How long the queues may take to say what they hold. Kills and silences wait for that.
-const ASK_WITHIN: Duration = Duration::from_millis(500);
-/// What has not drained by then goes round in circles: it is stuck, too.
-const DRAIN_WITHIN: Duration = Duration::from_secs(600);
+/// The time limit for reading the queue depths. Kills and silences are delayed by that time.
+const DEPTH_TIMEOUT: Duration = Duration::from_millis(500);
+/// The time limit for draining. Queues that have not drained by then are stuck, even if messages
+/// are still being finished.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Runs a soak. The exit code is 1 if the books do not balance, or if it is stuck.
+/// Runs a soak. The exit code is 1 if the books do not balance, or if the soak is stuck.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     options.validate()?;
-    let trouble = options.trouble();
-    let scene = Scene::set(&trouble).await?;
-    let mut soak = Soak::new(&options, &scene);
+    let faulty = options.with_faults();
+    let setup = Setup::start(&faulty).await?;
+    let mut soak = Soak::new(&options, &setup);
 
-    scene.aws.set_faults(trouble.faults()).map_err(Failure::new)?;
-    soak.endure(Staff::hire(&trouble, &scene)?).await?;
+    setup.aws.set_faults(faulty.faults()).map_err(Failure::new)?;
+    soak.run_with_faults(Workers::start_all(&faulty, &setup)?).await?;
     let minutes = soak.began.elapsed().as_secs_f64() / 60.0;
-    scene.aws.set_faults(Faults::default()).map_err(Failure::new)?;
-    let calm_began = Instant::now();
+    setup.aws.set_faults(Faults::default()).map_err(Failure::new)?;
+    let drain_began = Instant::now();
     let standstill_seconds = soak.standstill.longest().as_secs_f64();
-    let look = soak.drain(Staff::hire(&options.calm(), &scene)?).await?;
-    let drain_seconds = calm_began.elapsed().as_secs_f64();
+    let status = soak.drain(Workers::start_all(&options.without_losses(), &setup)?).await?;
+    let drain_seconds = drain_began.elapsed().as_secs_f64();
 
     let seconds = soak.began.elapsed().as_secs_f64();
     let Soak { events, placed, silences, .. } = soak;
     let mut input = Input::default();
     input.orders = placed;
-    let books = Books::read(&scene.site, &scene.queues).await.map_err(Failure::new)?;
-    let stuck = (look == Look::Stuck).then(|| books.messages.clone());
-    let (usage, verdict) = (scene.aws.usage(), books.audit(&input.orders));
-    // Not priced: what a message costs in the worst of times tells nobody anything.
-    let run = Run::new(&trouble, &input, &events, &usage, books.commits(), seconds, verdict);
+    let books = Books::read(&setup.site, &setup.queues).await.map_err(Failure::new)?;
+    let stuck = (status == Status::Stuck).then(|| books.messages.clone());
+    let (usage, verdict) = (setup.aws.usage(), books.audit(&input.orders));
+    // Not priced: the cost of a message under these faults is of no use.
+    let run = Run::new(&faulty, &input, &events, &usage, books.commits(), seconds, verdict);
     let (kills, losses) = (events.crashes, events.losses);
     let report = Report { minutes, drain_seconds, kills, silences, standstill_seconds, losses, stuck, run };
-    scene.aws.shutdown().await;
+    setup.aws.shutdown().await;
     if options.json {
         terminal::print_json(&report)?
     } else {
@@ -79,52 +81,52 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// A soak under way.
+/// A running soak.
 struct Soak<'a> {
     options: &'a Options,
-    scene: &'a Scene,
+    setup: &'a Setup,
     supply: Supply,
-    /// The orders that were placed, to the last of them.
+    /// All orders that were placed.
     placed: Vec<PlaceOrder>,
-    /// What happened to workers that were dismissed, and to their messages.
+    /// The counts of the workers that were stopped.
     events: Events,
-    watch: Watch,
-    /// How often a service went silent.
+    detector: StallDetector,
+    /// The number of silences of a service.
     silences: u64,
     standstill: Standstill,
-    looks: Interval,
+    polls: Interval,
     began: Instant,
-    told: Instant,
+    reported_at: Instant,
 }
 
-/// Orders on their way to the queue.
+/// Orders that are being placed.
 type Placing<'a> = Fuse<LocalBoxFuture<'a, Result<Vec<PlaceOrder>, Failure>>>;
 
 impl<'a> Soak<'a> {
-    fn new(options: &'a Options, scene: &'a Scene) -> Self {
+    fn new(options: &'a Options, setup: &'a Setup) -> Self {
         let began = Instant::now();
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        // Two looks in a row tell whether it is over: never at the same moment.
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut polls = tokio::time::interval(POLL_INTERVAL);
+        // Two polls in a row decide whether the run is done. So they must not be at the same time.
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             options,
-            scene,
+            setup,
             supply: Supply::new(options.orders_max()),
             placed: Vec::new(),
             events: Events::default(),
-            watch: Watch::new(PATIENCE),
+            detector: StallDetector::new(STALL_TIMEOUT),
             silences: 0,
             standstill: Standstill::new(began),
-            looks,
+            polls,
             began,
-            told: began,
+            reported_at: began,
         }
     }
 
-    /// Places orders and kills workers until the time is over, or every order is finished.
-    async fn endure(&mut self, mut staff: Staff) -> Result<(), Failure> {
-        let mut trouble = self.options.trouble().trouble();
-        let mut silences = self.options.silences();
+    /// Places orders and kills workers until the time is over or every order is finished.
+    async fn run_with_faults(&mut self, mut workers: Workers) -> Result<(), Failure> {
+        let mut crashes = self.options.with_faults().crash_timer();
+        let mut silences = self.options.silence_timer();
         let mut placing: Placing<'a> = Fuse::terminated();
         let end = self.began + self.options.duration();
         let mut interrupt = pin!(interrupted());
@@ -132,22 +134,23 @@ impl<'a> Soak<'a> {
             tokio::select! {
                 () = tokio::time::sleep_until(end) => break,
                 placed = &mut placing => self.placed.extend(placed?),
-                () = trouble.next() => staff.crash_one(trouble.pick())?,
+                () = crashes.next() => workers.crash_one(crashes.pick())?,
                 () = silences.next() => {
-                    silence_one(&self.scene.aws, silences.pick());
+                    silence_one(&self.setup.aws, silences.pick());
                     self.silences += 1;
                 }
-                _ = self.looks.tick() => {
+                _ = self.polls.tick() => {
                     let ahead = self.ahead().await;
-                    let finished = self.events.clone().and(staff.events()).finished();
-                    self.standstill.look(Instant::now(), finished, ahead != Some(0));
+                    let finished = self.events.clone().and(workers.events()).finished();
+                    self.standstill.record(Instant::now(), finished, ahead != Some(0));
                     let is_all = self.supply.is_exhausted() && placing.is_terminated();
-                    // When it is stuck, perhaps it is the trouble that is too much: let it go on without.
-                    if self.look(&mut staff, is_all, ahead)? != Look::GoOn {
+                    // A stuck run may have too many faults. The drain shows whether it continues
+                    // without them.
+                    if self.update(&mut workers, is_all, ahead)? != Status::Running {
                         break;
                     }
                     if let Some(ahead) = ahead.filter(|_| placing.is_terminated()) {
-                        placing = self.place(ahead);
+                        placing = self.place_orders(ahead);
                     }
                 }
                 () = &mut interrupt => return Err(unaudited()),
@@ -156,24 +159,24 @@ impl<'a> Soak<'a> {
         if !placing.is_terminated() {
             self.placed.extend(placing.await?);
         }
-        self.dismiss(staff).await;
+        self.stop(workers).await;
         Ok(())
     }
 
-    /// Lets the workers finish what is left. Without trouble they must.
-    async fn drain(&mut self, mut staff: Staff) -> Result<Look, Failure> {
-        self.watch = Watch::new(PATIENCE);
-        let end = Instant::now() + DRAIN_WITHIN;
+    /// Lets the workers finish the remaining messages without faults, and returns whether they did.
+    async fn drain(&mut self, mut workers: Workers) -> Result<Status, Failure> {
+        self.detector = StallDetector::new(STALL_TIMEOUT);
+        let end = Instant::now() + DRAIN_TIMEOUT;
         let mut interrupt = pin!(interrupted());
         loop {
             tokio::select! {
-                _ = self.looks.tick() => {
+                _ = self.polls.tick() => {
                     let ahead = self.ahead().await;
-                    let look = self.look(&mut staff, true, ahead)?;
-                    let look = if look == Look::GoOn && Instant::now() >= end { Look::Stuck } else { look };
-                    if look != Look::GoOn {
-                        self.dismiss(staff).await;
-                        return Ok(look);
+                    let status = self.update(&mut workers, true, ahead)?;
+                    let status = if status == Status::Running && Instant::now() >= end { Status::Stuck } else { status };
+                    if status != Status::Running {
+                        self.stop(workers).await;
+                        return Ok(status);
                     }
                 }
                 () = &mut interrupt => return Err(unaudited()),
@@ -181,43 +184,44 @@ impl<'a> Soak<'a> {
         }
     }
 
-    /// The messages in the queues of the services, if the queues answer soon enough.
+    /// Returns the number of messages in the queues of the services. `None` if the queues do not
+    /// respond within [`DEPTH_TIMEOUT`].
     async fn ahead(&self) -> Option<u64> {
-        tokio::time::timeout(ASK_WITHIN, self.scene.queues.ahead()).await.ok()?.ok()
+        tokio::time::timeout(DEPTH_TIMEOUT, self.setup.queues.ahead()).await.ok()?.ok()
     }
 
-    /// Places as many orders as leaves the workers no more than they can hold.
-    fn place(&mut self, ahead: u64) -> Placing<'a> {
+    /// Starts to place orders, at most as many as the workers can have in flight.
+    fn place_orders(&mut self, ahead: u64) -> Placing<'a> {
         let room = self.options.ahead_max().saturating_sub(usize::try_from(ahead).unwrap_or(usize::MAX));
-        let (orders, scene) = (self.supply.take(room.min(BATCH_MAX)), self.scene);
+        let (orders, setup) = (self.supply.take(room.min(BATCH_MAX)), self.setup);
         if orders.is_empty() {
             return Fuse::terminated();
         }
         let placing = async move {
-            let ports = scene.site.aws().map_err(Failure::new)?.ports();
+            let ports = setup.site.aws().map_err(Failure::new)?.ports();
             cloakroom_shop::submit(&ports, &orders).await.map_err(Failure::new)?;
             Ok(orders)
         };
         placing.boxed_local().fuse()
     }
 
-    fn look(&mut self, staff: &mut Staff, is_all: bool, ahead: Option<u64>) -> Result<Look, Failure> {
-        staff.check()?;
-        let events = self.events.clone().and(staff.events());
-        if self.told.elapsed() >= report::TELL_EVERY {
-            self.told = Instant::now();
+    fn update(&mut self, workers: &mut Workers, is_all: bool, ahead: Option<u64>) -> Result<Status, Failure> {
+        workers.check()?;
+        let events = self.events.clone().and(workers.events());
+        if self.reported_at.elapsed() >= report::REPORT_INTERVAL {
+            self.reported_at = Instant::now();
             let (seconds, orders) = (self.began.elapsed().as_secs(), self.placed.len());
-            let news = News { seconds, orders, messages: events.finished(), kills: events.crashes, ahead };
-            report::tell(&news, self.options.json);
+            let progress = SoakProgress { seconds, orders, messages: events.finished(), kills: events.crashes, ahead };
+            report::print_progress(&progress, self.options.json);
         }
-        Ok(self.watch.look(events.finished(), is_all && ahead == Some(0)))
+        Ok(self.detector.update(events.finished(), is_all && ahead == Some(0)))
     }
 
-    async fn dismiss(&mut self, staff: Staff) {
-        self.events = std::mem::take(&mut self.events).and(staff.dismiss().await);
+    async fn stop(&mut self, workers: Workers) {
+        self.events = std::mem::take(&mut self.events).and(workers.stop().await);
     }
 }
 
 fn unaudited() -> Failure {
-    Failure::new("interrupted: nothing was audited; a soak ends by itself after its `--minutes`")
+    Failure::new("interrupted: nothing was audited; a soak ends by itself after `--minutes`")
 }

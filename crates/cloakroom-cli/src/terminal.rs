@@ -1,8 +1,9 @@
-//! The one way to standard output and standard error.
+//! All output to standard output and standard error.
 //!
-//! Messages, items and object keys are written by others, and end up in what is printed: ids, types, reasons, errors. A terminal
-//! obeys control characters, and characters such as U+202E change the order in which a line is read. So everything is escaped
-//! here, and `print!` and its like are forbidden in the rest of the command.
+//! Printed ids, types, reasons and errors come from messages, items and object keys that other
+//! systems wrote. A terminal executes control characters, and characters such as U+202E change the
+//! order in which a line is read. So this module escapes all output, and `print!` and the like are
+//! forbidden in the rest of the command.
 
 use std::{
     fmt::{self, Write as _},
@@ -12,20 +13,20 @@ use std::{
 
 use crate::site::Failure;
 
-/// Whether progress is reported although standard error is not a terminal.
+/// Whether progress is reported even if standard error is not a terminal.
 static ALWAYS_REPORTS_PROGRESS: OnceLock<bool> = OnceLock::new();
 
-/// Remembers what `--progress` says, before anything is printed.
+/// Sets the value of `--progress`, before anything is printed.
 pub(crate) fn report_progress_always(always: bool) {
     ALWAYS_REPORTS_PROGRESS.get_or_init(|| always);
 }
 
-/// Whether [`progress`] prints.
+/// Returns whether [`progress`] prints.
 pub(crate) fn reports_progress() -> bool {
     ALWAYS_REPORTS_PROGRESS.get().copied().unwrap_or_default() || io::stderr().is_terminal()
 }
 
-/// Whether a character commands a terminal, is invisible, or changes the direction of text.
+/// Returns whether a character controls a terminal, is invisible, or changes the direction of text.
 const fn is_unprintable(c: char) -> bool {
     matches!(c,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
@@ -33,7 +34,7 @@ const fn is_unprintable(c: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text with its unprintable characters escaped as in `\u{202e}`, those that `keep` accepts excepted.
+/// Escapes unprintable characters as in `\u{202e}`, except those that `keep` accepts.
 fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
@@ -46,23 +47,24 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
     printable
 }
 
-/// The text in one line: line feeds are escaped, too.
+/// Escapes a text to one line: line feeds are also escaped.
 pub(crate) fn in_one_line(text: &str) -> String {
     escaped(text, |_| false)
 }
 
-/// The text as lines.
+/// Escapes a text, and keeps its line feeds.
 fn in_lines(text: &str) -> String {
     escaped(text, |c| c == '\n')
 }
 
-/// JSON, whose strings alone can have unprintable characters. There they are escaped as JSON does it, so that it stays the same value.
+/// Escapes JSON. Only its strings can contain unprintable characters. They are escaped in the JSON
+/// form, so the value stays the same.
 pub(crate) fn in_json(json: &str) -> String {
     let mut printable = String::with_capacity(json.len());
     for c in json.chars() {
         if is_unprintable(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(printable, "\\u{unit:04x}").expect("memory takes it");
+                write!(printable, "\\u{unit:04x}").expect("writing to a string never fails");
             }
         } else {
             printable.push(c);
@@ -82,7 +84,7 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     write(format!("{}\n", in_json(&json)).as_bytes())
 }
 
-/// Prints data to standard output: as it is to a file or a program, and escaped to a terminal.
+/// Prints data to standard output: unchanged to a file or a program, and escaped to a terminal.
 pub(crate) fn print_data(data: &[u8]) -> Result<(), Failure> {
     write(&for_reader(data, io::stdout().is_terminal()))
 }
@@ -91,7 +93,7 @@ fn for_reader(data: &[u8], is_terminal: bool) -> Vec<u8> {
     if is_terminal { in_lines(&String::from_utf8_lossy(data)).into_bytes() } else { data.to_vec() }
 }
 
-/// Writes to standard output, unescaped. A reader that closes it has read enough: that is no failure.
+/// Writes to standard output, unescaped. It is no error if the reader closes the pipe early.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     match io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -101,20 +103,20 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Prints lines of text to standard error: errors, and what the reader has to do.
-pub(crate) fn tell(text: impl fmt::Display) {
-    // There is no other place for an error about standard error.
+/// Prints lines of text to standard error: errors and instructions.
+pub(crate) fn report(text: impl fmt::Display) {
+    // If writing to standard error fails, there is no place to report that.
     let _ = writeln!(io::stderr(), "{}", in_lines(&text.to_string()));
 }
 
 /// Prints a line of progress to standard error, if that is a terminal or `--progress` was given.
 pub(crate) fn progress(text: impl fmt::Display) {
     if reports_progress() {
-        tell(text);
+        report(text);
     }
 }
 
-/// Standard error for log lines, which hold ids of messages.
+/// A writer of log lines to standard error. It escapes them, because they contain ids of messages.
 pub(crate) struct Log;
 
 impl io::Write for Log {

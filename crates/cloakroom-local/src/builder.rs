@@ -1,4 +1,4 @@
-//! How the services are started.
+//! Configuring and starting the services.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,21 +8,23 @@ use tokio::sync::watch;
 
 use crate::credentials::Credentials;
 use crate::dynamodb::DynamoDb;
-use crate::faults::{Dice, Faults};
+use crate::faults::{FaultInjector, Faults};
 use crate::folder::Folder;
-use crate::http::{Api, Endpoint, Listener, Server, listen};
+use crate::http::endpoint::{Api, Endpoint};
+use crate::http::listener::{Listener, Server, listen};
 use crate::journal::{Entries, Journal};
 use crate::local_aws::{LocalAws, Servers};
 use crate::s3::S3;
-use crate::sqs::Sqs;
+use crate::sqs::service::Sqs;
 use crate::start_error::StartError;
 use crate::usage::Meter;
 
-/// How long the lock of a folder is waited for: a process that was killed takes a moment to let
-/// go of it, and a `LocalAws` that was dropped first writes what is still to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long [`Folder::open`] waits for the lock of a folder. The operating system releases the lock
+/// of a killed process after a delay. A `LocalAws` that was dropped first writes its remaining
+/// batches.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where and how the services run. Made by [`LocalAws::builder`].
+/// The configuration of a [`LocalAws`]. Created by [`LocalAws::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs until `start` is called"]
 pub struct Builder {
@@ -49,98 +51,139 @@ impl Default for Builder {
     }
 }
 
+impl LocalAws {
+    /// Starts the services in memory, on ports that the operating system chooses.
+    ///
+    /// # Errors
+    ///
+    /// If no port is available.
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    /// Returns a [`Builder`], which configures the folder, ports and faults.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cloakroom_local::{Faults, LocalAws};
+    ///
+    /// let aws = LocalAws::builder()
+    ///     .folder("data")
+    ///     .sqs_port(4503)
+    ///     .faults(Faults { duplicate_deliveries: 0.01, ..Faults::default() })
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Builder {
-    /// Keeps everything in this folder, which is created if need be, and goes on from what is
-    /// there. What was acknowledged survives the end of the process, whatever that is.
+    /// Sets the folder for all data. The folder is created if it does not exist; otherwise its data
+    /// is loaded. An acknowledged write survives the end of the process, even if the process is
+    /// killed.
     ///
-    /// One `LocalAws` can use a folder at a time. Objects and messages are also held in
-    /// memory while it runs.
+    /// Only one `LocalAws` can use a folder at a time. Objects and messages are also held in memory
+    /// while it runs.
     ///
-    /// What does not survive is which DynamoDB transactions were done: one that is repeated
-    /// after a restart under the same `ClientRequestToken` is done again.
+    /// The list of completed DynamoDB transactions does not survive. A transaction that is repeated
+    /// after a restart with the same `ClientRequestToken` is performed again.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Injects faults from the start. See [`LocalAws::set_faults`] for doing so later.
+    /// Sets the faults to inject from the start. [`LocalAws::set_faults`] changes them later.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
-    /// Serves DynamoDB on this port. By default the operating system chooses.
+    /// Sets the port of DynamoDB. By default, the operating system chooses one.
     pub fn dynamodb_port(mut self, port: u16) -> Self {
         self.dynamodb_port = port;
         self
     }
 
-    /// Serves S3 on this port. By default the operating system chooses.
+    /// Sets the port of S3. By default, the operating system chooses one.
     pub fn s3_port(mut self, port: u16) -> Self {
         self.s3_port = port;
         self
     }
 
-    /// Serves SQS on this port. By default the operating system chooses.
+    /// Sets the port of SQS. By default, the operating system chooses one.
     pub fn sqs_port(mut self, port: u16) -> Self {
         self.sqs_port = port;
         self
     }
 
-    /// Whether SQS refuses to purge a queue twice in 60 seconds (`PurgeQueueInProgress`) and to create
-    /// a queue again within 60 seconds of its deletion (`QueueDeletedRecently`), as AWS does. Default:
-    /// true. Tests that reuse the names of queues can turn it off.
+    /// Sets whether SQS enforces the waiting times of AWS: it rejects a second purge of a queue
+    /// within 60 seconds (`PurgeQueueInProgress`), and the creation of a queue within 60 seconds of
+    /// its deletion (`QueueDeletedRecently`). Default: true. Tests that reuse the names of queues
+    /// can disable this.
     pub fn queue_cooldowns(mut self, queue_cooldowns: bool) -> Self {
         self.queue_cooldowns = queue_cooldowns;
         self
     }
 
-    /// The keys that requests have to be signed with. S3 checks them; DynamoDB and SQS take
-    /// any. By default `AKIDTEST` and `SECRETTEST`.
+    /// Sets the keys with which clients sign their requests. S3 verifies signatures. DynamoDB and
+    /// SQS accept any. Default: `AKIDTEST` and `SECRETTEST`.
     pub fn credentials(mut self, access_key_id: impl Into<String>, secret_access_key: impl Into<String>) -> Self {
         self.credentials =
             Credentials { access_key_id: access_key_id.into(), secret_access_key: secret_access_key.into() };
         self
     }
 
-    /// Starts the services on the current Tokio runtime. When this returns they can be used.
+    /// Starts the services on the current Tokio runtime. They accept requests when this method
+    /// returns.
     ///
     /// # Errors
     ///
-    /// If a port is taken, the folder is in use or cannot be read, or a fault has a rate that
-    /// is not from 0 to 1.
+    /// If a port is in use, the folder is in use or cannot be read, or a fault's rate is not from 0
+    /// to 1.
     pub async fn start(self) -> Result<LocalAws, StartError> {
         self.faults.validate()?;
-        // The ports first: they are what fails most, and nothing has been touched by then.
+        // Ports are bound first: this step fails most often, and nothing else has changed yet.
         let dynamodb = bind("DynamoDB", self.dynamodb_port).await?;
         let s3 = bind("S3", self.s3_port).await?;
         let sqs = bind("SQS", self.sqs_port).await?;
 
         let folder = match &self.folder {
-            Some(path) => Some(Arc::new(Folder::open(path, PATIENCE).await?)),
+            Some(path) => Some(Arc::new(Folder::open(path, LOCK_TIMEOUT).await?)),
             None => None,
         };
         let (stop, stopped) = watch::channel(false);
-        let site = Site { folder, dice: Arc::new(Dice::new(self.faults)), meter: Arc::default(), stopped };
-        let (dynamodb, s3) = (site.dynamodb(dynamodb)?, site.s3(s3, &self.credentials)?);
-        let (server, sqs) = site.sqs(sqs, self.queue_cooldowns)?;
+        let shared =
+            Shared { folder, injector: Arc::new(FaultInjector::new(self.faults)), meter: Arc::default(), stopped };
+        let (dynamodb, s3) = (shared.dynamodb(dynamodb)?, shared.s3(s3, &self.credentials)?);
+        let (server, sqs) = shared.sqs(sqs, self.queue_cooldowns)?;
         let servers = Servers { dynamodb, s3, sqs: server };
-        Ok(LocalAws { servers, sqs, stop, dice: site.dice, meter: site.meter, credentials: self.credentials })
+        Ok(LocalAws {
+            servers,
+            sqs,
+            stop,
+            injector: shared.injector,
+            meter: shared.meter,
+            credentials: self.credentials,
+        })
     }
 }
 
-/// What the services have in common.
-struct Site {
+/// The parts that the services share.
+struct Shared {
     folder: Option<Arc<Folder>>,
-    dice: Arc<Dice>,
+    injector: Arc<FaultInjector>,
     meter: Arc<Meter>,
     stopped: watch::Receiver<bool>,
 }
 
-impl Site {
+impl Shared {
     fn dynamodb(&self, listener: Listener) -> Result<Server, StartError> {
         let api = DynamoDb::open(self.folder.clone(), Arc::clone(&self.meter))?;
-        // The engine writes its own file.
+        // The engine writes its own file, so it needs no journal.
         let journal = Arc::new(Journal::in_memory());
         Ok(self.serve(listener, api, journal))
     }
@@ -155,15 +198,15 @@ impl Site {
 
     fn sqs(&self, listener: Listener, cooldowns: bool) -> Result<(Server, Sqs), StartError> {
         let (journal, entries) = self.journal("sqs.sqlite")?;
-        let (dice, meter) = (Arc::clone(&self.dice), Arc::clone(&self.meter));
+        let (injector, meter) = (Arc::clone(&self.injector), Arc::clone(&self.meter));
         let stopped = self.stopped.clone();
-        let api = Sqs::open(Arc::clone(&journal), &entries, dice, meter, stopped, cooldowns)
+        let api = Sqs::open(Arc::clone(&journal), &entries, injector, meter, stopped, cooldowns)
             .map_err(|cause| self.unreadable("sqs.sqlite", cause))?;
         Ok((self.serve(listener, api.clone(), journal), api))
     }
 
     fn serve<A: Api>(&self, listener: Listener, api: A, journal: Arc<Journal>) -> Server {
-        let endpoint = Endpoint { api, dice: Arc::clone(&self.dice), meter: Arc::clone(&self.meter), journal };
+        let endpoint = Endpoint { api, injector: Arc::clone(&self.injector), meter: Arc::clone(&self.meter), journal };
         Server::start(listener, endpoint, self.stopped.clone())
     }
 

@@ -1,17 +1,17 @@
-//! Wall-clock time as the services count it.
+//! Wall-clock time of the services.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch.
 ///
-/// Wall-clock time rather than a monotonic instant, because deadlines have to mean the same
-/// after the process was killed and started again.
+/// Deadlines use wall-clock time, not a monotonic instant, because they must keep their meaning
+/// after a restart.
 pub(crate) type Millis = u64;
 
 pub(crate) const SECOND: Millis = 1_000;
 
-/// The time now.
-#[allow(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
+/// Returns the current time.
+#[allow(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
 pub(crate) fn now() -> Millis {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,6 +1,6 @@
-//! The one pair of keys that is accepted.
+//! The only key pair that S3 accepts.
 
-/// What clients sign their requests with.
+/// The key pair with which clients sign their requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
     pub(crate) access_key_id: String,

@@ -1,4 +1,4 @@
-//! Faults that AWS shows in production and emulators otherwise never do.
+//! Injected faults that occur in AWS in production.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Millis;
 use crate::random::Random;
 
-/// What goes wrong, and how often. Every rate is a probability from 0.0 (never, the default)
+/// The faults to inject, and how often. Every rate is a probability from 0.0 (never, the default)
 /// to 1.0 (always).
 ///
-/// No fault loses a message or an acknowledged write. FIFO queues neither duplicate nor
-/// reorder.
+/// No fault loses a message or an acknowledged write. FIFO queues neither duplicate nor reorder
+/// messages.
 ///
 /// ```
 /// use cloakroom_local::Faults;
@@ -23,33 +23,33 @@ use crate::random::Random;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Requests refused as too many: `ProvisionedThroughputExceededException` or
-    /// `ThrottlingException` by DynamoDB, `SlowDown` by S3, `RequestThrottled` by SQS. Of a batch of several items
-    /// DynamoDB does a part, and gives the rest back.
+    /// Requests that are throttled: `ProvisionedThroughputExceededException` or
+    /// `ThrottlingException` by DynamoDB, `SlowDown` by S3, `RequestThrottled` by SQS. DynamoDB
+    /// performs a part of a batch of several items, and returns the remaining items as unprocessed.
     pub throttled: f64,
-    /// DynamoDB writes and transactions that meet another transaction:
-    /// `TransactionCanceledException` with the reason `TransactionConflict` for one of the
-    /// items, `TransactionConflictException` outside a transaction.
+    /// DynamoDB writes and transactions that conflict with another transaction. A transaction fails
+    /// with `TransactionCanceledException` and the reason `TransactionConflict` for one of its
+    /// items. Any other write fails with `TransactionConflictException`.
     pub transaction_conflicts: f64,
-    /// Requests answered with a status of 500 or 503 and *not* done.
+    /// Requests that are *not* performed, and get the status 500 or 503.
     pub server_errors: f64,
-    /// Requests that *are* done, but whose answer is lost: one half is answered with a status
-    /// of 500, for the other half the connection is closed without an answer.
+    /// Requests that *are* performed, but whose response is lost. One half gets the status 500. For
+    /// the other half, the connection is closed without a response.
     pub lost_responses: f64,
-    /// Requests at which their connection goes silent: neither they nor later requests on it are
-    /// answered, and it is not closed. One half of them are done. New connections work.
-    /// [`LocalAws::silence_connections`](crate::LocalAws::silence_connections) silences all
-    /// connections at once.
+    /// Requests whose connection becomes silent: neither they nor later requests on it get a
+    /// response, and the connection stays open. One half of these requests is performed. New
+    /// connections work. [`LocalAws::silence_connections`](crate::LocalAws::silence_connections)
+    /// silences all connections at once.
     pub silences: f64,
-    /// Messages of standard queues that are delivered once more, under the same message id:
-    /// one half at once, the other half up to a second later, when the first delivery may
-    /// already have been deleted.
+    /// Messages of standard queues that are delivered a second time with the same message id. One
+    /// half is delivered immediately. The other half is delivered up to a second later, when the
+    /// first delivery may already have been deleted.
     pub duplicate_deliveries: f64,
-    /// Messages of standard queues that are delivered late, so that their order changes.
+    /// Messages of standard queues that are delivered late, so their order changes.
     pub late_deliveries: f64,
-    /// How late a late message is at most, in milliseconds.
+    /// The maximum delay of a late message, in milliseconds.
     pub late_delivery_ms_max: u64,
-    /// Seed of the random numbers: the same requests in the same order meet the same faults.
+    /// Seed of the random numbers. The same requests in the same order get the same faults.
     pub seed: u64,
 }
 
@@ -96,7 +96,7 @@ impl Faults {
     ///
     /// # Errors
     ///
-    /// Names the first field whose rate is not from 0.0 to 1.0.
+    /// The error names the first field whose rate is not from 0.0 to 1.0.
     pub fn validate(&self) -> Result<(), InvalidFaults> {
         let rates = [
             ("throttled", self.throttled),
@@ -114,41 +114,42 @@ impl Faults {
     }
 }
 
-/// What befalls one request.
+/// The fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Refused as too many. The number picks among the forms a service has for it.
+    /// Rejected by throttling. The number selects one of the errors that a service has for this.
     Throttled(u64),
-    /// Refused because of another transaction on the item of this number (modulo the items).
+    /// Rejected because of a conflicting transaction on the item with this number, modulo the
+    /// number of items.
     TransactionConflict(u64),
-    /// Answered with 500 or 503, not done.
+    /// Not performed; the response has the status 500 or 503.
     ServerError(u64),
-    /// Done, then answered with 500.
-    AnswerReplaced,
-    /// Done, then the connection closed.
-    AnswerDropped,
-    /// Done or not, and the connection silent from then on.
+    /// Performed; the response has the status 500.
+    ResponseReplaced,
+    /// Performed; the connection is closed without a response.
+    ResponseDropped,
+    /// Performed or not; the connection becomes silent.
     Silence { done: bool },
 }
 
-/// Draws the faults of each request.
+/// Chooses the faults of each request at random.
 #[derive(Debug)]
-pub(crate) struct Dice {
+pub(crate) struct FaultInjector {
     state: Mutex<(Faults, Random)>,
 }
 
-/// A second delivery comes at most this much later.
-const DUPLICATE_WITHIN: Millis = 1_000;
+/// The maximum delay of a second delivery.
+const MAX_DUPLICATE_DELAY: Millis = 1_000;
 
-impl Dice {
-    /// Dice for faults that were validated.
+impl FaultInjector {
+    /// Returns an injector. The caller has validated the faults.
     pub(crate) fn new(faults: Faults) -> Self {
         let random = Random::seeded(faults.seed);
         Self { state: Mutex::new((faults, random)) }
     }
 
     /// Replaces the faults, and starts the random sequence again from their seed.
-    pub(crate) fn load(&self, faults: Faults) {
+    pub(crate) fn replace(&self, faults: Faults) {
         let random = Random::seeded(faults.seed);
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (faults, random);
     }
@@ -157,15 +158,15 @@ impl Dice {
         self.draw(|faults, _| faults.clone())
     }
 
-    fn draw<T>(&self, draw: impl FnOnce(&Faults, &mut Random) -> T) -> T {
+    fn draw<T>(&self, choose: impl FnOnce(&Faults, &mut Random) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (faults, random) = &mut *state;
-        draw(faults, random)
+        choose(faults, random)
     }
 
-    /// The fault of one request, if any. `conflicts` tells whether the request can meet
-    /// another transaction.
-    pub(crate) fn request(&self, conflicts: bool) -> Option<Fault> {
+    /// Returns the fault of one request, if any. `conflicts` states whether the request can
+    /// conflict with a transaction.
+    pub(crate) fn for_request(&self, conflicts: bool) -> Option<Fault> {
         self.draw(|faults, random| {
             if random.chance(faults.server_errors) {
                 Some(Fault::ServerError(random.next()))
@@ -174,7 +175,7 @@ impl Dice {
             } else if conflicts && random.chance(faults.transaction_conflicts) {
                 Some(Fault::TransactionConflict(random.next()))
             } else if random.chance(faults.lost_responses) {
-                Some(if random.chance(0.5) { Fault::AnswerReplaced } else { Fault::AnswerDropped })
+                Some(if random.chance(0.5) { Fault::ResponseReplaced } else { Fault::ResponseDropped })
             } else if random.chance(faults.silences) {
                 Some(Fault::Silence { done: random.chance(0.5) })
             } else {
@@ -183,22 +184,22 @@ impl Dice {
         })
     }
 
-    /// How much later than asked for a message that is being sent becomes visible.
-    pub(crate) fn lateness(&self) -> Option<Millis> {
+    /// Returns the additional delay of a message that is being sent, if it is to be late.
+    pub(crate) fn late_delivery(&self) -> Option<Millis> {
         self.draw(|faults, random| {
             random.chance(faults.late_deliveries).then(|| random.up_to(faults.late_delivery_ms_max))
         })
     }
 
-    /// In how many milliseconds a message that is being delivered is delivered once more.
-    pub(crate) fn duplicate(&self) -> Option<Millis> {
+    /// Returns the delay of a second delivery of a message, in milliseconds, if there is to be one.
+    pub(crate) fn second_delivery(&self) -> Option<Millis> {
         self.draw(|faults, random| {
             if !random.chance(faults.duplicate_deliveries) {
                 None
             } else if random.chance(0.5) {
                 Some(0)
             } else {
-                Some(random.up_to(DUPLICATE_WITHIN))
+                Some(random.up_to(MAX_DUPLICATE_DELAY))
             }
         })
     }
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn validation_names_the_field() {
+    fn fault_validation_error_names_the_field() {
         let faults = Faults { late_deliveries: f64::NAN, ..Faults::default() };
         let error = faults.validate().expect_err("not a number").to_string();
         assert_eq!(error, "faults: `late_deliveries` is NaN; it must be from 0 to 1");
@@ -222,42 +223,42 @@ mod tests {
     }
 
     #[test]
-    fn nothing_befalls_a_request_by_default() {
-        let dice = Dice::new(Faults::default());
-        assert!((0..1000).all(|_| dice.request(true).is_none()));
-        assert!((0..1000).all(|_| dice.lateness().is_none() && dice.duplicate().is_none()));
+    fn no_fault_is_injected_by_default() {
+        let injector = FaultInjector::new(Faults::default());
+        assert!((0..1000).all(|_| injector.for_request(true).is_none()));
+        assert!((0..1000).all(|_| injector.late_delivery().is_none() && injector.second_delivery().is_none()));
     }
 
     #[test]
-    fn lost_responses_take_both_forms() {
-        let dice = Dice::new(Faults { lost_responses: 1.0, ..Faults::default() });
-        let drawn: Vec<_> = (0..100).filter_map(|_| dice.request(false)).collect();
+    fn lost_responses_are_replaced_or_dropped() {
+        let injector = FaultInjector::new(Faults { lost_responses: 1.0, ..Faults::default() });
+        let drawn: Vec<_> = (0..100).filter_map(|_| injector.for_request(false)).collect();
         assert_eq!(drawn.len(), 100);
-        assert!(drawn.contains(&Fault::AnswerReplaced) && drawn.contains(&Fault::AnswerDropped));
+        assert!(drawn.contains(&Fault::ResponseReplaced) && drawn.contains(&Fault::ResponseDropped));
     }
 
     #[test]
-    fn silences_befall_requests_that_are_done_and_requests_that_are_not() {
-        let dice = Dice::new(Faults { silences: 1.0, ..Faults::default() });
-        let drawn: Vec<_> = (0..100).filter_map(|_| dice.request(false)).collect();
+    fn silences_are_injected_with_and_without_performing_the_request() {
+        let injector = FaultInjector::new(Faults { silences: 1.0, ..Faults::default() });
+        let drawn: Vec<_> = (0..100).filter_map(|_| injector.for_request(false)).collect();
         assert_eq!(drawn.len(), 100);
         assert!(drawn.contains(&Fault::Silence { done: true }) && drawn.contains(&Fault::Silence { done: false }));
     }
 
     #[test]
-    fn conflicts_befall_only_requests_that_can_conflict() {
-        let dice = Dice::new(Faults { transaction_conflicts: 1.0, ..Faults::default() });
-        assert_eq!(dice.request(false), None);
-        assert!(matches!(dice.request(true), Some(Fault::TransactionConflict(_))));
+    fn conflicts_are_injected_only_into_requests_that_can_conflict() {
+        let injector = FaultInjector::new(Faults { transaction_conflicts: 1.0, ..Faults::default() });
+        assert_eq!(injector.for_request(false), None);
+        assert!(matches!(injector.for_request(true), Some(Fault::TransactionConflict(_))));
     }
 
     #[test]
-    fn the_sequence_repeats_with_the_seed() {
+    fn equal_seeds_give_equal_fault_sequences() {
         let faults = Faults { throttled: 0.3, server_errors: 0.1, ..Faults::default() };
-        let dice = Dice::new(faults.clone());
-        let first: Vec<_> = (0..200).map(|_| dice.request(false)).collect();
-        dice.load(faults);
-        let again: Vec<_> = (0..200).map(|_| dice.request(false)).collect();
+        let injector = FaultInjector::new(faults.clone());
+        let first: Vec<_> = (0..200).map(|_| injector.for_request(false)).collect();
+        injector.replace(faults);
+        let again: Vec<_> = (0..200).map(|_| injector.for_request(false)).collect();
         assert_eq!(first, again);
     }
 }

@@ -1,4 +1,4 @@
-//! The folder that keeps what the services hold, locked to one process.
+//! The folder that holds the data of the services, locked to one process.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::start_error::StartError;
 
-/// A folder that this process alone may write to. The lock ends with the process, however it
-/// ends.
+/// A folder to which only this process writes. The operating system releases the lock when the
+/// process ends, even if it is killed.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -17,8 +17,9 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Creates the folder if need be and locks it, waiting for one who is just leaving.
-    pub(crate) async fn open(path: &Path, patience: Duration) -> Result<Self, StartError> {
+    /// Creates the folder if it does not exist, and locks it. Waits up to `timeout` for another
+    /// process that is ending.
+    pub(crate) async fn open(path: &Path, timeout: Duration) -> Result<Self, StartError> {
         let failed = |cause| StartError::Folder { path: path.to_path_buf(), cause };
         fs::create_dir_all(path).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
@@ -28,7 +29,7 @@ impl Folder {
                 Ok(()) => {
                     return Ok(Self { path: path.to_path_buf(), _lock: lock });
                 }
-                Err(TryLockError::WouldBlock) if started.elapsed() < patience => {
+                Err(TryLockError::WouldBlock) if started.elapsed() < timeout => {
                     sleep(Duration::from_millis(10)).await;
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_has_one_owner_at_a_time() {
+    async fn folder_is_locked_by_one_owner_at_a_time() {
         let parent = tempfile::tempdir().expect("a folder");
         let path = parent.path().join("data");
         let first = Folder::open(&path, Duration::ZERO).await.expect("created and locked");

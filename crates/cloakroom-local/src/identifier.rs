@@ -1,7 +1,7 @@
-//! Names that nothing else has.
+//! Unique identifiers.
 
-/// A new random identifier in the form of a UUID.
-#[allow(clippy::disallowed_methods, reason = "the one place that asks the system for randomness")]
+/// Returns a new random identifier in the form of a UUID.
+#[allow(clippy::disallowed_methods, reason = "the only place that reads randomness from the system")]
 pub(crate) fn unique() -> String {
     uuid::Uuid::new_v4().to_string()
 }

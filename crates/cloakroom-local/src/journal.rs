@@ -1,12 +1,12 @@
-//! What has to survive the process: a key-value journal on SQLite with group commit.
+//! Durable storage for S3 and SQS: a key-value journal on SQLite with group commit.
 //!
-//! The services serve from memory. Each change is *recorded* here in the order in which it
-//! happened in memory, one [`Batch`] per request, and a writer thread commits all batches that
-//! are waiting in one transaction. A request only waits once, just before it is answered
-//! ([`Journal::until_durable`]): until everything recorded so far is on disk. So nothing is ever
-//! answered, not even a read, that a restart would take back.
+//! The services read from memory. Each change is *recorded* in the journal, one [`Batch`] per
+//! request, in the order in which it was made in memory. A writer thread commits all waiting
+//! batches in one transaction. A request waits only once, before its response is sent
+//! ([`Journal::until_durable`]), until everything recorded so far is on disk. Therefore no
+//! response, not even that of a read, shows a change that a restart would lose.
 //!
-//! In memory mode the journal has no file: recording is free and nothing waits.
+//! In memory mode, the journal has no file. Recording does nothing, and nothing waits.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ impl Batch {
 
 #[cfg(test)]
 impl Batch {
-    /// What the writer would do to the file.
+    /// Applies the batch as the writer applies it to the file.
     pub(crate) fn apply_to(self, entries: &mut Entries) {
         for Change { space, key, value } in self.changes {
             let space = entries.entry(space.to_owned()).or_default();
@@ -59,7 +59,7 @@ impl Batch {
     }
 }
 
-/// The entries of a journal as they were when it was opened, by space and key.
+/// The entries of a journal when it was opened, by space and key.
 pub(crate) type Entries = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
 
 /// The journal of one service.
@@ -73,15 +73,15 @@ struct File {
     recorded: AtomicU64,
     written: watch::Receiver<Progress>,
     writer: Option<JoinHandle<()>>,
-    /// Stays locked until the last batch is written.
+    /// Keeps the folder locked until the last batch is written.
     _folder: Arc<Folder>,
 }
 
 #[derive(Debug, Clone)]
 enum Progress {
-    /// This many batches are durable.
+    /// The number of durable batches.
     Written(u64),
-    /// A batch could not be written. Nothing after it is.
+    /// A batch could not be written. No later batch is written either.
     Failed(String),
 }
 
@@ -111,12 +111,13 @@ const SCHEMA: &str = "
     );";
 
 impl Journal {
-    /// A journal that keeps nothing.
+    /// Returns a journal without a file.
     pub(crate) fn in_memory() -> Self {
         Self { file: None }
     }
 
-    /// Opens the journal of this name in the folder, creating it if need be, and reads what it holds.
+    /// Opens the journal of this name in the folder, and reads its entries. Creates it if it does
+    /// not exist.
     pub(crate) fn open(folder: &Arc<Folder>, name: &str) -> Result<(Self, Entries), JournalError> {
         let path = folder.file(name);
         let failed = |error: rusqlite::Error| JournalError { path: path.clone(), cause: error.to_string() };
@@ -144,13 +145,13 @@ impl Journal {
         Ok((Self { file: Some(file) }, entries))
     }
 
-    /// Whether anything recorded is kept: lets callers skip encoding in memory mode.
+    /// Whether the journal has a file. Callers skip the encoding of records if it has none.
     pub(crate) fn is_durable(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Records a batch. Called under the lock that guards the memory it describes, so that
-    /// the journal has the batches in the order of their changes.
+    /// Records a batch. The caller holds the lock of the changed data, so the journal receives the
+    /// batches in the order of their changes.
     pub(crate) fn record(&self, batch: Batch) {
         let Some(file) = &self.file else { return };
         if batch.changes.is_empty() {
@@ -158,7 +159,7 @@ impl Journal {
         }
         file.recorded.fetch_add(1, Ordering::SeqCst);
         if let Some(batches) = &file.batches {
-            // Fails only after the writer failed, which `until_durable` reports.
+            // Fails only if the writer has failed, which `until_durable` reports.
             let _ = batches.send(batch);
         }
     }
@@ -186,8 +187,8 @@ impl Journal {
 }
 
 impl Drop for File {
-    /// Writes what was recorded and closes the file, so that the folder can be opened again
-    /// as soon as the journal is gone.
+    /// Waits until all recorded batches are written and the file is closed, so the folder can be
+    /// opened again immediately.
     fn drop(&mut self) {
         self.batches = None;
         if let Some(writer) = self.writer.take() {
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_durable_is_read_back() {
+    async fn durable_journal_entries_are_read_back() {
         let (_parent, folder) = folder().await;
         let (journal, entries) = Journal::open(&folder, NAME).expect("a new journal");
         assert!(entries.is_empty());
@@ -268,7 +269,7 @@ mod tests {
         journal.record(gone);
         journal.until_durable().await.expect("written");
 
-        // A second connection sees it although the first is still open, as after a kill.
+        // A second connection reads the entries while the first is open, as after a kill.
         let (_, entries) = Journal::open(&folder, NAME).expect("the same journal");
         let things = &entries["things"];
         assert_eq!(things.len(), 99);
@@ -277,12 +278,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_write_is_reported_to_everyone_after_it() {
+    async fn failed_journal_write_fails_every_later_wait() {
         let (_parent, folder) = folder().await;
         let (journal, _) = Journal::open(&folder, NAME).expect("a new journal");
         Connection::open(folder.file(NAME))
             .and_then(|other| other.execute_batch("DROP TABLE entries"))
-            .expect("sabotage");
+            .expect("the table is dropped");
         journal.record(put("key", "value"));
         let error = journal.until_durable().await.expect_err("cannot be written");
         assert!(error.to_string().contains("journal.sqlite"), "{error}");
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_journal_in_memory_never_waits() {
+    async fn journal_in_memory_never_waits() {
         let journal = Journal::in_memory();
         journal.record(put("key", "value"));
         journal.until_durable().await.expect("nothing to wait for");

@@ -1,9 +1,9 @@
 //! DynamoDB, S3 and SQS in one process on loopback, for demonstrations and tests.
 //!
-//! The three services speak AWS's own protocols over HTTP, so any AWS SDK can use them: point
-//! it at their URLs and give it the credentials of [`LocalAws::environment`]. They keep what
-//! they are given in memory or, if asked to, in a folder that survives the process being
-//! killed. They can misbehave as AWS does under load ([`Faults`]), and they count what AWS
+//! The services use AWS's own protocols over HTTP, so any AWS SDK can use them. Set the SDK's
+//! endpoint URLs and credentials from [`LocalAws::environment`]. The services keep their data in
+//! memory or, on request, in a folder. Data in a folder survives when the process is killed. The
+//! services can inject the faults that AWS shows under load ([`Faults`]), and they count what AWS
 //! would bill ([`Usage`]).
 //!
 //! ```
@@ -14,7 +14,7 @@
 //! let aws = LocalAws::start().await?;
 //! println!("queues are at {}", aws.sqs_url());
 //!
-//! // From now on, one request in ten is done, but its answer is lost.
+//! // From now on, one request in ten is performed, but its response is lost.
 //! aws.set_faults(Faults { lost_responses: 0.1, ..Faults::default() })?;
 //!
 //! println!("{:?}", aws.usage().sqs.requests);
@@ -23,19 +23,21 @@
 //! # }
 //! ```
 //!
-//! # What is there, and what is not
+//! # What is supported
 //!
-//! - **DynamoDB** is the engine of the crate `dynoxide-rs`. Point-in-time recovery can be turned on, and restores nothing.
-//! - **S3** has buckets, objects with conditions, ranges, metadata, tags and checksums,
-//!   listings, copies and presigned requests, and keeps the common configurations of buckets; policies
-//!   bind nobody.
-//!   There are no multipart uploads and no versions; nothing expires by lifecycle rules.
-//! - **SQS** has standard and FIFO queues with all their operations except permissions, in the
-//!   JSON protocol that SDKs have used since 2023.
-//! - **Lambda** has functions that a queue triggers ([`LocalAws::function`]): the Runtime API for
-//!   processes of the caller's, and the event source that gives them batches.
+//! - **DynamoDB** is the engine of the crate `dynoxide-rs`. Point-in-time recovery can be enabled,
+//!   but nothing can be restored.
+//! - **S3** has buckets, objects with conditions, ranges, metadata, tags and checksums, listings,
+//!   copies and presigned requests. It stores the common configurations of buckets. Bucket policies
+//!   are stored but not enforced. There are no multipart uploads and no versions. Lifecycle rules
+//!   delete nothing.
+//! - **SQS** has standard and FIFO queues with all their operations except permissions, in the JSON
+//!   protocol that SDKs have used since 2023.
+//! - **Lambda** has functions that a queue triggers ([`LocalAws::function`]). It provides the
+//!   Runtime API for processes that the caller starts, and the event source that passes batches of
+//!   messages to them.
 //!
-//! Everything listens on 127.0.0.1 only.
+//! All services listen on 127.0.0.1 only.
 
 mod builder;
 mod clock;
@@ -61,5 +63,5 @@ pub use local_aws::{AwsService, LocalAws};
 pub use start_error::StartError;
 pub use usage::{DynamoDbUsage, FaultCounts, Requests, S3Usage, SqsUsage, Units, Usage};
 
-/// The region that everything is in.
+/// The region of all resources.
 pub(crate) const REGION: &str = "us-east-1";

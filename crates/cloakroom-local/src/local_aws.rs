@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::builder::Builder;
 use crate::credentials::Credentials;
-use crate::faults::{Dice, Faults, InvalidFaults};
-use crate::http::{Connections, Server};
-use crate::sqs::Sqs;
-use crate::start_error::StartError;
+use crate::faults::{FaultInjector, Faults, InvalidFaults};
+use crate::http::listener::Server;
+use crate::http::silence::Connections;
+use crate::sqs::service::Sqs;
 use crate::usage::{Meter, Usage};
 
-/// DynamoDB, S3 and SQS, running until this is dropped.
+/// DynamoDB, S3 and SQS, which run until this value is dropped.
 ///
-/// They run on the Tokio runtime that they were started on, so they also end with it.
+/// They run on the Tokio runtime on which they were started, so they also end with that runtime.
 pub struct LocalAws {
     pub(crate) servers: Servers,
-    /// For clients in this process.
+    /// Called directly by Lambda functions in this process.
     pub(crate) sqs: Sqs,
     pub(crate) stop: watch::Sender<bool>,
-    pub(crate) dice: Arc<Dice>,
+    pub(crate) injector: Arc<FaultInjector>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) credentials: Credentials,
 }
@@ -38,7 +37,7 @@ pub enum AwsService {
 }
 
 impl AwsService {
-    /// All of them.
+    /// All services.
     pub const ALL: [Self; 3] = [Self::DynamoDb, Self::S3, Self::Sqs];
 }
 
@@ -60,55 +59,27 @@ impl std::fmt::Debug for LocalAws {
 }
 
 impl LocalAws {
-    /// Starts the services in memory, on ports that the operating system chooses.
-    ///
-    /// # Errors
-    ///
-    /// If no ports can be had.
-    pub async fn start() -> Result<Self, StartError> {
-        Self::builder().start().await
-    }
-
-    /// Says where and how to start: see [`Builder`].
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use cloakroom_local::{Faults, LocalAws};
-    ///
-    /// let aws = LocalAws::builder()
-    ///     .folder("data")
-    ///     .sqs_port(4503)
-    ///     .faults(Faults { duplicate_deliveries: 0.01, ..Faults::default() })
-    ///     .start()
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Where DynamoDB and its streams are, as in `http://127.0.0.1:4501`.
+    /// Returns the URL of DynamoDB and its streams, for example `http://127.0.0.1:4501`.
     #[must_use]
     pub fn dynamodb_url(&self) -> String {
         self.servers.dynamodb.url()
     }
 
-    /// Where S3 is. Buckets are in the path, not in the name of the host: clients have to be
-    /// told so (`force_path_style`).
+    /// Returns the URL of S3. The bucket is part of the path, not of the host name, so clients must
+    /// enable `force_path_style`.
     #[must_use]
     pub fn s3_url(&self) -> String {
         self.servers.s3.url()
     }
 
-    /// Where SQS is.
+    /// Returns the URL of SQS.
     #[must_use]
     pub fn sqs_url(&self) -> String {
         self.servers.sqs.url()
     }
 
-    /// The environment variables by which the AWS SDKs and the AWS command line find these
-    /// services and are let in.
+    /// Returns the environment variables with the endpoint URLs, region and credentials that the
+    /// AWS SDKs and the AWS CLI read.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -128,41 +99,41 @@ impl LocalAws {
             ("AWS_ENDPOINT_URL_S3", self.s3_url()),
             ("AWS_ENDPOINT_URL_SQS", self.sqs_url()),
             ("AWS_REGION", crate::REGION.to_owned()),
-            // The one that boto3 and the command of AWS read.
+            // boto3 and the AWS CLI read this variable.
             ("AWS_DEFAULT_REGION", crate::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", self.credentials.access_key_id.clone()),
             ("AWS_SECRET_ACCESS_KEY", self.credentials.secret_access_key.clone()),
         ]
     }
 
-    /// Injects these faults from now on, in place of those before. The random sequence starts
-    /// again from their seed.
+    /// Replaces the faults to inject. The random sequence starts again from the seed of the new
+    /// faults.
     ///
     /// # Errors
     ///
-    /// If a rate is not from 0 to 1; then nothing changes.
+    /// If a rate is not from 0 to 1. In this case, the faults do not change.
     pub fn set_faults(&self, faults: Faults) -> Result<(), InvalidFaults> {
         faults.validate()?;
-        self.dice.load(faults);
+        self.injector.replace(faults);
         Ok(())
     }
 
-    /// The faults that are being injected.
+    /// Returns the faults that are currently injected.
     #[must_use]
     pub fn faults(&self) -> Faults {
-        self.dice.faults()
+        self.injector.faults()
     }
 
-    /// Silences the connections that are open to a service now, for good: no request on them is
-    /// answered any more, and they are not closed. A request that has arrived is carried out; a later
-    /// one is not. New connections work. Returns how many connections went silent.
+    /// Silences the open connections of a service permanently. They stay open, but no request on
+    /// them gets a response. A request that has already arrived is performed. A later one is not.
+    /// New connections work. Returns the number of connections that were silenced.
     pub fn silence_connections(&self, service: AwsService) -> u64 {
         self.count_silenced(self.connections(service).silence_open())
     }
 
-    /// Silences a whole service for this time: the connections that are open now, and those that are
-    /// opened meanwhile. They stay silent afterwards; connections that are opened later work. Returns
-    /// how many open connections went silent.
+    /// Silences a whole service for this duration: the open connections and those that are opened
+    /// during it. These connections stay silent afterwards. Connections that are opened later work.
+    /// Returns the number of open connections that were silenced.
     pub fn silence_service(&self, service: AwsService, duration: Duration) -> u64 {
         self.count_silenced(self.connections(service).silence_all(duration))
     }
@@ -180,15 +151,15 @@ impl LocalAws {
         silenced
     }
 
-    /// What was asked of the services so far, and what AWS would bill for it.
+    /// Returns the number of requests so far, and what AWS would bill for them.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.meter.usage()
     }
 
-    /// Stops accepting requests and waits until those that are running are answered.
+    /// Stops accepting requests, and waits until all running requests have a response.
     ///
-    /// Dropping stops the services too, but breaks off what is running.
+    /// Dropping the value also stops the services, but it aborts running requests.
     pub async fn shutdown(self) {
         let Self { servers, stop, .. } = self;
         stop.send_replace(true);

@@ -1,6 +1,6 @@
-//! A small seeded generator, so that a run with faults can be repeated.
+//! A small random generator with a seed, so that a run with faults can be repeated.
 
-/// SplitMix64: one word of state, and good enough to decide which request fails.
+/// SplitMix64. It has one word of state, and it is sufficient for choosing which requests fail.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -17,20 +17,20 @@ impl Random {
         word ^ (word >> 31)
     }
 
-    /// Whether an event of this probability happens. A rate of 0.0 never draws, so switching
-    /// one fault off leaves the sequence of the others as it was.
+    /// Whether an event of this probability happens. A rate of 0.0 consumes no random number, so
+    /// disabling one fault does not change the sequence of the other faults.
     pub(crate) fn chance(&mut self, rate: f64) -> bool {
         if rate <= 0.0 {
             return false;
         }
-        // 53 bits fill the mantissa of an f64 exactly.
+        // An f64 has 53 significant bits.
         let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         unit < rate
     }
 
-    /// A number from 0 to `most`, both included.
-    pub(crate) fn up_to(&mut self, most: u64) -> u64 {
-        match most.checked_add(1) {
+    /// Returns a number from 0 to `max`, inclusive.
+    pub(crate) fn up_to(&mut self, max: u64) -> u64 {
+        match max.checked_add(1) {
             Some(span) => self.next() % span,
             None => self.next(),
         }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_seed_gives_the_same_sequence() {
+    fn equal_seeds_give_equal_random_numbers() {
         let (mut one, mut two) = (Random::seeded(7), Random::seeded(7));
         let drawn: Vec<u64> = (0..100).map(|_| one.next()).collect();
         assert_eq!(drawn, (0..100).map(|_| two.next()).collect::<Vec<_>>());
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_follows_the_rate() {
+    fn random_chance_follows_the_rate() {
         let mut random = Random::seeded(1);
         assert!((0..1000).all(|_| !random.chance(0.0)));
         assert!((0..1000).all(|_| random.chance(1.0)));

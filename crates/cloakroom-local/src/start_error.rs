@@ -1,4 +1,4 @@
-//! Why the services could not start.
+//! The error of a failed start.
 
 use std::fmt;
 use std::io;
@@ -6,23 +6,23 @@ use std::path::PathBuf;
 
 use crate::faults::InvalidFaults;
 
-/// Why [`LocalAws`](crate::LocalAws), or a function in it, could not start.
+/// The reason why [`LocalAws`](crate::LocalAws) or one of its functions could not start.
 #[non_exhaustive]
 pub enum StartError {
-    /// A port could not be had.
+    /// The service cannot listen on a port.
     Port {
-        /// The service it was for.
+        /// The service that needs the port.
         service: &'static str,
         /// The port; 0 lets the operating system choose one.
         port: u16,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
     /// The folder could not be created or locked.
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::Error,
     },
     /// Another process serves from this folder.
@@ -37,14 +37,14 @@ pub enum StartError {
         /// What is wrong with it.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// AWS would refuse the function or its trigger.
+    /// AWS would reject the function or its trigger.
     Function {
-        /// Its name.
+        /// The name of the function.
         function: String,
-        /// Why.
+        /// The reason.
         cause: String,
     },
-    /// The faults asked for make no sense.
+    /// A fault's rate is invalid.
     Faults(InvalidFaults),
 }
 
@@ -57,23 +57,27 @@ impl fmt::Display for StartError {
                  or 0 to let the system choose"
             ),
             Self::Folder { path, cause } => {
-                write!(f, "cannot use the folder {}: {cause}; give one that this user may write to", path.display())
+                write!(
+                    f,
+                    "cannot use the folder {}: {cause}; choose a folder that this user can write to",
+                    path.display()
+                )
             }
             Self::FolderInUse { path } => write!(
                 f,
-                "the folder {} is served by another process or another LocalAws of this one; \
-                 stop that first, or give another folder",
+                "the folder {} is in use by another process or by another LocalAws in this process; \
+                 stop it first, or choose another folder",
                 path.display()
             ),
-            // Without this file the others would tell of messages, payloads and states that are gone,
-            // which looks as if messages had been processed.
+            // If only this file is moved away, the other files still refer to messages, payloads
+            // and states that are missing. Then messages look processed although they are not.
             Self::File { path, cause } => write!(
                 f,
                 "cannot read {}: {cause}; to start empty, move the whole folder away, not this file alone",
                 path.display()
             ),
             Self::Function { function, cause } => {
-                write!(f, "cannot have a queue trigger the function {function}: {cause}")
+                write!(f, "a queue cannot trigger the function {function}: {cause}")
             }
             Self::Faults(invalid) => invalid.fmt(f),
         }
@@ -89,7 +93,7 @@ impl fmt::Debug for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // The texts of the causes are part of this text already.
+            // The text of this error already contains the text of its cause.
             Self::Port { cause, .. } | Self::Folder { cause, .. } => cause.source(),
             Self::File { cause, .. } => cause.source(),
             Self::Faults(invalid) => invalid.source(),

@@ -1,17 +1,17 @@
-//! What AWS would bill for the requests so far.
+//! The requests so far, and what AWS would bill for them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// Requests by the name of their operation, as AWS spells it.
+/// Number of requests by operation, named as AWS spells them.
 pub type Requests = BTreeMap<String, u64>;
 
-/// What was asked of the services since they started.
+/// The requests to the services since their start, and what AWS would bill for them.
 ///
-/// Every request counts as soon as it has arrived whole: retries too, those that were refused by
-/// an injected fault, and those whose client hung up before the answer.
+/// A request is counted when its body has arrived completely. Retries count, as do requests that an
+/// injected fault rejects and requests whose client disconnects before the response.
 ///
 /// ```
 /// use cloakroom_local::Usage;
@@ -30,7 +30,7 @@ pub struct Usage {
     pub s3: S3Usage,
     /// SQS.
     pub sqs: SqsUsage,
-    /// What the configured [`Faults`](crate::Faults) did.
+    /// How often each of the configured [`Faults`](crate::Faults) was injected.
     pub faults: FaultCounts,
 }
 
@@ -40,7 +40,7 @@ pub struct Usage {
 pub struct DynamoDbUsage {
     /// Requests by operation.
     pub requests: Requests,
-    /// Consumed capacity in all.
+    /// Total consumed capacity.
     pub units: Units,
     /// Consumed capacity by operation.
     pub units_by_operation: BTreeMap<String, Units>,
@@ -50,7 +50,7 @@ pub struct DynamoDbUsage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Units {
-    /// Write request units. A write whose condition failed counts with the least it can cost:
+    /// Write request units. A write whose condition failed counts with the minimum that AWS bills:
     /// one unit, or two for each item of a cancelled transaction.
     pub write: f64,
     /// Read request units.
@@ -65,13 +65,13 @@ pub struct S3Usage {
     pub requests: Requests,
     /// Requests at the price of a PUT: those that write or list.
     pub put_class: u64,
-    /// Requests at the price of a GET: all that are neither PUT nor DELETE.
+    /// Requests at the price of a GET: all that are neither in the PUT class nor deletions.
     pub get_class: u64,
     /// Deletions, which are free.
     pub deletes: u64,
     /// Bytes in the bodies of requests.
     pub bytes_in: u64,
-    /// Bytes in the bodies of answers.
+    /// Bytes in the bodies of responses.
     pub bytes_out: u64,
 }
 
@@ -81,12 +81,13 @@ pub struct S3Usage {
 pub struct SqsUsage {
     /// Requests by operation.
     pub requests: Requests,
-    /// Requests as billed: one on arrival, and one more for each begun 64 KB of messages beyond the
-    /// first, once it is known how much was sent or received.
+    /// Requests as AWS bills them: one on arrival, and one more for each further 64 KB of messages,
+    /// rounded up. The further ones are counted when the size of the sent or received messages is
+    /// known.
     pub billed_requests: u64,
     /// Messages accepted from senders.
     pub messages_sent: u64,
-    /// Messages handed to receivers, each time they were.
+    /// Deliveries of messages to receivers. A message that is received twice counts twice.
     pub messages_received: u64,
     /// Messages deleted by receivers.
     pub messages_deleted: u64,
@@ -96,24 +97,24 @@ pub struct SqsUsage {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FaultCounts {
-    /// Requests refused as too many.
+    /// Requests rejected by throttling.
     pub throttled: u64,
-    /// Requests refused for another transaction.
+    /// Requests rejected because of a conflicting transaction.
     pub transaction_conflicts: u64,
-    /// Requests answered with 500 or 503 and not done.
+    /// Requests that were not performed and got the status 500 or 503.
     pub server_errors: u64,
-    /// Requests done whose answer was lost.
+    /// Requests that were performed and whose response was lost.
     pub lost_responses: u64,
     /// Connections that went silent.
     pub silences: u64,
-    /// Messages delivered once more.
+    /// Messages delivered a second time.
     pub duplicate_deliveries: u64,
     /// Messages delivered late.
     pub late_deliveries: u64,
 }
 
 impl Usage {
-    /// What was used between `earlier` and this: the difference of every figure.
+    /// Returns the usage between `earlier` and `self`: the difference of every count.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let (dynamodb, s3, sqs, faults) = (&self.dynamodb, &self.s3, &self.sqs, &self.faults);
@@ -201,7 +202,7 @@ pub(crate) fn count(requests: &mut Requests, operation: &str) {
     }
 }
 
-/// The running count.
+/// The usage so far, updated by all services.
 #[derive(Debug, Default)]
 pub(crate) struct Meter(Mutex<Usage>);
 
@@ -220,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn since_leaves_only_what_changed() {
+    fn usage_since_contains_only_differences() {
         let meter = Meter::default();
         meter.record(|usage| {
             count(&mut usage.dynamodb.requests, "GetItem");
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_survives_json() {
+    fn usage_round_trips_through_json() {
         let meter = Meter::default();
         meter.record(|usage| count(&mut usage.sqs.requests, "SendMessage"));
         let json = serde_json::to_string(&meter.usage()).expect("plain data");

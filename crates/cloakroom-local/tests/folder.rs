@@ -1,4 +1,4 @@
-//! What a folder keeps.
+//! The data in a folder after restarts.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::{create_queue, create_table, dynamodb, receive, s3, sqs};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Where the services of one process are.
+/// The URLs of the services of one process.
 struct Urls {
     dynamodb: String,
     s3: String,
@@ -28,34 +28,34 @@ async fn start(folder: &Path) -> LocalAws {
     LocalAws::builder().folder(folder).start().await.expect("started")
 }
 
-/// Gives each service something to keep, numbered.
+/// Writes one numbered item, object and message.
 async fn write(urls: &Urls, number: usize) {
     let item = json!({ "TableName": "orders", "Item": { "pk": { "S": number.to_string() } } });
-    let answer = dynamodb(&urls.dynamodb, "PutItem", item).await.expect("an answer");
-    assert_eq!(answer.status, 200);
+    let response = dynamodb(&urls.dynamodb, "PutItem", item).await.expect("a response");
+    assert_eq!(response.status, 200);
     let path = format!("/bucket/key{number}");
-    let answer = s3(&urls.s3, "PUT", &path, format!("body {number}").as_bytes()).await.expect("an answer");
-    assert_eq!(answer.status, 200);
+    let response = s3(&urls.s3, "PUT", &path, format!("body {number}").as_bytes()).await.expect("a response");
+    assert_eq!(response.status, 200);
     let queue = format!("{}/000000000000/orders", urls.sqs);
     let message = json!({ "QueueUrl": queue, "MessageBody": number.to_string() });
-    let answer = sqs(&urls.sqs, "SendMessage", message).await.expect("an answer");
-    assert_eq!(answer.status, 200);
+    let response = sqs(&urls.sqs, "SendMessage", message).await.expect("a response");
+    assert_eq!(response.status, 200);
 }
 
 async fn prepare(urls: &Urls) {
     create_table(&urls.dynamodb, "orders").await;
-    s3(&urls.s3, "PUT", "/bucket", b"").await.expect("an answer");
+    s3(&urls.s3, "PUT", "/bucket", b"").await.expect("a response");
     create_queue(&urls.sqs, "orders", json!({ "VisibilityTimeout": "600" })).await;
 }
 
-/// Checks that all of `0..count` is there, once.
+/// Checks that each service has exactly the data of the numbers `0..count`.
 async fn check(urls: &Urls, count: usize) {
     let scan = json!({ "TableName": "orders", "Select": "COUNT" });
-    let answer = dynamodb(&urls.dynamodb, "Scan", scan).await.expect("an answer");
-    assert_eq!(answer.json()["Count"], count);
+    let response = dynamodb(&urls.dynamodb, "Scan", scan).await.expect("a response");
+    assert_eq!(response.json()["Count"], count);
     for number in 0..count {
-        let answer = s3(&urls.s3, "GET", &format!("/bucket/key{number}"), b"").await.expect("an answer");
-        assert_eq!(answer.text(), format!("body {number}"));
+        let response = s3(&urls.s3, "GET", &format!("/bucket/key{number}"), b"").await.expect("a response");
+        assert_eq!(response.text(), format!("body {number}"));
     }
     let queue = format!("{}/000000000000/orders", urls.sqs);
     let mut bodies = Vec::new();
@@ -72,7 +72,7 @@ async fn check(urls: &Urls, count: usize) {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_a_shutdown() {
+async fn all_data_survives_a_shutdown() {
     let folder = tempfile::tempdir().expect("a folder");
     let aws = start(folder.path()).await;
     prepare(&Urls::of(&aws)).await;
@@ -82,7 +82,7 @@ async fn everything_is_there_after_a_shutdown() {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_a_drop() {
+async fn all_data_survives_a_drop() {
     let folder = tempfile::tempdir().expect("a folder");
     let aws = start(folder.path()).await;
     prepare(&Urls::of(&aws)).await;
@@ -94,7 +94,7 @@ async fn everything_is_there_after_a_drop() {
 }
 
 #[tokio::test]
-async fn what_was_received_stays_hidden_and_can_be_deleted_after_a_restart() {
+async fn received_message_stays_hidden_and_can_be_deleted_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let aws = start(folder.path()).await;
     prepare(&Urls::of(&aws)).await;
@@ -107,18 +107,18 @@ async fn what_was_received_stays_hidden_and_can_be_deleted_after_a_restart() {
     let queue = format!("{}/000000000000/orders", aws.sqs_url());
     assert!(receive(&aws.sqs_url(), &queue).await.is_empty());
     let delete = json!({ "QueueUrl": queue, "ReceiptHandle": received[0]["ReceiptHandle"] });
-    assert_eq!(sqs(&aws.sqs_url(), "DeleteMessage", delete).await.expect("an answer").status, 200);
+    assert_eq!(sqs(&aws.sqs_url(), "DeleteMessage", delete).await.expect("a response").status, 200);
     assert_eq!(aws.usage().sqs.messages_deleted, 1);
 }
 
 #[tokio::test]
-async fn a_folder_serves_one_at_a_time() {
+async fn folder_is_served_by_one_instance_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let first = start(folder.path()).await;
     let mut second = std::pin::pin!(start(folder.path()));
     tokio::select! {
         biased;
-        _ = &mut second => panic!("it is in use"),
+        _ = &mut second => panic!("the folder is in use"),
         () = std::future::ready(()) => {}
     }
     drop(first);
@@ -126,21 +126,23 @@ async fn a_folder_serves_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_broken_file_is_named() {
+async fn start_error_names_the_unreadable_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("sqs.sqlite"), "no database, and long enough to see that").expect("written");
+    std::fs::write(folder.path().join("sqs.sqlite"), "not a database, and long enough to detect that")
+        .expect("written");
     let started = LocalAws::builder().folder(folder.path()).start().await;
     let error = started.expect_err("broken").to_string();
     assert!(error.contains("sqs.sqlite") && error.contains("move the whole folder away"), "{error}");
 }
 
-/// Set in a process that is to be killed: the folder that it serves.
+/// The folder of a child process that is to be killed. Set only in the child.
 const SERVED_FOLDER: &str = "CLOAKROOM_LOCAL_TEST_SERVED_FOLDER";
 
-/// Runs the test of this name in a process of its own that serves this folder. The process ends when the child is
-/// dropped and, should this process end without dropping it, with its standard input.
+/// Runs the test with this name in a child process that serves this folder. The child ends when it
+/// is dropped. If this process ends without dropping it, the child ends when its standard input is
+/// closed.
 async fn start_process(test: &str, folder: &Path) -> (Child, Urls) {
-    let mut child = Command::new(std::env::current_exe().expect("this test"))
+    let mut child = Command::new(std::env::current_exe().expect("the path of this executable"))
         .args(["--exact", "--nocapture", test])
         .env(SERVED_FOLDER, folder)
         .stdin(Stdio::piped())
@@ -165,14 +167,14 @@ async fn serve_until_stdin_ends(folder: &Path) {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_kill_9() {
+async fn acknowledged_writes_survive_kill_9() {
     if let Some(folder) = std::env::var_os(SERVED_FOLDER) {
         return serve_until_stdin_ends(Path::new(&folder)).await;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let mut count = 0;
     for round in 0..3 {
-        let (mut child, urls) = start_process("what_was_acknowledged_survives_kill_9", folder.path()).await;
+        let (mut child, urls) = start_process("acknowledged_writes_survive_kill_9", folder.path()).await;
         if round == 0 {
             prepare(&urls).await;
         }

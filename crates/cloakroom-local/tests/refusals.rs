@@ -1,4 +1,4 @@
-//! What AWS refuses is refused here, too, with the errors of AWS.
+//! Requests that AWS rejects are rejected with the same errors.
 
 mod support;
 
@@ -10,10 +10,10 @@ async fn start() -> LocalAws {
     LocalAws::start().await.expect("started")
 }
 
-/// The error of a request to SQS, or nothing if it succeeds.
+/// Returns the error of a request to SQS. Empty if the request succeeds.
 async fn error(aws: &LocalAws, operation: &str, request: Value) -> String {
-    let answer = sqs(&aws.sqs_url(), operation, request).await.expect("an answer");
-    answer.error()
+    let response = sqs(&aws.sqs_url(), operation, request).await.expect("a response");
+    response.error()
 }
 
 fn policy(target: &str) -> String {
@@ -22,7 +22,7 @@ fn policy(target: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_dead_letter_queue_has_to_exist_to_be_of_the_same_kind_and_to_allow_it() {
+async fn dead_letter_queue_must_exist_and_have_the_same_type_and_allow_the_source() {
     let aws = start().await;
     create_queue(&aws.sqs_url(), "dead", json!({})).await;
     create_queue(&aws.sqs_url(), "dead.fifo", json!({ "FifoQueue": "true" })).await;
@@ -56,7 +56,7 @@ async fn a_dead_letter_queue_has_to_exist_to_be_of_the_same_kind_and_to_allow_it
 }
 
 #[tokio::test]
-async fn attributes_that_do_not_exist_cannot_be_asked_for() {
+async fn requests_for_unknown_attributes_are_rejected() {
     let aws = start().await;
     let queue = create_queue(&aws.sqs_url(), "orders", json!({})).await;
     let invalid = "InvalidAttributeName";
@@ -77,7 +77,7 @@ async fn attributes_that_do_not_exist_cannot_be_asked_for() {
 }
 
 #[tokio::test]
-async fn message_attributes_that_aws_refuses_are_refused() {
+async fn message_attributes_that_aws_rejects_are_rejected() {
     let aws = start().await;
     let queue = create_queue(&aws.sqs_url(), "orders", json!({})).await;
     let send = |name: &str, kind: &str, value: &str| {
@@ -97,23 +97,23 @@ async fn message_attributes_that_aws_refuses_are_refused() {
 }
 
 #[tokio::test]
-async fn a_queue_rests_for_a_minute_after_a_purge_and_after_its_deletion() {
+async fn queue_cannot_be_purged_or_created_again_within_a_minute() {
     for cooldowns in [true, false] {
         let aws = LocalAws::builder().queue_cooldowns(cooldowns).start().await.expect("started");
         let queue = create_queue(&aws.sqs_url(), "orders", json!({})).await;
         let url = json!({ "QueueUrl": queue });
-        let refused = |code: &'static str| if cooldowns { code } else { "" };
+        let expected = |code: &'static str| if cooldowns { code } else { "" };
         assert_eq!(error(&aws, "PurgeQueue", url.clone()).await, "");
-        assert_eq!(error(&aws, "PurgeQueue", url.clone()).await, refused("PurgeQueueInProgress"));
+        assert_eq!(error(&aws, "PurgeQueue", url.clone()).await, expected("PurgeQueueInProgress"));
         assert_eq!(error(&aws, "DeleteQueue", url).await, "");
         let create = json!({ "QueueName": "orders" });
-        assert_eq!(error(&aws, "CreateQueue", create).await, refused("QueueDeletedRecently"));
+        assert_eq!(error(&aws, "CreateQueue", create).await, expected("QueueDeletedRecently"));
         assert_eq!(error(&aws, "CreateQueue", json!({ "QueueName": "others" })).await, "");
     }
 }
 
 #[tokio::test]
-async fn pages_and_rates_out_of_range_are_refused() {
+async fn page_sizes_and_rates_out_of_range_are_rejected() {
     let aws = start().await;
     create_queue(&aws.sqs_url(), "dead", json!({})).await;
     create_queue(&aws.sqs_url(), "orders", json!({ "RedrivePolicy": policy("dead") })).await;
@@ -134,10 +134,10 @@ async fn pages_and_rates_out_of_range_are_refused() {
 }
 
 #[tokio::test]
-async fn a_message_is_hidden_for_twelve_hours_at_most() {
+async fn message_is_hidden_for_at_most_twelve_hours() {
     let aws = start().await;
     let queue = create_queue(&aws.sqs_url(), "orders", json!({})).await;
-    sqs(&aws.sqs_url(), "SendMessage", json!({ "QueueUrl": queue, "MessageBody": "x" })).await.expect("an answer");
+    sqs(&aws.sqs_url(), "SendMessage", json!({ "QueueUrl": queue, "MessageBody": "x" })).await.expect("a response");
     let handle = receive(&aws.sqs_url(), &queue).await[0]["ReceiptHandle"].clone();
     for (seconds, expected) in [(43_201, "InvalidParameterValueException"), (43_200, "")] {
         let change = json!({ "QueueUrl": queue, "ReceiptHandle": handle, "VisibilityTimeout": seconds });
@@ -145,9 +145,9 @@ async fn a_message_is_hidden_for_twelve_hours_at_most() {
     }
 }
 
-/// The code and the message of an error of S3.
-fn of_s3(answer: &support::Answer) -> (String, String) {
-    let text = answer.text();
+/// Returns the code and the message of an error of S3.
+fn s3_error(response: &support::Response) -> (String, String) {
+    let text = response.text();
     let part = |tag: &str| {
         let (_, rest) = text.split_once(&format!("<{tag}>"))?;
         rest.split_once(&format!("</{tag}>")).map(|(part, _)| part.to_owned())
@@ -159,8 +159,8 @@ fn of_s3(answer: &support::Answer) -> (String, String) {
 async fn every_error_of_s3_has_a_message() {
     let aws = start().await;
     let url = aws.s3_url();
-    s3(&url, "PUT", "/bucket", b"").await.expect("an answer");
-    s3(&url, "PUT", "/bucket/key", b"hello").await.expect("an answer");
+    s3(&url, "PUT", "/bucket", b"").await.expect("a response");
+    s3(&url, "PUT", "/bucket/key", b"hello").await.expect("a response");
     let too_long = format!("/bucket/{}", "k".repeat(1_025));
     for (method, path, status, code) in [
         ("PUT", too_long.as_str(), 400, "KeyTooLongError"),
@@ -175,47 +175,47 @@ async fn every_error_of_s3_has_a_message() {
         ("GET", "/bucket?cors", 501, "NotImplemented"),
         ("PUT", "/bucket?policy", 400, "MalformedPolicy"),
     ] {
-        let answer = s3(&url, method, path, b"anyone").await.expect("an answer");
-        let (told, message) = of_s3(&answer);
-        assert_eq!((answer.status, told.as_str()), (status, code), "{method} {path}: {}", answer.text());
-        assert!(!message.is_empty(), "{method} {path}: {}", answer.text());
+        let response = s3(&url, method, path, b"anyone").await.expect("a response");
+        let (actual, message) = s3_error(&response);
+        assert_eq!((response.status, actual.as_str()), (status, code), "{method} {path}: {}", response.text());
+        assert!(!message.is_empty(), "{method} {path}: {}", response.text());
     }
     let range = [("range", "bytes=9-".to_owned())];
-    let answer = s3_with(&url, "GET", "/bucket/key", &range, b"").await.expect("an answer");
-    assert_eq!(answer.status, 416);
+    let response = s3_with(&url, "GET", "/bucket/key", &range, b"").await.expect("a response");
+    assert_eq!(response.status, 416);
     let expected = ("InvalidRange".to_owned(), "The requested range is not satisfiable".to_owned());
-    assert_eq!(of_s3(&answer), expected, "{}", answer.text());
+    assert_eq!(s3_error(&response), expected, "{}", response.text());
 }
 
 #[tokio::test]
-async fn no_more_than_a_thousand_objects_are_deleted_at_once() {
+async fn one_request_deletes_at_most_a_thousand_objects() {
     let aws = start().await;
     let url = aws.s3_url();
-    s3(&url, "PUT", "/bucket", b"").await.expect("an answer");
+    s3(&url, "PUT", "/bucket", b"").await.expect("a response");
     for (count, status) in [(0, 400), (1, 200), (1_000, 200), (1_001, 400)] {
         let object = |number: u32| format!("<Object><Key>{number}</Key></Object>");
         let objects: String = (0..count).map(object).collect();
         let body = format!("<Delete>{objects}</Delete>");
-        let answer = s3(&url, "POST", "/bucket?delete", body.as_bytes()).await.expect("an answer");
-        assert_eq!(answer.status, status, "{count}: {}", answer.text());
+        let response = s3(&url, "POST", "/bucket?delete", body.as_bytes()).await.expect("a response");
+        assert_eq!(response.status, status, "{count}: {}", response.text());
         if status == 400 {
-            assert_eq!(of_s3(&answer).0, "MalformedXML");
+            assert_eq!(s3_error(&response).0, "MalformedXML");
         }
     }
 }
 
 #[tokio::test]
-async fn tags_and_metadata_out_of_range_are_refused() {
+async fn s3_rejects_tags_and_metadata_out_of_range() {
     let aws = start().await;
     let url = aws.s3_url();
-    s3(&url, "PUT", "/bucket", b"").await.expect("an answer");
+    s3(&url, "PUT", "/bucket", b"").await.expect("a response");
     let tags: Vec<String> = (0..11).map(|number| format!("{number}=v")).collect();
     for (header, value, code) in [
         ("x-amz-tagging", tags.join("&"), "BadRequest"),
         ("x-amz-tagging", "a=1&a=2".to_owned(), "InvalidTag"),
         ("x-amz-meta-long", "x".repeat(2_048), "MetadataTooLarge"),
     ] {
-        let answer = s3_with(&url, "PUT", "/bucket/key", &[(header, value)], b"").await.expect("an answer");
-        assert_eq!((answer.status, of_s3(&answer).0.as_str()), (400, code), "{}", answer.text());
+        let response = s3_with(&url, "PUT", "/bucket/key", &[(header, value)], b"").await.expect("a response");
+        assert_eq!((response.status, s3_error(&response).0.as_str()), (400, code), "{}", response.text());
     }
 }

@@ -1,34 +1,35 @@
-//! Billing: one entity a customer, who has a credit. What goes beyond it, or is too large at a time, is refused.
+//! Billing: one entity per customer, with a credit limit. A payment beyond the limit, or above the largest single
+//! payment, is refused.
 
 use cloakroom::{Endpoint, Handled, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::message;
 
-/// What every customer may owe.
+/// The credit limit of each customer.
 const CREDIT_CENTS: u64 = 150_000;
-/// What a single payment may be.
+/// The largest single payment.
 const PAYMENT_CENTS_MAX: u64 = 45_000;
 
-/// Asks for money.
+/// A request to charge a customer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChargePayment {
-    /// Whose account.
+    /// The customer to charge.
     pub customer: String,
-    /// What for.
+    /// The order to pay for.
     pub order: String,
-    /// How much.
+    /// The amount.
     pub amount_cents: u64,
 }
 
-/// The reply: it is paid.
+/// The reply: the payment is accepted.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PaymentAccepted {
     /// The order that was paid for.
     pub order: String,
 }
 
-/// The reply: it will not be paid.
+/// The reply: the payment is refused.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PaymentRefused {
     /// The order that was to be paid for.

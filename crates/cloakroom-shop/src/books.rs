@@ -1,5 +1,5 @@
-//! The audit: do the books balance? It knows the stored state and what was ordered, and nothing of how
-//! it came about.
+//! The audit: do the books balance? It compares the stored state with the orders, and does not know how the state
+//! was made.
 
 mod reading;
 
@@ -15,7 +15,7 @@ use crate::{
     stock::{STOCK_AT_FIRST, Stock},
 };
 
-/// The state of an entity, and its version: each processed message raised it by 1.
+/// The state of an entity and its version. Each processed message increases the version by 1.
 #[derive(Debug)]
 pub struct Entry<S> {
     /// The state.
@@ -24,7 +24,7 @@ pub struct Entry<S> {
     pub version: u64,
 }
 
-/// Everything that is stored when all is said and done.
+/// Everything that is stored at the end of a run.
 #[derive(Debug, Default)]
 pub struct Books {
     /// By id.
@@ -33,28 +33,28 @@ pub struct Books {
     pub stock: BTreeMap<String, Entry<Stock>>,
     /// By customer.
     pub accounts: BTreeMap<String, Entry<Account>>,
-    /// Sort keys of outbox records that were left.
+    /// Sort keys of outbox records that are left.
     pub records: Vec<String>,
     /// Messages left in queues, by queue.
     pub messages: BTreeMap<String, u64>,
-    /// Payloads left. With no message and no record left, nothing refers to them.
+    /// Payloads that are left. If no message and no record is left, nothing refers to them.
     pub payloads: u64,
 }
 
-/// What the audit found.
+/// The result of the audit.
 #[derive(Debug, Default, Serialize)]
 pub struct Verdict {
-    /// Nothing is lost, doubled, off, left or parked.
+    /// True if nothing is lost, doubled, off, left or parked.
     pub balanced: bool,
     /// Orders that were shipped.
     pub shipped: u64,
-    /// Orders that were not, for lack of stock or money.
+    /// Orders that were cancelled, for lack of stock or money.
     pub cancelled: u64,
-    /// Orders that were placed and are not there, or did not end.
+    /// Orders that were placed and are missing, or did not reach a final state.
     pub lost: u64,
-    /// Messages that were processed more than once, as the versions of orders, SKUs and customers tell.
+    /// Messages that were processed more than once, according to the versions of orders, SKUs and customers.
     pub doubled: u64,
-    /// Orders, SKUs and customers whose numbers are off.
+    /// Orders, SKUs and customers with wrong numbers.
     pub off: u64,
     /// Outbox records.
     pub records_left: u64,
@@ -62,17 +62,17 @@ pub struct Verdict {
     pub messages_left: u64,
     /// Messages in dead-letter queues.
     pub messages_parked: u64,
-    /// Payloads of attempts that died: unreachable, and expired by the bucket's lifecycle.
+    /// Payloads of attempts that did not commit. Nothing refers to them, and the bucket's lifecycle deletes them.
     pub orphan_payloads: u64,
     /// The first findings, in words.
     pub findings: Vec<String>,
 }
 
-/// More findings are counted but not told.
+/// Further findings are counted, but not listed.
 const FINDINGS_MAX: usize = 10;
 
 impl Books {
-    /// How many messages were processed, once or more often.
+    /// Returns how many times messages were processed, duplicates included.
     pub fn commits(&self) -> u64 {
         let orders = self.orders.values().map(|entry| entry.version);
         let stock = self.stock.values().map(|entry| entry.version);
@@ -80,7 +80,7 @@ impl Books {
         orders.chain(stock).chain(accounts).sum()
     }
 
-    /// Compares the books with what was ordered.
+    /// Compares the books with the orders that were placed.
     pub fn audit<'a>(&self, placed: impl IntoIterator<Item = &'a PlaceOrder>) -> Verdict {
         let mut verdict = Verdict {
             shipped: self.orders_that(|status| status == Status::Shipped).count() as u64,
@@ -98,10 +98,10 @@ impl Books {
         self.audit_stock(&mut verdict);
         self.audit_accounts(&mut verdict);
         for record in &self.records {
-            verdict.tell(format!("record `{record}` was left"));
+            verdict.report(format!("record `{record}` was left"));
         }
         for (queue, left) in self.messages.iter().filter(|(_, left)| **left > 0) {
-            verdict.tell(format!("{left} messages were left in queue `{queue}`"));
+            verdict.report(format!("{left} messages were left in queue `{queue}`"));
         }
         let Verdict { lost, doubled, off, records_left, messages_left, messages_parked, .. } = verdict;
         verdict.balanced = [lost, doubled, off, records_left, messages_left, messages_parked] == [0; 6];
@@ -116,36 +116,38 @@ impl Books {
         self.messages.iter().filter(|(queue, _)| queue.ends_with("-dead") == parked).map(|(_, left)| left).sum()
     }
 
-    /// The order is there as it was placed.
+    /// Checks that the order exists as it was placed.
     fn audit_placed(&self, placed: &PlaceOrder, verdict: &mut Verdict) {
         let PlaceOrder { order: id, customer, sku, quantity, unit_price_cents } = placed;
         let Some(Entry { state: order, .. }) = self.orders.get(id) else {
             verdict.lost += 1;
-            return verdict.tell(format!("order `{id}` was placed and is not there"));
+            return verdict.report(format!("order `{id}` was placed and is missing"));
         };
         let is_same = (&order.customer, &order.sku, order.quantity, order.amount_cents)
             == (customer, sku, *quantity, quantity * unit_price_cents);
         verdict.off += u64::from(!is_same);
         if !is_same {
-            verdict.tell(format!("order `{id}` is not as it was placed: was another one placed under its id before?"));
+            verdict.report(format!(
+                "order `{id}` differs from what was placed: was another order placed under this id before?"
+            ));
         }
     }
 
-    /// Every order ended, once, after as many messages as that takes.
+    /// Checks that every order reached a final state once, after the right number of messages.
     fn audit_orders(&self, verdict: &mut Verdict) {
         for (id, Entry { state: Order { state, ended, .. }, version }) in &self.orders {
             if !state.is_final() {
                 verdict.lost += 1;
-                verdict.tell(format!("order `{id}` did not end: it is {state:?}"));
+                verdict.report(format!("order `{id}` has no final state: it is {state:?}"));
             } else if *ended != 1 {
                 verdict.off += 1;
-                verdict.tell(format!("order `{id}` ended {ended} times"));
+                verdict.report(format!("order `{id}` ended {ended} times"));
             }
             verdict.compare(&format!("order `{id}`"), *version, state.own_messages());
         }
     }
 
-    /// No unit came from nowhere or vanished; what left is what orders shipped.
+    /// Checks that no unit appeared or vanished, and that the units shipped are those of shipped orders.
     fn audit_stock(&self, verdict: &mut Verdict) {
         let shipped = sums(self.orders_that(|status| status == Status::Shipped), |order| (&order.sku, order.quantity));
         let messages = sums(self.orders_that(|_| true), |order| (&order.sku, order.state.stock_messages()));
@@ -157,7 +159,7 @@ impl Books {
             let ordered = shipped.get(sku).copied().unwrap_or(0);
             if available + reserved + left != STOCK_AT_FIRST || left != ordered || reserved > 0 {
                 verdict.off += 1;
-                verdict.tell(format!(
+                verdict.report(format!(
                     "stock of `{sku}`: {STOCK_AT_FIRST} at first, now {available} available, {reserved} reserved and \
                      {left} shipped; orders shipped {ordered}"
                 ));
@@ -166,7 +168,7 @@ impl Books {
         }
     }
 
-    /// Every customer was charged what the shipped orders cost, and refused what was not paid.
+    /// Checks that each customer was charged for the shipped orders, and refused the payments of unpaid ones.
     fn audit_accounts(&self, verdict: &mut Verdict) {
         let owed =
             sums(self.orders_that(|status| status == Status::Shipped), |order| (&order.customer, order.amount_cents));
@@ -178,7 +180,7 @@ impl Books {
             let of = |sums: &BTreeMap<&String, u64>| sums.get(customer).copied().unwrap_or(0);
             if (account.charged_cents, account.refused) != (of(&owed), of(&refused)) {
                 verdict.off += 1;
-                verdict.tell(format!(
+                verdict.report(format!(
                     "customer `{customer}` was charged {} cents and refused {} payments; owed are {} and {}",
                     account.charged_cents,
                     account.refused,
@@ -203,17 +205,17 @@ fn sums<'a>(
 }
 
 impl Verdict {
-    /// Compares the messages that an entity has processed with those that there were for it.
+    /// Compares how many messages an entity processed with how many it should have.
     fn compare(&mut self, what: &str, processed: u64, messages: u64) {
         if processed == messages {
             return;
         }
         self.doubled += processed.saturating_sub(messages);
         self.lost += messages.saturating_sub(processed);
-        self.tell(format!("{what}: {messages} messages, processed {processed} times"));
+        self.report(format!("{what}: {messages} messages, processed {processed} times"));
     }
 
-    fn tell(&mut self, finding: String) {
+    fn report(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
         }

@@ -1,4 +1,4 @@
-//! What happened to messages, as log lines that are counted elsewhere.
+//! Counts of events as log lines, for a metric filter.
 
 use std::{mem, sync::Arc};
 
@@ -6,31 +6,32 @@ use cloakroom::observe::{Counters, Counts, Observer};
 
 use crate::Service;
 
-/// Logs what a service has counted since it was last told: increments, so that whoever reads the log has only to add.
+/// Logs what a service has counted since the previous line. The numbers are increments, so a reader of the log only
+/// adds them.
 ///
-/// The lines have the target `cloakroom::counts` and, beside the service, a field for each of [`Counts`]. In
-/// CloudWatch a metric filter makes a metric of a field: pattern `{ $.target = "cloakroom::counts" }`, value
+/// The lines have the target `cloakroom::counts`, the service, and a field for each of [`Counts`]. In CloudWatch a
+/// metric filter makes a metric of a field: pattern `{ $.target = "cloakroom::counts" }`, value
 /// `$.processed`, dimension `$.service`.
 #[derive(Debug)]
 pub struct CountsLog {
     service: Service,
     counters: Arc<Counters>,
-    told: Counts,
+    logged: Counts,
 }
 
 impl CountsLog {
-    /// Counts from zero.
+    /// Returns a log that counts from zero.
     pub fn new(service: Service) -> Self {
-        Self { service, counters: Arc::default(), told: Counts::default() }
+        Self { service, counters: Arc::default(), logged: Counts::default() }
     }
 
-    /// What the service's endpoint has to tell its events to.
+    /// Returns the observer for the service's endpoint.
     pub fn observer(&self) -> Arc<dyn Observer> {
         self.counters.clone()
     }
 
-    /// Logs a line, of zeros too: that nothing happened is worth knowing.
-    pub fn tell(&mut self) {
+    /// Logs a line, also if all counts are zero.
+    pub fn log(&mut self) {
         let counts = self.counters.counts();
         let Counts {
             processed,
@@ -43,7 +44,7 @@ impl CountsLog {
             handled,
             payload_missing,
             given_back,
-        } = counts - mem::replace(&mut self.told, counts);
+        } = counts - mem::replace(&mut self.logged, counts);
         tracing::info!(
             target: "cloakroom::counts",
             service = self.service.name(),
@@ -80,10 +81,10 @@ mod tests {
             for (happens, event) in (1..).zip(Event::ALL) {
                 (0..happens).for_each(|_| counts.observer().observe(event));
             }
-            counts.tell();
+            counts.log();
             Event::ALL.into_iter().for_each(|event| counts.observer().observe(event));
-            counts.tell();
-            counts.tell();
+            counts.log();
+            counts.log();
         });
         let mut log = String::new();
         reader.read_to_string(&mut log).unwrap();

@@ -1,11 +1,11 @@
-//! Configuration from the environment: what it says, and what is wrong with it.
+//! Configuration from environment variables, and errors that name the variable.
 
 use std::fmt;
 
 use cloakroom_aws::{AwsSettings, QueueSettings, SettingsError};
 use tracing_subscriber::EnvFilter;
 
-/// The variables of the environment, through the eyes of a binary, since libraries do not read them.
+/// Environment variables, as the binary provides them: a library does not read them itself.
 ///
 /// ```
 /// use cloakroom_shop::Environment;
@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 /// ```
 pub struct Environment(Box<Variable>);
 
-/// Looks a variable up.
+/// Returns the value of a variable.
 type Variable = dyn Fn(&str) -> Option<String>;
 
 impl fmt::Debug for Environment {
@@ -27,15 +27,15 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// Takes what looks a variable up by its name.
+    /// Creates an environment from a function that returns the value of a variable.
     pub fn new(variable: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self(Box::new(variable))
     }
 
-    /// What a variable says that must be set. `demand` says what it must be, for the error.
+    /// Returns the value of a variable that must be set. `demand` describes a valid value, for the error.
     ///
     /// # Errors
-    /// It is not set, or cannot be parsed.
+    /// The variable is not set, or its value cannot be parsed.
     pub fn required<T>(
         &self,
         name: &'static str,
@@ -46,10 +46,10 @@ impl Environment {
         parse(&text).ok_or_else(|| BadVariable::new(name, format_args!("`{text}`"), demand))
     }
 
-    /// What a variable says, or a default. `demand` says what it must be, for the error.
+    /// Returns the value of a variable, or a default if it is not set. `demand` describes a valid value, for the error.
     ///
     /// # Errors
-    /// It cannot be parsed.
+    /// The value cannot be parsed.
     pub fn optional<T>(
         &self,
         name: &'static str,
@@ -60,15 +60,15 @@ impl Environment {
         if (self.0)(name).is_none() { Ok(default) } else { self.required(name, demand, parse) }
     }
 
-    /// Where Cloakroom keeps what: `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, `CLOAKROOM_PAYLOAD_TABLE` (default: none)
-    /// with `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: as many as are cheaper there) and
+    /// Returns the settings of the adapters from `CLOAKROOM_TABLE`, `CLOAKROOM_BUCKET`, `CLOAKROOM_PAYLOAD_TABLE`
+    /// (default: none) with `CLOAKROOM_SMALL_PAYLOAD_BYTES` (default: the size up to which the table is cheaper) and
     /// `CLOAKROOM_PAYLOAD_TTL_DAYS` (default: 50), `CLOAKROOM_PAYLOAD_BYTES_MAX` (default: 67,108,864), and
-    /// `CLOAKROOM_QUEUE_PREFIX` (default: none). All else is for the SDK's own variables to say.
+    /// `CLOAKROOM_QUEUE_PREFIX` (default: none). The SDK reads its own variables for everything else.
     ///
     /// # Errors
-    /// A name is not set, or AWS would refuse it.
+    /// A required variable is not set, or AWS would refuse its value.
     pub fn aws_settings(&self) -> Result<AwsSettings, BadVariable> {
-        // What names may be like is for `AwsSettings` to say.
+        // `AwsSettings` validates the names.
         let name = |text: &str| Some(text.to_owned());
         let table = self.required("CLOAKROOM_TABLE", "the name of the table", name)?;
         let bucket = self.required("CLOAKROOM_BUCKET", "the name of the bucket for payloads", name)?;
@@ -95,17 +95,17 @@ impl Environment {
         Ok(settings)
     }
 
-    /// What is logged: `CLOAKROOM_LOG`, such as `warn,cloakroom::counts=info` (default: `info`).
+    /// Returns the log filter from `CLOAKROOM_LOG`, such as `warn,cloakroom::counts=info` (default: `info`).
     ///
     /// # Errors
-    /// It is not a list of targets and levels.
+    /// The value is not a list of targets and levels.
     pub fn log_filter(&self) -> Result<EnvFilter, BadVariable> {
         let demand = "a list of targets and levels, such as `warn,cloakroom::counts=info`";
         self.optional("CLOAKROOM_LOG", EnvFilter::new("info"), demand, |text| EnvFilter::try_new(text).ok())
     }
 }
 
-/// A variable of the environment that is not as it must be. Its text names the variable, its value and what it must be.
+/// An invalid environment variable. The text names the variable, its value, and what a valid value is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BadVariable(String);
 

@@ -1,16 +1,16 @@
-//! A shop on Cloakroom: an example to copy from, and the workload of the demonstration, the soak and the simulation.
+//! A shop on Cloakroom: an example to copy, and the workload of the demonstration, the soak and the
+//! simulation.
 //!
-//! Three services take an order from its placing to its end. Each is an [endpoint](cloakroom::Endpoint) with a queue of
-//! its own name:
+//! Three services process an order. Each is an [endpoint](cloakroom::Endpoint) with a queue of the same name:
 //!
 //! | service | entity | takes | sends |
 //! |---|---|---|---|
-//! | [`orders`] | an order | `PlaceOrder`, and the answers of the others | `ReserveStock`, `ShipStock`, `ReleaseStock`, `ChargePayment` |
+//! | [`orders`] | an order | `PlaceOrder`, and the replies of the other services | `ReserveStock`, `ShipStock`, `ReleaseStock`, `ChargePayment` |
 //! | [`stock`] | a SKU | `ReserveStock`, `ShipStock`, `ReleaseStock` | `StockReserved` or `StockRefused`, as a reply |
 //! | [`billing`] | a customer's account | `ChargePayment` | `PaymentAccepted` or `PaymentRefused`, as a reply |
 //!
-//! They know nothing of duplicates, crashes or retries. Their handlers are written as if every message came exactly
-//! once, because it does: `rehearsed.rs` stops them at every call and races them against duplicates.
+//! The handlers contain no code for duplicates, crashes or retries. They are written as if every message came
+//! exactly once. `crash_tests.rs` stops them at every call and runs them together with duplicates.
 //!
 //! ```
 //! use cloakroom::{Delivery, EndpointSettings, Message as _, Outcome, format::Envelope, memory::Memory, observe::Unobserved};
@@ -34,25 +34,25 @@
 //!
 //! | binary | runs as | one process has |
 //! |---|---|---|
-//! | `shop-service` | worker on ECS, or wherever containers run | any of the services, with a worker for each |
+//! | `shop-service` | worker on ECS or in any container | one or more services, with a worker for each |
 //! | `shop-function` | Lambda function | one service |
 //!
-//! Both take their configuration from the environment, as told at the top of their sources, and log JSON to standard
-//! output. How to build and deploy them is in the crate's `README.md`.
+//! Both read their configuration from environment variables, which the top of each source file lists. They
+//! log JSON to standard output. The crate's `README.md` says how to build and deploy them.
 //!
 //! # The audit
 //!
-//! [`Books`](books::Books) are everything that is stored when all is said and done. Their audit knows what was ordered,
-//! and nothing of how the books came about; so it tells what any trouble on the way has done. [`Site`] is where they are read
-//! from, [`sample`] what is ordered, and [`submit`] orders it.
+//! [`Books`](books::Books) hold everything that is stored at the end of a run. The audit compares them with the
+//! orders. It does not know how the books were made, so it detects the effect of any fault. [`Site`] is where the
+//! books are read from, [`sample`] has the orders, and [`submit`] places them.
 
 pub mod billing;
 pub mod books;
 mod counts;
+#[cfg(test)]
+mod crash_tests;
 mod environment;
 pub mod orders;
-#[cfg(test)]
-mod rehearsed;
 pub mod sample;
 mod site;
 pub mod stock;
@@ -67,7 +67,7 @@ pub use environment::{BadVariable, Environment};
 pub use site::Site;
 pub use submission::submit;
 
-/// The services. Their names are also those of their endpoints and queues.
+/// A service. Its endpoint and its queue have the same name.
 ///
 /// ```
 /// use cloakroom_shop::Service;
@@ -99,7 +99,7 @@ impl Service {
         }
     }
 
-    /// The service as an endpoint: the same one for a worker, a Lambda function, a simulation and a test.
+    /// Returns the service as an endpoint: the same one for a worker, a Lambda function, a simulation and a test.
     ///
     /// # Errors
     /// Settings or limits out of range.
@@ -140,7 +140,7 @@ impl FromStr for Service {
     }
 }
 
-/// A name that no service has.
+/// The error for an unknown service name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnknownService(String);
 
@@ -159,7 +159,7 @@ impl fmt::Debug for UnknownService {
 
 impl std::error::Error for UnknownService {}
 
-/// Writes `impl Message` for a message that is kept by the entity one of its fields names.
+/// Implements `Message` for a type whose partition is the entity that one of its fields names.
 macro_rules! message {
     ($type:ty, $name:literal, $entity:literal, $field:ident) => {
         impl cloakroom::Message for $type {

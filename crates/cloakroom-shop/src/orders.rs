@@ -1,4 +1,5 @@
-//! Orders: one entity an order. It asks for stock, then for money, and ends shipped or cancelled (out of stock, or unpaid).
+//! Orders: one entity per order. An order requests stock, then payment. It ends as shipped or as cancelled (out of
+//! stock, or unpaid).
 
 use cloakroom::{Endpoint, Handled, HandlerError, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
@@ -9,63 +10,63 @@ use crate::{
     stock::{ReleaseStock, ReserveStock, ShipStock, StockRefused, StockReserved},
 };
 
-/// What a customer wants: a line of the input, and the message that begins it all.
+/// An order of a customer: a line of the input, and the first message of its conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
-    /// Its id.
+    /// The order's id.
     pub order: String,
-    /// Who wants it.
+    /// The customer.
     pub customer: String,
-    /// What is wanted.
+    /// The article.
     pub sku: String,
-    /// How many units.
+    /// The number of units.
     pub quantity: u64,
-    /// What a unit costs.
+    /// The price of a unit.
     pub unit_price_cents: u64,
 }
 
 message!(PlaceOrder, "orders.place", "order", order);
 
-/// How far an order has come.
+/// The status of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It was never placed.
+    /// The order was never placed.
     #[default]
     Absent,
-    /// It waits for stock.
+    /// The order waits for stock.
     Placed,
-    /// It has stock, and waits to be paid.
+    /// The order has stock, and waits for payment.
     Reserved,
-    /// The end: it was paid for.
+    /// Final: the order is paid and shipped.
     Shipped,
-    /// The end: there was no stock.
+    /// Final: there was not enough stock.
     OutOfStock,
-    /// The end: the payment was refused.
+    /// Final: the payment was refused.
     Unpaid,
 }
 
 /// The state of an order.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Order {
-    /// Its id.
+    /// The order's id.
     pub order: String,
-    /// Who wants it.
+    /// The customer.
     pub customer: String,
-    /// What is wanted.
+    /// The article.
     pub sku: String,
-    /// How many units.
+    /// The number of units.
     pub quantity: u64,
-    /// What they cost together.
+    /// The total price.
     pub amount_cents: u64,
-    /// How far it has come.
+    /// The status.
     pub state: Status,
-    /// How often it came to an end: once, if the books balance.
+    /// How many times the order reached a final status: once, if the books balance.
     pub ended: u64,
 }
 
-/// The service.
+/// Returns the builder of the service's endpoint.
 pub fn endpoint() -> EndpointBuilder<Order> {
     Endpoint::builder("orders")
         .on(place)
@@ -113,7 +114,7 @@ async fn payment_accepted(order: &mut Order, _: PaymentAccepted, tx: &mut Tx) ->
     Ok(())
 }
 
-/// The compensation: what was reserved is given back.
+/// The compensation: releases the reserved stock.
 async fn payment_refused(order: &mut Order, _: PaymentRefused, tx: &mut Tx) -> Handled {
     order.end(Status::Unpaid);
     tx.send(ReleaseStock { sku: order.sku.clone(), order: order.order.clone() });
@@ -121,7 +122,7 @@ async fn payment_refused(order: &mut Order, _: PaymentRefused, tx: &mut Tx) -> H
 }
 
 impl Status {
-    /// How many messages the order itself has processed to get here.
+    /// Returns how many messages the order has processed when it has this status.
     pub(crate) const fn own_messages(self) -> u64 {
         match self {
             Self::Absent => 0,
@@ -134,7 +135,7 @@ impl Status {
         }
     }
 
-    /// How many messages the stock of its SKU has processed for it.
+    /// Returns how many messages the stock of the order's SKU has processed for it.
     pub(crate) const fn stock_messages(self) -> u64 {
         match self {
             Self::Absent | Self::Placed => 0,
@@ -145,7 +146,7 @@ impl Status {
         }
     }
 
-    /// How many messages the account of its customer has processed for it.
+    /// Returns how many messages the customer's account has processed for the order.
     pub(crate) const fn billing_messages(self) -> u64 {
         match self {
             Self::Absent | Self::Placed | Self::Reserved | Self::OutOfStock => 0,
@@ -154,7 +155,7 @@ impl Status {
         }
     }
 
-    /// Whether an order stays so.
+    /// Whether this status is final.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Absent | Self::Placed | Self::Reserved => false,

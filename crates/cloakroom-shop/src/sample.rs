@@ -1,18 +1,18 @@
-//! The orders that ship with the project: `data/orders.jsonl`, made by this very code.
+//! The orders that ship with the project, `data/orders.jsonl`, and the code that generated them.
 
 use std::io::{self, Write};
 
 use crate::orders::PlaceOrder;
 
-/// The sample of 12,000 orders, a JSON object a line.
+/// The sample of 12,000 orders, one JSON object per line.
 pub const ORDERS: &str = include_str!("../data/orders.jsonl");
 
 const SEED: u64 = 2026;
 const SKUS: u32 = 200;
 const CUSTOMERS: u32 = 1_500;
 
-/// Makes `count` orders: SKUs by Zipf's law, so that one of them is in every sixth order; customers evenly. They are
-/// the same each time.
+/// Generates `count` orders, the same ones each time. SKUs follow Zipf's law, so one of them is in every sixth order.
+/// Customers are distributed evenly.
 ///
 /// ```
 /// assert_eq!(cloakroom_shop::sample::orders(2)[1].order, "o-00002");
@@ -44,7 +44,7 @@ pub fn orders(count: usize) -> Vec<PlaceOrder> {
 /// Writes `count` orders as JSON lines.
 ///
 /// # Errors
-/// The output does not take them.
+/// The output cannot be written.
 pub fn write(count: usize, mut output: impl Write) -> io::Result<()> {
     for order in orders(count) {
         writeln!(output, "{}", serde_json::to_string(&order)?)?;

@@ -1,9 +1,9 @@
-//! Where the shop is kept.
+//! The AWS resources of the shop.
 
 use cloakroom_aws::{Aws, AwsSettings, SettingsError};
 
-/// Where everything of the shop is: the table, the bucket and the queues, as an auditor reads them, with clients of
-/// the SDK. The services themselves need no more than the [ports](Aws::ports) of [`aws`](Self::aws).
+/// The table, the bucket and the queues of the shop, with clients of the SDK, for the audit. The services need only
+/// the [ports](Aws::ports) of [`aws`](Self::aws).
 #[derive(Clone, Debug)]
 pub struct Site {
     /// DynamoDB.
@@ -12,15 +12,15 @@ pub struct Site {
     pub s3: aws_sdk_s3::Client,
     /// SQS.
     pub sqs: aws_sdk_sqs::Client,
-    /// The names of the table and the bucket, and what the names of the queues begin with.
+    /// The names of the table and the bucket, and the prefix of queue names.
     pub settings: AwsSettings,
 }
 
 impl Site {
-    /// The adapters for this site. Nothing is asked of AWS.
+    /// Returns the adapters for this site, without a request to AWS.
     ///
     /// # Errors
-    /// A setting that AWS would refuse.
+    /// A setting is invalid.
     pub fn aws(&self) -> Result<Aws, SettingsError> {
         Aws::new(self.dynamodb.clone(), self.s3.clone(), self.sqs.clone(), self.settings.clone())
     }

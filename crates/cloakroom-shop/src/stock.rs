@@ -1,4 +1,4 @@
-//! Stock: one entity a SKU. A few SKUs are in every other order, so their partitions are contended.
+//! Stock: one entity per SKU. A few SKUs are in half of all orders, so workers contend for their partitions.
 
 use std::collections::BTreeMap;
 
@@ -7,49 +7,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::message;
 
-/// What every SKU begins with, in units.
+/// The initial stock of each SKU, in units.
 pub const STOCK_AT_FIRST: u64 = 2_000;
 
-/// Asks to set units aside.
+/// A request to reserve units.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReserveStock {
-    /// Of which SKU.
+    /// The SKU.
     pub sku: String,
-    /// For which order.
+    /// The order.
     pub order: String,
-    /// How many.
+    /// The number of units.
     pub quantity: u64,
 }
 
-/// Ships what was set aside.
+/// A request to ship the reserved units.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ShipStock {
-    /// Of which SKU.
+    /// The SKU.
     pub sku: String,
-    /// For which order.
+    /// The order.
     pub order: String,
 }
 
-/// Puts back what was set aside.
+/// A request to release the reserved units.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReleaseStock {
-    /// Of which SKU.
+    /// The SKU.
     pub sku: String,
-    /// For which order.
+    /// The order.
     pub order: String,
 }
 
-/// The reply: units are set aside.
+/// The reply: the units are reserved.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StockReserved {
-    /// For which order.
+    /// The order.
     pub order: String,
 }
 
-/// The reply: there are not enough.
+/// The reply: there are not enough units.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StockRefused {
-    /// For which order.
+    /// The order.
     pub order: String,
 }
 
@@ -62,11 +62,11 @@ message!(StockRefused, "stock.refused", "order", order);
 /// The state of a SKU, in units.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Stock {
-    /// What can be set aside.
+    /// Units that can be reserved.
     pub available: u64,
-    /// What is set aside, by order.
+    /// Reserved units, by order.
     pub reserved: BTreeMap<String, u64>,
-    /// What is gone.
+    /// Shipped units.
     pub shipped: u64,
 }
 
@@ -76,7 +76,7 @@ impl Default for Stock {
     }
 }
 
-/// The service.
+/// Returns the builder of the service's endpoint.
 pub fn endpoint() -> EndpointBuilder<Stock> {
     Endpoint::builder("stock").on(reserve).on(ship).on(release)
 }

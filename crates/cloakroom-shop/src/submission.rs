@@ -1,5 +1,5 @@
-//! Places the orders: what a website does, which is no handler. Each has the order's id for its idempotency key, so that an
-//! order that is placed again, after the demonstration was killed, is not placed twice.
+//! Places orders from outside of handlers, as a website does. The idempotency key is the order's id: an order that is
+//! submitted again, for example after the demonstration was killed, is placed once.
 
 use cloakroom::{EndpointSettings, PortError, Ports, Producer, Submission};
 
@@ -7,13 +7,11 @@ use crate::{Service, orders::PlaceOrder};
 
 const TRIES_MAX: u32 = 20;
 
-/// Sends every order to the orders service.
-///
-/// An order that is submitted twice is placed once: its message has the order's id for its own.
+/// Submits every order to the orders service. An order that is submitted twice is placed once.
 ///
 /// # Errors
-/// The queue cannot be opened, or still does not take some of the orders after 20 tries. The others are sent: submit
-/// them all again.
+/// The queue cannot be opened, or some orders could not be sent in 20 tries. The other orders are sent. Submit all of
+/// them again.
 pub async fn submit(ports: &Ports, orders: &[PlaceOrder]) -> Result<(), PortError> {
     let settings = EndpointSettings { calls_max: TRIES_MAX, ..EndpointSettings::default() };
     let website = Producer::with_settings(ports.clone(), "website", settings)

@@ -1,6 +1,6 @@
-//! The crash kit: runs *your* handlers through every single crash, every single lost answer and every single change of turns
-//! between two deliveries, and through as many combinations of several as a bound allows; and compares each result with what the
-//! undisturbed message leaves.
+//! The crash kit. It runs *your* handlers through every single crash, every single lost response
+//! and every single switch between two deliveries. It also runs as many combinations of several as
+//! a bound allows. It compares each result with the result of the undisturbed message.
 //!
 //! ```
 //! use cloakroom::{Endpoint, Handled, HandlerError, Message, Partition, Tx};
@@ -57,175 +57,184 @@
 //!
 //! # What it does with each message
 //!
-//! Both timings of check-in, both identities (by its claim, and by its id alone) and both placements of records: beside the state, and,
-//! if payloads are checked in before the commit, embedded in it. For each:
+//! The kit tries both timings of check-in, both identities (by its claim, and by its id alone) and
+//! both placements of records. Records are separate items or, if payloads are checked in before the
+//! commit, embedded in the state's item. For each combination:
 //!
-//! 1. It is processed undisturbed. What can be observed then is what every other run is compared with: all items of its
-//!    partition, and every message sent with queue, id, partition, sequence and body.
-//! 2. The handler runs again on the same state and message, in other processes and twice in one: it must do the same. Neither
-//!    here nor in any other run may it call a port itself.
-//! 3. The process stops before or after any call of a port; the message is delivered again, and may meet a second stop.
-//! 4. The answer of any call is lost: it happened, it did not, it will; then the process may stop, too, and nothing else is lost.
-//! 5. Two deliveries are processed at the same time, call by call in any order, and one of them may stop anywhere or come back
-//!    when everything is over.
-//! 6. Messages under test of one partition also meet each other, two by two. The result must be that of one of the two
-//!    orders.
-//! 7. And they come in one batch, so that they are committed together: their process stops, the answer of any call is lost, or one
-//!    of them is delivered once more at the same time.
+//! 1. The message is processed undisturbed. The kit records all items of its partition, and every
+//!    message sent, with queue, id, partition, sequence and body. Every other run is compared with
+//!    this.
+//! 2. The handler runs again on the same state and message, in other processes and twice in one
+//!    process. It must do the same. Neither here nor in any other run may it call a port itself.
+//! 3. The process stops before or after any call of a port. The message is delivered again, and a
+//!    second stop may follow.
+//! 4. The response of any call is lost. The call took effect, did not take effect, or takes effect
+//!    later. Then the process may stop, too. No other response is lost.
+//! 5. Two deliveries are processed at the same time, call by call in any order. One of them may
+//!    stop anywhere, or continue when everything else is over.
+//! 6. Each two messages under test of one partition are processed at the same time. The result must
+//!    be that of one of the two orders.
+//! 7. The two arrive in one batch, so that they are committed together. Their process stops, the
+//!    response of any call is lost, or one of them is delivered once more at the same time.
 //!
-//! At the end of each run a late duplicate of each message comes; it, too, must change nothing. One is not a duplicate in this
-//! sense: that of a message that was parked before another one made it acceptable. It must do what it does undisturbed.
+//! At the end of each run a late duplicate of each message is delivered. It must change nothing.
+//! There is one exception: a message that was parked before another message made it acceptable. Its
+//! late duplicate must do what it does undisturbed.
 //!
-//! Every run with one disturbance is made. Of those with two there are hundreds, and of those with more too many:
-//! [`runs_max`](CrashKit::runs_max) bounds them, and the report says up to which number of disturbances all runs were made, and
-//! how many with one more were left out. What only several disturbances together bring about may be among these.
+//! The kit makes every run with one disturbance. There are hundreds of runs with two disturbances,
+//! and too many with more. [`runs_max`](CrashKit::runs_max) bounds them. The report states up to
+//! which number of disturbances all runs were made, and how many runs with one more were left out.
+//! An error that only several disturbances together cause may be among those.
 //!
-//! # What a handler must be like to run here
+//! # What a handler needs to run here
 //!
-//! Everything happens in the calling thread, with no runtime. Time stands still: `tx.now()` is always the same, and a pause of
-//! the ports' clock is over at once. A handler that needs a runtime (timers of tokio, sockets, other tasks) cannot run: that is
-//! found ([`Panicked`](FindingKind::Panicked) or [`Waits`](FindingKind::Waits)). One that blocks its thread cannot be found out,
-//! and blocks the test.
+//! Everything happens in the calling thread, without a runtime. Time does not advance: `tx.now()`
+//! is always the same, and a pause of the ports' clock ends at once. A handler that needs a runtime
+//! (timers of tokio, sockets, other tasks) cannot run. The kit reports that as
+//! [`Panicked`](FindingKind::Panicked) or [`Waits`](FindingKind::Waits). The kit cannot detect a
+//! handler that blocks its thread. Such a handler blocks the test.
 
+mod case;
 mod clock;
+mod event_text;
+mod events;
 mod gate;
-mod picture;
+mod kit_message;
 mod plan;
 mod refusal;
 mod report;
 mod rounds;
 mod run;
-mod scene;
-mod timeline;
+mod setup;
+mod snapshot;
 mod worker;
 mod world;
 
 use std::fmt;
 
-use cloakroom::{
-    Endpoint, EndpointSettings, Error, Message, Ports, State, endpoint::EndpointBuilder, memory::Memory,
-    ports::Placement,
-};
+use cloakroom::{EndpointSettings, Message, Ports, State, endpoint::EndpointBuilder, memory::Memory, ports::Placement};
 
+use kit_message::{Expectation, KitMessage};
 pub use report::{Difference, Finding, FindingKind, Report};
-use rounds::{alone, together};
-use world::{DeadLetter, Expected};
+use rounds::{test_alone, test_pair};
+use setup::{REPLIES, SOURCE, Setup};
 
-/// Where the messages that are given to the kit come from.
-const SOURCE: &str = "crash-kit";
-/// The queue that takes replies to them.
-const REPLIES: &str = "replies";
-
-/// Handed to handlers, used by the engine, settings if they are not to be the builder's own.
-type Build = dyn Fn(&Ports, Ports, Option<EndpointSettings>) -> Result<Endpoint, Error>;
-
-/// Runs messages through crashes; see the [module](self).
+/// Runs messages through crashes. See the [module](self).
 #[must_use = "the kit does nothing until it is run"]
 pub struct CrashKit {
-    build: Box<Build>,
-    backend: Box<dyn Fn(&Memory) -> Ports>,
-    settings: EndpointSettings,
-    /// The only one that is tried.
-    placement: Option<Placement>,
-    given: Vec<DeadLetter>,
-    letters: Vec<DeadLetter>,
-    runs_max: usize,
+    setup: Setup,
 }
 
 impl fmt::Debug for CrashKit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CrashKit").field("given", &self.given).field("messages", &self.letters).finish_non_exhaustive()
+        f.debug_struct("CrashKit")
+            .field("given", &self.setup.given)
+            .field("messages", &self.setup.kit_messages)
+            .finish_non_exhaustive()
     }
 }
 
 impl CrashKit {
-    /// A kit for the endpoint that `builder` makes, as often as it is asked: for every process that a run has, one.
+    /// Creates a kit for the endpoint that `builder` builds. The kit calls `builder` once for each
+    /// process of each run.
     ///
-    /// The ports it is given are for handlers that want to call ports themselves, and so to be found out.
+    /// The ports that `builder` gets are for handlers that call ports themselves. The kit reports
+    /// such calls.
     ///
-    /// Settings of the builder's own are validated, and then replaced by those of the kit, the defaults if it was given none: what
-    /// shall hold in the runs, such as `attempts_max`, is given with [`settings`](Self::settings).
+    /// The builder's own settings are validated, and then replaced by those of the kit. These are
+    /// the defaults unless [`settings`](Self::settings) sets them. So a setting that should hold in
+    /// the runs, such as `attempts_max`, must be set there.
     pub fn new<S: State>(builder: impl Fn(&Ports) -> EndpointBuilder<S> + 'static) -> Self {
-        // The messages of the kit are foreign ones where they carry only an id.
-        let builder = move |handed: &Ports| builder(handed).accept_source(SOURCE).allow_replies_to(REPLIES);
-        let build = move |handed: &Ports, ports: Ports, settings: Option<EndpointSettings>| match settings {
-            Some(settings) => builder(handed).settings(settings).build(ports),
-            None => builder(handed).build(ports),
+        // Messages of the kit that carry only an id come from a foreign producer.
+        let builder =
+            move |handler_ports: &Ports| builder(handler_ports).accept_source(SOURCE).allow_replies_to(REPLIES);
+        let build = move |handler_ports: &Ports, ports: Ports, settings: Option<EndpointSettings>| match settings {
+            Some(settings) => builder(handler_ports).settings(settings).build(ports),
+            None => builder(handler_ports).build(ports),
         };
-        Self {
+        let setup = Setup {
             build: Box::new(build),
             backend: Box::new(Memory::ports),
             settings: EndpointSettings::default(),
             placement: None,
             given: Vec::new(),
-            letters: Vec::new(),
+            kit_messages: Vec::new(),
             runs_max: 200,
-        }
+        };
+        Self { setup }
     }
 
-    /// A message that comes before, and is processed undisturbed: so that the state is an interesting one.
+    /// Adds a message that is processed first, undisturbed, to create an interesting state.
     pub fn given<M: Message>(mut self, message: M) -> Self {
-        self.given.push(letter(&message, Expected::Accepted));
+        self.setup.given.push(kit_message(&message, Expectation::Accepted));
         self
     }
 
-    /// A message to be tested. Each is tested alone, on what the [`given`](Self::given) messages left: one message under test
-    /// does not come after another one, in whatever order they are named. Those of one partition also meet each other.
+    /// Adds a message under test. Each is tested alone, on the state that the
+    /// [`given`](Self::given) messages left. One message under test does not follow another one.
+    /// Messages of one partition are also tested together.
     pub fn message<M: Message>(mut self, message: M) -> Self {
-        self.letters.push(letter(&message, Expected::Accepted));
+        self.setup.kit_messages.push(kit_message(&message, Expectation::Accepted));
         self
     }
 
-    /// A message to be tested that its handler rejects, or asks to be tried again until it is given up, or for which it demands
-    /// something of an item that is not so. Nothing must come of it, and it must be parked with its payload. One that is parked for
-    /// another reason, such as that there is no handler for it or that it cannot be read, is a finding.
+    /// Adds a message under test that its handler refuses: it rejects the message, it asks for
+    /// retries until the message is given up, or it writes an item under a condition that does not
+    /// hold. The message must have no effect, and it must be parked with its payload. A message
+    /// that is parked for another reason is a finding: for example, if there is no handler for it,
+    /// or if it cannot be read.
     pub fn refused<M: Message>(mut self, message: M) -> Self {
-        self.letters.push(letter(&message, Expected::Refused));
+        self.setup.kit_messages.push(kit_message(&message, Expectation::Refused));
         self
     }
 
-    /// A message to be tested that its handler [defers](cloakroom::HandlerError::defer) on what the [`given`](Self::given) messages
-    /// left. Nothing must come of it but that it comes again. Another message under test may lead to a state on which its handler
-    /// accepts it: then it must be processed after that one.
+    /// Adds a message under test that its handler [defers](cloakroom::HandlerError::defer) on the
+    /// state that the [`given`](Self::given) messages left. Its only effect must be that it is
+    /// delivered again. Another message under test may lead to a state on which the handler accepts
+    /// it. Then it must be processed after that one.
     ///
-    /// Time stands still here, so a handler that waits for a time defers its message for ever.
+    /// Time does not advance here, so a handler that waits for a time defers its message forever.
     pub fn deferred<M: Message>(mut self, message: M) -> Self {
-        self.letters.push(letter(&message, Expected::Deferred));
+        self.setup.kit_messages.push(kit_message(&message, Expectation::Deferred));
         self
     }
 
-    /// Settings other than the defaults. All are validated, and all hold but for four that the kit varies or needs: of `check_in`
-    /// both are tried, and so of [`placement`](Self::placement), if it was not given one; `when_missing` is to acknowledge, since a process that comes late would otherwise park what another one
-    /// has finished; `linger_ms` is 0.
+    /// Sets the settings of endpoints. All are validated, and all hold, except for four that the
+    /// kit varies or needs. `check_in` takes both values, and so does
+    /// [`placement`](Self::placement) unless it is set. `when_missing` is to acknowledge, because a
+    /// late process would otherwise park a message that another process has finished. `linger_ms`
+    /// is 0.
     pub fn settings(self, settings: EndpointSettings) -> Self {
-        Self { settings, ..self }
+        Self { setup: Setup { settings, ..self.setup } }
     }
 
-    /// The only placement of records that is tried. Default: both.
+    /// Sets the only placement of records that is tried. Default: both.
     pub fn placement(self, placement: Placement) -> Self {
-        Self { placement: Some(placement), ..self }
+        Self { setup: Setup { placement: Some(placement), ..self.setup } }
     }
 
-    /// Ports other than those of memory itself, such as a store of your own that stands before it. They must not wait for
-    /// anything real, and the state has to end in this memory.
+    /// Sets ports other than those of the memory backend, such as a store of your own in front of
+    /// it. They must not wait for anything real, and the state must be stored in this memory.
     pub fn over(self, backend: impl Fn(&Memory) -> Ports + 'static) -> Self {
-        Self { backend: Box::new(backend), ..self }
+        Self { setup: Setup { backend: Box::new(backend), ..self.setup } }
     }
 
-    /// How many runs rounds 5 and 6 have at most, in each of the six combinations of timing, identity and placement; 3, 4 and each of
-    /// the three parts of 7 a quarter of it. All runs with a single disturbance are made whatever this is. Default: 200, with which a typical message takes about
-    /// a second in a debug build, and meets two disturbances in nearly every combination; 10 000 is for the night.
+    /// Sets the maximum number of runs of rounds 5 and 6, in each of the six combinations of
+    /// timing, identity and placement. Rounds 3 and 4 and each of the three parts of round 7 have a
+    /// quarter of it. All runs with a single disturbance are made beyond the maximum, too. Default:
+    /// 200. With it a typical message takes about a second in a debug build, and gets two
+    /// disturbances in nearly every combination. A value such as 10,000 is for nightly runs.
     pub fn runs_max(self, runs_max: usize) -> Self {
-        Self { runs_max, ..self }
+        Self { setup: Setup { runs_max, ..self.setup } }
     }
 
-    /// Runs everything. What went wrong is in the report.
+    /// Runs everything and returns the report.
     pub fn run(self) -> Report {
         let (endpoint, findings) = match self.endpoint_name() {
             Ok(name) => (name, Vec::new()),
             Err(finding) => ("?".to_owned(), vec![finding]),
         };
-        let mut report = Report { endpoint, tested: Vec::new(), findings, runs_max: self.runs_max };
+        let mut report = Report { endpoint, tested: Vec::new(), findings, runs_max: self.setup.runs_max };
         if report.findings.is_empty() {
             self.test(&mut report);
         }
@@ -233,26 +242,27 @@ impl CrashKit {
     }
 
     fn test(&self, report: &mut Report) {
-        for letter in &self.letters {
-            let (tested, finding) = alone(self, letter);
+        for kit_message in &self.setup.kit_messages {
+            let (tested, finding) = test_alone(&self.setup, kit_message);
             report.tested.push(tested);
-            // What is wrong with a given message is wrong every time.
+            // A problem of a `given` message occurs in every test, so it is reported once.
             report.findings.extend(finding.filter(|finding| !report.findings.contains(finding)));
         }
-        // Two that fail alone say nothing new together.
+        // Two messages that fail alone show nothing new together.
         if report.findings.is_empty() {
-            for (tested, finding) in self.pairs().map(|letters| together(self, letters)) {
+            for (tested, finding) in self.pairs().map(|kit_messages| test_pair(&self.setup, kit_messages)) {
                 report.tested.push(tested);
                 report.findings.extend(finding);
             }
         }
     }
 
-    /// The endpoint's name, if it can be built with the settings of its builder and with those of the kit.
+    /// Returns the endpoint's name, if the endpoint can be built with the settings of its builder
+    /// and with those of the kit.
     fn endpoint_name(&self) -> Result<String, Finding> {
         let ports = Memory::new().ports();
-        let build = |settings| (self.build)(&ports, ports.clone(), settings);
-        let endpoint = build(None).and_then(|_| build(Some(self.settings.clone())));
+        let build = |settings| (self.setup.build)(&ports, ports.clone(), settings);
+        let endpoint = build(None).and_then(|_| build(Some(self.setup.settings.clone())));
         endpoint.map(|endpoint| endpoint.name().to_owned()).map_err(|error| Finding {
             kind: FindingKind::NotBuilt,
             message: "the endpoint".to_owned(),
@@ -262,16 +272,16 @@ impl CrashKit {
         })
     }
 
-    fn pairs(&self) -> impl Iterator<Item = [&DeadLetter; 2]> {
-        let letters = self.letters.iter().enumerate();
-        letters.flat_map(|(number, one)| {
-            let others = self.letters[number + 1..].iter().filter(|other| other.partition == one.partition);
+    fn pairs(&self) -> impl Iterator<Item = [&KitMessage; 2]> {
+        let kit_messages = self.setup.kit_messages.iter().enumerate();
+        kit_messages.flat_map(|(number, one)| {
+            let others = self.setup.kit_messages[number + 1..].iter().filter(|other| other.partition == one.partition);
             others.map(move |other| [one, other])
         })
     }
 }
 
-fn letter<M: Message>(message: &M, expected: Expected) -> DeadLetter {
+fn kit_message<M: Message>(message: &M, expected: Expectation) -> KitMessage {
     let body = serde_json::to_value(message).map_err(|error| error.to_string());
-    DeadLetter { kind: M::TYPE, partition: message.partition(), body, expected }
+    KitMessage { kind: M::TYPE, partition: message.partition(), body, expected }
 }

@@ -1,12 +1,19 @@
-//! What proves Cloakroom, and with what you can prove your own services: the state-space model, the simulation, and the crash kit.
+//! Tools that test Cloakroom and your own services: the state-space model, the simulation, the
+//! fleet and the crash kit.
 //!
-//! All three drive the code that ships: [`cloakroom::protocol::next`], the engine and the worker.
+//! All of them drive the production code: [`cloakroom::protocol::next`], the engine and the worker.
 
+#[cfg(feature = "full")]
 pub mod crash_kit;
+#[cfg(feature = "full")]
 pub mod fleet;
+#[cfg(feature = "full")]
+mod leftover_records;
+#[cfg(feature = "full")]
 pub mod model;
-mod residue;
+#[cfg(feature = "full")]
 pub mod simulation;
 pub mod wire;
 
+#[cfg(feature = "full")]
 pub use crash_kit::CrashKit;

@@ -1,4 +1,5 @@
-//! Ports over ports: every call passes a [`Wire`], which may delay it, lose it, or stop its caller.
+//! Ports in front of ports: every call passes a [`Wire`], which may delay it, lose it, or stop its
+//! caller.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,9 +15,9 @@ use cloakroom::{
     protocol::{Consistency, Version},
 };
 
-/// What is called.
+/// The operation of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "named as the methods of the ports are")]
+#[expect(missing_docs, reason = "the names are those of the port methods")]
 pub enum Operation {
     ReadState,
     HasRecords,
@@ -40,7 +41,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether it changes nothing.
+    /// Whether the operation changes nothing.
     pub const fn is_read(self) -> bool {
         match self {
             Self::ReadState
@@ -66,12 +67,13 @@ impl Operation {
     }
 }
 
-/// A call of a port, as it is seen on its way.
+/// A call of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What is called.
+    /// The operation.
     pub operation: Operation,
-    /// On what: a partition, with the message if it is about a record; a claim; a queue.
+    /// The target: a partition, with the message if the call is about a record; or a claim; or a
+    /// queue.
     pub subject: String,
 }
 
@@ -81,10 +83,10 @@ impl fmt::Display for Call {
     }
 }
 
-/// What lies between a caller and the ports.
+/// The connection between a caller and the ports.
 pub trait Wire: Send + Sync + fmt::Debug + 'static {
-    /// Carries a call out, or does not. The effect owns all it needs: it can take place when its caller
-    /// is long gone, as a request does that was sent before a crash.
+    /// Performs a call, or does not. The effect owns everything it needs. So it can take place
+    /// after its caller has stopped, as a request does that was sent before a crash.
     fn carry<T: fmt::Debug + Send + 'static>(
         self: Arc<Self>,
         call: Call,
@@ -92,8 +94,8 @@ pub trait Wire: Send + Sync + fmt::Debug + 'static {
     ) -> impl Future<Output = Result<T, PortError>> + Send;
 }
 
-/// The ports, by way of a wire.
-pub fn by_way_of<W: Wire>(wire: &Arc<W>, ports: &Ports) -> Ports {
+/// Returns the ports with every call passing the wire.
+pub fn through_wire<W: Wire>(wire: &Arc<W>, ports: &Ports) -> Ports {
     let wired = || Arc::new(Wired { wire: Arc::clone(wire), ports: ports.clone() });
     Ports { store: wired(), payloads: wired(), queues: wired(), ..ports.clone() }
 }
@@ -115,7 +117,7 @@ impl<W: Wire> Wired<W> {
     }
 }
 
-/// The address of a record that owns itself.
+/// The key of a record, with owned fields.
 #[derive(Clone, Debug)]
 struct Address {
     partition: Partition,
@@ -140,7 +142,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A commit that owns itself.
+/// A commit with owned fields.
 struct OwnedCommit {
     partition: Partition,
     endpoint: String,
@@ -319,7 +321,7 @@ impl<W: Wire> WiredQueue<W> {
         Call { operation, subject: self.queue.name().to_owned() }
     }
 
-    /// Entry by entry. A call that fails as a whole fails for each.
+    /// Makes a call that has a result for each entry. If the call fails, every entry fails.
     async fn entries(
         &self,
         operation: Operation,

@@ -1,4 +1,5 @@
-//! The crash kit finds handlers that must not be written so, stores that break the protocol, and nothing else.
+//! The crash kit finds handlers that depend on the outside, stores that break the protocol, and
+//! nothing else.
 
 #[path = "crash_kit/deferred.rs"]
 mod deferred;
@@ -34,7 +35,7 @@ fn passes(report: &Report) {
     println!("{report}");
 }
 
-/// Something is found, of this kind, in so many words.
+/// Asserts that there is one finding, of this kind, and that the report contains these words.
 #[track_caller]
 fn fails(report: &Report, kind: FindingKind, words: &[&str]) {
     println!("{report}");
@@ -52,7 +53,7 @@ fn fails_first(report: &Report, kind: FindingKind, words: &[&str]) {
 }
 
 #[test]
-fn a_message_with_all_that_a_handler_can_do_passes() {
+fn handler_that_uses_every_feature_passes_the_kit() {
     let report = CrashKit::new(|_| builder())
         .given(Buy::of("Emma"))
         .given(Buy::of("Emma"))
@@ -61,14 +62,14 @@ fn a_message_with_all_that_a_handler_can_do_passes() {
         .run();
     passes(&report);
     assert_eq!(report.crash_points(), 6 * 49, "one of 50 is not disturbed: {report}");
-    assert!(report.lost_answers() > 6 * 50, "every call has its answer lost in every way: {report}");
+    assert!(report.lost_answers() > 6 * 50, "the response of every call is lost in every way: {report}");
     assert_eq!(report.interleavings(), 6 * 200, "{report}");
     assert!(report.is_truncated(), "{report}");
     assert!(report.to_string().contains("left out (`runs_max` is 200)"), "{report}");
 }
 
 #[test]
-fn deletion_and_items_pass_and_so_do_messages_that_meet() {
+fn deletions_items_and_concurrent_messages_pass_the_kit() {
     let report = CrashKit::new(|_| builder())
         .given(Buy::of("Emma"))
         .given(Lend::of("Ada"))
@@ -83,20 +84,20 @@ fn deletion_and_items_pass_and_so_do_messages_that_meet() {
 }
 
 #[test]
-fn a_small_bound_is_enough_to_try_every_order_of_a_message_that_takes_few_calls() {
+fn small_bound_covers_every_interleaving_of_a_message_with_few_calls() {
     let report = CrashKit::new(|_| builder()).refused(Refuse::of("")).runs_max(2_000).run();
     passes(&report);
     assert!(!report.is_truncated(), "{report}");
 }
 
 #[test]
-fn a_kit_without_messages_has_shown_nothing() {
+fn kit_without_messages_does_not_pass() {
     let report = CrashKit::new(|_| builder()).given(Buy::of("Emma")).run();
     assert!(!report.passed());
     assert!(report.to_string().contains("nothing was tried"), "{report}");
 }
 
-/// Runs a handler of `Note`s that is not as it should be.
+/// Returns a kit with a handler of `Note`s that is not as it should be.
 fn kit<F, R>(handler: impl Fn() -> F + 'static) -> CrashKit
 where
     F: for<'a> Fn(&'a mut Book, Note, &'a mut Tx) -> R + Send + Sync + 'static,
@@ -107,7 +108,7 @@ where
 }
 
 #[test]
-fn an_id_of_its_own_in_a_message_is_found() {
+fn kit_finds_an_id_that_the_handler_makes_itself() {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let kit = kit(|| {
         |_: &mut Book, _: Note, tx: &mut Tx| {
@@ -118,7 +119,7 @@ fn an_id_of_its_own_in_a_message_is_found() {
     fails(&kit.run(), FindingKind::DependsOnOutside, &["message `book.buy`", "payload.text", "tx.new_id()"]);
 }
 
-/// Somebody else's service, which remembers what it was asked.
+/// A foreign service that remembers its calls.
 #[derive(Default)]
 struct Bank {
     balance: Mutex<Option<u64>>,
@@ -126,7 +127,7 @@ struct Bank {
 
 impl Bank {
     fn pay(&self, amount: u64) -> bool {
-        let mut balance = self.balance.lock().expect("nobody panics with it");
+        let mut balance = self.balance.lock().expect("no thread panics with the lock");
         let left = balance.unwrap_or(100).checked_sub(amount);
         *balance = left.or(*balance);
         left.is_some()
@@ -134,7 +135,7 @@ impl Bank {
 }
 
 #[test]
-fn a_call_of_another_service_whose_answer_matters_is_found() {
+fn kit_finds_a_call_of_another_service_whose_response_matters() {
     let bank = Arc::new(Bank::default());
     let kit = kit(move || {
         let bank = Arc::clone(&bank);
@@ -147,7 +148,7 @@ fn a_call_of_another_service_whose_answer_matters_is_found() {
 }
 
 #[test]
-fn memory_of_one_process_is_found_although_every_process_begins_anew() {
+fn kit_finds_memory_of_a_single_process() {
     let kit = kit(|| {
         let calls = AtomicU64::new(0);
         move |book: &mut Book, _: Note, _: &mut Tx| {
@@ -159,7 +160,7 @@ fn memory_of_one_process_is_found_although_every_process_begins_anew() {
 }
 
 #[test]
-fn a_counter_that_outlives_processes_is_found() {
+fn kit_finds_a_counter_that_outlives_processes() {
     let calls = Arc::new(Mutex::new(0));
     let kit = kit(move || {
         let calls = Arc::clone(&calls);
@@ -174,7 +175,7 @@ fn a_counter_that_outlives_processes_is_found() {
 }
 
 #[test]
-fn a_handler_that_waits_for_a_real_runtime_is_found_and_does_not_hang() {
+fn kit_finds_a_handler_that_waits_for_a_runtime_without_hanging() {
     let kit = kit(|| {
         |_: &mut Book, _: Note, _: &mut Tx| async {
             std::future::pending::<()>().await;
@@ -185,7 +186,7 @@ fn a_handler_that_waits_for_a_real_runtime_is_found_and_does_not_hang() {
 }
 
 #[test]
-fn a_handler_that_asks_again_and_again_is_found_and_does_not_hang() {
+fn kit_finds_a_handler_that_sleeps_in_a_loop_without_hanging() {
     let report = CrashKit::new(|ports| {
         let clock = Arc::clone(&ports.clock);
         let handler = move |_: &mut Book, _: Note, _: &mut Tx| {
@@ -204,7 +205,7 @@ fn a_handler_that_asks_again_and_again_is_found_and_does_not_hang() {
 }
 
 #[test]
-fn a_handler_that_panics_is_found() {
+fn kit_finds_a_handler_that_panics() {
     let kit = kit(|| {
         |_: &mut Book, _: Note, _: &mut Tx| -> std::future::Ready<Handled> { panic!("there is no reactor running") }
     });
@@ -212,11 +213,11 @@ fn a_handler_that_panics_is_found() {
 }
 
 #[test]
-fn a_message_that_ends_otherwise_than_it_was_given_for_is_found() {
+fn kit_finds_a_message_with_an_unexpected_outcome() {
     fails(
         &CrashKit::new(|_| builder()).message(Refuse::of("")).run(),
         FindingKind::Unexpected,
-        &["this library says no"],
+        &["this library refuses it"],
     );
     fails(&CrashKit::new(|_| builder()).refused(Buy::of("")).run(), FindingKind::Unexpected, &["was accepted"]);
     let report = CrashKit::new(|_| builder()).given(Lend::of("")).message(Buy::of("")).run();
@@ -226,10 +227,10 @@ fn a_message_that_ends_otherwise_than_it_was_given_for_is_found() {
 }
 
 #[test]
-fn an_endpoint_that_cannot_be_built_is_found() {
+fn kit_finds_an_endpoint_that_cannot_be_built() {
     let report = CrashKit::new(|_| Endpoint::builder::<Book>("books")).message(Note::of("a note")).run();
     fails(&report, FindingKind::NotBuilt, &["has no handler"]);
-    // Of settings that are not the builder's to make.
+    // Settings that the kit replaces must be valid, too.
     let wrong = EndpointSettings { passes_max: 0, ..EndpointSettings::default() };
     let words = ["`passes_max` is 0; it must be from 1 to 1000"];
     let settings = wrong.clone();
@@ -241,8 +242,8 @@ fn an_endpoint_that_cannot_be_built_is_found() {
 }
 
 #[test]
-fn stores_that_break_the_protocol_are_found() {
-    // Each by the simplest disturbance that shows it.
+fn kit_finds_stores_that_break_the_protocol() {
+    // Each flaw shows with the simplest disturbance that can show it.
     for (flaw, kind, words) in [
         (Flaw::NoVersion, FindingKind::Differs, ["it will happen later", "cloakroom_version"]),
         (Flaw::StaleRecord, FindingKind::NeverFinished, ["STOPS", "16 commits in a row did not apply"]),
@@ -265,7 +266,7 @@ fn stores_that_break_the_protocol_are_found() {
 }
 
 #[test]
-fn what_only_embedded_records_or_folds_show_is_found() {
+fn kit_finds_flaws_of_embedded_records_and_of_folds() {
     let kit = |flaw| {
         let kit = CrashKit::new(|_| builder()).over(move |memory| flawed(flaw, memory)).runs_max(20);
         kit.given(Buy::of("Emma")).message(Discard::of("")).message(Buy::of("Emma"))
@@ -279,7 +280,7 @@ fn what_only_embedded_records_or_folds_show_is_found() {
 }
 
 #[test]
-fn messages_of_a_fold_that_write_one_item_pass() {
+fn fold_whose_messages_write_one_item_passes_the_kit() {
     let handler = |book: &mut Book, note: Note, tx: &mut Tx| {
         book.since.clone_from(&note.text);
         tx.put("last", &note, Condition::Any);
@@ -290,7 +291,7 @@ fn messages_of_a_fold_that_write_one_item_pass() {
 }
 
 #[test]
-fn memory_that_the_messages_of_a_fold_share_is_found() {
+fn kit_finds_memory_shared_by_the_messages_of_a_fold() {
     let kit = kit(|| {
         let seen = Mutex::new(BTreeSet::new());
         move |book: &mut Book, _: Note, tx: &mut Tx| {
@@ -304,7 +305,7 @@ fn memory_that_the_messages_of_a_fold_share_is_found() {
 }
 
 #[test]
-fn two_runs_of_the_kit_say_the_same() {
+fn two_runs_of_the_kit_give_the_same_report() {
     for flaw in [None, Some(Flaw::NoVersion), Some(Flaw::ClaimsReplaced)] {
         let run = || {
             let kit = CrashKit::new(|_| builder()).over(move |memory| match flaw {

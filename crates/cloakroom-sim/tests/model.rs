@@ -1,11 +1,11 @@
-//! The protocol in every state that it can come to; and what becomes of it when it is broken in one place.
+//! The model in every state of the protocol, and in the states of broken protocols.
 
 use std::io::Write as _;
 
 use cloakroom_sim::model::{Found, Model, SMALL, Scenario, WrongOrder};
 
-/// Past the test harness, which keeps what a successful test prints to itself.
-fn tell(text: &str) {
+/// Prints past the test harness, which captures the output of successful tests.
+fn print_line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
@@ -17,17 +17,17 @@ fn holds(name: &str) {
     let scenario = scenario(name);
     let model = Model::new(scenario);
     let Found { states, depth, violation, unreached } = model.check_fast(1);
-    tell(&format!("model: {states:>8} states, {depth:>3} steps deep, {name}: {}", scenario.shows));
+    print_line(&format!("model: {states:>8} states, {depth:>3} steps deep, {name}: {}", scenario.shows));
     if let Some(timeline) = violation {
-        // A search that is not fast finds the shortest way.
+        // A search that is not fast finds the shortest path.
         panic!("{name}:\n{}", model.check().violation.unwrap_or(timeline));
     }
-    assert_eq!(unreached, Vec::<&str>::new(), "{name} does not show what it is meant to");
+    assert_eq!(unreached, Vec::<&str>::new(), "{name} does not show what it should");
     assert_eq!(states, scenario.states, "{name} has another number of states: has the protocol changed, or the model?");
 }
 
-/// More states than all others have together. `cargo run --release -- model` visits them, too, and is a step of what must pass
-/// before a change lands.
+/// Scenarios with more states than all others together. `cargo run --release -- model` visits them,
+/// too. It must pass before a change lands.
 const LONG: [&str; 16] = [
     "lost-and-unknown",
     "one-id",
@@ -66,46 +66,46 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    holds_before_commit: "before-commit",
-    holds_after_commit: "after-commit",
-    holds_for_ids_before_commit: "id-before-commit",
-    holds_for_ids_after_commit: "id-after-commit",
-    holds_during_a_deployment: "deployment",
-    holds_for_two_messages_on_one_entity: "two-on-one",
-    holds_for_two_subscribers: "fan-out",
-    holds_across_a_deletion: "deletion",
-    holds_with_unknown_outcomes: "unknown-outcomes",
-    holds_with_unknown_outcomes_after_commit: "unknown-outcomes-after-commit",
-    holds_with_stale_states: "stale-states",
-    holds_for_a_message_without_effect: "no-effect",
-    holds_for_a_rejected_message: "rejection",
-    holds_for_a_dead_letter: "dead-letter",
-    holds_for_a_dead_letter_with_unknown_outcomes: "dead-letter-unknown-outcomes",
-    holds_for_a_message_that_is_given_up: "given-up",
-    holds_for_embedded_records: "embedded",
-    holds_for_embedded_records_of_ids: "id-embedded",
-    holds_with_late_reads_of_embedded_records: "embedded-late-reads",
-    holds_for_an_id_that_comes_again_after_a_sweep: "id-again-swept",
-    holds_for_a_tombstone_that_expired: "vanished-tombstone",
-    holds_for_a_dead_letter_with_an_embedded_record: "embedded-dead-letter",
-    holds_for_a_record_that_is_dropped: "forgotten",
-    holds_for_a_deferred_message: "deferral",
-    holds_for_a_message_that_is_sent_again: "sent-again",
-    holds_for_a_fold_with_a_deferral: "fold-deferral",
-    holds_for_a_fold: "fold",
-    holds_for_a_fold_with_embedded_records: "fold-embedded",
-    holds_for_a_fold_after_commit: "fold-after-commit",
-    holds_for_a_fold_of_a_message_and_what_it_sends: "fold-to-itself",
-    holds_for_a_fold_with_a_rejection: "fold-rejection",
-    holds_for_a_fold_of_three: "fold-of-three",
+    invariants_hold_before_commit: "before-commit",
+    invariants_hold_after_commit: "after-commit",
+    invariants_hold_for_ids_before_commit: "id-before-commit",
+    invariants_hold_for_ids_after_commit: "id-after-commit",
+    invariants_hold_during_a_deployment: "deployment",
+    invariants_hold_for_two_messages_of_one_entity: "two-on-one",
+    invariants_hold_for_two_subscribers: "fan-out",
+    invariants_hold_across_a_deletion: "deletion",
+    invariants_hold_with_unknown_outcomes: "unknown-outcomes",
+    invariants_hold_with_unknown_outcomes_after_commit: "unknown-outcomes-after-commit",
+    invariants_hold_with_stale_states: "stale-states",
+    invariants_hold_for_a_message_without_effect: "no-effect",
+    invariants_hold_for_a_rejected_message: "rejection",
+    invariants_hold_for_a_dead_letter_message: "dead-letter",
+    invariants_hold_for_a_dead_letter_message_with_unknown_outcomes: "dead-letter-unknown-outcomes",
+    invariants_hold_for_a_message_that_is_given_up: "given-up",
+    invariants_hold_for_embedded_records: "embedded",
+    invariants_hold_for_embedded_records_of_ids: "id-embedded",
+    invariants_hold_with_stale_reads_of_embedded_records: "embedded-late-reads",
+    invariants_hold_for_an_id_that_is_used_again_after_a_sweep: "id-again-swept",
+    invariants_hold_for_an_expired_tombstone: "vanished-tombstone",
+    invariants_hold_for_a_dead_letter_message_with_an_embedded_record: "embedded-dead-letter",
+    invariants_hold_for_a_dropped_record: "forgotten",
+    invariants_hold_for_a_deferred_message: "deferral",
+    invariants_hold_for_a_message_that_is_sent_again: "sent-again",
+    invariants_hold_for_a_fold_with_a_deferral: "fold-deferral",
+    invariants_hold_for_a_fold: "fold",
+    invariants_hold_for_a_fold_with_embedded_records: "fold-embedded",
+    invariants_hold_for_a_fold_after_commit: "fold-after-commit",
+    invariants_hold_for_a_fold_of_a_message_and_the_message_that_it_sends: "fold-to-itself",
+    invariants_hold_for_a_fold_with_a_rejection: "fold-rejection",
+    invariants_hold_for_a_fold_of_three: "fold-of-three",
 }
 
-/// The model must find the way to a state that violates this one of the invariants.
+/// Asserts that the model finds a path to a state that violates this invariant.
 fn violates(order: WrongOrder, name: &str, invariant: &'static [&'static str]) {
     let found = Model::new(scenario(name)).broken(order).only(invariant).check();
     let timeline = found.violation.unwrap_or_else(|| panic!("{order:?} does not violate {invariant:?} in {name}"));
-    tell(&format!("{}\n{timeline}\n", order.tells().trim()));
-    assert!((4..=30).contains(&timeline.len()), "{} steps are no explanation", timeline.len());
+    print_line(&format!("{}\n{timeline}\n", order.description().trim()));
+    assert!((4..=30).contains(&timeline.len()), "{} steps explain nothing", timeline.len());
 }
 
 macro_rules! wrong_orders {
@@ -165,10 +165,10 @@ wrong_orders! {
     drop_after_stale_look: DropAfterStaleLook, "embedded-two-on-one", "at most once";
     tombstone_without_map: TombstoneWithoutMap, "embedded-deletion", "at most once";
     trust_incomplete: TrustIncomplete, "placements", "at most once";
-    beside_without_map: BesideWithoutMap, "placements", "at most once";
+    separate_without_map: SeparateWithoutMap, "placements", "at most once";
     stale_second_look: StaleSecondLook, "placements", "no residue";
     drop_remembered: DropRemembered, "id-again", "at most once";
-    drop_what_may_come: DropWhatMayCome, "forgotten", "at most once";
+    drop_deliverable: DropDeliverable, "forgotten", "at most once";
     resume_expired: ResumeExpired, "id-again", "no loss";
     sweep_expired: SweepExpired, "id-again-swept", "no loss";
     trust_absent_state: TrustAbsentState, "vanished-tombstone", "at most once";
@@ -186,18 +186,19 @@ wrong_orders! {
     commit_without_a_member: CommitWithoutAMember, "fold-unknown-outcomes", "at most once";
     fold_twice: FoldTwice, "fold", "at most once";
     fold_in_two_puts: FoldInTwoPuts, "fold-embedded", "at most once";
-    fold_in_two_puts_beside: FoldInTwoPuts, "fold", "at most once";
+    fold_in_two_puts_with_separate_records: FoldInTwoPuts, "fold", "at most once";
 
-    // Invariants that those above leave out.
+    // Invariants that the wrong orders above do not violate first.
     rewritten_claims: DerivedClaimsAfterCommit, "after-commit", "no resurrection";
-    versions_begin_again: TrueDelete, "deletion", "versions grow";
-    nobody_finishes: RecordNotRead, "before-commit", "one undisturbed worker finishes";
+    versions_restart: TrueDelete, "deletion", "versions grow";
+    no_worker_finishes: RecordNotRead, "before-commit", "one undisturbed worker finishes";
 }
 
-/// To settle before dispatching violates an invariant, and by itself does no harm: whoever comes next finds the record before it
-/// looks at the payload. It takes a second mistake, such as looking at the entry first, to lose a message.
+/// Settling before dispatching violates an invariant, but does no harm by itself: the next worker
+/// finds the record before it reads the payload. A message is lost only with a second mistake, such
+/// as reading the entry first.
 #[test]
-fn to_settle_before_dispatching_alone_loses_nothing() {
+fn settling_before_dispatching_alone_loses_no_message() {
     const ALL_BUT_PAYLOAD_LIVES: &[&str] = &[
         "at most once",
         "no loss",
@@ -214,10 +215,10 @@ fn to_settle_before_dispatching_alone_loses_nothing() {
     }
 }
 
-/// With the version condition the other one, that there is no record, is a second belt. It stays: it costs nothing, and the
-/// version may one day be lost by a hand that restores an old item.
+/// With the version condition, the condition that there is no record is redundant. It stays,
+/// because it costs nothing, and because an operator who restores an old item may lose the version.
 #[test]
-fn that_there_is_no_record_need_not_be_demanded() {
+fn missing_record_condition_does_no_harm() {
     for name in ["after-commit", "id-after-commit", "deletion", "unknown-outcomes", "no-effect", "given-up"] {
         let scenario = scenario(name);
         let found = Model::new(scenario).broken(WrongOrder::NoRecordCondition).check_fast(1);

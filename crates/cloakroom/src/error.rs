@@ -1,15 +1,15 @@
-//! Errors. A [`PortError`] tells the engine what to think of a failed call; an [`Error`] tells the
-//! caller what to do next.
+//! Errors. A [`PortError`] describes a failed call for the engine. An [`Error`] shows the caller
+//! what to do next.
 //!
-//! Their texts are for whoever gets them, and may name partitions and quote what a handler said. What goes into logs is
-//! `loggable`: it never does.
+//! Their texts are for the caller. They may name partitions and quote the error text of a handler.
+//! Logs contain the `loggable` text instead, which never does either.
 
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
 type Cause = Arc<dyn StdError + Send + Sync>;
 
-/// Makes the text of an error its `Debug`, too: that is what the standard library prints of an error that `main` returns, and
-/// what `unwrap` panics with.
+/// Implements `Debug` with the `Display` text of an error. The standard library prints `Debug` if
+/// `main` returns an error and if `unwrap` panics.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! debug_is_display {
@@ -22,8 +22,8 @@ macro_rules! debug_is_display {
     };
 }
 
-/// A call to a port that failed. It answers two separate questions: may it have taken effect, and may
-/// it be repeated. What is not known may have taken effect.
+/// A failed call to a port. It answers two separate questions: may the call have taken effect, and
+/// can a retry help? If the outcome of a call is unknown, it may have taken effect.
 ///
 /// ```
 /// use cloakroom::PortError;
@@ -32,11 +32,12 @@ macro_rules! debug_is_display {
 /// assert!(!error.may_have_happened() && error.may_be_repeated());
 /// ```
 ///
-/// Its text, which contains that of its cause, is also its `Debug`: so it can be returned from `main`. Its
-/// [`source`](StdError::source) is that of the [cause](Self::cause), so that a chain of errors repeats nothing.
+/// The text contains the text of the cause. `Debug` shows the same text, so `main` can return the
+/// error. The [`source`](StdError::source) is the source of the [cause](Self::cause), so a chain of
+/// errors repeats nothing.
 #[derive(Clone)]
 pub struct PortError {
-    what: String,
+    call: String,
     cause: Cause,
     may_have_happened: bool,
     may_be_repeated: bool,
@@ -45,22 +46,22 @@ pub struct PortError {
     in_logs: InLogs,
 }
 
-/// What logs say of a failed call.
+/// The text that logs contain for a failed call.
 #[derive(Clone, Debug)]
 enum InLogs {
-    /// What it is counted as.
+    /// Only the [reason](PortError::reason).
     Reason,
-    /// All of its text.
-    Everything,
-    This(String),
+    /// The full text of the error.
+    FullText,
+    Text(String),
 }
 
 impl PortError {
-    /// A failure of which nothing is known: it may have happened, and may be repeated.
-    /// `what` names the call and its target.
-    pub fn new(what: impl Into<String>, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    /// Creates an error about whose call nothing is known: the call may have taken effect, and may
+    /// be repeated. `call` names the call and its target.
+    pub fn new(call: impl Into<String>, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
-            what: what.into(),
+            call: call.into(),
             cause: Arc::from(cause.into()),
             may_have_happened: true,
             may_be_repeated: true,
@@ -70,71 +71,76 @@ impl PortError {
         }
     }
 
-    /// It is certain that nothing happened, and that nothing will.
+    /// Marks the call as certain to have no effect, neither now nor later.
     #[must_use]
     pub fn without_effect(self) -> Self {
         Self { may_have_happened: false, ..self }
     }
 
-    /// It would fail again: somebody has to mend something first.
+    /// Marks the error as permanent: the call fails again until an operator fixes the cause.
     #[must_use]
     pub fn permanent(self) -> Self {
         Self { may_be_repeated: false, ..self }
     }
 
-    /// The call fails because of what it reads or sends: an item that cannot be decoded, a message that its queue does not
-    /// accept. Repeating it does not help, the configuration is not at fault, and other messages are not affected.
+    /// Marks the error as caused by the data that the call reads or sends. Examples are an item
+    /// that cannot be decoded and a message that its queue does not accept. A retry does not help,
+    /// the configuration is not at fault, and other messages are not affected.
     #[must_use]
     pub fn caused_by_data(self) -> Self {
         Self { may_be_repeated: false, is_caused_by_data: true, ..self }
     }
 
-    /// Its text may be logged: it names neither a key of a user's nor anything that was sent or stored.
+    /// Allows logs to contain the text of the error. The text must contain no key of a user and no
+    /// data that was sent or stored.
     #[must_use]
     pub fn public(self) -> Self {
-        Self { in_logs: InLogs::Everything, ..self }
+        Self { in_logs: InLogs::FullText, ..self }
     }
 
-    /// What logs say of it instead of its text, for a text that may quote what was sent.
+    /// Sets the text that logs contain instead of the error's text. For errors whose text may quote
+    /// data that was sent.
     #[must_use]
     pub fn in_logs(self, text: impl Into<String>) -> Self {
-        Self { in_logs: InLogs::This(text.into()), ..self }
+        Self { in_logs: InLogs::Text(text.into()), ..self }
     }
 
-    /// What it is counted as when the call is repeated. Without this it follows from whether it may have happened.
+    /// Sets the [reason](Self::reason) under which a retry of the call is counted. The default
+    /// depends on whether the call may have taken effect.
     #[must_use]
     pub fn because(self, reason: Retry) -> Self {
         Self { reason: Some(reason), ..self }
     }
 
-    /// It is what a repetition of a call met that had failed with `earlier` before: what may have happened then, may have
-    /// happened now.
+    /// Combines the error of a retry with the error `earlier` of the try before it. If the earlier
+    /// try may have taken effect, the call as a whole may have.
     #[must_use]
     pub(crate) fn after(self, earlier: &Self) -> Self {
         Self { may_have_happened: self.may_have_happened || earlier.may_have_happened, ..self }
     }
 
-    /// What it was made of: for those who want to know more than its text.
+    /// Returns the cause, which may have more details than the text.
     pub fn cause(&self) -> &(dyn StdError + Send + Sync + 'static) {
         self.cause.as_ref()
     }
 
-    /// Whether the call may have taken effect, or may yet.
+    /// Returns whether the call may have taken effect, or may still take effect.
     pub const fn may_have_happened(&self) -> bool {
         self.may_have_happened
     }
 
-    /// Whether repeating the call can help.
+    /// Returns whether a retry of the call can help.
     pub const fn may_be_repeated(&self) -> bool {
         self.may_be_repeated
     }
 
-    /// What it is counted as when the call is repeated.
+    /// Returns the reason under which a retry of the call is counted.
     pub fn reason(&self) -> Retry {
         self.reason.unwrap_or(if self.may_have_happened { Retry::UnknownOutcome } else { Retry::Failure })
     }
 
-    /// What logs may say of it: its text if that is [public](PortError::public), or what it is counted as.
+    /// Returns the text for logs: the text of the error if it is [public](PortError::public),
+    /// otherwise only the [reason](PortError::reason).
     ///
     /// ```
     /// use cloakroom::PortError;
@@ -148,12 +154,13 @@ impl PortError {
             InLogs::Reason => {
                 format!("a call failed ({}); its text may quote data, and is not logged", self.reason().name())
             }
-            InLogs::Everything => self.to_string(),
-            InLogs::This(text) => text.clone(),
+            InLogs::FullText => self.to_string(),
+            InLogs::Text(text) => text.clone(),
         }
     }
 
-    /// Whether the call failed because of the data that it reads or sends: see [`PortError::caused_by_data`].
+    /// Returns whether the call failed because of the data that it reads or sends. See
+    /// [`PortError::caused_by_data`].
     pub const fn is_caused_by_data(&self) -> bool {
         self.is_caused_by_data
     }
@@ -166,8 +173,8 @@ impl PortError {
         }
     }
 
-    /// Whether calls for other messages fail, too, until the service recovers. A transaction conflict concerns the items of
-    /// one partition only.
+    /// Returns whether calls for other messages also fail until the service recovers. A transaction
+    /// conflict affects only the items of one partition.
     fn is_outage(&self) -> bool {
         self.may_be_repeated && self.reason() != Retry::TransactionConflict
     }
@@ -175,7 +182,7 @@ impl PortError {
 
 impl fmt::Display for PortError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", self.what, self.cause)?;
+        write!(f, "{} failed: {}", self.call, self.cause)?;
         if self.may_have_happened { f.write_str(" (it may have taken effect)") } else { Ok(()) }
     }
 }
@@ -188,22 +195,23 @@ impl StdError for PortError {
     }
 }
 
-/// What the caller of the library should do about an [`Error`].
+/// The action that an [`Error`] requires from the caller of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// Give the message back to its queue. The fault lies with this message: its handler failed, its payload is in a store that
-    /// the endpoint does not have, or stored data that it needs cannot be read. If that continues, the message is parked.
+    /// Return the message to its queue. The fault lies with this message: its handler failed, its
+    /// payload is in a store that the endpoint does not have, or stored data that it needs cannot
+    /// be read. If the failures continue, the message is parked.
     RetryMessage,
-    /// Give the message back to its queue. A service failed or was busy, which is not the message's fault. The message is not
-    /// parked for it.
+    /// Return the message to its queue. A service failed or was busy, which is not the message's
+    /// fault. Such failures do not cause the message to be parked.
     AwaitService,
-    /// Fix the configuration or the infrastructure: a permission or a queue is missing. Until then no try can succeed, and the
-    /// message is not parked.
+    /// Fix the configuration or the infrastructure: a permission or a queue is missing. Until then
+    /// every try fails. The message is not parked.
     FixConfiguration,
 }
 
 impl ErrorKind {
-    /// Its name in metrics and logs.
+    /// Returns the name of the kind in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RetryMessage => "retry_message",
@@ -213,56 +221,84 @@ impl ErrorKind {
     }
 }
 
-/// Why a message was not finished, or an endpoint could not be built. Its text says what happened,
-/// to what, and what to do. Its `Debug` is the same text with the [kind](ErrorKind::name), so it can be returned from `main`.
+/// What the result of a message shows about the services that every message needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Services {
+    /// The result shows nothing about them.
+    #[default]
+    Unknown,
+    /// They fail, so that other messages fail, too.
+    Failing,
+    /// They answer.
+    Answering,
+}
+
+impl Services {
+    /// Combines the results of two messages. One message for which the services answer is enough.
+    pub(crate) const fn combined_with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Answering, _) | (_, Self::Answering) => Self::Answering,
+            (Self::Failing, _) | (_, Self::Failing) => Self::Failing,
+            (Self::Unknown, Self::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+/// The reason why a message was not finished, or why an endpoint could not be built. The text names
+/// the failure, the thing that it concerns, and what to do. `Debug` shows the same text with the
+/// [kind](ErrorKind::name), so `main` can return the error.
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     text: String,
-    /// What logs say instead of the text; none if the text itself may be logged.
+    /// The text that logs contain instead of `text`. `None` if `text` itself may be logged.
     in_logs: Option<Cow<'static, str>>,
     cause: Option<Cause>,
-    /// What the failure shows about the services that every message needs: whether they answer. `None` if it shows nothing.
-    services_answer: Option<bool>,
+    services: Services,
 }
 
 impl Error {
-    /// An error whose text may be logged.
+    /// Creates an error whose text may be logged.
     pub(crate) fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), in_logs: None, cause: None, services_answer: None }
+        Self { kind, text: text.into(), in_logs: None, cause: None, services: Services::Unknown }
     }
 
-    /// What logs say of it instead of its text, which may quote keys or a handler.
+    /// Sets the text that logs contain instead of the error's text. For errors whose text may quote
+    /// keys or a handler's error.
     pub(crate) fn in_logs(self, text: impl Into<Cow<'static, str>>) -> Self {
         Self { in_logs: Some(text.into()), ..self }
     }
 
-    /// Records that a service failed or answered, unless that is known already.
-    pub(crate) fn with_services_answering(self, answering: bool) -> Self {
-        Self { services_answer: self.services_answer.or(Some(answering)), ..self }
+    /// Records what the failure shows about the services, unless the error has already recorded it.
+    pub(crate) fn with_services(self, services: Services) -> Self {
+        match self.services {
+            Services::Unknown => Self { services, ..self },
+            Services::Failing | Services::Answering => self,
+        }
     }
 
-    /// Whether the services that every message needs answer, as far as this failure shows it.
-    pub(crate) const fn services_answer(&self) -> Option<bool> {
-        self.services_answer
+    /// Returns what the failure shows about the services.
+    pub(crate) const fn services(&self) -> Services {
+        self.services
     }
 
     pub(crate) fn misconfigured(text: impl Into<String>) -> Self {
         Self::new(ErrorKind::FixConfiguration, text)
     }
 
-    /// Says in its text, also in logs, what it is about.
+    /// Puts the subject of the error before its text, also in logs.
     pub(crate) fn of(self, subject: impl fmt::Display) -> Self {
         let in_logs = self.in_logs.map(|text| Cow::Owned(format!("{subject}: {text}")));
         Self { text: format!("{subject}: {}", self.text), in_logs, ..self }
     }
 
-    /// What to do about it.
+    /// Returns the action that the error requires.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What logs may say of it: its text, but for keys of users and what a handler said.
+    /// Returns the text for logs: the text of the error without keys of users and without the error
+    /// text of a handler.
     pub fn loggable(&self) -> &str {
         self.in_logs.as_deref().unwrap_or(&self.text)
     }
@@ -271,8 +307,8 @@ impl Error {
 impl From<PortError> for Error {
     fn from(error: PortError) -> Self {
         let in_logs = Some(Cow::Owned(error.loggable()));
-        let services_answer = error.is_outage().then_some(false);
-        Self { kind: error.kind(), text: error.to_string(), in_logs, cause: Some(Arc::new(error)), services_answer }
+        let services = if error.is_outage() { Services::Failing } else { Services::Unknown };
+        Self { kind: error.kind(), text: error.to_string(), in_logs, cause: Some(Arc::new(error)), services }
     }
 }
 
@@ -294,16 +330,17 @@ impl StdError for Error {
     }
 }
 
-/// Something is larger than what AWS takes. Found before the call, so nothing has happened.
+/// An item, message or key that is larger than AWS accepts. It was found before the call, so the
+/// call was not made.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LimitError {
-    /// What is too large, such as ``state of partition `order#1` ``.
+    /// The thing that is too large, such as ``state of partition `order#1` ``.
     pub what: String,
-    /// How large it is.
+    /// Its size.
     pub size: usize,
-    /// How large it may be.
+    /// The largest size that is allowed.
     pub size_max: usize,
-    /// `bytes`, `items`, `attributes`.
+    /// The unit of both sizes: `bytes`, `items` or `attributes`.
     pub unit: &'static str,
 }
 
@@ -318,27 +355,27 @@ debug_is_display!(LimitError);
 
 impl StdError for LimitError {}
 
-/// Why something is done once more.
+/// The reason for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Retry {
-    /// A commit was lost to another one: everything is read anew.
+    /// Another commit was faster. The worker reads everything again.
     Conflict,
-    /// Nobody knows whether the call took effect.
+    /// It is unknown whether the call took effect.
     UnknownOutcome,
-    /// Another transaction had the item.
+    /// Another transaction was working on the item.
     TransactionConflict,
-    /// Too many requests.
+    /// The service throttled the request.
     Throttled,
-    /// The call failed otherwise, and did not take effect.
+    /// The call failed for another reason, and did not take effect.
     Failure,
 }
 
 impl Retry {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 5] =
         [Self::Conflict, Self::UnknownOutcome, Self::TransactionConflict, Self::Throttled, Self::Failure];
 
-    /// Its name in metrics and logs.
+    /// Returns the name of the reason in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
@@ -350,6 +387,7 @@ impl Retry {
     }
 }
 
+/// Returns an error if the value of a setting is not in the range from `min` to `max`.
 pub(crate) fn within(field: &str, value: u64, min: u64, max: u64) -> Result<(), Error> {
     if (min..=max).contains(&value) {
         return Ok(());

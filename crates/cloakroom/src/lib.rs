@@ -1,35 +1,38 @@
 //! Exactly-once message processing on DynamoDB, S3 and SQS.
 //!
-//! An [`Endpoint`] has the handlers for one kind of entity. It processes a message in one transaction on the
-//! entity's partition: the transaction writes the new state and, with it, the messages to send. If a worker stops at any
-//! point, the next worker that receives the message continues from there. A message that was processed is recognised
-//! because its payload is gone: forever if the message has a claim, for 50 days by default if it has only an id.
+//! An [`Endpoint`] has the handlers for one kind of entity. It processes a message in one
+//! transaction on the entity's partition. The transaction writes the new state and the outgoing
+//! messages. If a worker stops at any point, the next worker that receives the message continues
+//! from there. An endpoint recognises a processed message because its payload is missing or, if the
+//! message has only an id, because its dedupe entry exists. A claim protects against duplicates
+//! forever, and an id for 50 days by default.
 //!
 //! # Where to start
 //!
-//! - [`Endpoint`], [`Tx`] and [`Worker`] are what a service is made of. [`Producer`] submits messages from outside of
-//!   handlers, such as a web server.
+//! - A service consists of an [`Endpoint`], its handlers, which use a [`Tx`], and a [`Worker`]. A
+//!   [`Producer`] submits messages from outside of handlers, for example in a web server.
 //! - [`memory`] runs an endpoint in a test. `cloakroom-aws` runs it on DynamoDB, S3 and SQS.
-//! - [`docs`] says what is promised ([guarantees](docs::guarantees)), how to [run it](docs::operations), how to
-//!   [test your own handlers](docs::testing), what it [costs](docs::costs), and why it is built as it is
-//!   ([protocol](docs::protocol), [proof](docs::proof), [decisions](docs::decisions)).
+//! - [`docs`] has the [guarantees](docs::guarantees), the [operation](docs::operations), how to
+//!   [test your own handlers](docs::testing), the [costs](docs::costs), and the reasons for the
+//!   design ([protocol](docs::protocol), [proof](docs::proof), [decisions](docs::decisions)).
 //!
 //! # How the crate is laid out
 //!
-//! Each module may import those below it in this table, and none above it. A test holds that direction.
+//! A module may import the modules below it in this table, but no module above it. A test enforces
+//! this.
 //!
-//! | module | what it owns |
+//! | module | contents |
 //! |---|---|
-//! | [`conformance`] | the laws that every backend passes |
+//! | [`conformance`] | the laws: tests that every backend must pass |
 //! | [`memory`] | a backend in memory, on virtual time |
 //! | [`recovery`] | finishing committed messages without handlers, for operators |
 //! | [`worker`] | receiving from a queue: order, visibility timeouts, concurrency, batches |
-//! | [`endpoint`] | building an endpoint and a producer, and checking what they need |
+//! | [`endpoint`] | building an endpoint and a producer, and checking their requirements |
 //! | [`engine`] | performing the steps of the protocol for messages of one partition |
-//! | [`handler`] | what a handler sees: state, message, [`Tx`] |
+//! | [`handler`] | the arguments and results of a handler: state, message, [`Tx`] |
 //! | [`observe`] | events, metrics, traces and consumption |
 //! | [`ports`] | the traits that a backend implements, and decorators for them |
-//! | [`format`](mod@format) | names, envelopes and records as they are written |
+//! | [`format`](mod@format) | the stored formats of names, envelopes and records |
 //! | [`error`] | errors of ports and of the library |
 //! | [`protocol`] | the order of steps, as pure functions |
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 #[path = "../../tests/decoders/properties.rs"]
-#[expect(dead_code, reason = "each target asks for some of the properties")]
+#[expect(dead_code, reason = "each target checks some of the properties")]
 mod properties;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

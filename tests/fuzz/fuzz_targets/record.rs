@@ -1,9 +1,10 @@
-//! Any bytes as a record, and any JSON object as the items of a partition: `{"state": {..}, "record": {..}}`.
+//! Any bytes as a record. A JSON object `{"state": {..}, "record": {..}}` is also used as the items
+//! of a partition.
 
 #![no_main]
 
 #[path = "../../tests/decoders/properties.rs"]
-#[expect(dead_code, reason = "each target asks for some of the properties")]
+#[expect(dead_code, reason = "each target checks some of the properties")]
 mod properties;
 
 #[derive(serde::Deserialize)]

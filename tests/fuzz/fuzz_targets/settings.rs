@@ -1,9 +1,9 @@
-//! Any bytes as settings, of endpoints, of workers, and of their parts.
+//! Any bytes as the settings of an endpoint, of a worker, and of their parts.
 
 #![no_main]
 
 #[path = "../../tests/decoders/properties.rs"]
-#[expect(dead_code, reason = "each target asks for some of the properties")]
+#[expect(dead_code, reason = "each target checks some of the properties")]
 mod properties;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::settings(&String::from_utf8_lossy(bytes)));

@@ -1,5 +1,6 @@
-//! A Lambda function whose messages say how it fares. Its own variables besides those of Lambda and AWS: `MARKS`, a folder in
-//! which it notes what it has done once.
+//! A Lambda function whose messages decide how their handler ends. In addition to the environment
+//! variables of Lambda and AWS it reads `DEAD_LETTERS`, the dead-letter queue, and `MARKS`, a
+//! folder with a file for each job that has run once.
 #![expect(clippy::disallowed_methods, reason = "binaries read the environment")]
 
 #[path = "../../tests/embedded/clients.rs"]
@@ -42,7 +43,7 @@ impl Message for Job {
     }
 }
 
-/// Names of jobs, in the order in which they were done.
+/// The names of finished jobs, in order.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Done {
     jobs: Vec<String>,
@@ -60,7 +61,7 @@ async fn job(done: &mut Done, job: Job, _: &mut Tx) -> Handled {
     Ok(())
 }
 
-/// Whether this is the first time for this job, in any process.
+/// Whether this is the first run of this job in any process.
 fn is_first(name: &str) -> Result<bool, HandlerError> {
     Ok(std::fs::File::create_new(Path::new(&env::var("MARKS")?).join(name)).is_ok())
 }

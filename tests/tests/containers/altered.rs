@@ -1,4 +1,4 @@
-//! A queue that answers one thing in another way than the one behind it.
+//! A queue that answers one kind of call differently from the queue that it wraps.
 
 use std::{
     collections::BTreeSet,
@@ -12,12 +12,12 @@ use cloakroom::{
     ports::{Queue, QueueMessage, Queues},
 };
 
-/// What is answered in another way.
+/// The call that is answered differently.
 #[derive(Debug)]
 pub(crate) enum Alteration {
-    /// Nothing is sent.
-    NothingIsSent,
-    /// Deletes of what was deleted succeed: these receipts were.
+    /// Every send fails.
+    SendsFail,
+    /// A second delete of a message succeeds. Holds the receipts that were deleted.
     DeletesRepeat(Mutex<BTreeSet<String>>),
 }
 
@@ -41,7 +41,7 @@ impl Queue for Altered {
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
         match self.alteration {
-            Alteration::NothingIsSent => {
+            Alteration::SendsFail => {
                 messages.iter().map(|_| Err(PortError::new("send", "cut off").without_effect().permanent())).collect()
             }
             Alteration::DeletesRepeat(_) => self.queue.send(messages).await,
@@ -53,17 +53,17 @@ impl Queue for Altered {
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        let answers = self.queue.delete(receipts.clone()).await;
-        let Alteration::DeletesRepeat(deleted) = &self.alteration else { return answers };
+        let results = self.queue.delete(receipts.clone()).await;
+        let Alteration::DeletesRepeat(deleted) = &self.alteration else { return results };
         let mut deleted = deleted.lock().unwrap();
-        let each = receipts.into_iter().zip(answers);
-        // Told apart from a receipt that was never given, whose delete goes on to fail.
-        each.map(|(receipt, answer)| {
-            if answer.is_ok() || deleted.contains(&receipt) {
+        let each = receipts.into_iter().zip(results);
+        // A receipt that was never deleted may be invalid, so its delete still fails.
+        each.map(|(receipt, result)| {
+            if result.is_ok() || deleted.contains(&receipt) {
                 deleted.insert(receipt);
                 Ok(())
             } else {
-                answer
+                result
             }
         })
         .collect()
@@ -74,17 +74,17 @@ impl Queue for Altered {
     }
 }
 
-/// Queues of which one sends nothing.
+/// Queues of which one fails every send.
 #[derive(Debug)]
-pub(crate) struct OneCutOff {
+pub(crate) struct OneFailingQueue {
     pub(crate) queues: Arc<dyn Queues>,
-    pub(crate) cut_off: &'static str,
+    pub(crate) failing: &'static str,
 }
 
 #[async_trait]
-impl Queues for OneCutOff {
+impl Queues for OneFailingQueue {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         let queue = self.queues.open(name).await?;
-        if name == self.cut_off { Ok(Arc::new(Altered::new(queue, Alteration::NothingIsSent))) } else { Ok(queue) }
+        if name == self.failing { Ok(Arc::new(Altered::new(queue, Alteration::SendsFail))) } else { Ok(queue) }
     }
 }

@@ -1,4 +1,4 @@
-//! Who serves DynamoDB, S3 and SQS, as the environment says.
+//! The backend of DynamoDB, S3 and SQS, chosen by environment variables.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use testcontainers::{
     runners::AsyncRunner as _,
 };
 
-/// The versions of the images, as variables of a shell: `compose.yaml` and scripts have them from there, too.
+/// The versions of the images, as shell variables. `compose.yaml` and scripts read the same file.
 const VERSIONS: &str = include_str!("../../../localstack/.env");
 
 /// The port that both images listen on.
 const PORT: u16 = 4566;
 
-/// A backend that was chosen, and not started yet.
+/// A backend that was chosen and is not started yet.
 #[derive(Clone, Debug)]
 pub(crate) enum Backend {
     /// A container for S3 and SQS, and DynamoDB as well if it has one.
     Container { name: &'static str, image: String, has_dynamodb: bool },
-    /// Whatever the SDK's own variables and profiles lead to.
+    /// The account that the SDK's environment variables and profiles select.
     Account,
 }
 
-/// What has to live as long as the backend is used.
+/// The resources that must exist while the backend is used.
 #[derive(Debug)]
 pub(crate) struct Running {
     container: Option<ContainerAsync<GenericImage>>,
@@ -36,7 +36,7 @@ pub(crate) struct Running {
 }
 
 impl Backend {
-    /// What `CLOAKROOM_BACKEND` and `CLOAKROOM_IMAGE` say.
+    /// Returns the backend that `CLOAKROOM_BACKEND` and `CLOAKROOM_IMAGE` select.
     pub(crate) fn chosen() -> Result<Self, String> {
         let name = variable("CLOAKROOM_BACKEND").unwrap_or_else(|| "localstack".to_owned());
         let (name, image, has_dynamodb) = match &*name {
@@ -63,9 +63,9 @@ impl Backend {
         }
     }
 
-    /// Starts what has to be started, and says how clients find it.
+    /// Starts the backend. Returns the configuration for its clients.
     pub(crate) async fn start(&self) -> Result<(SdkConfig, Running), String> {
-        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(cloakroom_aws::http_client());
         let Self::Container { image, has_dynamodb, .. } = self else {
             return Ok((loader.load().await, Running { container: None, local: None }));
         };
@@ -87,7 +87,7 @@ impl Backend {
 }
 
 impl Running {
-    /// Removes the container. Without this it goes on when the process ends.
+    /// Removes the container. Otherwise it continues to run after the process has ended.
     pub(crate) async fn stop(self) -> Result<(), String> {
         drop(self.local);
         let Some(container) = self.container else { return Ok(()) };
@@ -102,7 +102,7 @@ async fn start_container(
     let (name, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
     GenericImage::new(name, tag)
         .with_exposed_port(PORT.tcp())
-        // LocalStack says `Ready.`, ministack says more.
+        // LocalStack prints `Ready.`, and ministack prints a longer line.
         .with_wait_for(WaitFor::message_on_either_std("Ready"))
         .with_env_var("SERVICES", services)
         .with_env_var("EAGER_SERVICE_LOADING", "1")
@@ -113,14 +113,15 @@ async fn start_container(
         .await
 }
 
-/// On a port that the system chooses. By default the whole network could use it.
+/// Publishes the container's port on loopback, on a port that the system chooses. By default every
+/// host of the network could reach it.
 fn publish_on_loopback(host: &mut HostConfig) {
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some("0".to_owned()) };
     host.publish_all_ports = Some(false);
     host.port_bindings = Some([(PORT.tcp().to_string(), Some(vec![binding]))].into());
 }
 
-/// What `AWS_ENDPOINT_URL_DYNAMODB` and its like would say if they were set for this process.
+/// The endpoint URL of each service, as `AWS_ENDPOINT_URL_DYNAMODB` and the like would set it.
 #[derive(Debug)]
 struct Endpoints(BTreeMap<&'static str, String>);
 
@@ -130,7 +131,7 @@ impl LoadServiceConfig for Endpoints {
     }
 }
 
-/// The image that `CLOAKROOM_IMAGE` names, or else the published one.
+/// Returns the image that `CLOAKROOM_IMAGE` names, or the published one if it is not set.
 fn image(name: &str, version: &str) -> String {
     let published = || {
         let version = VERSIONS.lines().find_map(|line| line.strip_prefix(version)?.strip_prefix('='));
@@ -139,7 +140,7 @@ fn image(name: &str, version: &str) -> String {
     variable("CLOAKROOM_IMAGE").unwrap_or_else(published)
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is a program, and that is how it is told what to test")]
+#[expect(clippy::disallowed_methods, reason = "this is a program, and environment variables choose its backend")]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

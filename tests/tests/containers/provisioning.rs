@@ -1,4 +1,4 @@
-//! Provisioning: from nothing, again, at once, and with other settings.
+//! Provisioning of an empty account, a second time, concurrently, and with changed settings.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,11 +9,12 @@ use crate::site::{Site, provisioning};
 
 const QUEUES: &[&str] = &["orders", "audit.fifo"];
 
-/// Demands that everything is as it is wanted, as soon as the services show it: SQS takes up to a minute.
-async fn nothing_is_left(provisioning: &Provisioning) {
-    const LOOKS_MAX: usize = 90;
+/// Asserts that provisioning has nothing left to do. Retries for 90 s, because SQS shows a change
+/// only after up to a minute.
+async fn assert_nothing_left(provisioning: &Provisioning) {
+    const PLANS_MAX: usize = 90;
     let mut left = provisioning.plan().await.unwrap();
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..PLANS_MAX {
         if left.is_empty() {
             return;
         }
@@ -23,26 +24,26 @@ async fn nothing_is_left(provisioning: &Provisioning) {
     panic!("still to be done: {left}");
 }
 
-pub(crate) async fn everything_is_made_once(site: Arc<Site>) {
+pub(crate) async fn provisioning_creates_every_resource_once(site: Arc<Site>) {
     let provisioning = provisioning(&site.aws("once"), QUEUES);
     let plan = provisioning.plan().await.unwrap();
     assert_eq!(provisioning.apply().await.unwrap(), plan);
-    nothing_is_left(&provisioning).await;
-    assert!(provisioning.apply().await.unwrap().is_empty(), "nothing is made twice");
+    assert_nothing_left(&provisioning).await;
+    assert!(provisioning.apply().await.unwrap().is_empty(), "a second run changes nothing");
 }
 
-pub(crate) async fn two_at_once_do_not_disturb_each_other(site: Arc<Site>) {
+pub(crate) async fn concurrent_provisionings_do_not_disturb_each_other(site: Arc<Site>) {
     let aws = site.aws("both");
     let (one, other) = (provisioning(&aws, QUEUES), provisioning(&aws, QUEUES));
     let (made, made_too) = futures::join!(one.apply(), other.apply());
     let made = made.unwrap().changes.len() + made_too.unwrap().changes.len();
-    assert!(made >= one_each(&site).await, "{made} changes were made");
-    nothing_is_left(&one).await;
+    assert!(made >= changes_from_nothing(&site).await, "{made} changes were made");
+    assert_nothing_left(&one).await;
 }
 
-/// How many changes there are from nothing.
-async fn one_each(site: &Site) -> usize {
-    provisioning(&site.aws("nobodys"), QUEUES).plan().await.unwrap().changes.len()
+/// Returns how many changes provisioning makes if nothing exists.
+async fn changes_from_nothing(site: &Site) -> usize {
+    provisioning(&site.aws("unused"), QUEUES).plan().await.unwrap().changes.len()
 }
 
 pub(crate) async fn a_changed_setting_is_applied(site: Arc<Site>) {
@@ -57,5 +58,5 @@ pub(crate) async fn a_changed_setting_is_applied(site: Arc<Site>) {
     let provisioning = Provisioning::new(&aws, settings).unwrap();
     let changed = provisioning.apply().await.unwrap();
     assert_eq!(changed.changes.len(), 2, "queue and dead-letter queue: {changed}");
-    nothing_is_left(&provisioning).await;
+    assert_nothing_left(&provisioning).await;
 }

@@ -1,4 +1,4 @@
-//! What is special about queues of SQS.
+//! Properties of SQS queues that the conformance laws do not cover.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ pub(crate) async fn only_fair_queues_carry_the_group(site: Arc<Site>) {
     queues::only_fair_queues_carry_the_group(&aws, &site.sqs).await;
 }
 
-pub(crate) async fn large_messages_are_taken(site: Arc<Site>) {
+pub(crate) async fn large_messages_are_delivered_and_too_large_ones_are_refused(site: Arc<Site>) {
     let aws = site.provisioned("large", &["stock"]).await;
-    queues::large_messages_are_taken(&aws).await;
+    queues::large_messages_are_delivered_and_too_large_ones_are_refused(&aws).await;
 }
 
-pub(crate) async fn queues_with_a_prefix_are_others(site: Arc<Site>) {
+pub(crate) async fn queues_with_different_prefixes_are_different_queues(site: Arc<Site>) {
     let (one, other) = futures::join!(site.provisioned("one", &["stock"]), site.provisioned("other", &["stock"]));
-    queues::queues_with_a_prefix_are_others(&one, &other).await;
+    queues::queues_with_different_prefixes_are_different_queues(&one, &other).await;
 }

@@ -1,4 +1,4 @@
-//! Where tests take place: a backend, and the tables, buckets and queues that they make there.
+//! The backend of the tests, and the tables, buckets and queues that they create in it.
 
 use std::sync::Arc;
 
@@ -19,29 +19,29 @@ const COUNTS: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessagesDelayed,
 ];
 
-/// Holds the site that all tests share, from the first test to the last.
+/// Owns the site that all tests share, from the first test to the last.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct SiteOwner {
     backend: Backend,
     site: Mutex<Option<Started>>,
     interrupted: watch::Sender<bool>,
 }
 
-/// The reason why there is none is kept: not every test has to find out anew.
+/// The site, or the error of its start. The error is kept, so that only one test tries to start it.
 type Started = Result<(Arc<Site>, Running), String>;
 
-/// A backend that runs, and clients for it.
+/// A running backend and clients for it.
 #[derive(Debug)]
 pub(crate) struct Site {
     config: SdkConfig,
-    /// What the names of everything begin with that is made in this run. No other run has it.
+    /// The prefix of all names in this run. It is unique to this run.
     run: String,
     dynamodb: aws_sdk_dynamodb::Client,
     s3: aws_sdk_s3::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
 }
 
-impl Stage {
+impl SiteOwner {
     pub(crate) fn new(backend: Backend) -> Self {
         Self { backend, site: Mutex::default(), interrupted: watch::Sender::new(false) }
     }
@@ -50,10 +50,10 @@ impl Stage {
         &self.backend
     }
 
-    /// Runs a test on the site, which the first one starts.
+    /// Runs a test on the site. The first test starts it.
     pub(crate) async fn run<F: Future<Output = ()>>(&self, test: impl FnOnce(Arc<Site>) -> F) -> Result<(), String> {
         let mut interrupted = self.interrupted.subscribe();
-        // Not interrupted while it starts: nobody would know of the container.
+        // The start must not be interrupted, because the container could not be removed then.
         let site = self.site().await?;
         tokio::select! {
             biased;
@@ -62,7 +62,7 @@ impl Stage {
         }
     }
 
-    /// Ends all tests where they are.
+    /// Ends all running tests.
     pub(crate) fn interrupt(&self) {
         self.interrupted.send_replace(true);
     }
@@ -73,13 +73,14 @@ impl Stage {
             Some(started) => started,
             None => self.backend.start().await.map(|(config, running)| (Arc::new(Site::new(config)), running)),
         };
-        let answer = started.as_ref().map(|(site, _)| Arc::clone(site)).map_err(Clone::clone);
+        let shared = started.as_ref().map(|(site, _)| Arc::clone(site)).map_err(Clone::clone);
         *site = Some(started);
-        answer
+        shared
     }
 
-    /// Removes what tests have made, and ends what was started for them. No test runs any more.
-    pub(crate) async fn leave(&self) -> Result<(), String> {
+    /// Removes the resources of the tests and stops the backend. Must be called after the last
+    /// test.
+    pub(crate) async fn remove(&self) -> Result<(), String> {
         let Some(Ok((site, running))) = self.site.lock().await.take() else { return Ok(()) };
         let removed = site.remove_everything().await;
         running.stop().await?;
@@ -90,7 +91,7 @@ impl Stage {
 impl Site {
     fn new(config: SdkConfig) -> Self {
         let prefix = variable("CLOAKROOM_PREFIX").unwrap_or_else(|| "cloakroom-test".to_owned());
-        // Real S3 knows buckets in the path, too.
+        // S3 itself accepts path-style requests, too.
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         Self {
             run: format!("{prefix}-{:08x}", SystemRandom.bits() as u32),
@@ -101,39 +102,40 @@ impl Site {
         }
     }
 
-    /// What nobody else uses in this run, and nobody has made yet.
+    /// Returns settings with names that no other test of this run uses. Nothing of it is
+    /// provisioned.
     pub(crate) fn aws(&self, name: &str) -> Aws {
-        Aws::configured(&self.config, self.settings(name)).expect("settings that AWS takes")
+        Aws::configured(&self.config, self.settings(name)).expect("valid settings")
     }
 
-    /// The same, with table, bucket and a table for small payloads.
+    /// Like [`Self::aws`], with a provisioned table, bucket and table for small payloads.
     pub(crate) async fn provisioned_with_payload_table(&self, name: &str) -> Aws {
         let settings = self.settings(name);
         let settings = AwsSettings { payload_table: Some(format!("{}-slips", settings.table)), ..settings };
-        let aws = Aws::configured(&self.config, settings).expect("settings that AWS takes");
-        provisioning(&aws, &[]).apply().await.expect("everything is made");
+        let aws = Aws::configured(&self.config, settings).expect("valid settings");
+        provisioning(&aws, &[]).apply().await.expect("provisioning succeeds");
         aws
     }
 
     fn settings(&self, name: &str) -> AwsSettings {
-        let place = format!("{}-{name}", self.run);
-        let queues = QueueSettings { prefix: format!("{place}-"), ..QueueSettings::default() };
-        AwsSettings { queues, ..AwsSettings::new(&place, &place) }
+        let name = format!("{}-{name}", self.run);
+        let queues = QueueSettings { prefix: format!("{name}-"), ..QueueSettings::default() };
+        AwsSettings { queues, ..AwsSettings::new(&name, &name) }
     }
 
-    /// The same, with table, bucket and these queues.
+    /// Like [`Self::aws`], with a provisioned table, bucket and these queues.
     pub(crate) async fn provisioned(&self, name: &str, queues: &[&str]) -> Aws {
         let aws = self.aws(name);
-        provisioning(&aws, queues).apply().await.expect("everything is made");
+        provisioning(&aws, queues).apply().await.expect("provisioning succeeds");
         aws
     }
 
-    /// How many items the table has.
+    /// Returns how many items the table has.
     pub(crate) async fn items(&self, aws: &Aws) -> usize {
         self.sort_keys(aws).await.len()
     }
 
-    /// How many outbox records the table has.
+    /// Returns how many outbox records the table has.
     pub(crate) async fn records(&self, aws: &Aws) -> usize {
         self.sort_keys(aws).await.iter().filter(|key| key.starts_with("outbox#")).count()
     }
@@ -144,7 +146,8 @@ impl Site {
         items.iter().map(|item| item[attribute::SORT].as_s().unwrap().clone()).collect()
     }
 
-    /// How many messages these queues have, waiting or in somebody's hands. SQS counts roughly, and lags behind.
+    /// Returns how many messages these queues have: visible, in flight or delayed. SQS reports
+    /// approximate numbers, with a delay.
     pub(crate) async fn messages(&self, aws: &Aws, queues: &[&str]) -> usize {
         let mut messages = 0;
         for queue in queues {
@@ -158,14 +161,18 @@ impl Site {
         messages
     }
 
-    /// Removes all that this run has made, by its names.
+    /// Removes everything whose name has the prefix of this run.
     async fn remove_everything(&self) -> Result<(), String> {
         let (tables, buckets, queues) = tokio::join!(self.remove_tables(), self.remove_buckets(), self.remove_queues());
         let failed: Vec<String> = [tables, buckets, queues].into_iter().filter_map(Result::err).collect();
         if failed.is_empty() {
             return Ok(());
         }
-        Err(format!("what begins with `{}` could not be removed; do it by hand: {}", self.run, failed.join("; ")))
+        Err(format!(
+            "failed to remove resources whose names begin with `{}`: {}; remove them by hand",
+            self.run,
+            failed.join("; ")
+        ))
     }
 
     async fn remove_tables(&self) -> Result<(), String> {
@@ -210,14 +217,14 @@ impl Site {
     }
 }
 
-/// Provisioning of these queues, beside table and bucket.
+/// Returns the provisioning of table, bucket and these queues.
 pub(crate) fn provisioning(aws: &Aws, queues: &[&str]) -> Provisioning {
     let queues = queues.iter().map(|queue| (*queue).to_owned()).collect();
     Provisioning::new(aws, ProvisioningSettings { queues, ..ProvisioningSettings::default() }).unwrap()
 }
 
-fn describe(what: &str, error: impl std::error::Error) -> String {
-    let mut text = format!("{what}: {error}");
+fn describe(resource: &str, error: impl std::error::Error) -> String {
+    let mut text = format!("{resource}: {error}");
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");

@@ -1,4 +1,5 @@
-//! Two endpoints that send to each other, while workers are dropped in mid-flight and every order comes twice.
+//! Two endpoints send to each other. Their workers are dropped at random points, and every order is
+//! sent twice.
 
 use std::{collections::BTreeMap, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -17,7 +18,7 @@ use crate::site::Site;
 
 const ORDERS: usize = 24;
 const SKUS: usize = 3;
-/// Fewer than the receives after which SQS itself moves a message to the dead-letter queue.
+/// Less than the receive count at which SQS moves a message to the dead-letter queue.
 const CRASHES: usize = 8;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -92,19 +93,19 @@ async fn reserved(state: &mut Order, _: Reserved, _: &mut Tx) -> Handled {
     Ok(())
 }
 
-/// Takes orders from queue `orders`, and sends to queue `stock`.
+/// Returns the endpoint that processes queue `orders` and sends to queue `stock`.
 pub(crate) fn orders(ports: Ports, counters: &Arc<Counters>) -> Endpoint {
     let builder = Endpoint::builder::<Order>("orders").on(place).on(reserved).route::<Reserve>("stock");
     builder.observer(Arc::clone(counters) as _).build(ports).unwrap()
 }
 
-/// Takes what `orders` sends, and replies.
+/// Returns the endpoint that processes the messages of `orders` and replies.
 pub(crate) fn stock(ports: Ports, counters: &Arc<Counters>) -> Endpoint {
     Endpoint::builder::<Stock>("stock").on(reserve).observer(Arc::clone(counters) as _).build(ports).unwrap()
 }
 
-/// An order as somebody sends it who knows nothing of claims.
-pub(crate) fn placing(number: usize) -> QueueMessage {
+/// Returns an order as a foreign producer sends it, without a claim.
+pub(crate) fn order_message(number: usize) -> QueueMessage {
     let mut envelope = Envelope::new(format!("place-{number}").into(), "website", Place::TYPE, order(number));
     envelope.data = Some(serde_json::json!(Place { order: number }));
     QueueMessage { body: envelope.encode(), ..QueueMessage::default() }
@@ -114,15 +115,15 @@ pub(crate) async fn orders_survive_crashes_and_copies(site: Arc<Site>) {
     let aws = site.provisioned("workflow", &["orders", "stock"]).await;
     let counters = Arc::new(Counters::default());
     let queue = aws.ports().queues.open("orders").await.unwrap();
-    for answer in queue.send((0..2 * ORDERS).map(|number| placing(number % ORDERS)).collect()).await {
-        answer.unwrap();
+    for result in queue.send((0..2 * ORDERS).map(|number| order_message(number % ORDERS)).collect()).await {
+        result.unwrap();
     }
     let mut crashes = 0;
     for _ in 0..CRASHES {
         let polls = 20 + SystemRandom.bits() % 200;
-        crashes += usize::from(crashed(polls, work(&aws, &counters, std::future::pending)).await);
+        crashes += usize::from(crash_after(polls, work(&aws, &counters, std::future::pending)).await);
     }
-    assert_eq!(crashes, CRASHES, "no worker ends by itself");
+    assert_eq!(crashes, CRASHES, "no worker ended before its crash");
     let (stop, stopped) = watch::channel(false);
     let until_stopped = || {
         let mut stopped = stopped.clone();
@@ -138,7 +139,7 @@ pub(crate) async fn orders_survive_crashes_and_copies(site: Arc<Site>) {
     audit(&aws, &counters).await;
 }
 
-/// Two workers for each endpoint, until they are told to stop.
+/// Runs two workers for each endpoint until `stop`.
 async fn work<F: Future<Output = ()> + Send>(aws: &Aws, counters: &Arc<Counters>, stop: impl Fn() -> F) {
     let settings = WorkerSettings {
         receive_wait_ms: 1_000,
@@ -157,9 +158,9 @@ async fn work<F: Future<Output = ()> + Send>(aws: &Aws, counters: &Arc<Counters>
     }
 }
 
-/// Drops `work` after so many steps, wherever it is: that is what a crash looks like from outside. False if it ended
-/// before.
-async fn crashed(polls: u128, work: impl Future<Output = ()>) -> bool {
+/// Drops `work` after this many polls, which has the same effects as a crash. Returns whether it
+/// was still running.
+async fn crash_after(polls: u128, work: impl Future<Output = ()>) -> bool {
     let (mut left, mut work) = (polls, pin!(work));
     poll_fn(|context| {
         if left == 0 {
@@ -171,21 +172,21 @@ async fn crashed(polls: u128, work: impl Future<Output = ()>) -> bool {
     .await
 }
 
-/// Waits until every order is reserved, and nothing is left to be done for any message.
+/// Waits until every order is reserved and no record or message is left.
 async fn wait_until_done(site: &Site, aws: &Aws) {
-    const LOOKS_MAX: usize = 600;
-    let mut seen = String::new();
-    for _ in 0..LOOKS_MAX {
+    const CHECKS_MAX: usize = 600;
+    let mut remaining = String::new();
+    for _ in 0..CHECKS_MAX {
         let orders: Vec<Order> = states(aws, "orders", (0..ORDERS).map(order)).await;
         let open = orders.iter().filter(|order| order.reserved == 0).count();
         let (records, messages) = (site.records(aws).await, site.messages(aws, &["orders", "stock"]).await);
         if open + records + messages == 0 {
             return;
         }
-        seen = format!("{open} orders are open, {records} records and {messages} messages are left");
+        remaining = format!("{open} orders are open, {records} records and {messages} messages are left");
         TokioClock.sleep(Duration::from_millis(200)).await;
     }
-    panic!("it does not end: {seen}");
+    panic!("the workflow does not end: {remaining}");
 }
 
 async fn states<S: State>(aws: &Aws, endpoint: &str, partitions: impl Iterator<Item = Partition>) -> Vec<S> {
@@ -199,17 +200,21 @@ async fn states<S: State>(aws: &Aws, endpoint: &str, partitions: impl Iterator<I
     states
 }
 
-/// Every message counted once, whatever happened.
+/// Asserts that every message counted once.
 async fn audit(aws: &Aws, counters: &Counters) {
     let orders: Vec<Order> = states(aws, "orders", (0..ORDERS).map(order)).await;
-    let wrong: BTreeMap<usize, (u32, u32)> =
+    let counts_by_order: BTreeMap<usize, (u32, u32)> =
         orders.iter().map(|order| (order.placed, order.reserved)).enumerate().collect();
-    assert!(wrong.values().all(|counts| *counts == (1, 1)), "placed and reserved, by order: {wrong:?}");
+    assert!(
+        counts_by_order.values().all(|counts| *counts == (1, 1)),
+        "placed and reserved, by order: {counts_by_order:?}"
+    );
     let stock: Vec<Stock> = states(aws, "stock", (0..SKUS).map(sku)).await;
     let taken: Vec<u32> = stock.iter().map(|stock| stock.taken).collect();
-    assert_eq!(taken, [(ORDERS / SKUS) as u32; SKUS], "taken of each");
+    assert_eq!(taken, [(ORDERS / SKUS) as u32; SKUS], "units taken of each article");
     let counts = counters.counts();
-    // Not one for each copy: a worker that is dropped after the deletion has not counted it.
-    assert!(counts.duplicate + counts.resumed > 0, "every order came twice: {counts:?}");
+    // There may be fewer duplicates than copies, because a worker that is dropped after the delete
+    // has not counted it.
+    assert!(counts.duplicate + counts.resumed > 0, "every order was sent twice: {counts:?}");
     assert_eq!(counts.parked, 0, "{counts:?}");
 }

@@ -1,6 +1,7 @@
-//! Whatever comes in, from a queue, a table, or a file of settings: it is read or refused, and nothing panics.
+//! Input from a queue, a table or a settings file is accepted or refused, and never causes a panic.
 //!
-//! The numbers are drawn from a fixed seed, so that every run asks the same; for more, see `tests/fuzz`.
+//! The random numbers come from a fixed seed, so every run checks the same values. `tests/fuzz`
+//! checks more.
 
 mod near;
 mod properties;
@@ -22,37 +23,37 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-/// Asks of so many values whether nothing panics.
+/// Checks a property for `cases` values.
 fn for_all<S: Strategy>(cases: u32, values: S, property: impl Fn(S::Value)) {
     let rng_seed = RngSeed::Fixed(2026);
     let config = Config { cases, rng_seed, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
-    let ask = |value| {
+    let check = |value| {
         property(value);
         Ok(())
     };
-    if let Err(error) = TestRunner::new(config).run(&values, ask) {
+    if let Err(error) = TestRunner::new(config).run(&values, check) {
         panic!("{error}");
     }
 }
 
-/// What was seen: values that all end the same way ask little.
-struct Seen<T>(RefCell<Vec<T>>);
+/// The results of a property. If all values had the same result, the test would check little.
+struct Results<T>(RefCell<Vec<T>>);
 
-impl<T> Default for Seen<T> {
+impl<T> Default for Results<T> {
     fn default() -> Self {
         Self(RefCell::default())
     }
 }
 
-impl<T: PartialEq + std::fmt::Debug> Seen<T> {
-    fn note(&self, what: T) {
-        self.0.borrow_mut().push(what);
+impl<T: PartialEq + std::fmt::Debug> Results<T> {
+    fn add(&self, result: T) {
+        self.0.borrow_mut().push(result);
     }
 
-    fn must_have(&self, wanted: &[T]) {
-        for one in wanted {
-            let count = self.0.borrow().iter().filter(|seen| *seen == one).count();
-            assert!(count >= 10, "only {count} ended as {one:?}");
+    fn assert_each_occurred(&self, expected: &[T]) {
+        for one in expected {
+            let count = self.0.borrow().iter().filter(|result| *result == one).count();
+            assert!(count >= 10, "the result {one:?} occurred only {count} times");
         }
     }
 }
@@ -61,16 +62,16 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     collection::vec(any::<u8>(), 0..200)
 }
 
-/// Anything, JSON of any kind, and what is nearly good.
-fn near(good: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = String> {
+/// Any bytes, any JSON, and values that are almost valid.
+fn near(valid: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = String> {
     prop_oneof![
         1 => bytes().prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         1 => near::json().prop_map(|json| json.to_string()),
-        6 => near::changed(good),
+        6 => near::changed(valid),
     ]
 }
 
-fn written<T: serde::Serialize>(value: T) -> Value {
+fn json_of<T: serde::Serialize>(value: T) -> Value {
     serde_json::to_value(value).expect("plain data")
 }
 
@@ -83,46 +84,46 @@ fn envelopes() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn good_envelopes_and_records_survive() {
+fn valid_envelopes_and_records_survive_a_round_trip() {
     for_all(300, near::envelope(), |envelope| assert_eq!(Envelope::decode(&envelope.encode()), Ok(envelope)));
     for_all(150, near::record(), |record| assert_eq!(Record::decode(&record.encode()), Ok(record)));
 }
 
 #[test]
-fn an_envelope_is_read_or_refused() {
-    let read = Seen::default();
-    for_all(600, envelopes(), |text| read.note(properties::envelope(&text)));
-    read.must_have(&[true, false]);
+fn envelope_of_any_bytes_is_decoded_or_refused() {
+    let read = Results::default();
+    for_all(600, envelopes(), |text| read.add(properties::envelope(&text)));
+    read.assert_each_occurred(&[true, false]);
 }
 
 #[test]
-fn a_record_is_read_or_refused() {
-    let read = Seen::default();
+fn record_of_any_bytes_is_decoded_or_refused() {
+    let read = Results::default();
     let records = near(near::record().prop_map(|record| parsed(&record.encode())));
-    for_all(400, records, |text| read.note(properties::record(&text)));
-    read.must_have(&[true, false]);
+    for_all(400, records, |text| read.add(properties::record(&text)));
+    read.assert_each_occurred(&[true, false]);
 }
 
 #[test]
-fn a_state_item_is_read_or_refused() {
+fn state_item_of_any_attributes_is_decoded_or_refused() {
     for_all(500, near::item(), properties::state_item);
 }
 
 #[test]
-fn whatever_is_stored_a_message_ends_well_or_touches_nothing() {
-    let ends = Seen::default();
-    for_all(200, near::item(), |state| ends.note(properties::stored(Some(state), None)));
+fn message_on_any_stored_items_is_finished_or_changes_nothing() {
+    let results = Results::default();
+    for_all(200, near::item(), |state| results.add(properties::stored(Some(state), None)));
     let items = (option::of(near::item()), option::weighted(0.7, near::item()));
-    for_all(300, items, |(state, record)| ends.note(properties::stored(state, record)));
-    ends.must_have(&[None, Some(Outcome::Processed), Some(Outcome::Resumed), Some(Outcome::Parked)]);
+    for_all(300, items, |(state, record)| results.add(properties::stored(state, record)));
+    results.assert_each_occurred(&[None, Some(Outcome::Processed), Some(Outcome::Resumed), Some(Outcome::Parked)]);
 }
 
-/// The largest versions have no successors, and what is no number is no version.
+/// The largest versions have no successor, and a version that is not a number is refused.
 #[test]
-fn a_version_at_the_end_of_the_numbers_is_refused_or_followed() {
+fn version_without_a_successor_is_refused() {
     let largest = (u64::MAX / 2).to_string();
     let below = (u64::MAX / 2 - 2).to_string();
-    for (version, ends) in [
+    for (version, expected) in [
         ("0", Some(Outcome::Processed)),
         (&*below, Some(Outcome::Processed)),
         (&largest, None),
@@ -137,48 +138,48 @@ fn a_version_at_the_end_of_the_numbers_is_refused_or_followed() {
             ("last", Attribute::S(String::new())),
         ];
         let item: HashMap<_, _> = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        assert_eq!(properties::stored(Some(item.into()), None), ends, "{version}");
+        assert_eq!(properties::stored(Some(item.into()), None), expected, "{version}");
     }
 }
 
 #[test]
-fn a_delivery_is_never_dropped_in_silence() {
+fn delivery_is_never_dropped_silently() {
     let attributes = collection::btree_map(near::text(), near::text(), 0..12);
     let counts = prop_oneof![3 => Just(1), 1 => any::<u32>()];
     let deliveries = (envelopes(), attributes, counts, option::of(near::text()));
-    let ends = Seen::default();
+    let results = Results::default();
     for_all(600, deliveries, |(body, attributes, receive_count, group)| {
         let (id, receipt) = ("id".to_owned(), "r".to_owned());
         let delivery = Delivery { id, body, attributes, receive_count, group, receipt };
-        ends.note(properties::delivery(&delivery));
+        results.add(properties::delivery(&delivery));
     });
-    ends.must_have(&[None, Some(Outcome::Processed), Some(Outcome::Duplicate), Some(Outcome::Parked)]);
+    results.assert_each_occurred(&[None, Some(Outcome::Processed), Some(Outcome::Duplicate), Some(Outcome::Parked)]);
     for_all(200, envelopes(), |body| properties::received(&body));
 }
 
-/// Settings as they ship, with other numbers, and otherwise nearly so.
+/// The default settings, with other numbers, and with other changes.
 #[test]
 fn settings_are_accepted_or_refused() {
-    let good = [
-        written(EndpointSettings::default()),
-        written(WorkerSettings::default()),
-        written(Limits::default()),
+    let valid = [
+        json_of(EndpointSettings::default()),
+        json_of(WorkerSettings::default()),
+        json_of(Limits::default()),
         json!({ "first_ms": 1, "max_ms": 2 }),
     ];
-    let good = proptest::sample::select(good.to_vec());
-    for_all(600, near::renumbered(good.clone()), |text| properties::settings(&text));
-    for_all(400, near(good), |text| properties::settings(&text));
+    let valid = proptest::sample::select(valid.to_vec());
+    for_all(600, near::renumbered(valid.clone()), |text| properties::settings(&text));
+    for_all(400, near(valid), |text| properties::settings(&text));
 }
 
 #[test]
 fn settings_of_the_adapters_are_accepted_or_refused() {
-    let good = [
-        written(AwsSettings::new("table", "bucket")),
-        written(ProvisioningSettings::default()),
-        written(Faults::default()),
-        written(Usage::default()),
+    let valid = [
+        json_of(AwsSettings::new("table", "bucket")),
+        json_of(ProvisioningSettings::default()),
+        json_of(Faults::default()),
+        json_of(Usage::default()),
     ];
-    for_all(500, near(proptest::sample::select(good.to_vec())), |text| {
+    for_all(500, near(proptest::sample::select(valid.to_vec())), |text| {
         if let Some(settings) = properties::read_twice::<AwsSettings>(&text) {
             let refused = settings.validate().is_err_and(|error| error.to_string().starts_with("setting"));
             assert!(refused || settings.validate().is_ok());
@@ -191,9 +192,9 @@ fn settings_of_the_adapters_are_accepted_or_refused() {
     });
 }
 
-/// Items as the SDK gives them.
+/// Items as the SDK returns them.
 #[test]
-fn attributes_of_the_sdk_are_read() {
+fn attributes_of_the_sdk_are_converted() {
     let leaf = prop_oneof![
         near::text().prop_map(AttributeValue::S),
         near::text().prop_map(AttributeValue::N),

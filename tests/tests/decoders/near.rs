@@ -1,4 +1,5 @@
-//! What is almost right: good values with something removed, replaced, nested, blown up or cut.
+//! Values that are almost valid: valid values of which something is removed, replaced, nested,
+//! enlarged or cut.
 
 use cloakroom::format::{AttributeValue, Claim, Envelope, Item, Outgoing, Record, Settles, schema::attribute};
 use proptest::{collection, option, prelude::*, sample::Index};
@@ -6,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::properties::note_envelope;
 
-/// Text as it comes from elsewhere: short and long, in all alphabets, with what stores refuse.
+/// Texts of any characters, short and long, with those that stores refuse.
 pub(crate) fn text() -> impl Strategy<Value = String> {
-    const NASTY: &[&str] =
+    const EDGE_CASES: &[&str] =
         &["", " ", "#", "/", "\0", "\u{fffe}", "\u{ffff}", "\u{1F9E5}", "ledger", "ledger-dead", "1.0", "null"];
     prop_oneof![
-        4 => proptest::sample::select(NASTY).prop_map(str::to_owned),
+        4 => proptest::sample::select(EDGE_CASES).prop_map(str::to_owned),
         4 => collection::vec(any::<char>(), 0..20).prop_map(String::from_iter),
         1 => (any::<char>(), 900..3_000_usize).prop_map(|(c, count)| String::from_iter(vec![c; count])),
     ]
@@ -36,10 +37,11 @@ pub(crate) fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Numbers at the ends of their types.
+/// Numbers at the limits of their types.
 fn json_number() -> impl Strategy<Value = Value> {
-    let ends = [json!(0), json!(-1), json!(u64::MAX), json!(i64::MIN), json!(u64::from(u32::MAX) + 1), json!(1e308)];
-    proptest::sample::select(ends.to_vec())
+    let edge_cases =
+        [json!(0), json!(-1), json!(u64::MAX), json!(i64::MIN), json!(u64::from(u32::MAX) + 1), json!(1e308)];
+    proptest::sample::select(edge_cases.to_vec())
 }
 
 /// A change to one place in a value.
@@ -48,10 +50,10 @@ enum Change {
     Remove,
     Replace(Value),
     Add(String, Value),
-    /// Into lists in lists.
+    /// Wraps the value in this many lists.
     Nest(usize),
-    /// To a text of so many bytes.
-    Blow(usize),
+    /// Replaces the value by a text of this many bytes.
+    Enlarge(usize),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -61,14 +63,15 @@ fn change() -> impl Strategy<Value = Change> {
         3 => json_number().prop_map(Change::Replace),
         3 => (text(), json()).prop_map(|(name, value)| Change::Add(name, value)),
         1 => (1..200_usize).prop_map(Change::Nest),
-        1 => (1_000..1_200_000_usize).prop_map(Change::Blow),
+        1 => (1_000..1_200_000_usize).prop_map(Change::Enlarge),
     ]
 }
 
-/// The texts of good values with up to three changes to the value, and every third with one to the text.
-pub(crate) fn changed(good: impl Strategy<Value = Value>) -> impl Strategy<Value = String> {
+/// The texts of valid values with up to two changes to the value. Three texts in ten also have a
+/// changed or cut character.
+pub(crate) fn changed(valid: impl Strategy<Value = Value>) -> impl Strategy<Value = String> {
     let cut = option::weighted(0.3, (any::<Index>(), option::of(any::<char>())));
-    (good, collection::vec((any::<Index>(), change()), 0..3), cut).prop_map(|(mut value, changes, cut)| {
+    (valid, collection::vec((any::<Index>(), change()), 0..3), cut).prop_map(|(mut value, changes, cut)| {
         for (place, change) in changes {
             let mut left = place.index(places(&value));
             apply(&mut value, &mut left, change);
@@ -85,11 +88,12 @@ pub(crate) fn changed(good: impl Strategy<Value = Value>) -> impl Strategy<Value
     })
 }
 
-/// Good values with other numbers, if they have any: every second is replaced by one that may be too small or too large.
-pub(crate) fn renumbered(good: impl Strategy<Value = Value>) -> impl Strategy<Value = String> {
+/// The texts of valid values with other numbers. Every second number is replaced by one that may be
+/// too small or too large.
+pub(crate) fn renumbered(valid: impl Strategy<Value = Value>) -> impl Strategy<Value = String> {
     let numbers = [0, 1, 2, 1_000, u64::from(u32::MAX), u64::MAX];
     let numbers = collection::vec(option::of(proptest::sample::select(numbers.to_vec())), 16);
-    (good, numbers).prop_map(|(mut value, numbers)| {
+    (valid, numbers).prop_map(|(mut value, numbers)| {
         renumber(&mut value, &mut numbers.into_iter());
         value.to_string()
     })
@@ -108,7 +112,7 @@ fn renumber(value: &mut Value, numbers: &mut impl Iterator<Item = Option<u64>>) 
     }
 }
 
-/// How many values there are in a value, with itself.
+/// Returns how many values a value contains, including itself.
 fn places(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(places).sum::<usize>(),
@@ -117,7 +121,8 @@ fn places(value: &Value) -> usize {
     }
 }
 
-/// Makes a change at the place with `left` places before it.
+/// Applies a change at the place that has `left` places before it. Returns the change if there is
+/// no such place.
 fn apply(value: &mut Value, left: &mut usize, change: Change) -> Option<Change> {
     if *left == 0 {
         match (change, &mut *value) {
@@ -125,7 +130,7 @@ fn apply(value: &mut Value, left: &mut usize, change: Change) -> Option<Change> 
             (Change::Remove, _) => *value = Value::Null,
             (Change::Replace(other) | Change::Add(_, other), _) => *value = other,
             (Change::Nest(depth), _) => *value = (0..depth).fold(value.take(), |inner, _| json!([inner])),
-            (Change::Blow(length), _) => *value = Value::String("x".repeat(length)),
+            (Change::Enlarge(length), _) => *value = Value::String("x".repeat(length)),
         }
         return None;
     }
@@ -152,7 +157,7 @@ fn apply(value: &mut Value, left: &mut usize, change: Change) -> Option<Change> 
     Some(change)
 }
 
-/// Envelopes that can be read.
+/// Valid envelopes.
 pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
     let some = || option::of("[a-zäß0-9#-]{1,12}");
     let store = proptest::sample::select(&["memory", "memory", "elsewhere"][..]);
@@ -171,7 +176,7 @@ pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
     )
 }
 
-/// Records that can be read.
+/// Valid records.
 pub(crate) fn record() -> impl Strategy<Value = Record> {
     let outgoing = (text(), envelope(), 0..900_u32, option::of(json()), option::of(text()));
     let outgoing = outgoing.prop_map(|(queue, envelope, delay_s, body, group)| {
@@ -183,17 +188,17 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         true => Settles::Payload(Claim::from_random(bits, store)),
         false => Settles::Entry(store.to_owned()),
     });
-    let told = option::of((settles, any::<u32>().prop_map(u64::from)));
-    (collection::vec(outgoing, 0..4), told).prop_map(|(messages, told)| {
-        let (settles, committed_ms) = told.unzip();
+    let settled = option::of((settles, any::<u32>().prop_map(u64::from)));
+    (collection::vec(outgoing, 0..4), settled).prop_map(|(messages, settled)| {
+        let (settles, committed_ms) = settled.unzip();
         Record { messages, settles, committed_ms, ..Record::default() }
     })
 }
 
-/// Numbers, and what is nearly one.
+/// Numbers, and texts that are almost numbers.
 fn number() -> impl Strategy<Value = AttributeValue> {
-    let ends = [u64::MAX.to_string(), (u64::MAX - 1).to_string(), "-1".into(), "1e3".into(), "NaN".into()];
-    prop_oneof![2 => any::<u32>().prop_map(|number| number.to_string()), 1 => proptest::sample::select(ends.to_vec())]
+    let edge_cases = [u64::MAX.to_string(), (u64::MAX - 1).to_string(), "-1".into(), "1e3".into(), "NaN".into()];
+    prop_oneof![2 => any::<u32>().prop_map(|number| number.to_string()), 1 => proptest::sample::select(edge_cases.to_vec())]
         .prop_map(AttributeValue::N)
 }
 
@@ -218,10 +223,11 @@ fn attribute_value() -> impl Strategy<Value = AttributeValue> {
     })
 }
 
-/// Items with the attributes of a state and of a record, each there or not, good or anything.
+/// Items with the attributes of a state and of a record. Each attribute may be missing or have any
+/// value.
 pub(crate) fn item() -> impl Strategy<Value = Item> {
     let often =
-        |good: BoxedStrategy<AttributeValue>| option::weighted(0.9, prop_oneof![5 => good, 1 => attribute_value()]);
+        |valid: BoxedStrategy<AttributeValue>| option::weighted(0.9, prop_oneof![5 => valid, 1 => attribute_value()]);
     let number = || number().boxed();
     let text = || text().prop_map(AttributeValue::S).boxed();
     let record = prop_oneof![

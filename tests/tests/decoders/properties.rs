@@ -1,5 +1,5 @@
-//! What holds of everything that reads what it has not written, whatever that is. The tests beside this file and the
-//! fuzz targets in `tests/fuzz` ask the same.
+//! Properties of the decoders, for any input. The tests in this folder and the fuzz targets in
+//! `tests/fuzz` check them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,7 +21,8 @@ use cloakroom::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// An envelope that can be read says the same when it was written again. Returns whether it was read.
+/// A decoded envelope is the same after it was encoded and decoded again. Returns whether the text
+/// was decoded.
 pub(crate) fn envelope(text: &str) -> bool {
     let Ok(envelope) = Envelope::decode(text) else { return false };
     let encoded = envelope.encode();
@@ -31,8 +32,8 @@ pub(crate) fn envelope(text: &str) -> bool {
     true
 }
 
-/// A record that can be read says the same when it was written again, and takes a claim for each body.
-/// Returns whether it was read.
+/// A decoded record is the same after it was encoded and decoded again, and accepts a claim for
+/// each body. Returns whether the text was decoded.
 pub(crate) fn record(text: &str) -> bool {
     let Ok(record) = Record::decode(text) else { return false };
     assert_eq!(Record::decode(&record.encode()), Ok(record.clone()));
@@ -46,13 +47,15 @@ pub(crate) fn record(text: &str) -> bool {
     true
 }
 
-/// A state that can be read is the same after a commit that leaves it, one version on, and shows nothing of Cloakroom's.
+/// A commit that does not change a state keeps it the same, with the next version. The state
+/// contains no attributes of Cloakroom.
 pub(crate) fn state_item(item: Item) {
     let Ok(StateRead { version, state, embedded }) = placement::read_state_item("reading", Some(item)) else { return };
     if let Some(state) = &state {
         assert!(attribute::RESERVED.iter().all(|name| !state.contains_key(*name)), "{state:?}");
     }
-    // Nothing reads what is written on the last version but one: the largest number has no successor.
+    // A commit on the last version but one writes the largest version, which cannot be read because
+    // it has no successor.
     if version.number() >= u64::MAX / 2 - 1 {
         return;
     }
@@ -73,9 +76,10 @@ pub(crate) fn state_item(item: Item) {
         };
         let (placement, mut writes) = placement::writes(&commit);
         let ItemAction::Put(written) = writes.swap_remove(0).action else { panic!("a state is put") };
-        let again = placement::read_state_item("reading", Some(written)).expect("what was written can be read");
+        let again = placement::read_state_item("reading", Some(written)).expect("the written item can be read");
         assert_eq!((again.version, &again.state), (version.next(), &state));
-        // Every embedded record is carried on, and the new one lies where it is said to.
+        // The commit keeps every embedded record, and the new record is at the place that `writes`
+        // returned.
         let mut records = embedded.records.clone();
         if placement == Placement::Embedded {
             records.insert(message.clone(), record.encode());
@@ -85,7 +89,8 @@ pub(crate) fn state_item(item: Item) {
     }
 }
 
-/// Settings that can be read say the same when they were written again; those that are accepted are fit for work.
+/// Decoded settings are the same after they were encoded and decoded again. With settings that are
+/// accepted, a message is processed.
 pub(crate) fn settings(text: &str) {
     if let Some(settings) = read_twice::<EndpointSettings>(text) {
         let memory = Memory::with_queues(["ledger", "copies", "answers"]);
@@ -97,13 +102,14 @@ pub(crate) fn settings(text: &str) {
     if let Some(settings) = read_twice::<WorkerSettings>(text) {
         let World { memory, endpoint, .. } = World::new();
         let worker = Worker::new(endpoint, "ledger").settings(settings);
-        // Either it works, until its shutdown which is now, or it names the setting.
+        // The worker either runs until its shutdown, which is immediate, or returns an error that
+        // names the setting.
         if let Err(error) = memory.run(worker.run(std::future::ready(()))) {
             assert!(error.to_string().starts_with("setting `"), "{error}");
         }
     }
     if let Some(limits) = read_twice::<Limits>(text) {
-        // Whatever is allowed to be large, a note is processed or parked.
+        // With any valid limits, a note is processed or parked.
         let memory = Memory::with_queues(["ledger", "copies", "answers"]);
         let ports = cloakroom::Ports { limits, ..memory.ports() };
         if let Ok(endpoint) = ledger().build(ports) {
@@ -119,7 +125,7 @@ pub(crate) fn settings(text: &str) {
     }
 }
 
-/// Reads settings; what they are when they were written and read again is the same.
+/// Decodes settings. Asserts that they are the same after they were encoded and decoded again.
 pub(crate) fn read_twice<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str) -> Option<T> {
     let settings: T = serde_json::from_str(text).ok()?;
     let written = serde_json::to_string(&settings).expect("plain data");
@@ -127,12 +133,12 @@ pub(crate) fn read_twice<T: Serialize + DeserializeOwned + PartialEq + std::fmt:
     serde_json::from_str(text).ok()
 }
 
-/// A delivery is processed, or parked as it came, or given back with a reason. Nothing is dropped in silence. Returns
-/// how it ended; nothing if it was given back.
+/// A delivery is processed, parked unchanged, or given back with an error. It is never dropped
+/// silently. Returns its outcome, or `None` if it was given back.
 pub(crate) fn delivery(delivery: &Delivery) -> Option<Outcome> {
     let world = World::new();
     let result = world.process(delivery);
-    world.judge(delivery, &result);
+    world.assert_allowed(delivery, &result);
     if let Ok(Outcome::Processed) = result {
         assert_eq!(world.process(delivery).ok(), Some(Outcome::Duplicate), "{delivery:?}");
         assert_eq!(world.state(delivery).version.number(), 1, "{delivery:?}");
@@ -140,31 +146,33 @@ pub(crate) fn delivery(delivery: &Delivery) -> Option<Outcome> {
     let finished = world.memory.run(world.endpoint.finish(delivery));
     assert!(
         !matches!(finished, Ok(Recovered::Finished(Outcome::Processed))),
-        "finishing commits nothing: {delivery:?}"
+        "finishing committed a message: {delivery:?}"
     );
     result.ok()
 }
 
-/// The same by way of a worker: a message that is gone from its queue was processed, or parked, or its loss is told.
+/// The same with a worker. A message that is deleted from its queue was processed or parked, or its
+/// missing payload was reported.
 pub(crate) fn received(body: &str) {
     let world = World::new();
     let queue = world.memory.queues.get("ledger");
     let worker = Worker::new(world.endpoint.clone(), "ledger");
     world.memory.run(async {
         queue.send(vec![QueueMessage { body: body.to_owned(), ..QueueMessage::default() }]).await;
-        worker.run(world.memory.clock.sleep(Duration::from_secs(1))).await.expect("it works until its shutdown");
+        worker.run(world.memory.clock.sleep(Duration::from_secs(1))).await.expect("the worker runs until its shutdown");
     });
     let counts = world.counters.counts();
-    let accounted = counts.processed + counts.parked + counts.payload_missing;
+    let reported = counts.processed + counts.parked + counts.payload_missing;
     let redispatched = Envelope::decode(body).is_ok_and(|envelope| envelope.redispatch);
-    assert!(!queue.is_empty() || accounted > 0 || redispatched, "dropped in silence: {body}");
+    assert!(!queue.is_empty() || reported > 0 || redispatched, "dropped silently: {body}");
     assert_eq!(world.parked().len() as u64, counts.parked, "{body}");
 }
 
-/// Whatever is stored, a good message ends well, or is parked, or is given back and nothing is touched. Returns how it
-/// ended; nothing if it was given back.
+/// With any stored items, a valid message is finished, parked, or given back without a change of
+/// the items. Returns its outcome, or `None` if it was given back.
 pub(crate) fn stored(state: Option<Item>, record: Option<Item>) -> Option<Outcome> {
-    // It sends nothing: a panic in a handler's time, while it sends, would be caught and told as an error.
+    // The message sends nothing. A panic while a handler sends would be caught and reported as an
+    // error.
     let mut envelope = note_envelope();
     envelope.data = Some(serde_json::json!({ "text": "still", "copy": false, "answer": false }));
     let (world, delivery) = (World::new(), delivery_of(&envelope));
@@ -183,28 +191,33 @@ pub(crate) fn stored(state: Option<Item>, record: Option<Item>) -> Option<Outcom
     let result = world.process(&delivery);
     match &result {
         Ok(Outcome::Resumed) => {
-            let record = placement::read_record_item("reading", &record.expect("it was found")).expect("it was read");
+            let record = placement::read_record_item("reading", &record.expect("a record was found"))
+                .expect("the record was decoded");
             for (queue, messages) in by_queue(&record) {
-                assert!(world.memory.queues.get(queue).len() >= messages, "not all was sent to `{queue}`: {record:?}");
+                assert!(
+                    world.memory.queues.get(queue).len() >= messages,
+                    "messages of the record were not sent to `{queue}`: {record:?}"
+                );
             }
-            assert!(!world.memory.store.partition(partition).contains_key(&record_key), "it was cleared");
+            assert!(!world.memory.store.partition(partition).contains_key(&record_key), "the record was not cleared");
         }
         Ok(Outcome::Processed) => {
             let before = placement::read_state_item("reading", state).expect("it was read").version;
-            assert!(record.is_none(), "its record was not seen");
-            // As above: what is written on the last version but one cannot be read.
+            assert!(record.is_none(), "the message was processed although it has a record");
+            // As in `state_item`, a state that was written on the last version but one cannot be
+            // read.
             if before.number() < u64::MAX - 1 {
                 assert_eq!(world.state(&delivery).version, before.next());
             }
         }
         Ok(Outcome::Parked) => assert_eq!(world.parked(), [delivery.body]),
         Ok(outcome @ (Outcome::Duplicate | Outcome::Deferred)) => {
-            panic!("acknowledged as {outcome:?}, and never processed: {before:?}")
+            panic!("acknowledged as {outcome:?}, but never processed: {before:?}")
         }
         Err(error) => {
             assert!(!error.to_string().is_empty());
             let mut after = world.memory.store.partition(partition);
-            // Failures are counted beside what the protocol writes.
+            // Failures are counted in items that are not part of the protocol.
             after.retain(|sort_key, _| !sort_key.starts_with("failed#"));
             assert_eq!(after, before, "{error}");
         }
@@ -256,7 +269,7 @@ fn ledger() -> cloakroom::endpoint::EndpointBuilder<Ledger> {
     Endpoint::builder("ledger").on(take).route::<Note>("copies").allow_replies_to("answers")
 }
 
-/// An envelope that everybody can process.
+/// A valid envelope.
 pub(crate) fn note_envelope() -> Envelope {
     let mut envelope = Envelope::new("m-1".into(), "test", Note::TYPE, "ledger#1".into());
     envelope.replyto = Some("answers".to_owned());
@@ -272,7 +285,7 @@ fn delivery_of(envelope: &Envelope) -> Delivery {
     Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() }
 }
 
-/// Whether two events are called the same.
+/// Whether two events have the same id, source and type.
 fn events_agree(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap_or_default());
     ["id", "source", "type"].into_iter().all(|name| one[name].is_string() && one[name] == other[name])
@@ -287,7 +300,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let (memory, counters) = (Memory::with_queues(["ledger", "copies", "answers"]), Arc::new(Counters::default()));
-        let endpoint = ledger().observer(counters.clone()).build(memory.ports()).expect("a good endpoint");
+        let endpoint = ledger().observer(counters.clone()).build(memory.ports()).expect("a valid endpoint");
         Self { memory, counters, endpoint }
     }
 
@@ -301,32 +314,35 @@ impl World {
     }
 
     fn state(&self, delivery: &Delivery) -> StateRead {
-        // An event that says no partition has that of a note.
-        let said = Envelope::decode(&delivery.body).map(|envelope| envelope.partition);
-        let partition = said.unwrap_or_else(|_| note_envelope().partition);
+        // An event without a partition has the partition of its message.
+        let explicit = Envelope::decode(&delivery.body).map(|envelope| envelope.partition);
+        let partition = explicit.unwrap_or_else(|_| note_envelope().partition);
         let item = self.memory.store.partition(&partition).remove("state#ledger");
         placement::read_state_item("reading", item).expect("it was written")
     }
 
-    /// How a delivery may end in a world in which nothing has happened yet.
-    fn judge(&self, delivery: &Delivery, result: &Result<Outcome, Error>) {
+    /// Asserts that a first delivery to an empty world may have this result.
+    fn assert_allowed(&self, delivery: &Delivery, result: &Result<Outcome, Error>) {
         match result {
             Ok(Outcome::Parked) => {
                 let parked = self.parked();
-                // An event that says no partition may have been given one.
+                // An event without a partition may be parked as an envelope with one.
                 let adopted = Envelope::decode(&delivery.body).is_err()
                     && parked.iter().all(|body| events_agree(body, &delivery.body));
                 assert!(parked.len() == 1 && (adopted || parked[0] == delivery.body), "{delivery:?} as {parked:?}");
             }
             Ok(Outcome::Processed) => assert_eq!(self.state(delivery).version.number(), 1, "{delivery:?}"),
             Ok(Outcome::Duplicate) => {
-                // A claim without a payload is the sign of a duplicate. The first time it is told.
+                // A claim without a payload is taken for a duplicate. At a first receive the
+                // missing payload is counted.
                 let envelope = Envelope::decode(&delivery.body).expect("it was read");
                 let is_first = delivery.receive_count == 1 && !envelope.redispatch;
-                let told = self.counters.counts().payload_missing == u64::from(is_first);
-                assert!(envelope.dataref.is_some() && told, "dropped in silence: {delivery:?}");
+                let is_counted = self.counters.counts().payload_missing == u64::from(is_first);
+                assert!(envelope.dataref.is_some() && is_counted, "dropped silently: {delivery:?}");
             }
-            Ok(outcome @ (Outcome::Resumed | Outcome::Deferred)) => panic!("{outcome:?} from nothing: {delivery:?}"),
+            Ok(outcome @ (Outcome::Resumed | Outcome::Deferred)) => {
+                panic!("{outcome:?} without stored items: {delivery:?}")
+            }
             Err(error) => assert!(!error.to_string().is_empty() && self.parked().is_empty(), "{delivery:?}"),
         }
     }

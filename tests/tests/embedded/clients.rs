@@ -1,4 +1,4 @@
-//! The SDK's clients of an embedded AWS.
+//! SDK clients of an embedded AWS.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ macro_rules! client {
     }};
 }
 
-/// A client of the DynamoDB at `url`.
+/// Returns a client of the DynamoDB at `url`.
 pub(crate) fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
     client!(aws_sdk_dynamodb, url)
 }
 
-/// A client of the S3 at `url`, or of whatever else is there.
+/// Returns a client of the S3 at `url`, with path-style requests.
 pub(crate) fn s3(url: &str) -> aws_sdk_s3::Client {
     client!(aws_sdk_s3, url, force_path_style)
 }
 
-/// A client of the SQS at `url`.
+/// Returns a client of the SQS at `url`.
 pub(crate) fn sqs(url: &str) -> aws_sdk_sqs::Client {
     client!(aws_sdk_sqs, url)
 }

@@ -1,6 +1,6 @@
-//! An embedded AWS, and everything that uses it.
+//! An embedded AWS and its clients.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,12 +23,12 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Services with nothing in them.
+    /// Starts services without resources.
     pub(crate) async fn empty() -> Self {
         Self::of(AwsSettings::new("things", "coats")).await
     }
 
-    /// The same, with these names and sizes.
+    /// Starts services without resources, used with these settings.
     pub(crate) async fn of(settings: AwsSettings) -> Self {
         let local =
             LocalAws::builder().credentials("AKIDTEST", "SECRETTEST").start().await.expect("the embedded AWS starts");
@@ -37,20 +37,20 @@ impl Embedded {
         Self { local, dynamodb, s3, sqs, aws }
     }
 
-    /// The same services, used with other settings.
+    /// Returns an [`Aws`] on the same services, with other settings.
     pub(crate) fn aws_with(&self, settings: AwsSettings) -> Aws {
         aws(&self.dynamodb, &self.s3, &self.sqs, settings)
     }
 
-    /// Services with a table, a bucket and these queues.
+    /// Starts services with a table, a bucket and these queues.
     pub(crate) async fn start(queues: &[&str]) -> Self {
         Self::start_as(AwsSettings::new("things", "coats"), queues).await
     }
 
-    /// The same, with these names and sizes.
+    /// Starts services with the table and bucket of these settings, and these queues.
     pub(crate) async fn start_as(settings: AwsSettings, queues: &[&str]) -> Self {
         let embedded = Self::of(settings).await;
-        embedded.provisioning(queues).apply().await.expect("everything is made");
+        embedded.provisioning(queues).apply().await.expect("provisioning succeeds");
         embedded
     }
 
@@ -60,7 +60,7 @@ impl Embedded {
     }
 
     pub(crate) fn provisioning_of(&self, settings: ProvisioningSettings) -> Provisioning {
-        let provisioning = Provisioning::new(&self.aws, settings).expect("settings that AWS takes");
+        let provisioning = Provisioning::new(&self.aws, settings).expect("valid settings");
         provisioning.with_clock(Arc::new(NoWait))
     }
 }
@@ -71,7 +71,7 @@ fn aws(
     sqs: &aws_sdk_sqs::Client,
     settings: AwsSettings,
 ) -> Aws {
-    Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes")
+    Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("valid settings")
 }
 
 /// Settings with a table for small payloads.
@@ -79,7 +79,7 @@ pub(crate) fn with_payload_table() -> AwsSettings {
     AwsSettings { payload_table: Some("slips".to_owned()), ..AwsSettings::new("things", "coats") }
 }
 
-/// A clock on which nobody waits.
+/// A clock whose sleeps return after one yield.
 #[derive(Debug)]
 struct NoWait;
 

@@ -1,4 +1,5 @@
-//! The operations of AWS that the code calls, read from its source: no list of them is kept by hand.
+//! The AWS operations that the code calls, read from its source, so that no list has to be
+//! maintained by hand.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,13 +16,13 @@ use crate::path;
 /// Operations by file.
 pub(crate) type Calls = BTreeMap<String, BTreeSet<String>>;
 
-/// Where the SDK may be called from; `arrows.rs` keeps it out of everything else.
+/// The crates that may call the SDK. `arrows.rs` asserts that no other crate depends on it.
 const CRATES: [&str; 3] = ["crates/cloakroom-aws/src", "crates/cloakroom-cli/src", "crates/cloakroom-shop/src"];
 const SDKS: [&str; 3] = ["aws-sdk-dynamodb", "aws-sdk-s3", "aws-sdk-sqs"];
-/// What a transaction does is a matter of what is put into it.
+/// The actions inside a transaction. Each needs its own permission.
 const IN_TRANSACTIONS: [&str; 4] = ["Put", "Delete", "Update", "ConditionCheck"];
 
-/// What each file calls; files that call nothing are left out.
+/// Returns the operations that each file calls. Files without calls are left out.
 pub(crate) fn calls() -> &'static Calls {
     static CALLS: LazyLock<Calls> = LazyLock::new(read);
     &CALLS
@@ -40,7 +41,8 @@ fn read() -> Calls {
     files.iter().map(called).filter(|(_, called)| !called.is_empty()).collect()
 }
 
-/// What a module calls: the file of that name, and those in the folder of that name.
+/// Returns the operations that a module calls. A module is the file of that name and the folder of
+/// that name.
 pub(crate) fn called_by(module: &str) -> BTreeSet<String> {
     let files = calls().iter().filter(|(file, _)| is_in(file, module));
     files.flat_map(|(_, operations)| operations.iter().cloned()).collect()
@@ -51,14 +53,14 @@ pub(crate) fn is_in(file: &str, module: &str) -> bool {
     file.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
-/// The operations that a source text calls, by the names that AWS gives them.
+/// Returns the operations that a source text calls, by their AWS names.
 fn called_in(text: &str, operations: &BTreeSet<String>) -> BTreeSet<String> {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let code: String = code.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
     let is_called = |operation: &&String| {
         let call = format!(".{operation}()");
-        // A method of ours may be called as an operation is.
+        // A method on `self` may have the name of an operation.
         code.match_indices(&call).any(|(at, _)| !ends_with_word(&code[..at], "self"))
     };
     let mut called: BTreeSet<String> = operations.iter().filter(is_called).map(|name| camel_case(name)).collect();
@@ -72,7 +74,7 @@ fn called_in(text: &str, operations: &BTreeSet<String>) -> BTreeSet<String> {
     called
 }
 
-/// The platform that this cargo builds for, such as `x86_64-unknown-linux-gnu`.
+/// Returns the platform that this cargo builds for, such as `x86_64-unknown-linux-gnu`.
 fn platform() -> String {
     let version = cargo(&["-vV"]);
     let version = String::from_utf8(version).expect("cargo writes text");
@@ -80,17 +82,18 @@ fn platform() -> String {
     host.unwrap_or_else(|| panic!("`cargo -vV` does not name its host: {version}")).to_owned()
 }
 
-/// What cargo writes to standard output.
+/// Runs cargo. Returns its standard output.
 fn cargo(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(env!("CARGO")).args(arguments).output().expect("cargo runs");
     assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-/// Every operation that the SDK has, as methods are called: `get_item`.
+/// Returns every operation of the SDK, by its method name, such as `get_item`.
 ///
-/// SUBTLE: only for the platform that these tests were built for. The build has downloaded its crates, and no crate that only other
-/// platforms need: without the filter cargo would ask for those, and fail on a machine that never fetched them.
+/// SUBTLE: the metadata is filtered by the platform that these tests were built for. The build has
+/// downloaded the crates of that platform only. Without the filter, cargo would need the crates of
+/// all platforms, and fail offline on a machine that never downloaded them.
 fn operations() -> BTreeSet<String> {
     let platform = platform();
     let arguments = ["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform", &platform];
@@ -102,7 +105,7 @@ fn operations() -> BTreeSet<String> {
     let files = files.map(|file| file.expect("a file").path()).filter(|path| path.extension().is_some());
     let operations: BTreeSet<String> = files.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
     for known in ["get_item", "put_object", "receive_message"] {
-        assert!(operations.contains(known), "the SDK's sources are laid out in another way: {known} is not among them");
+        assert!(operations.contains(known), "`{known}` was not found in the SDK's sources: has their layout changed?");
     }
     operations
 }
@@ -131,7 +134,7 @@ fn camel_case(name: &str) -> String {
 }
 
 #[test]
-fn calls_are_found_however_they_are_written() {
+fn calls_in_any_notation_are_found() {
     let operations = ["get_item", "list_objects_v2", "transact_write_items", "scan"].map(str::to_owned).into();
     let text = "
         let a = self.client

@@ -1,5 +1,5 @@
-//! What the templates make is what provisioning would make: they are carried out on the embedded AWS, property by
-//! property, and then provisioning finds nothing to do.
+//! The templates create the same resources as provisioning. The test creates the resources of the
+//! templates on the embedded AWS, property by property. Then provisioning has nothing to do.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
@@ -20,7 +20,7 @@ use crate::{
 const SHOP: (&str, &str) = ("Application", "shop");
 
 fn number(value: &Value) -> i32 {
-    plain(value).parse().unwrap_or_else(|_| panic!("{value} is no number"))
+    plain(value).parse().unwrap_or_else(|_| panic!("{value} is not a number"))
 }
 
 fn is_true(value: &Value) -> bool {
@@ -29,20 +29,22 @@ fn is_true(value: &Value) -> bool {
 
 /// The items of a list.
 fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or_else(|| panic!("{value} is no list"), Vec::as_slice)
+    value.as_array().map_or_else(|| panic!("{value} is not a list"), Vec::as_slice)
 }
 
-/// Demands that every property is known here: one that is added has to be carried out, or judged, as well.
-fn must_be_all(properties: &Value, known: &[&str]) {
+/// Asserts that this test handles every property. A property that is added to a template must be
+/// created or checked here, too.
+fn assert_all_known(properties: &Value, known: &[&str]) {
     let properties = properties.as_object().expect("properties");
     let unknown: Vec<_> = properties.keys().filter(|name| !known.contains(&name.as_str())).collect();
-    assert!(unknown.is_empty(), "these properties are not carried out here: {unknown:?}");
+    assert!(unknown.is_empty(), "this test does not handle these properties: {unknown:?}");
 }
 
 async fn make_table(world: &Embedded, table: &Value) {
     let known = ["TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "TimeToLiveSpecification"];
-    must_be_all(table, &[&known[..], &["PointInTimeRecoverySpecification", "DeletionProtectionEnabled"]].concat());
-    // The embedded AWS knows neither backups nor protection. A table of payloads must never be restored.
+    assert_all_known(table, &[&known[..], &["PointInTimeRecoverySpecification", "DeletionProtectionEnabled"]].concat());
+    // The embedded AWS has neither backups nor deletion protection. A table of payloads must never
+    // be restored.
     let is_recoverable = is_true(&table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]);
     assert_eq!(is_recoverable, plain(&table["TableName"]) == "shop");
     assert!(is_true(&table["DeletionProtectionEnabled"]));
@@ -72,7 +74,7 @@ async fn make_table(world: &Embedded, table: &Value) {
 
 async fn make_bucket(world: &Embedded, bucket: &Value) {
     let known = ["BucketName", "PublicAccessBlockConfiguration", "LifecycleConfiguration"];
-    must_be_all(bucket, &[&known[..], &["OwnershipControls", "BucketEncryption"]].concat());
+    assert_all_known(bucket, &[&known[..], &["OwnershipControls", "BucketEncryption"]].concat());
     let name = plain(&bucket["BucketName"]);
     world.s3.create_bucket().bucket(&name).send().await.expect("the bucket is made");
     let block = &bucket["PublicAccessBlockConfiguration"];
@@ -86,7 +88,7 @@ async fn make_bucket(world: &Embedded, bucket: &Value) {
 
     let mut rules = BucketLifecycleConfiguration::builder();
     for rule in list(&bucket["LifecycleConfiguration"]["Rules"]) {
-        must_be_all(rule, &["Id", "Status", "ExpirationInDays", "AbortIncompleteMultipartUpload"]);
+        assert_all_known(rule, &["Id", "Status", "ExpirationInDays", "AbortIncompleteMultipartUpload"]);
         let days = number(&rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]);
         let rule = LifecycleRule::builder()
             .id(plain(&rule["Id"]))
@@ -102,7 +104,7 @@ async fn make_bucket(world: &Embedded, bucket: &Value) {
     put.lifecycle_configuration(rules.build().expect("rules")).send().await.expect("rules are put");
 }
 
-/// The ARN of a queue of the embedded AWS.
+/// Returns the ARN of a queue of the embedded AWS.
 async fn arn(world: &Embedded, queue: &str) -> String {
     let url = world.sqs.get_queue_url().queue_name(queue).send().await.expect("the queue exists").queue_url;
     let get = world.sqs.get_queue_attributes().set_queue_url(url).attribute_names(QueueAttributeName::QueueArn);
@@ -113,7 +115,7 @@ async fn make_queue(world: &Embedded, template: &Template, resource: &str) {
     let mut queue = template.properties(resource);
     let attributes = ["FifoQueue", "VisibilityTimeout", "MessageRetentionPeriod", "SqsManagedSseEnabled"];
     let known = [&attributes[..], &["QueueName", "RedrivePolicy", "RedriveAllowPolicy"]].concat();
-    must_be_all(&queue, &known);
+    assert_all_known(&queue, &known);
     if let Some(target) = queue.pointer_mut("/RedrivePolicy/deadLetterTargetArn") {
         assert_eq!(target, "DeadLetterQueue.Arn");
         *target = arn(world, &plain(&template.properties("DeadLetterQueue")["QueueName"])).await.into();
@@ -127,18 +129,18 @@ async fn make_queue(world: &Embedded, template: &Template, resource: &str) {
     create.send().await.unwrap_or_else(|error| panic!("{resource}: {error:?}"));
 }
 
-/// Provisioning as one would do it with these settings, on what the templates made.
+/// Returns provisioning with these settings, for the names that the templates use.
 fn provisioning(world: &Embedded, settings: ProvisioningSettings) -> Provisioning {
     let bucket = format!("shop-payloads-{ACCOUNT}-{REGION}");
     let queues = QueueSettings { prefix: "shop-".to_owned(), ..QueueSettings::default() };
     let payload_table = Some("shop-payloads".to_owned());
-    let at = AwsSettings { payload_table, queues, ..AwsSettings::new("shop", bucket) };
-    let aws = Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), at).expect("names that AWS takes");
-    Provisioning::new(&aws, settings).expect("settings that AWS takes")
+    let names = AwsSettings { payload_table, queues, ..AwsSettings::new("shop", bucket) };
+    let aws = Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), names).expect("valid names");
+    Provisioning::new(&aws, settings).expect("valid settings")
 }
 
 #[tokio::test]
-async fn provisioning_finds_nothing_to_do() {
+async fn provisioning_after_the_templates_has_nothing_to_do() {
     let world = Embedded::empty().await;
     let data = Template::read("data.yaml", &[SHOP]);
     make_table(&world, &data.properties("Table")).await;
@@ -151,25 +153,27 @@ async fn provisioning_finds_nothing_to_do() {
     }
     let queues = vec!["orders".to_owned(), "orders.fifo".to_owned()];
     let plan = provisioning(&world, ProvisioningSettings { queues, ..ProvisioningSettings::default() }).plan().await;
-    let plan = plan.expect("what the templates make can be used");
-    assert!(plan.is_empty(), "the templates leave this to be done:\n{plan}");
+    let plan = plan.expect("provisioning can use the resources of the templates");
+    assert!(plan.is_empty(), "provisioning would change this:\n{plan}");
 }
 
-/// Nobody can set an expiry that loses messages: the template's least is that of provisioning.
+/// The template and provisioning have the same minimum of the payload expiry. A shorter expiry
+/// could lose messages.
 #[test]
-fn the_least_expiry_is_that_of_provisioning() {
+fn minimum_expiry_of_the_template_is_that_of_provisioning() {
     let data = Template::read("data.yaml", &[SHOP]);
     let expiry_days = data.parameter("ExpiryDays", "MinValue").as_u64().and_then(|days| days.try_into().ok());
     let least = ProvisioningSettings { expiry_days: expiry_days.expect("a number"), ..ProvisioningSettings::default() };
     let naming = QueueSettings::default();
-    least.validate(&naming).expect("the least that the template takes");
+    least.validate(&naming).expect("the minimum of the template is valid");
     let less = ProvisioningSettings { expiry_days: least.expiry_days - 1, ..least };
-    less.validate(&naming).expect_err("less than the least");
+    less.validate(&naming).expect_err("less than the minimum is invalid");
 }
 
-/// What is not encrypted on its way is refused, and payloads are encrypted by a key of one's own, if there is one.
+/// Unencrypted requests are refused. Payloads are encrypted with the application's KMS key, if it
+/// has one.
 #[test]
-fn what_is_stored_is_encrypted() {
+fn stored_data_is_encrypted() {
     let (key, data) = ("arn:aws:kms:us-east-1:000000000000:key/k", "data.yaml");
     let encryption = |template: Template| {
         template.properties("Bucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"][0].clone()
@@ -195,7 +199,7 @@ fn what_is_stored_is_encrypted() {
     }
 }
 
-/// Only its own queue may name a dead-letter queue as such.
+/// Only its work queue may use a queue as its dead-letter queue.
 #[test]
 fn a_dead_letter_queue_belongs_to_one_queue() {
     for suffix in ["", ".fifo"] {
@@ -207,7 +211,7 @@ fn a_dead_letter_queue_belongs_to_one_queue() {
     }
 }
 
-/// Who deletes a stack, or renames what it made, deletes no data.
+/// Deleting a stack or renaming its resources deletes no data.
 #[test]
 fn data_outlives_its_stack() {
     let kinds = ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue"];
@@ -216,7 +220,8 @@ fn data_outlives_its_stack() {
     for name in names() {
         let template = Template::read(&name, &[SHOP]);
         for (resource, _) in of_kind(&template) {
-            let policies = ["DeletionPolicy", "UpdateReplacePolicy"].map(|field| template.beside(&resource, field));
+            let policies =
+                ["DeletionPolicy", "UpdateReplacePolicy"].map(|field| template.resource_field(&resource, field));
             assert!(policies.iter().all(|policy| policy.starts_with("Retain")), "{name}: {resource}: {policies:?}");
             stores += 1;
         }

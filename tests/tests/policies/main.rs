@@ -1,5 +1,5 @@
-//! The templates in `infra/`: their policies allow what the code calls and nothing else, what they make is what
-//! provisioning would make, and what the code counts is watched.
+//! Tests of the templates in `infra/`. Their policies allow exactly the operations that the code
+//! calls. They create the same resources as provisioning. Every count of the code has a metric.
 
 #[path = "../embedded/mod.rs"]
 mod embedded;
@@ -14,13 +14,13 @@ mod worked;
 
 use std::{fs, path::PathBuf};
 
-/// A place in the repository.
-fn path(place: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(place)
+/// Returns the path of a file or folder of the repository.
+fn path(relative: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(relative)
 }
 
-/// A file of the repository.
-fn text(place: &str) -> String {
-    let path = path(place);
+/// Returns the text of a file of the repository.
+fn text(relative: &str) -> String {
+    let path = path(relative);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -1,17 +1,18 @@
-//! Who calls what, and what has to be allowed for it. When code calls something new, the tests say which line is
-//! missing here, and then which action is missing in `infra/roles.yaml`.
+//! The calls of each role, and the actions that they need. If code makes a new call, the tests
+//! report the line that is missing here, and then the action that is missing in `infra/roles.yaml`.
 
 /// A role, by its policy in `infra/roles.yaml`.
 pub(crate) struct Role {
     pub(crate) policy: &'static str,
-    pub(crate) calls: &'static [Does],
+    pub(crate) calls: &'static [CallsOf],
 }
 
-/// What a role calls. Modules are files and folders of one name, without `.rs`.
-pub(crate) enum Does {
-    /// All that this module calls.
+/// The calls of a module that a role makes. A module is a file or folder of this name, without
+/// `.rs`.
+pub(crate) enum CallsOf {
+    /// All operations that this module calls.
     All(&'static str),
-    /// Only these of what this module calls.
+    /// Only these operations of this module.
     Some(&'static str, &'static [&'static str]),
 }
 
@@ -22,7 +23,7 @@ const READS: &str = "crates/cloakroom-aws/src/dynamodb/items/reads";
 const WRITES: &str = "crates/cloakroom-aws/src/dynamodb/items/writes";
 const QUEUE: &str = "crates/cloakroom-aws/src/sqs/queue";
 const PROVISIONING: &str = "crates/cloakroom-aws/src/admin/provisioning";
-const LOOK: &str = "crates/cloakroom-aws/src/admin/describe";
+const DESCRIBE: &str = "crates/cloakroom-aws/src/admin/describe";
 const RECORDS: &str = "crates/cloakroom-aws/src/dynamodb/records";
 const LISTING: &str = "crates/cloakroom-aws/src/s3/listing";
 const DIAGNOSIS_TABLE: &str = "crates/cloakroom-aws/src/admin/diagnosis/table";
@@ -32,53 +33,54 @@ pub(crate) const ROLES: &[Role] = &[
     Role {
         policy: "EndpointPolicy",
         calls: &[
-            Does::All(STORE),
-            Does::All(TRANSACTION),
-            Does::All(PAYLOADS),
-            Does::All(READS),
-            Does::All(WRITES),
-            Does::All(QUEUE),
+            CallsOf::All(STORE),
+            CallsOf::All(TRANSACTION),
+            CallsOf::All(PAYLOADS),
+            CallsOf::All(READS),
+            CallsOf::All(WRITES),
+            CallsOf::All(QUEUE),
         ],
     },
-    // What is submitted carries its body: there is no payload.
-    Role { policy: "ProducerPolicy", calls: &[Does::Some(QUEUE, &["GetQueueUrl", "SendMessageBatch"])] },
+    // A submitted message carries its body, so a producer needs no payload store.
+    Role { policy: "ProducerPolicy", calls: &[CallsOf::Some(QUEUE, &["GetQueueUrl", "SendMessageBatch"])] },
     Role {
         policy: "OperatorReadPolicy",
         calls: &[
-            Does::All(READS),
-            Does::Some(PAYLOADS, &["GetObject"]),
-            Does::Some(QUEUE, &["GetQueueUrl", "ReceiveMessage", "ChangeMessageVisibilityBatch"]),
-            Does::All(LOOK),
-            Does::All(RECORDS),
-            Does::All(LISTING),
-            Does::All(DIAGNOSIS_TABLE),
-            Does::All(DIAGNOSIS_BUCKET),
+            CallsOf::All(READS),
+            CallsOf::Some(PAYLOADS, &["GetObject"]),
+            CallsOf::Some(QUEUE, &["GetQueueUrl", "ReceiveMessage", "ChangeMessageVisibilityBatch"]),
+            CallsOf::All(DESCRIBE),
+            CallsOf::All(RECORDS),
+            CallsOf::All(LISTING),
+            CallsOf::All(DIAGNOSIS_TABLE),
+            CallsOf::All(DIAGNOSIS_BUCKET),
         ],
     },
     Role {
         policy: "OperatorPolicy",
         calls: &[
-            Does::Some(STORE, &["PutItem", "DeleteItem"]),
-            Does::All(PAYLOADS),
-            Does::All(READS),
-            Does::All(WRITES),
-            Does::All(QUEUE),
-            Does::Some(RECORDS, &["Scan"]),
+            CallsOf::Some(STORE, &["PutItem", "DeleteItem"]),
+            CallsOf::All(PAYLOADS),
+            CallsOf::All(READS),
+            CallsOf::All(WRITES),
+            CallsOf::All(QUEUE),
+            CallsOf::Some(RECORDS, &["Scan"]),
         ],
     },
-    Role { policy: "ProvisionerPolicy", calls: &[Does::All(PROVISIONING), Does::All(LOOK)] },
+    Role { policy: "ProvisionerPolicy", calls: &[CallsOf::All(PROVISIONING), CallsOf::All(DESCRIBE)] },
 ];
 
-/// Modules whose calls are those of no role, and why.
-pub(crate) const OF_NOBODY: &[(&str, &str)] = &[
+/// Modules whose calls need no role, and why.
+pub(crate) const WITHOUT_ROLE: &[(&str, &str)] = &[
     (
         "crates/cloakroom-aws/src/admin/diagnosis/permissions",
-        "it tries what its caller may do, and takes no for an answer",
+        "it tries which operations its caller is allowed, and reports those that are denied",
     ),
     ("crates/cloakroom-shop/src/books", "it audits the books of the example, on the embedded AWS"),
 ];
 
-/// The actions that an operation needs. Those of KMS count where payloads have a key of their own.
+/// The actions that an operation needs. Those of KMS are needed if the payloads are encrypted with
+/// a KMS key of the application.
 pub(crate) const ACTIONS: &[(&str, &[&str])] = &[
     // DynamoDB
     ("GetItem", &["dynamodb:GetItem"]),
@@ -100,7 +102,7 @@ pub(crate) const ACTIONS: &[(&str, &[&str])] = &[
     ("UpdateTimeToLive", &["dynamodb:UpdateTimeToLive"]),
     ("DescribeContinuousBackups", &["dynamodb:DescribeContinuousBackups"]),
     ("UpdateContinuousBackups", &["dynamodb:UpdateContinuousBackups"]),
-    // S3. Without `s3:ListBucket`, a missing object cannot be told from a forbidden one.
+    // S3. Without `s3:ListBucket`, S3 answers for a missing object as for a forbidden one.
     ("GetObject", &["s3:GetObject", "s3:ListBucket", "kms:Decrypt"]),
     ("HeadObject", &["s3:GetObject", "s3:ListBucket", "kms:Decrypt"]),
     ("PutObject", &["s3:PutObject", "kms:GenerateDataKey"]),
@@ -134,8 +136,9 @@ pub(crate) const ACTIONS: &[(&str, &[&str])] = &[
     ("ListDeadLetterSourceQueues", &["sqs:ListDeadLetterSourceQueues"]),
 ];
 
-/// What other templates allow, by template and resource: none of it is called by us.
-pub(crate) const OF_SERVICES: &[(&str, &str, &[&str])] = &[(
+/// The actions that other templates allow, by template and resource. AWS services call them, not
+/// this code.
+pub(crate) const FOR_AWS_SERVICES: &[(&str, &str, &[&str])] = &[(
     "function.yaml",
     "Role", // Lambda polls the queue and writes the log.
     &["logs:CreateLogStream", "logs:PutLogEvents", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],

@@ -1,4 +1,5 @@
-//! A CloudFormation template with its parameters put in: as much of the language as those in `infra/` use.
+//! A CloudFormation template with its parameters filled in. Supports the functions that the
+//! templates in `infra/` use.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::{path, text};
 pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ACCOUNT: &str = "000000000000";
 
-/// All templates, by the names of their files.
+/// Returns the file names of all templates.
 pub(crate) fn names() -> Vec<String> {
     let files = std::fs::read_dir(path("infra")).expect("the folder of templates").map(|file| file.expect("a file"));
     let names = files.map(|file| file.file_name().into_string().expect("a name in UTF-8"));
@@ -23,12 +24,13 @@ pub(crate) fn names() -> Vec<String> {
 pub(crate) struct Template {
     name: String,
     whole: Yaml,
-    /// What `Ref` to a parameter gives.
+    /// The value of each parameter, as `Ref` returns it.
     parameters: BTreeMap<String, Value>,
 }
 
 impl Template {
-    /// The template in `infra/` of this name, with these parameters and the defaults of the others.
+    /// Returns the template of this name in `infra/`, with these parameters. Other parameters have
+    /// their defaults.
     pub(crate) fn read(name: &str, given: &[(&str, &str)]) -> Self {
         let whole: Yaml = serde_yaml_ng::from_str(&text(&format!("infra/{name}"))).expect("YAML");
         let mut parameters = BTreeMap::from([
@@ -45,29 +47,29 @@ impl Template {
         Self { name: name.to_owned(), whole, parameters }
     }
 
-    /// The names of its parameters.
+    /// Returns the names of its parameters.
     pub(crate) fn parameters(&self) -> Vec<String> {
         self.parameters.keys().filter(|name| !name.starts_with("AWS::")).cloned().collect()
     }
 
-    /// A field of a parameter, such as its least value.
+    /// Returns a field of a parameter, such as `MinValue`.
     pub(crate) fn parameter(&self, name: &str, field: &str) -> &Yaml {
         &self.whole["Parameters"][name][field]
     }
 
-    /// What stands beside the properties of a resource, such as its deletion policy.
-    pub(crate) fn beside(&self, resource: &str, field: &str) -> &str {
+    /// Returns a field of a resource other than its properties, such as `DeletionPolicy`.
+    pub(crate) fn resource_field(&self, resource: &str, field: &str) -> &str {
         self.whole["Resources"][resource][field].as_str().unwrap_or_default()
     }
 
-    /// The properties of a resource.
+    /// Returns the properties of a resource.
     pub(crate) fn properties(&self, resource: &str) -> Value {
         let resources = &self.whole["Resources"];
         assert!(resources.get(resource).is_some(), "{} has no resource {resource}", self.name);
         self.value(&resources[resource]["Properties"]).unwrap_or_default()
     }
 
-    /// The resources of a type, with their properties.
+    /// Returns the resources of a type, with their properties.
     pub(crate) fn of_type(&self, kind: &str) -> Vec<(String, Value)> {
         let resources = self.whole["Resources"].as_mapping().expect("resources");
         let resources = resources.iter().filter(|(_, resource)| resource["Type"].as_str() == Some(kind));
@@ -75,7 +77,8 @@ impl Template {
         names.map(|name| (name.clone(), self.properties(&name))).collect()
     }
 
-    /// A value with its functions carried out; nothing for `AWS::NoValue`. What only AWS knows stays as its name.
+    /// Returns a value with its functions evaluated, or `None` for `AWS::NoValue`. A reference that
+    /// only AWS can resolve becomes its name.
     fn value(&self, value: &Yaml) -> Option<Value> {
         match value {
             Yaml::Tagged(tagged) => self.function(tagged.tag.to_string().trim_start_matches('!'), &tagged.value),
@@ -99,7 +102,7 @@ impl Template {
             "GetAtt" => Some(text().into()),
             "Sub" => Some(self.filled_in(&text()).into()),
             "If" => self.value(&argument[if self.holds(&self.whole["Conditions"][&argument[0]]) { 1 } else { 2 }]),
-            _ => panic!("{}: function {name} is not known here", self.name),
+            _ => panic!("{}: function {name} is not supported by these tests", self.name),
         }
     }
 
@@ -108,11 +111,11 @@ impl Template {
         match tagged.tag.to_string().as_str() {
             "!Equals" => self.value(&tagged.value[0]) == self.value(&tagged.value[1]),
             "!Not" => !self.holds(&tagged.value[0]),
-            other => panic!("{}: condition {other} is not known here", self.name),
+            other => panic!("{}: condition {other} is not supported by these tests", self.name),
         }
     }
 
-    /// The text with `${…}` replaced.
+    /// Returns the text with every `${…}` replaced.
     fn filled_in(&self, text: &str) -> String {
         let mut parts = text.split("${");
         let mut filled = parts.next().unwrap_or_default().to_owned();
@@ -128,7 +131,7 @@ impl Template {
     }
 }
 
-/// A text, a number or a boolean as a text, since CloudFormation takes each for the other.
+/// Returns a text, number or boolean as text, because CloudFormation converts between them.
 pub(crate) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

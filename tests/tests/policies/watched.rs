@@ -1,4 +1,4 @@
-//! What is counted is watched, and whoever is woken up is told where to read on.
+//! Every count has a metric, and every alarm names its runbook.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,15 +37,15 @@ fn every_count_becomes_a_metric() {
     assert_eq!(metrics.collect::<BTreeSet<_>>(), counts());
 }
 
-/// Functions and services log where the filters look.
+/// Functions and services log to the log group that the metric filters read.
 #[test]
-fn logs_go_where_counts_are_looked_for() {
+fn functions_and_services_log_to_the_group_of_the_metric_filters() {
     for name in ["function.yaml", "service.yaml"] {
         assert_eq!(read(name).properties("Logs")["LogGroupName"], "/cloakroom/shop/orders", "{name}");
     }
 }
 
-/// The metrics that an alarm, or a part of a dashboard, is about: namespace and name.
+/// Returns the namespace and the name of each metric that an alarm uses.
 fn metrics_of(alarm: &Value) -> Vec<(String, String)> {
     let whole = [alarm].into_iter().filter(|alarm| alarm.get("MetricName").is_some());
     let parts = alarm["Metrics"].as_array().into_iter().flatten().map(|part| &part["MetricStat"]["Metric"]);
@@ -54,19 +54,20 @@ fn metrics_of(alarm: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_alarm_names_its_runbook_and_can_be_heard() {
+fn every_alarm_names_its_runbook_and_notifies_its_topic() {
     let mut named = BTreeMap::new();
     for name in names() {
         for (alarm, properties) in read(&name).of_type("AWS::CloudWatch::Alarm") {
             let text = plain(&properties["AlarmDescription"]);
-            let books = RUNBOOKS.iter().filter(|book| text.contains(&format!("\"Runbook: {book}\" in OPERATIONS")));
-            let books: Vec<_> = books.collect();
-            assert_eq!(books.len(), 1, "{name}: {alarm}: {text}");
-            named.insert(**books.first().expect("a book"), alarm.clone());
+            let runbooks =
+                RUNBOOKS.iter().filter(|runbook| text.contains(&format!("\"Runbook: {runbook}\" in OPERATIONS")));
+            let runbooks: Vec<_> = runbooks.collect();
+            assert_eq!(runbooks.len(), 1, "{name}: {alarm}: {text}");
+            named.insert(**runbooks.first().expect("a runbook"), alarm.clone());
             let topic = Template::read(&name, &[("Application", "shop"), ("AlarmTopic", "arn:aws:sns:topic")]);
-            let heard = &topic.properties(&alarm)["AlarmActions"];
-            assert_eq!(heard[0], "arn:aws:sns:topic", "{name}: {alarm}");
-            assert!(properties.get("AlarmActions").is_none(), "{name}: {alarm} has an action where there is no topic");
+            let actions = &topic.properties(&alarm)["AlarmActions"];
+            assert_eq!(actions[0], "arn:aws:sns:topic", "{name}: {alarm}");
+            assert!(properties.get("AlarmActions").is_none(), "{name}: {alarm} has an action without a topic");
             for (namespace, metric) in metrics_of(&properties) {
                 assert!(namespace != "Cloakroom/shop/orders" || counts().contains(&metric), "{alarm}: {metric}");
             }
@@ -78,8 +79,8 @@ fn every_alarm_names_its_runbook_and_can_be_heard() {
 #[test]
 fn every_runbook_is_written() {
     let operations = text("crates/cloakroom/src/docs/OPERATIONS.md");
-    for book in RUNBOOKS {
-        assert!(operations.contains(&format!("\n# Runbook: {book}\n")), "OPERATIONS has no runbook for {book}");
+    for runbook in RUNBOOKS {
+        assert!(operations.contains(&format!("\n# Runbook: {runbook}\n")), "OPERATIONS has no runbook for {runbook}");
     }
 }
 
@@ -106,13 +107,13 @@ fn parameters_are_documented() {
     }
 }
 
-/// What a template gives to the example, the example reads.
+/// The example reads every environment variable that its template sets.
 #[test]
-fn the_example_reads_the_variables_that_it_is_given() {
+fn example_reads_every_variable_of_its_template() {
     let documented = text("crates/cloakroom-shop/src/bin/shop-service/main.rs");
     let containers = read("service.yaml").properties("Task")["ContainerDefinitions"].clone();
     for variable in containers[0]["Environment"].as_array().expect("variables") {
         let name = plain(&variable["Name"]);
-        assert!(documented.contains(&format!("//! | `{name}` |")), "nobody reads {name}");
+        assert!(documented.contains(&format!("//! | `{name}` |")), "the example does not read {name}");
     }
 }

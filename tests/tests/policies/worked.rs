@@ -1,5 +1,6 @@
-//! What the real code asks of AWS when it runs, as the meter of the embedded AWS saw it, is what was read from its
-//! source: neither is the reading blind to a call, nor is a call allowed that no work needs.
+//! The requests that the running code makes, as the meter of the embedded AWS counts them, are the
+//! calls that were read from its source. So the reading misses no call, and no policy allows a call
+//! that no work makes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,12 +40,12 @@ impl Message for Ask {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct Answered {
     number: u32,
 }
 
-impl Message for Told {
-    const TYPE: &'static str = "told";
+impl Message for Answered {
+    const TYPE: &'static str = "answered";
     fn partition(&self) -> Partition {
         Partition::new(format!("asker#{}", self.number))
     }
@@ -53,7 +54,7 @@ impl Message for Told {
 const REJECTED: u32 = 1;
 const FAILED: u32 = 2;
 
-/// Every kind of write, and every way to end.
+/// Makes every kind of write. The messages together have every result.
 async fn ask(asked: &mut BTreeMap<String, u64>, Ask { number }: Ask, tx: &mut Tx) -> Handled {
     match number {
         REJECTED => return Err(HandlerError::reject("not this one")),
@@ -64,15 +65,15 @@ async fn ask(asked: &mut BTreeMap<String, u64>, Ask { number }: Ask, tx: &mut Tx
     tx.put("answer", &BTreeMap::from([("number", number)]), Condition::Any);
     tx.delete("question", Condition::Any);
     tx.check("veto", Condition::Absent);
-    tx.send(Told { number });
+    tx.send(Answered { number });
     Ok(())
 }
 
-/// Knows when messages have come to an end, whether good or bad.
+/// An observer that counts the messages whose attempt has ended, with or without success.
 #[derive(Debug)]
-struct Ends(Semaphore);
+struct EndedAttempts(Semaphore);
 
-impl Observer for Ends {
+impl Observer for EndedAttempts {
     fn observe(&self, event: Event) {
         if matches!(event, Event::Processed | Event::Parked | Event::GivenBack) {
             self.0.add_permits(1);
@@ -80,7 +81,8 @@ impl Observer for Ends {
     }
 }
 
-/// Sends messages: with a claim, as endpoints do, and with an id only, as others do.
+/// Sends each message twice: with a claim, as endpoints do, and with only an id, as foreign
+/// producers do.
 async fn fill(ports: &Ports, queue: &str, numbers: &[u32]) {
     let mut messages = Vec::new();
     for &number in numbers {
@@ -90,7 +92,7 @@ async fn fill(ports: &Ports, queue: &str, numbers: &[u32]) {
         let claim = Claim::from_random(ports.random.bits(), ports.payloads.name());
         ports.payloads.check_in(&claim, Bytes::from(body.to_string())).await.expect("the bucket exists");
         claimed.dataref = Some(claim);
-        let partition = Partition::new(format!("stranger#{number}"));
+        let partition = Partition::new(format!("foreign#{number}"));
         let mut plain = Envelope::new(format!("{id}-plain").into(), "test", Ask::TYPE, partition);
         plain.data = Some(body);
         messages.extend([claimed, plain].map(|it| QueueMessage { body: it.encode(), ..QueueMessage::default() }));
@@ -103,89 +105,91 @@ async fn send(ports: &Ports, queue: &str, messages: Vec<QueueMessage>) {
     queue.send(messages).await.into_iter().for_each(|sent| sent.expect("sent"));
 }
 
-/// A second pair of eyes, which has opened no queue yet.
-fn anew(world: &Embedded) -> Aws {
+/// Returns another [`Aws`] on the same services, which has opened no queue yet.
+fn fresh_aws(world: &Embedded) -> Aws {
     let Embedded { dynamodb, s3, sqs, .. } = world;
     let settings = world.aws.settings().clone();
-    Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("settings that AWS takes")
+    Aws::new(dynamodb.clone(), s3.clone(), sqs.clone(), settings).expect("valid settings")
 }
 
-/// The embedded AWS has no backups, so that nobody can ask for them there.
+/// The embedded AWS has no backups, so the code does not call these operations there.
 const NOT_EMBEDDED: [&str; 2] = ["DescribeContinuousBackups", "UpdateContinuousBackups"];
 
-/// Demands that the meter saw what this role's source calls.
-fn must_be_calls_of(policy: &str, used: impl IntoIterator<Item = Usage>) {
+/// Asserts that the metered requests are the calls in the source of this role.
+fn assert_calls_of(policy: &str, used: impl IntoIterator<Item = Usage>) {
     let requests = |usage: Usage| [usage.dynamodb.requests, usage.s3.requests, usage.sqs.requests];
-    let seen: BTreeSet<String> = used.into_iter().flat_map(requests).flatten().map(|(name, _)| name).collect();
+    let metered: BTreeSet<String> = used.into_iter().flat_map(requests).flatten().map(|(name, _)| name).collect();
     let role = ROLES.iter().find(|role| role.policy == policy).expect("a role");
     let read = operations(role).into_keys().filter(|name| !NOT_EMBEDDED.contains(&name.as_str()));
-    // On the wire, a transaction is one operation, whatever is in it.
+    // The meter counts a transaction as one operation, without its actions.
     let read: BTreeSet<String> = read.map(|name| name.split('.').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(seen, read, "{policy}: what was asked for, and what the source calls");
+    assert_eq!(metered, read, "{policy}: the metered requests are not the calls of the source");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endpoints_ask_for_what_their_source_says() {
-    // What is received is in the bucket; what is sent is small, and goes to the table.
-    let world = Embedded::start_as(with_payload_table(), &["before", "after", "embedded", "told"]).await;
+async fn metered_calls_of_endpoints_are_those_of_their_source() {
+    // Payloads of received messages are in the bucket. Payloads of sent messages are small and go
+    // to the table.
+    let world = Embedded::start_as(with_payload_table(), &["before", "after", "embedded", "answered"]).await;
     let numbers = [0, REJECTED, FAILED];
     for queue in ["before", "after", "embedded"] {
         fill(&world.aws.ports(), queue, &numbers).await;
     }
-    let aws = anew(&world);
+    let aws = fresh_aws(&world);
     let before = world.local.usage();
     for (queue, check_in, placement) in [
         ("before", CheckIn::BeforeCommit, Placement::Separate),
         ("after", CheckIn::AfterCommit, Placement::Separate),
         ("embedded", CheckIn::BeforeCommit, Placement::Embedded),
     ] {
-        let ends = Arc::new(Ends(Semaphore::new(0)));
+        let ended_attempts = Arc::new(EndedAttempts(Semaphore::new(0)));
         let settings = EndpointSettings { check_in, placement, ..EndpointSettings::default() };
-        let endpoint = Endpoint::builder(queue).on(ask).route::<Told>("told").settings(settings);
-        let endpoint = endpoint.observer(ends.clone()).build(aws.ports()).expect("an endpoint");
+        let endpoint = Endpoint::builder(queue).on(ask).route::<Answered>("answered").settings(settings);
+        let endpoint = endpoint.observer(ended_attempts.clone()).build(aws.ports()).expect("an endpoint");
         let all_ended = async {
-            let ended = ends.0.acquire_many(2 * numbers.len() as u32).await;
+            let ended = ended_attempts.0.acquire_many(2 * numbers.len() as u32).await;
             ended.expect("never closed").forget();
         };
-        Worker::new(endpoint, queue).run(all_ended).await.expect("the worker ends well");
+        Worker::new(endpoint, queue).run(all_ended).await.expect("the worker ends without an error");
     }
-    // What comes together shares requests, and what comes alone does not.
+    // Concurrent calls share a batch request. A single call makes a request of its own.
     let ports = aws.ports();
     let check_in = async |_| {
         let claim = Claim::from_random(ports.random.bits(), ports.payloads.place(2));
         ports.payloads.check_in(&claim, Bytes::from_static(b"{}")).await.expect("the payload table exists");
     };
     join_all((0..2).map(check_in)).await;
-    let alone = ports.store.read_state(&"nobody".into(), "before", Consistency::Strong).await;
+    let alone = ports.store.read_state(&"unused".into(), "before", Consistency::Strong).await;
     assert_eq!(alone.expect("the table exists").version, Version::ABSENT);
-    must_be_calls_of("EndpointPolicy", [world.local.usage().since(&before)]);
+    assert_calls_of("EndpointPolicy", [world.local.usage().since(&before)]);
 }
 
 #[tokio::test]
-async fn producers_ask_for_what_their_source_says() {
+async fn metered_calls_of_producers_are_those_of_their_source() {
     let world = Embedded::start(&["asks"]).await;
-    let ports = anew(&world).ports();
+    let ports = fresh_aws(&world).ports();
     let before = world.local.usage();
     let mut envelope = Envelope::new("m-1".into(), "web", Ask::TYPE, Partition::new("asker#1"));
     envelope.data = Some(serde_json::to_value(Ask { number: 1 }).expect("JSON"));
     send(&ports, "asks", vec![QueueMessage { body: envelope.encode(), ..QueueMessage::default() }]).await;
-    must_be_calls_of("ProducerPolicy", [world.local.usage().since(&before)]);
+    assert_calls_of("ProducerPolicy", [world.local.usage().since(&before)]);
 }
 
 #[tokio::test]
-async fn provisioning_asks_for_what_its_source_says() {
+async fn metered_calls_of_provisioning_are_those_of_its_source() {
     let apply = async |world: &Embedded, visibility_s| {
         let before = world.local.usage();
         let queues = vec!["asks".to_owned()];
         let settings =
             ProvisioningSettings { queues, visibility_s: Some(visibility_s), ..ProvisioningSettings::default() };
-        world.provisioning_of(settings).apply().await.expect("everything is made");
+        world.provisioning_of(settings).apply().await.expect("provisioning succeeds");
         world.local.usage().since(&before)
     };
     let world = Embedded::empty().await;
     let made = apply(&world, 30).await;
-    // In a bucket that is there without a rule, it looks for objects of others.
+    // In an existing bucket without a lifecycle rule, provisioning looks for objects of other
+    // applications.
     world.s3.delete_bucket_lifecycle().bucket("coats").send().await.expect("the rule is removed");
     let changed = apply(&world, 60).await;
-    must_be_calls_of("ProvisionerPolicy", [made, changed]);
+    assert_calls_of("ProvisionerPolicy", [made, changed]);
 }

@@ -1,4 +1,4 @@
-//! What is special about queues of SQS, and so not in the laws.
+//! Properties of SQS queues that the conformance laws do not cover.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use cloakroom::{
 };
 use cloakroom_aws::{Aws, QueueSettings, SqsQueue};
 
-const LEASE: Duration = Duration::from_secs(60);
+const VISIBILITY: Duration = Duration::from_secs(60);
 
 async fn open(aws: &Aws, name: &str) -> Arc<dyn Queue> {
     aws.ports().queues.open(name).await.unwrap()
@@ -26,25 +26,26 @@ fn message(body: impl Into<String>) -> QueueMessage {
 }
 
 async fn send(queue: &dyn Queue, messages: Vec<QueueMessage>) {
-    for answer in queue.send(messages).await {
-        answer.unwrap();
+    for result in queue.send(messages).await {
+        result.unwrap();
     }
 }
 
 async fn receive_and_delete(queue: &dyn Queue) -> Vec<Delivery> {
-    let deliveries = queue.receive(10, Duration::from_secs(1), LEASE).await.unwrap();
-    for answer in queue.delete(deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()).await {
-        answer.unwrap();
+    let deliveries = queue.receive(10, Duration::from_secs(1), VISIBILITY).await.unwrap();
+    for result in queue.delete(deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()).await {
+        result.unwrap();
     }
     deliveries
 }
 
-/// Receives until `count` messages have come, or none comes.
+/// Receives and deletes until `count` messages were received. Panics if a receive returns none
+/// before.
 async fn receive_all(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
     let mut received = Vec::new();
     while received.len() < count {
         let deliveries = receive_and_delete(queue).await;
-        assert!(!deliveries.is_empty(), "only {} came", received.len());
+        assert!(!deliveries.is_empty(), "only {} messages were received", received.len());
         received.extend(deliveries);
     }
     received
@@ -61,8 +62,8 @@ pub(crate) async fn a_fifo_queue_keeps_order_and_drops_copies(aws: &Aws) {
     assert_eq!(bodies, messages.iter().map(|message| &*message.body).collect::<Vec<_>>());
     let group = received[0].group.clone().unwrap();
     assert!(received.iter().all(|delivery| delivery.group.as_ref() == Some(&group)));
-    assert!(receive_and_delete(&*queue).await.is_empty(), "a copy came");
-    // A parked message goes with the group that it came with.
+    assert!(receive_and_delete(&*queue).await.is_empty(), "a copy was delivered");
+    // A parked message keeps the message group that it was received with.
     send(&*queue, vec![QueueMessage { group: Some(group.clone()), ..message("parked") }]).await;
     assert_eq!(receive_and_delete(&*queue).await[0].group, Some(group));
 }
@@ -104,20 +105,20 @@ pub(crate) async fn attributes_of_other_producers_survive_parking(aws: &Aws, sqs
 }
 
 /// Needs queue `stock`.
-pub(crate) async fn large_messages_are_taken(aws: &Aws) {
+pub(crate) async fn large_messages_are_delivered_and_too_large_ones_are_refused(aws: &Aws) {
     let queue = open(aws, "stock").await;
     let bodies = ["a", "b", "c", "d", "e"].map(|letter| letter.repeat(400 * 1024));
     send(&*queue, bodies.clone().map(message).into()).await;
     let mut received: Vec<String> = receive_all(&*queue, 5).await.into_iter().map(|delivery| delivery.body).collect();
     received.sort();
-    assert!(received == bodies, "what came is not what was sent");
+    assert!(received == bodies, "the received bodies are not the sent ones");
     let largest = message("x".repeat(1024 * 1024 + 1));
     let error = queue.send(vec![largest]).await.remove(0).unwrap_err();
     assert!(!error.may_have_happened() && !error.may_be_repeated(), "{error}");
 }
 
-/// Needs queue `stock` in both, which differ in their prefix.
-pub(crate) async fn queues_with_a_prefix_are_others(one: &Aws, other: &Aws) {
+/// Needs queue `stock` in both, with different prefixes.
+pub(crate) async fn queues_with_different_prefixes_are_different_queues(one: &Aws, other: &Aws) {
     let (here, there) = (open(one, "stock").await, open(other, "stock").await);
     send(&*there, vec![message("{}")]).await;
     assert!(receive_and_delete(&*here).await.is_empty());

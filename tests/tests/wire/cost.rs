@@ -1,4 +1,5 @@
-//! What a message costs, in requests and units: part of the interface, so that it cannot drift.
+//! What a message costs, in requests and units. The cost is part of the interface, so tests assert
+//! it.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
@@ -59,7 +60,8 @@ fn ping_of(player: u32) -> Ping {
 
 const MESSAGES: u32 = 400;
 
-/// Puts messages with claims into a queue, as an endpoint would; each for another entity, but those of two rounds for the same ones.
+/// Puts messages with claims into the queue, as an endpoint does. Each message of a round is for
+/// another entity. All rounds have the same entities.
 async fn fill(ports: &Ports, messages: Range<u32>) {
     fill_partitions(ports, messages, MESSAGES).await;
 }
@@ -80,49 +82,51 @@ async fn fill_partitions(ports: &Ports, messages: Range<u32>, partitions: u32) {
     queue.send(sent).await.into_iter().for_each(|sent| sent.expect("sent"));
 }
 
-/// Counts, and knows when the messages have come to an end, whether good or bad.
+/// An observer that counts events, and the messages whose attempt has ended with or without
+/// success.
 #[derive(Debug)]
-struct Watch {
+struct Recorder {
     counters: Counters,
-    ends: Semaphore,
+    ended: Semaphore,
 }
 
-impl Watch {
+impl Recorder {
     fn new() -> Arc<Self> {
-        Arc::new(Self { counters: Counters::default(), ends: Semaphore::new(0) })
+        Arc::new(Self { counters: Counters::default(), ended: Semaphore::new(0) })
     }
 
     async fn until_ended(&self, messages: u32) {
-        self.ends.acquire_many(messages).await.expect("never closed").forget();
+        self.ended.acquire_many(messages).await.expect("never closed").forget();
     }
 }
 
-impl Observer for Watch {
+impl Observer for Recorder {
     fn observe(&self, event: Event) {
         self.counters.observe(event);
-        let ends =
+        let ended =
             matches!(event, Event::Processed | Event::Resumed | Event::Duplicate | Event::Parked | Event::GivenBack);
-        self.ends.add_permits(ends.into());
+        self.ended.add_permits(ended.into());
     }
 }
 
-/// What one message causes, on average.
+/// The average cost of one message.
 struct Cost {
-    /// If each item has a request of its own.
+    /// Requests to DynamoDB if each item has its own request.
     dynamodb: &'static [(&'static str, f64)],
-    /// At most, if items share requests.
+    /// The maximum of requests to DynamoDB if items share requests.
     shared_dynamodb_max: f64,
     s3: &'static [(&'static str, f64)],
     write_units: f64,
     read_units: f64,
-    /// At most, for a million of them, at list prices, rounded to ten cents.
+    /// The maximum price of a million messages at list prices, rounded to ten cents.
     dollars: f64,
 }
 
-/// SQS requests at full batches: a tenth each to receive, to send and to delete. Some are not quite full.
+/// With full batches a message takes 0.3 SQS requests: a tenth each to receive, to send and to
+/// delete it. Some batches are not full.
 const SQS_REQUESTS_MAX: f64 = 0.4;
 
-/// What was used, in the form that has prices.
+/// Returns the usage as consumption, which has prices.
 fn consumption(Usage { dynamodb, s3, sqs, .. }: &Usage) -> Consumption {
     let mut consumption = Consumption::default();
     let mut add = |service, operation, used| consumption.add(Consumed { service, operation, used });
@@ -135,8 +139,8 @@ fn consumption(Usage { dynamodb, s3, sqs, .. }: &Usage) -> Consumption {
 }
 
 impl Cost {
-    /// Demands that so many messages cost this, each item alone.
-    fn must_be(&self, usage: &Usage, messages: u32) {
+    /// Asserts this cost for `messages`, with one request for each item.
+    fn assert_exact(&self, usage: &Usage, messages: u32) {
         let each = |sum: f64| sum / f64::from(messages);
         let by_name = |requests: &BTreeMap<String, u64>| -> Vec<(String, f64)> {
             requests.iter().map(|(name, count)| (name.clone(), each(*count as f64))).collect()
@@ -146,18 +150,18 @@ impl Cost {
         };
         assert_eq!(by_name(&usage.dynamodb.requests), expected(self.dynamodb));
         assert_eq!(by_name(&usage.s3.requests), expected(self.s3));
-        self.must_be_billed(usage, messages);
+        self.assert_billed(usage, messages);
     }
 
-    /// Demands that so many messages cost the same with fewer requests.
-    fn must_be_shared(&self, usage: &Usage, messages: u32) {
+    /// Asserts this cost for `messages`, with requests that items share.
+    fn assert_shared(&self, usage: &Usage, messages: u32) {
         let requests = usage.dynamodb.requests.values().sum::<u64>() as f64 / f64::from(messages);
         let by_name = &usage.dynamodb.requests;
-        assert!(requests <= self.shared_dynamodb_max, "{requests} requests to DynamoDB a message: {by_name:?}");
-        self.must_be_billed(usage, messages);
+        assert!(requests <= self.shared_dynamodb_max, "{requests} requests to DynamoDB per message: {by_name:?}");
+        self.assert_billed(usage, messages);
     }
 
-    fn must_be_billed(&self, usage: &Usage, messages: u32) {
+    fn assert_billed(&self, usage: &Usage, messages: u32) {
         let each = |sum: f64| sum / f64::from(messages);
         let Usage { dynamodb, sqs, .. } = usage;
         let units = (each(dynamodb.units.write), each(dynamodb.units.read));
@@ -171,50 +175,52 @@ impl Cost {
     }
 }
 
-fn endpoint(aws: &Aws, watch: &Arc<Watch>, settings: &EndpointSettings) -> Endpoint {
-    // Batches fill up when there is work enough; how long they wait for it is the setting that buys that.
+fn endpoint(aws: &Aws, recorder: &Arc<Recorder>, settings: &EndpointSettings) -> Endpoint {
+    // With a long `linger_ms`, batches are full even if the machine is slow.
     let settings = EndpointSettings { linger_ms: 100, ..settings.clone() };
     let endpoint = Endpoint::builder("pings").on(ping).route::<Pong>("pongs").settings(settings);
-    endpoint.observer(watch.clone()).build(aws.ports()).expect("an endpoint")
+    endpoint.observer(recorder.clone()).build(aws.ports()).expect("an endpoint")
 }
 
-/// Works until so many messages more have ended, all of them well.
-async fn work(endpoint: Endpoint, watch: &Watch, messages: u32) {
-    // A worker that is told to stop waits for its long poll.
+/// Runs a worker until the attempts on `messages` more have ended. Asserts that all were processed.
+async fn work(endpoint: Endpoint, recorder: &Recorder, messages: u32) {
+    // At its shutdown the worker waits for its long poll, so the poll is short.
     let settings = WorkerSettings { in_flight_max: 250, receive_wait_ms: 1_000, ..WorkerSettings::default() };
-    let before = watch.counters.counts();
+    let before = recorder.counters.counts();
     let worker = Worker::new(endpoint, "pings").settings(settings);
-    worker.run(watch.until_ended(messages)).await.expect("the worker ends well");
+    worker.run(recorder.until_ended(messages)).await.expect("the worker ends without an error");
     let (processed, handled) = (u64::from(messages), u64::from(messages));
-    assert_eq!(watch.counters.counts() - before, Counts { processed, handled, ..Counts::default() });
+    assert_eq!(recorder.counters.counts() - before, Counts { processed, handled, ..Counts::default() });
 }
 
-/// Units do not depend on how requests are shared.
-async fn must_cost(cost: Cost, site: AwsSettings, settings: EndpointSettings) {
-    let world = Embedded::start_as(site.clone(), &["pings", "pongs"]).await;
-    let alone = world.aws_with(AwsSettings { items_per_request_max: 1, ..site });
-    // Each entity gets a message from a worker that then goes away, and others whose cost is measured.
+/// Asserts the cost with and without shared requests. The units are the same in both cases.
+async fn assert_cost(cost: Cost, aws_settings: AwsSettings, settings: EndpointSettings) {
+    let world = Embedded::start_as(aws_settings.clone(), &["pings", "pongs"]).await;
+    let alone = world.aws_with(AwsSettings { items_per_request_max: 1, ..aws_settings });
+    // In round 0 another worker processes a message of each entity. The cost is measured in rounds
+    // 1 and 2.
     measured(&world, &world.aws, &settings, 0).await;
-    cost.must_be(&measured(&world, &alone, &settings, 1).await, MESSAGES);
-    cost.must_be_shared(&measured(&world, &world.aws, &settings, 2).await, MESSAGES);
+    cost.assert_exact(&measured(&world, &alone, &settings, 1).await, MESSAGES);
+    cost.assert_shared(&measured(&world, &world.aws, &settings, 2).await, MESSAGES);
 }
 
-/// What a worker uses for the messages of a round, one for each entity.
+/// Returns the usage of a worker for the messages of a round, one for each entity.
 async fn measured(world: &Embedded, aws: &Aws, settings: &EndpointSettings, round: u32) -> Usage {
-    let (local, watch) = (&world.local, Watch::new());
+    let (local, recorder) = (&world.local, Recorder::new());
     fill(&world.aws.ports(), round * MESSAGES..(round + 1) * MESSAGES).await;
-    // What a worker reads once, when it starts, is no part of what a message costs.
+    // The calls that a worker makes once at its start are not part of the cost of a message.
     let before = local.usage();
-    endpoint(aws, &watch, settings).check(Some("pings")).await.expect("everything is there");
+    endpoint(aws, &recorder, settings).check(Some("pings")).await.expect("all resources exist");
     let start = local.usage().since(&before);
     let before = local.usage();
-    work(endpoint(aws, &watch, settings), &watch, MESSAGES).await;
+    work(endpoint(aws, &recorder, settings), &recorder, MESSAGES).await;
     local.usage().since(&before).since(&start)
 }
 
-/// Two items in a transaction at twice the price, and the record's deletion; two reads.
+/// Writes: two items in a transaction at double price, and the deletion of the record. Reads: the
+/// state and the record.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_beside_the_state_and_payloads_in_the_bucket() {
+async fn cost_of_a_separate_record_and_payloads_in_the_bucket() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 2.0), ("TransactWriteItems", 1.0)],
         shared_dynamodb_max: 2.4,
@@ -223,12 +229,12 @@ async fn a_record_beside_the_state_and_payloads_in_the_bucket() {
         read_units: 2.0,
         dollars: 8.9,
     };
-    must_cost(cost, AwsSettings::new("things", "coats"), EndpointSettings::default()).await;
+    assert_cost(cost, AwsSettings::new("things", "coats"), EndpointSettings::default()).await;
 }
 
-/// The same, and a unit each to read, to write and to delete a payload.
+/// In addition to the cost above, one unit each to read, to write and to delete a payload.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_beside_the_state_and_payloads_in_a_table() {
+async fn cost_of_a_separate_record_and_payloads_in_a_table() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 2.0), ("GetItem", 3.0), ("PutItem", 1.0), ("TransactWriteItems", 1.0)],
         shared_dynamodb_max: 2.7,
@@ -237,16 +243,17 @@ async fn a_record_beside_the_state_and_payloads_in_a_table() {
         read_units: 3.0,
         dollars: 4.9,
     };
-    must_cost(cost, with_payload_table(), EndpointSettings::default()).await;
+    assert_cost(cost, with_payload_table(), EndpointSettings::default()).await;
 }
 
 fn embedding() -> EndpointSettings {
     EndpointSettings { placement: Placement::Embedded, ..EndpointSettings::default() }
 }
 
-/// One put in place of the transaction, and nothing to clear; but it is looked whether the record that the other worker has left is settled.
+/// One put replaces the transaction, and there is no record to clear. One more read shows whether
+/// the embedded record that the other worker left is settled.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_embedded_in_the_state() {
+async fn cost_of_an_embedded_record() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 3.0), ("PutItem", 2.0)],
         shared_dynamodb_max: 1.6,
@@ -255,12 +262,12 @@ async fn a_record_embedded_in_the_state() {
         read_units: 3.0,
         dollars: 2.4,
     };
-    must_cost(cost, with_payload_table(), embedding()).await;
+    assert_cost(cost, with_payload_table(), embedding()).await;
 }
 
-/// The same with a late read of the state to begin with, which costs half.
+/// As above, but the first read of the state is eventually consistent, which costs half.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_embedded_in_a_state_that_may_be_read_late() {
+async fn cost_of_an_embedded_record_with_eventually_consistent_reads() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 3.0), ("PutItem", 2.0)],
         shared_dynamodb_max: 1.6,
@@ -269,14 +276,15 @@ async fn a_record_embedded_in_a_state_that_may_be_read_late() {
         read_units: 2.5,
         dollars: 2.4,
     };
-    must_cost(cost, with_payload_table(), EndpointSettings { state_reads: Consistency::Any, ..embedding() }).await;
+    assert_cost(cost, with_payload_table(), EndpointSettings { state_reads: Consistency::Any, ..embedding() }).await;
 }
 
 const PARTITIONS: u32 = MESSAGES / 10;
 
-/// Ten messages for each partition, in a batch of all, as a function gets them. Its own records of the batch before it need no look.
+/// Ten messages for each partition in one batch, as a Lambda function receives them. The endpoint
+/// settled the records of the batch before, so it does not read their payloads.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_messages_of_a_partition_in_one_commit() {
+async fn cost_of_ten_messages_in_one_commit() {
     let cost = Cost {
         dynamodb: &[("DeleteItem", 1.0), ("GetItem", 1.1), ("PutItem", 1.1)],
         shared_dynamodb_max: 0.5,
@@ -286,14 +294,15 @@ async fn ten_messages_of_a_partition_in_one_commit() {
         dollars: 1.7,
     };
     let alone = AwsSettings { items_per_request_max: 1, ..with_payload_table() };
-    cost.must_be(&measured_by_tens(alone).await, MESSAGES);
-    cost.must_be_shared(&measured_by_tens(with_payload_table()).await, MESSAGES);
+    cost.assert_exact(&measured_by_tens(alone).await, MESSAGES);
+    cost.assert_shared(&measured_by_tens(with_payload_table()).await, MESSAGES);
 }
 
-async fn measured_by_tens(site: AwsSettings) -> Usage {
-    let Embedded { local, aws, .. } = Embedded::start_as(site, &["pings", "pongs"]).await;
-    let (ports, watch) = (aws.ports(), Watch::new());
-    let (endpoint, queue) = (endpoint(&aws, &watch, &embedding()), ports.queues.open("pings").await.expect("a queue"));
+async fn measured_by_tens(aws_settings: AwsSettings) -> Usage {
+    let Embedded { local, aws, .. } = Embedded::start_as(aws_settings, &["pings", "pongs"]).await;
+    let (ports, recorder) = (aws.ports(), Recorder::new());
+    let (endpoint, queue) =
+        (endpoint(&aws, &recorder, &embedding()), ports.queues.open("pings").await.expect("a queue"));
     let mut before = local.usage();
     for round in 0..2 {
         let messages = round * MESSAGES..(round + 1) * MESSAGES;

@@ -1,4 +1,5 @@
-//! The diagnosis: nothing on a healthy site, and each planted fault by its name, with what mends it.
+//! The diagnosis finds nothing on healthy resources. It reports each planted fault by its name,
+//! with the fix.
 
 mod denied;
 mod payload_table;
@@ -22,17 +23,17 @@ fn settings() -> DiagnosisSettings {
     DiagnosisSettings { queues: queues(), ..DiagnosisSettings::default() }
 }
 
-/// A site on which nothing is amiss.
+/// Starts services with healthy resources.
 async fn healthy() -> Embedded {
     healthy_as(AwsSettings::new("things", "coats")).await
 }
 
-/// The same, with these names and sizes.
-async fn healthy_as(site: AwsSettings) -> Embedded {
-    let world = Embedded::of(site).await;
-    let wanted =
+/// Starts services with healthy resources for these settings.
+async fn healthy_as(aws_settings: AwsSettings) -> Embedded {
+    let world = Embedded::of(aws_settings).await;
+    let complete =
         ProvisioningSettings { queues: queues(), point_in_time_recovery: true, ..ProvisioningSettings::default() };
-    world.provisioning_of(wanted).apply().await.unwrap();
+    world.provisioning_of(complete).apply().await.unwrap();
     for table in std::iter::once(&world.aws.settings().table).chain(&world.aws.settings().payload_table) {
         world.dynamodb.update_table().table_name(table).deletion_protection_enabled(true).send().await.unwrap();
     }
@@ -55,7 +56,8 @@ async fn run(aws: &Aws, settings: DiagnosisSettings) -> Vec<Finding> {
     Diagnosis::new(aws, settings).unwrap().run().await.findings
 }
 
-/// The problems of a site, without what is always said of permissions that cannot be tried.
+/// Returns the findings, without the one about permissions that cannot be tried, which is always
+/// there.
 async fn found(aws: &Aws, settings: DiagnosisSettings) -> Vec<Finding> {
     let findings = run(aws, settings).await.into_iter();
     findings.filter(|finding| finding.problem != Problem::NotTried).collect()
@@ -65,9 +67,10 @@ fn problems(findings: &[Finding]) -> Vec<Problem> {
     findings.iter().map(|finding| finding.problem).collect()
 }
 
-/// Demands that this is all that is amiss, with the words in what it is about, says, or advises.
+/// Asserts that this problem is the only finding, and that its subject, text or fix contains each
+/// of the words.
 #[track_caller]
-fn must_be(findings: &[Finding], problem: Problem, words: &[&str]) {
+fn assert_only(findings: &[Finding], problem: Problem, words: &[&str]) {
     assert_eq!(problems(findings), [problem], "{findings:?}");
     let Finding { on, text, fix, .. } = &findings[0];
     for word in words {
@@ -75,14 +78,14 @@ fn must_be(findings: &[Finding], problem: Problem, words: &[&str]) {
     }
 }
 
-/// The same site, with another table or bucket.
-fn elsewhere(world: &Embedded, table: &str, bucket: &str) -> Aws {
+/// Returns an [`Aws`] on the same services, with another table or bucket.
+fn with_names(world: &Embedded, table: &str, bucket: &str) -> Aws {
     let settings = AwsSettings::new(table, bucket);
     Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), settings).unwrap()
 }
 
 #[tokio::test]
-async fn a_healthy_site_has_no_findings_and_stays_as_it_is() {
+async fn healthy_resources_have_no_findings_and_are_not_changed() {
     let world = healthy().await;
     let before = world.local.usage();
     assert_eq!(problems(&run(&world.aws, settings()).await), [Problem::NotTried]);
@@ -93,7 +96,7 @@ async fn a_healthy_site_has_no_findings_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn messages_in_a_queue_are_left_alone() {
+async fn diagnosis_does_not_receive_messages_of_a_queue() {
     let world = healthy().await;
     let queue = url(&world, "orders").await;
     world.sqs.send_message().queue_url(&queue).message_body("{}").send().await.unwrap();
@@ -105,7 +108,7 @@ async fn messages_in_a_queue_are_left_alone() {
 }
 
 #[tokio::test]
-async fn what_provisioning_makes_has_no_errors() {
+async fn provisioned_resources_have_no_errors() {
     let world = Embedded::start(&["orders", "audit.fifo"]).await;
     let findings = found(&world.aws, settings()).await;
     let expected = [Problem::TableUnprotected, Problem::TableRecoveryOff, Problem::BucketPlainHttp, Problem::FifoSlow];
@@ -116,17 +119,17 @@ async fn what_provisioning_makes_has_no_errors() {
 }
 
 #[tokio::test]
-async fn everything_that_is_broken_is_found_at_once() {
+async fn diagnosis_reports_all_faults_in_one_run() {
     let world = healthy().await;
     world.s3.delete_bucket_lifecycle().bucket("coats").send().await.unwrap();
     world.sqs.delete_queue().queue_url(url(&world, "orders-dead").await).send().await.unwrap();
-    let findings = found(&elsewhere(&world, "nothing", "coats"), settings()).await;
+    let findings = found(&with_names(&world, "nothing", "coats"), settings()).await;
     let expected = [Problem::TableMissing, Problem::LifecycleMissing, Problem::DeadLetterQueueMissing];
     assert_eq!(problems(&findings), expected);
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_is_told_from_one_that_drifts() {
+async fn wrong_clock_and_drifting_clock_are_different_problems() {
     let world = healthy().await;
     for (ahead_s, problem) in [(90, Problem::ClockDrift), (600, Problem::ClockSkew)] {
         let clock = Arc::new(planted::Ahead(std::time::Duration::from_secs(ahead_s)));

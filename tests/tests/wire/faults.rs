@@ -1,4 +1,4 @@
-//! What is left when answers are lost, and when others are at work.
+//! The effects of calls whose responses are lost, and of calls that are throttled or conflict.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn version(store: &dyn PartitionStore) -> u64 {
 }
 
 #[tokio::test]
-async fn a_payload_whose_answer_is_lost_was_sent_once() {
+async fn check_in_whose_response_is_lost_was_sent_once() {
     let world = Embedded::start(&[]).await;
     let payloads = world.aws.ports().payloads;
     let claims: Vec<Claim> = (0..6).map(|bits| Claim::from_random(bits, "coats")).collect();
@@ -61,12 +61,12 @@ async fn a_payload_whose_answer_is_lost_was_sent_once() {
     assert_eq!(world.local.usage().since(&before).s3.requests["PutObject"], 6, "one request for each claim");
     world.local.set_faults(NONE).unwrap();
     for claim in &claims {
-        assert!(payloads.read(claim).await.unwrap().is_some(), "it had happened, indeed");
+        assert!(payloads.read(claim).await.unwrap().is_some(), "the write had happened");
     }
 }
 
 #[tokio::test]
-async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
+async fn commit_whose_response_is_lost_was_sent_once_and_can_be_repeated() {
     let world = Embedded::start(&[]).await;
     let store = world.aws.ports().store;
     world.local.set_faults(ALL_LOST).unwrap();
@@ -79,14 +79,14 @@ async fn a_commit_whose_answer_is_lost_was_sent_once_and_can_be_repeated() {
     assert_eq!(
         commit(&*store, "token").await.unwrap(),
         Committed::Applied(Placement::Separate),
-        "the token is remembered"
+        "DynamoDB recognises the token"
     );
     assert_eq!(commit(&*store, "other").await.unwrap(), Committed::Conflict(Conflict::Overtaken));
     assert_eq!(version(&*store).await, 1);
 }
 
 #[tokio::test]
-async fn a_transaction_conflict_is_no_lost_condition() {
+async fn transaction_conflict_is_not_reported_as_a_failed_condition() {
     let world = Embedded::start(&[]).await;
     let store = world.aws.ports().store;
     world.local.set_faults(Faults { transaction_conflicts: 1.0, ..NONE }).unwrap();
@@ -99,7 +99,7 @@ async fn a_transaction_conflict_is_no_lost_condition() {
 }
 
 #[tokio::test]
-async fn throttled_calls_have_no_effect_where_they_are_sent_once() {
+async fn throttled_calls_that_are_not_retried_have_no_effect() {
     let world = Embedded::start(&["stock"]).await;
     let ports = world.aws.ports();
     let queue = ports.queues.open("stock").await.unwrap();
@@ -115,26 +115,27 @@ async fn throttled_calls_have_no_effect_where_they_are_sent_once() {
 }
 
 #[tokio::test]
-async fn messages_whose_answer_is_lost_were_sent_once() {
+async fn messages_whose_send_response_is_lost_were_sent_once() {
     let world = Embedded::start(&["stock"]).await;
     let queue = world.aws.ports().queues.open("stock").await.unwrap();
     let message = QueueMessage { body: "{}".to_owned(), ..QueueMessage::default() };
     world.local.set_faults(ALL_LOST).unwrap();
-    let answers = queue.send(vec![message; 3]).await;
-    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(PortError::may_have_happened)), "{answers:?}");
+    let results = queue.send(vec![message; 3]).await;
+    assert!(results.iter().all(|result| result.as_ref().is_err_and(PortError::may_have_happened)), "{results:?}");
     world.local.set_faults(NONE).unwrap();
     let received = queue.receive(10, Duration::ZERO, Duration::from_secs(60)).await.unwrap();
-    assert_eq!(received.len(), 3, "one of each");
+    assert_eq!(received.len(), 3, "each message was sent once");
 }
 
 #[tokio::test]
-async fn idempotent_calls_outlive_an_answer_that_is_lost() {
+async fn idempotent_calls_are_retried_after_a_lost_response() {
     let world = Embedded::start(&[]).await;
     let ports = world.aws.ports();
     commit(&*ports.store, "token").await.unwrap();
     let (partition, message) = (Partition::from("p"), MessageId::from("m"));
     let key = RecordKey { partition: &partition, endpoint: "orders", message: &message };
-    // One answer in five; with this seed never those of three tries in a row.
+    // One response in five is lost. With this seed, the responses of three tries in a row are never
+    // lost.
     world.local.set_faults(Faults { lost_responses: 0.2, ..NONE }).unwrap();
     for _ in 0..10 {
         ports.store.clear(key).await.unwrap();

@@ -1,4 +1,5 @@
-//! An endpoint as a Lambda function: the real runtime in a process of its own, triggered by a queue.
+//! An endpoint as a Lambda function. The real runtime runs in a process of its own, and a queue
+//! triggers it.
 
 use std::{process::Stdio, time::Duration};
 
@@ -11,7 +12,8 @@ use tokio::process::{Child, Command};
 
 use crate::embedded::Embedded;
 
-/// How long an invocation may take, and for how long its messages are invisible. The function stops a second before.
+/// The timeout of an invocation, and the visibility timeout of its messages. The function stops a
+/// second earlier.
 const TIMEOUT_S: u64 = 3;
 
 /// A queue, and a function that it triggers.
@@ -33,7 +35,7 @@ impl World {
         Self { aws, queue, function, marks: TempDir::new().unwrap() }
     }
 
-    /// An execution environment. It is killed when it is dropped.
+    /// Starts an execution environment. It is killed when it is dropped.
     fn process(&self) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_function"));
         command.envs(self.aws.local.environment()).envs(self.function.environment());
@@ -53,7 +55,7 @@ impl World {
         queue.send(messages).await.into_iter().for_each(|sent| sent.unwrap());
     }
 
-    /// The jobs that were done in a partition, in order.
+    /// Returns the finished jobs of a partition, in order.
     async fn done(&self, partition: &str) -> Vec<String> {
         let read = self
             .aws
@@ -70,7 +72,7 @@ impl World {
             .unwrap()
     }
 
-    /// How many messages the queue holds, visible or not.
+    /// Returns how many messages the queue holds, visible or not.
     async fn messages(&self) -> u32 {
         let url = self.aws.sqs.get_queue_url().queue_name(self.queue).send().await.unwrap().queue_url.unwrap();
         let counts = self.aws.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
@@ -83,7 +85,7 @@ impl World {
         kinds.iter().map(|kind| counts[kind].parse::<u32>().unwrap()).sum()
     }
 
-    /// Why each of the parked messages was parked, sorted.
+    /// Returns the reasons of the parked messages, sorted.
     async fn reasons(&self) -> Vec<String> {
         let queue =
             self.aws.aws.ports().queues.open(&cloakroom::engine::parking::dead_letter_queue(self.queue)).await.unwrap();
@@ -107,7 +109,7 @@ fn message(name: &str, partition: &str, fate: &str) -> QueueMessage {
 }
 
 #[tokio::test]
-async fn poison_and_failures_harm_no_neighbour() {
+async fn rejected_and_failed_messages_do_not_affect_their_batch() {
     let world = World::start("jobs").await;
     world.send(&[("a", "p", "succeed"), ("b", "p", "fail_once"), ("c", "q", "reject"), ("d", "q", "succeed")]).await;
     let mut malformed = message("e", "q", "succeed");
@@ -116,7 +118,7 @@ async fn poison_and_failures_harm_no_neighbour() {
     let _process = world.process();
     let stats = world.function.until(|stats| stats.messages_deleted == 5).await;
     assert!(stats.messages_failed >= 1, "{stats:?}");
-    assert_eq!(stats.failed, 0, "every answer was one that Lambda understands: {stats:?}");
+    assert_eq!(stats.failed, 0, "Lambda accepted every response: {stats:?}");
     assert_eq!(world.done("p").await, ["a", "b"]);
     assert_eq!(world.done("q").await, ["d"]);
     let reasons = world.reasons().await;
@@ -126,15 +128,19 @@ async fn poison_and_failures_harm_no_neighbour() {
 }
 
 #[tokio::test]
-async fn the_answer_is_in_time_although_a_handler_hangs() {
+async fn function_responds_in_time_if_a_handler_hangs() {
     let world = World::start("jobs").await;
     world.send(&[("a", "p", "succeed"), ("b", "q", "hang_once"), ("c", "q", "succeed"), ("d", "r", "succeed")]).await;
     let _process = world.process();
     let stats = world.function.until(|stats| stats.messages_deleted == 4).await;
     assert_eq!(stats.timed_out, 0, "{stats:?}");
-    assert_eq!(stats.messages_failed, 1, "what hung; the message behind it had the time that was left: {stats:?}");
+    assert_eq!(
+        stats.messages_failed, 1,
+        "only the hanging message failed. The next one had enough time left: {stats:?}"
+    );
     for (partition, jobs) in [("p", vec!["a"]), ("q", vec!["b", "c"]), ("r", vec!["d"])] {
-        // A standard queue has no order: what hung comes again behind the other one.
+        // A standard queue has no order: the message that hung is received again after the other
+        // one.
         let mut done = world.done(partition).await;
         done.sort();
         assert_eq!(done, jobs);
@@ -142,25 +148,25 @@ async fn the_answer_is_in_time_although_a_handler_hangs() {
 }
 
 #[tokio::test]
-async fn a_group_of_a_fifo_queue_stays_in_order() {
+async fn group_of_a_fifo_queue_stays_in_order_in_a_function() {
     let world = World::start("jobs.fifo").await;
     world.send(&[("a", "p", "succeed"), ("b", "p", "fail_once"), ("c", "p", "reject"), ("d", "p", "succeed")]).await;
     let _process = world.process();
     let stats = world.function.until(|stats| stats.messages_deleted == 4).await;
     assert_eq!(world.done("p").await, ["a", "b", "d"]);
-    assert!(stats.messages_failed >= 3, "`b`, and `c` and `d` behind it: {stats:?}");
-    assert_eq!(world.reasons().await, ["poison"], "once");
+    assert!(stats.messages_failed >= 3, "expected `b`, and `c` and `d` after it: {stats:?}");
+    assert_eq!(world.reasons().await, ["poison"], "it is parked once");
 }
 
 #[tokio::test]
-async fn a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing() {
+async fn crash_in_the_middle_of_a_batch_loses_and_duplicates_nothing() {
     let world = World::start("jobs").await;
     world.send(&[("a", "p", "succeed"), ("b", "p", "crash_once"), ("c", "p", "succeed"), ("d", "q", "succeed")]).await;
     let mut first = world.process();
     assert!(!first.wait().await.unwrap().success());
     let _second = world.process();
     let stats = world.function.until(|stats| stats.messages_deleted == 4).await;
-    assert!(stats.timed_out >= 1, "nobody has answered the first invocation: {stats:?}");
+    assert!(stats.timed_out >= 1, "the first invocation got no response: {stats:?}");
     let mut done = world.done("p").await;
     done.sort();
     assert_eq!(done, ["a", "b", "c"]);
@@ -168,31 +174,31 @@ async fn a_crash_in_the_middle_of_a_batch_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_cold_start_asks_nothing_of_aws() {
+async fn cold_start_makes_no_calls_to_aws() {
     let world = World::start("jobs").await;
     let before = world.aws.local.usage();
     let _process = world.process();
-    // The trigger polls for a process that asks for its first invocation, and not before.
-    let asked = loop {
+    // The trigger polls the queue only when a process has requested its first invocation.
+    let requested = loop {
         let usage = world.aws.local.usage().since(&before);
         if !usage.sqs.requests.is_empty() {
             break usage;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(asked.sqs.requests.keys().collect::<Vec<_>>(), ["ReceiveMessage"]);
-    assert!(asked.dynamodb.requests.is_empty() && asked.s3.requests.is_empty(), "{asked:?}");
+    assert_eq!(requested.sqs.requests.keys().collect::<Vec<_>>(), ["ReceiveMessage"]);
+    assert!(requested.dynamodb.requests.is_empty() && requested.s3.requests.is_empty(), "{requested:?}");
 }
 
 #[tokio::test]
-async fn two_processes_under_faults_do_everything_once() {
+async fn two_function_processes_under_faults_process_every_message_once() {
     let world = World::start("jobs").await;
     let names: Vec<String> = (0..60).map(|number| format!("{number:02}")).collect();
     world.send(&names.iter().map(|name| (name.as_str(), "p", "succeed")).collect::<Vec<_>>()).await;
     let faults = Faults { lost_responses: 0.03, duplicate_deliveries: 0.2, ..Faults::default() };
     world.aws.local.set_faults(faults).unwrap();
     let _processes = [world.process(), world.process()];
-    // Deletions of duplicates count as well: this is not the end yet.
+    // Deletions of duplicates count, too, so messages may be left.
     world.function.until(|stats| stats.messages_deleted >= 60).await;
     world.aws.local.set_faults(Faults::default()).unwrap();
     while world.messages().await > 0 {

@@ -28,7 +28,7 @@ struct Steps {
     done: Vec<u32>,
 }
 
-/// Whether step 2 has failed, which it does once.
+/// Whether step 2 has failed. It fails once.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 
 async fn step(steps: &mut Steps, step: Step, _: &mut Tx) -> Handled {
@@ -51,7 +51,7 @@ fn message(number: u32) -> QueueMessage {
 }
 
 #[tokio::test]
-async fn a_group_stays_in_order_when_one_of_its_messages_is_given_back() {
+async fn group_with_a_released_message_stays_in_order() {
     let world = Embedded::start(&["steps.fifo"]).await;
     let endpoint =
         Endpoint::builder("steps").on(step).dead_letters("steps-dead.fifo").build(world.aws.ports()).unwrap();
@@ -86,6 +86,6 @@ async fn a_group_stays_in_order_when_one_of_its_messages_is_given_back() {
     assert_eq!(
         world.local.usage().since(&before).sqs.messages_received,
         6 + 4,
-        "step 2 and those behind it came again"
+        "step 2 and the steps after it were received again"
     );
 }

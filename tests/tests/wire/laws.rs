@@ -1,4 +1,4 @@
-//! The laws of the ports, on the wire.
+//! The conformance laws of the ports, for the adapters on the embedded AWS.
 
 use cloakroom::{conformance, ports::Queues as _};
 use cloakroom_aws::{DynamoPayloads, SqsQueues, TokioClock};
@@ -43,6 +43,6 @@ async fn queues_obey_the_laws() {
     let world = Embedded::start(&["laws", "laws-of-all"]).await;
     let queues = SqsQueues::new(world.sqs.clone(), Default::default()).unwrap();
     let queue = queues.open("laws").await.unwrap();
-    let of_one = conformance::queue(&*queue, &TokioClock, "wire");
-    join(of_one, conformance::queues(&queues, "laws-of-all", "wire")).await;
+    let laws_of_one_queue = conformance::queue(&*queue, &TokioClock, "wire");
+    join(laws_of_one_queue, conformance::queues(&queues, "laws-of-all", "wire")).await;
 }

@@ -1,4 +1,4 @@
-//! Leases of SQS outlast handlers.
+//! The worker extends visibility timeouts of SQS, so they outlast handlers.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -22,8 +22,9 @@ impl Message for Slow {
     }
 }
 
-/// How often the handler ran, and how many of its runs have ended.
+/// How many runs of the handler have begun.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
+/// How many runs of the handler have ended.
 static ENDED: AtomicUsize = AtomicUsize::new(0);
 
 async fn slow(_: &mut std::collections::BTreeMap<String, u64>, _: Slow, _: &mut Tx) -> Handled {
@@ -58,7 +59,7 @@ async fn a_handler_of_several_visibility_timeouts_runs_once_among_two_workers() 
         worker.await.unwrap().unwrap();
     }
     let usage = world.local.usage().since(&before).sqs;
-    assert_eq!(usage.messages_received, 1, "its lease never ended");
+    assert_eq!(usage.messages_received, 1, "its visibility timeout never ended");
     assert!(usage.requests["ChangeMessageVisibilityBatch"] >= 4, "{:?}", usage.requests);
     assert_eq!((BEGUN.load(Ordering::SeqCst), ENDED.load(Ordering::SeqCst)), (1, 1));
 }

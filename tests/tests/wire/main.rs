@@ -1,4 +1,4 @@
-//! The adapters on the wire: the SDK, its HTTP client and the services in between.
+//! The adapters, with the SDK and its HTTP client, against the embedded AWS.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 #[path = "../../../crates/cloakroom/tests/core/capture/mod.rs"]

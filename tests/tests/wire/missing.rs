@@ -1,10 +1,10 @@
-//! What is not there.
+//! Missing resources.
 
 use crate::{embedded::Embedded, shared::missing};
 
 #[tokio::test]
-async fn a_missing_table_is_named() {
-    missing::a_missing_table_is_named(&Embedded::empty().await.aws).await;
+async fn missing_table_is_an_error_that_names_it() {
+    missing::missing_table_is_an_error_that_names_it(&Embedded::empty().await.aws).await;
 }
 
 #[tokio::test]

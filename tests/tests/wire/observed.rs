@@ -1,4 +1,5 @@
-//! What is seen of the whole library at work: what it consumes is what is billed, and what it logs gives nothing away.
+//! What observers and logs show of the running library. The reported consumption is the billed
+//! usage, and the logs contain no data of messages.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -57,7 +58,7 @@ fn endpoint(ports: Ports, counters: &Arc<Counters>) -> Endpoint {
     builder.observer(counters.clone()).build(ports).expect("an endpoint")
 }
 
-/// Messages with and without a claim.
+/// Sends messages with and without a claim.
 async fn fill(ports: &Ports, texts: &[String]) {
     let mut messages = Vec::new();
     for (number, text) in texts.iter().enumerate() {
@@ -77,7 +78,8 @@ async fn fill(ports: &Ports, texts: &[String]) {
     queue.send(messages).await.into_iter().for_each(|sent| sent.expect("sent"));
 }
 
-/// Processes what is in the queue, once, all of it at the same time. No request is given up, so each is seen by both.
+/// Receives all messages of the queue and processes them once, concurrently. No request is
+/// abandoned, so the observer and the meter both count each.
 async fn process(ports: &Ports, endpoint: &Endpoint) {
     let queue = ports.queues.open("journal").await.expect("the queue exists");
     let mut all: Vec<Delivery> = Vec::new();
@@ -97,14 +99,14 @@ fn texts(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("DIAGNOSIS-{number}")).collect()
 }
 
-/// Requests by operation.
+/// Returns the requests to a service, by operation.
 fn metered(consumption: &Consumption, of: Service) -> BTreeMap<String, u64> {
     let all = consumption.iter().filter(|(service, ..)| *service == of);
     all.map(|(_, operation, used)| (operation.to_owned(), used.requests)).collect()
 }
 
 #[tokio::test]
-async fn what_is_metered_is_what_is_billed() {
+async fn metered_consumption_is_the_billed_usage() {
     let Embedded { local, aws, .. } = Embedded::start(&["journal", "copies"]).await;
     let counters = Arc::new(Counters::default());
     let ports = aws.observed_by(counters.clone()).ports();
@@ -112,21 +114,22 @@ async fn what_is_metered_is_what_is_billed() {
     fill(&ports, &texts(8)).await;
     process(&ports, &endpoint(ports.clone(), &counters)).await;
     let (usage, consumption) = (local.usage().since(&before), counters.consumption());
-    assert!(counters.counts().conflict > 0, "commits that were lost are metered, too");
-    requests_agree(&usage, &consumption);
+    assert!(counters.counts().conflict > 0, "some commits must be lost, because their requests count, too");
+    assert_same_requests(&usage, &consumption);
     let dynamodb = consumption.total(Service::DynamoDb);
     assert_eq!((dynamodb.read_units, dynamodb.write_units), (usage.dynamodb.units.read, usage.dynamodb.units.write));
     assert_eq!(consumption.total(Service::Sqs).requests, usage.sqs.billed_requests);
-    dollars_agree(&usage, &consumption);
+    assert_same_dollars(&usage, &consumption);
     let messages = |operation| consumption.of(Service::Sqs, operation).messages;
-    let told = ["SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"].map(messages);
-    assert_eq!(told, [usage.sqs.messages_sent, usage.sqs.messages_received, usage.sqs.messages_deleted]);
-    assert!(told.iter().all(|messages| *messages >= 8), "{told:?}");
+    let reported = ["SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"].map(messages);
+    assert_eq!(reported, [usage.sqs.messages_sent, usage.sqs.messages_received, usage.sqs.messages_deleted]);
+    assert!(reported.iter().all(|messages| *messages >= 8), "{reported:?}");
 }
 
-/// Of prices that are powers of two, so that sums are exact in any order.
+/// Asserts that both have the same price. The unit prices are powers of two, so sums are exact in
+/// any order.
 #[track_caller]
-fn dollars_agree(Usage { dynamodb, s3, sqs, .. }: &Usage, consumption: &Consumption) {
+fn assert_same_dollars(Usage { dynamodb, s3, sqs, .. }: &Usage, consumption: &Consumption) {
     let prices = r#"{ "region": "here", "dynamodb_write_unit": 8, "dynamodb_read_unit": 4, "s3_put_class": 2,
         "s3_get_class": 1, "sqs_request": 16, "sqs_fifo_request": 0 }"#;
     let dollars = Prices::read(prices, "the prices of this test", None).expect("all prices").of(consumption);
@@ -136,7 +139,7 @@ fn dollars_agree(Usage { dynamodb, s3, sqs, .. }: &Usage, consumption: &Consumpt
 }
 
 #[track_caller]
-fn requests_agree(usage: &Usage, consumption: &Consumption) {
+fn assert_same_requests(usage: &Usage, consumption: &Consumption) {
     assert_eq!(metered(consumption, Service::DynamoDb), usage.dynamodb.requests);
     assert_eq!(metered(consumption, Service::S3), usage.s3.requests);
 }
@@ -154,21 +157,21 @@ const FAULTS: Faults = Faults {
 };
 
 #[tokio::test]
-async fn repetitions_are_metered_whoever_makes_them() {
+async fn retries_of_the_sdk_and_of_the_library_are_metered() {
     let Embedded { local, aws, .. } = Embedded::start(&["journal", "copies"]).await;
     let counters = Arc::new(Counters::default());
     let ports = aws.observed_by(counters.clone()).ports();
     let before = local.usage();
     fill(&ports, &texts(6)).await;
-    local.set_faults(FAULTS).expect("good faults");
+    local.set_faults(FAULTS).expect("valid faults");
     process(&ports, &endpoint(ports.clone(), &counters)).await;
     let usage = local.usage().since(&before);
     assert!(usage.faults.throttled + usage.faults.lost_responses > 0, "{:?}", usage.faults);
-    requests_agree(&usage, &counters.consumption());
+    assert_same_requests(&usage, &counters.consumption());
 }
 
 #[test]
-fn no_log_line_of_any_crate_gives_away_what_is_in_messages() {
+fn log_lines_contain_no_data_of_messages() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let capture = Capture::of(|| {
         runtime.block_on(async {
@@ -177,9 +180,9 @@ fn no_log_line_of_any_crate_gives_away_what_is_in_messages() {
             let mut texts = texts(6);
             texts.extend(["REJECT".to_owned(), "RETRY".to_owned()]);
             fill(&ports, &texts).await;
-            // So many that some of them certainly reach the engine.
+            // With this many faults, some certainly reach the engine.
             let faults = Faults { throttled: 0.1, transaction_conflicts: 0.1, server_errors: 0.1, ..FAULTS };
-            local.set_faults(faults).expect("good faults");
+            local.set_faults(faults).expect("valid faults");
             let endpoint = endpoint(ports.clone(), &Arc::default());
             process(&ports, &endpoint).await;
             process(&ports, &endpoint).await;
@@ -189,12 +192,12 @@ fn no_log_line_of_any_crate_gives_away_what_is_in_messages() {
     for secret in ["PATIENT", "DIAGNOSIS", "ITEM-1", "REJECT", "RETRY"] {
         assert_eq!(text.lines().find(|line| line.contains(secret)), None, "`{secret}` was logged");
     }
-    for said in ["call repeated", "commit lost", "message parked", "on table `things` failed"] {
-        assert!(text.contains(said), "`{said}` is missing, so this test sees too little\n{text}");
+    for expected in ["call repeated", "commit lost", "message parked", "on table `things` failed"] {
+        assert!(text.contains(expected), "`{expected}` is missing, so this test checks too little\n{text}");
     }
 }
 
-/// The sources of a crate, without its tests.
+/// Finds the source files of a crate, without its tests.
 fn sources(folder: &std::path::Path, into: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -206,9 +209,9 @@ fn sources(folder: &std::path::Path, into: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-/// The tests above see only the errors that they provoke.
+/// Checks the source, because the tests above see only the errors that they cause.
 #[test]
-fn errors_are_logged_by_what_may_be_logged_of_them() {
+fn errors_are_logged_only_by_their_loggable_text() {
     let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     let mut paths = Vec::new();
     ["cloakroom", "cloakroom-aws"].iter().for_each(|name| sources(&crates.join(name).join("src"), &mut paths));
@@ -224,7 +227,7 @@ fn errors_are_logged_by_what_may_be_logged_of_them() {
                 assert_eq!(
                     found,
                     None,
-                    "{}:{}: log `{field}.loggable()`, or nothing of it",
+                    "{}:{}: log `{field}.loggable()`, or leave `{field}` out",
                     path.display(),
                     number + 1
                 );

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{embedded::Embedded, faults::NONE};
 
-/// More than a batch holds.
+/// More than an SQS batch holds.
 const STEPS: u32 = 12;
 
 #[derive(Serialize, Deserialize)]
@@ -44,11 +44,12 @@ async fn walk(steps: &mut BTreeMap<String, u32>, _: Walk, tx: &mut Tx) -> Handle
     Ok(())
 }
 
-fn stormy() -> Faults {
+fn many_faults() -> Faults {
     Faults { throttled: 0.15, server_errors: 0.1, lost_responses: 0.15, ..NONE }
 }
 
-/// All that is on the queue: the partitions of the messages of each group, as they come.
+/// Receives all messages of the queue. Returns the partitions of the messages of each group, in the
+/// order of their receive.
 async fn received(world: &Embedded) -> BTreeMap<String, Vec<String>> {
     let queue = world.aws.ports().queues.open("steps.fifo").await.unwrap();
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -70,7 +71,7 @@ fn in_order() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_a_handler_sends_comes_in_order() {
+async fn messages_of_a_handler_arrive_in_order() {
     let world = Embedded::start(&["walks", "steps.fifo"]).await;
     let builder = Endpoint::builder::<BTreeMap<String, u32>>("walks").on(walk).route::<Step>("steps.fifo");
     let endpoint = builder.build(world.aws.ports()).unwrap();
@@ -81,28 +82,28 @@ async fn what_a_handler_sends_comes_in_order() {
         Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() }
     };
     let deliveries: Vec<Delivery> = (0..5).map(delivery).collect();
-    world.local.set_faults(stormy()).unwrap();
-    // What was committed is resumed.
+    world.local.set_faults(many_faults()).unwrap();
+    // An attempt that fails after its commit is resumed by the next one.
     join_all(deliveries.iter().map(async |delivery| while endpoint.process(delivery).await.is_err() {})).await;
     world.local.set_faults(NONE).unwrap();
     let groups = received(&world).await;
     assert_eq!(groups.len(), 5);
     for (group, steps) in groups {
-        assert_eq!(steps, in_order(), "of {group}");
+        assert_eq!(steps, in_order(), "group {group}");
     }
 }
 
 #[tokio::test]
-async fn what_is_submitted_comes_in_order() {
+async fn submitted_messages_arrive_in_order() {
     let world = Embedded::start(&["steps.fifo"]).await;
     let settings = EndpointSettings { calls_max: 100, ..EndpointSettings::default() };
     let producer = Producer::with_settings(world.aws.ports(), "test", settings).unwrap();
     let submission = |group: &str, number| Submission::new(format!("{group} {number}"), &Step { number }).group(group);
     let mixed = (0..STEPS).flat_map(|number| ["a", "b", "c"].map(|group| submission(group, number)));
-    world.local.set_faults(stormy()).unwrap();
-    let answers = producer.submit_all("steps.fifo", mixed.collect()).await;
+    world.local.set_faults(many_faults()).unwrap();
+    let results = producer.submit_all("steps.fifo", mixed.collect()).await;
     world.local.set_faults(NONE).unwrap();
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
     let expected = ["a", "b", "c"].map(|group| (group.to_owned(), in_order()));
     assert_eq!(received(&world).await, expected.into());
 }

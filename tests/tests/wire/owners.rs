@@ -1,4 +1,4 @@
-//! Items and their owners, on the wire.
+//! Items and their owners, in DynamoDB.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Small payloads in a table: what they cost, and how large they may be.
+//! The cost and the maximum size of payloads in a table.
 
 use bytes::Bytes;
 use cloakroom::{format::Claim, ports::PayloadStore as _};
@@ -6,7 +6,8 @@ use cloakroom_aws::DynamoPayloads;
 
 use crate::embedded::{Embedded, with_payload_table};
 
-/// Write units to write, read units to read, and write units to delete a payload of so many bytes.
+/// Returns the write units to write, the read units to read, and the write units to delete a
+/// payload of this size.
 async fn units(world: &Embedded, bytes: usize) -> (f64, f64, f64) {
     let payloads = DynamoPayloads::new(world.dynamodb.clone(), "slips");
     let claim = Claim::from_random(bytes as u128, "slips");
@@ -22,7 +23,7 @@ async fn units(world: &Embedded, bytes: usize) -> (f64, f64, f64) {
 }
 
 #[tokio::test]
-async fn a_thousand_bytes_are_one_unit_and_the_threshold_is_four() {
+async fn payload_of_1000_bytes_costs_one_unit_and_the_threshold_four() {
     let world = Embedded::start_as(with_payload_table(), &[]).await;
     let threshold = DynamoPayloads::CHEAPER_BYTES_MAX;
     for (bytes, writes, reads) in
@@ -32,7 +33,7 @@ async fn a_thousand_bytes_are_one_unit_and_the_threshold_is_four() {
     }
 }
 
-/// The largest payload that is taken is the largest that an item holds.
+/// The maximum size of a payload is the maximum that fits an item.
 #[tokio::test]
 async fn the_largest_payload_fills_an_item() {
     let world = Embedded::start_as(with_payload_table(), &[]).await;

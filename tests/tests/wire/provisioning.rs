@@ -1,4 +1,5 @@
-//! Provisioning: from nothing, again, at once, and on what others have made.
+//! Provisioning of an empty account, a second time, concurrently, and on resources of other
+//! applications.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
@@ -19,7 +20,7 @@ fn lines(plan: &cloakroom_aws::Plan) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn everything_is_made_once() {
+async fn provisioning_creates_every_resource_once() {
     let world = Embedded::empty().await;
     let provisioning = world.provisioning(QUEUES);
     let plan = provisioning.plan().await.unwrap();
@@ -48,7 +49,7 @@ async fn everything_is_made_once() {
 }
 
 #[tokio::test]
-async fn two_at_once_do_not_disturb_each_other() {
+async fn concurrent_provisionings_do_not_disturb_each_other() {
     let world = Embedded::empty().await;
     let (one, other) = (world.provisioning(QUEUES), world.provisioning(QUEUES));
     let (made, made_too) = futures::join!(one.apply(), other.apply());
@@ -58,7 +59,7 @@ async fn two_at_once_do_not_disturb_each_other() {
 }
 
 #[tokio::test]
-async fn queues_are_as_they_are_wanted() {
+async fn queues_have_the_configured_attributes() {
     let world = Embedded::start(QUEUES).await;
     let url = world.sqs.get_queue_url().queue_name("audit.fifo").send().await.unwrap().queue_url.unwrap();
     let get = world.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
@@ -92,8 +93,8 @@ async fn a_queue_with_other_attributes_is_changed() {
     assert!(provisioning.plan().await.unwrap().is_empty());
 }
 
-/// Demands that neither a plan can be made nor anything is applied, for a reason that has `text` in it.
-async fn must_be_refused(world: &Embedded, text: &str) {
+/// Asserts that both plan and apply fail with an error that contains `text`.
+async fn assert_refused(world: &Embedded, text: &str) {
     let provisioning = world.provisioning(&[]);
     let errors: [PortError; 2] = [provisioning.plan().await.unwrap_err(), provisioning.apply().await.unwrap_err()];
     for error in errors {
@@ -116,12 +117,12 @@ async fn a_table_with_other_keys_is_refused() {
     for keys in [&["id"][..], &["sk", "pk"], &["pk"]] {
         let world = Embedded::empty().await;
         make_table(&world, keys).await;
-        must_be_refused(&world, &format!("other keys ({})", keys.join(", "))).await;
+        assert_refused(&world, &format!("other keys ({})", keys.join(", "))).await;
     }
 }
 
 #[tokio::test]
-async fn a_table_of_ours_without_expiry_is_completed() {
+async fn table_without_time_to_live_is_completed() {
     let world = Embedded::empty().await;
     make_table(&world, &["pk", "sk"]).await;
     let made = world.provisioning(&[]).apply().await.unwrap();
@@ -135,11 +136,11 @@ async fn a_table_that_expires_by_another_attribute_is_refused() {
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("gone_at").build().unwrap();
     let update = world.dynamodb.update_time_to_live().table_name("things").time_to_live_specification(expiry);
     update.send().await.unwrap();
-    must_be_refused(&world, "`gone_at`").await;
+    assert_refused(&world, "`gone_at`").await;
 }
 
 #[tokio::test]
-async fn a_payload_table_is_made_if_it_is_wanted() {
+async fn payload_table_is_created_if_it_is_configured() {
     let world = Embedded::of(with_payload_table()).await;
     let settings = ProvisioningSettings { point_in_time_recovery: true, ..ProvisioningSettings::default() };
     let provisioning = world.provisioning_of(settings);
@@ -152,7 +153,11 @@ async fn a_payload_table_is_made_if_it_is_wanted() {
         "turn time to live on for table `slips`",
         "create bucket `coats`",
     ];
-    assert_eq!(made[..6], expected, "what is processed stays gone: nothing is kept of it");
+    assert_eq!(
+        made[..6],
+        expected,
+        "the payload table has no point-in-time recovery, because a restored payload would be processed again"
+    );
     assert!(provisioning.plan().await.unwrap().is_empty());
     let expiry = world.dynamodb.describe_time_to_live().table_name("slips").send().await.unwrap();
     assert_eq!(expiry.time_to_live_description.unwrap().attribute_name.as_deref(), Some("x"));
@@ -166,28 +171,29 @@ async fn a_payload_table_with_other_keys_is_refused() {
         let definition = AttributeDefinition::builder().attribute_name("k").attribute_type(kind).build().unwrap();
         let create = world.dynamodb.create_table().table_name("slips").billing_mode(BillingMode::PayPerRequest);
         create.key_schema(key).attribute_definitions(definition).send().await.unwrap();
-        must_be_refused(&world, "other keys (k); Cloakroom needs the bytes `k`").await;
+        assert_refused(&world, "other keys (k); Cloakroom needs the bytes `k`").await;
     }
 }
 
-/// The time to live is in the items, and so it is checked against the queues in the settings.
+/// The time to live is written into the items, so the settings are checked against the retention of
+/// the queues.
 #[tokio::test]
-async fn payloads_that_expire_before_their_messages_are_refused() {
+async fn payload_expiry_shorter_than_the_queue_retention_is_refused() {
     let longer = ProvisioningSettings { retention_s: 1_209_600, expiry_days: 63, ..ProvisioningSettings::default() };
     let world = Embedded::of(with_payload_table()).await;
     let error = Provisioning::new(&world.aws, longer.clone()).unwrap_err();
     assert_eq!(error.field(), "payload_ttl_days");
     assert!(error.to_string().contains("from 63 to 3650"), "{error}");
     let world = Embedded::of(AwsSettings { payload_table: None, ..with_payload_table() }).await;
-    assert!(Provisioning::new(&world.aws, longer).is_ok(), "nothing is written there");
+    assert!(Provisioning::new(&world.aws, longer).is_ok(), "without a payload table there are no items to expire");
 }
 
 #[tokio::test]
-async fn a_bucket_with_objects_of_others_is_refused() {
+async fn bucket_with_foreign_objects_is_refused() {
     let world = Embedded::empty().await;
     world.s3.create_bucket().bucket("coats").send().await.unwrap();
     world.s3.put_object().bucket("coats").key("photos/1.jpg").send().await.unwrap();
-    must_be_refused(&world, "object `photos/1.jpg`").await;
+    assert_refused(&world, "object `photos/1.jpg`").await;
 }
 
 async fn put_rule(world: &Embedded, id: &str, days: i32) {
@@ -202,7 +208,7 @@ async fn put_rule(world: &Embedded, id: &str, days: i32) {
 }
 
 #[tokio::test]
-async fn rules_of_others_stay_unless_they_lose_messages() {
+async fn foreign_lifecycle_rules_stay_unless_they_lose_messages() {
     let world = Embedded::empty().await;
     world.s3.create_bucket().bucket("coats").send().await.unwrap();
     put_rule(&world, "others", 90).await;
@@ -211,10 +217,11 @@ async fn rules_of_others_stay_unless_they_lose_messages() {
     let ids: Vec<_> = rules.iter().map(|rule| rule.id().unwrap()).collect();
     assert_eq!(ids, ["others", "cloakroom"]);
     put_rule(&world, "hasty", 44).await;
-    must_be_refused(&world, "`hasty`").await;
+    assert_refused(&world, "`hasty`").await;
 }
 
-/// What others rely on, or what SQS and S3 would delete for: neither is ever made shorter.
+/// Provisioning never shortens a retention or an expiry. SQS and S3 would delete data, and other
+/// applications may rely on it.
 #[tokio::test]
 async fn a_retention_is_never_made_shorter() {
     let world = Embedded::empty().await;

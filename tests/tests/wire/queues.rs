@@ -1,4 +1,4 @@
-//! What is special about queues of SQS, and so not in the laws.
+//! Properties of SQS queues that the conformance laws do not cover.
 
 use cloakroom_aws::{Aws, AwsSettings, QueueSettings};
 
@@ -22,19 +22,19 @@ async fn attributes_of_other_producers_survive_parking() {
 }
 
 #[tokio::test]
-async fn large_messages_are_sent_in_batches_that_sqs_takes() {
+async fn large_messages_are_sent_in_batches_within_the_sqs_limit() {
     let world = Embedded::start(&["stock"]).await;
     let before = world.local.usage();
-    queues::large_messages_are_taken(&world.aws).await;
+    queues::large_messages_are_delivered_and_too_large_ones_are_refused(&world.aws).await;
     assert_eq!(world.local.usage().since(&before).sqs.requests["SendMessageBatch"], 3);
 }
 
 #[tokio::test]
-async fn queues_with_a_prefix_are_others() {
+async fn queues_with_different_prefixes_are_different_queues() {
     let world = Embedded::start(&["stock"]).await;
     world.sqs.create_queue().queue_name("test-stock").send().await.unwrap();
     let queues = QueueSettings { prefix: "test-".to_owned(), ..QueueSettings::default() };
     let settings = AwsSettings { queues, ..world.aws.settings().clone() };
     let prefixed = Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), settings).unwrap();
-    queues::queues_with_a_prefix_are_others(&world.aws, &prefixed).await;
+    queues::queues_with_different_prefixes_are_different_queues(&world.aws, &prefixed).await;
 }

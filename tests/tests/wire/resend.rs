@@ -1,4 +1,4 @@
-//! Whether the HTTP client below the SDK repeats requests of its own accord.
+//! Whether the HTTP client of the SDK repeats requests without being asked.
 
 use std::sync::{
     Arc,
@@ -15,10 +15,11 @@ use tokio::{
 
 use crate::embedded::s3;
 
-/// A server that answers all requests but one, after which it closes the connection without a word.
+/// A server that answers all requests except one. Instead of answering that one it closes the
+/// connection.
 struct Silent {
     requests: AtomicUsize,
-    /// The number of the request that it does not answer.
+    /// The number of the request that it does not answer, from 0.
     silent: usize,
 }
 
@@ -51,7 +52,7 @@ impl Silent {
     }
 }
 
-/// Reads one whole request; false if the client has closed the connection.
+/// Reads one whole request. Returns `false` if the client has closed the connection.
 async fn read_request(connection: &mut TcpStream, unread: &mut Vec<u8>) -> bool {
     loop {
         if let Some(end) = end_of_request(unread) {
@@ -72,9 +73,9 @@ fn end_of_request(bytes: &[u8]) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn a_request_on_a_kept_connection_that_breaks_is_not_sent_again() {
-    // The first request goes over a new connection, the second one over the same: it is that case in which
-    // clients like to try again.
+async fn check_in_on_a_broken_connection_is_not_repeated() {
+    // The first request uses a new connection, and later ones reuse it. HTTP clients often repeat a
+    // request when a reused connection breaks.
     for silent in [0, 1, 2] {
         let (server, url) = Silent::start(silent).await;
         let payloads = S3Payloads::new(s3(&url), "coats");
@@ -88,15 +89,16 @@ async fn a_request_on_a_kept_connection_that_breaks_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn the_sdk_sends_other_writes_again() {
-    // The counterpart: the same break is repaired unseen where that is harmless, so the test above can fail.
+async fn sdk_retries_an_idempotent_write_after_a_broken_connection() {
+    // Shows that the test above can fail: for an idempotent call the SDK hides the same break by a
+    // retry.
     let (server, url) = Silent::start(0).await;
     S3Payloads::new(s3(&url), "coats").delete(&Claim::from_random(1, "coats")).await.unwrap();
     assert_eq!(server.requests(), 2);
 }
 
 #[tokio::test]
-async fn nobody_listening_means_without_effect() {
+async fn refused_connection_is_an_error_without_effect() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

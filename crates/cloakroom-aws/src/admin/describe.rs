@@ -1,5 +1,6 @@
-//! What there is: tables, bucket and queues as the services describe them. [`Provisioning`](crate::Provisioning)
-//! compares it with what is wanted, [`Diagnosis`](crate::Diagnosis) judges it.
+//! Descriptions of the tables, the bucket and the queues as they are.
+//! [`Provisioning`](crate::Provisioning) compares them with its settings, and
+//! [`Diagnosis`](crate::Diagnosis) checks them.
 
 use std::collections::HashMap;
 
@@ -14,7 +15,7 @@ use cloakroom::PortError;
 use crate::{
     aws::Aws,
     client::{
-        failure::{Meaning, Operation, code, status},
+        failure::{Operation, code, meaning::Meaning, status},
         timeouts,
     },
     dynamodb::{self},
@@ -34,15 +35,15 @@ pub(crate) const GET_RULES: Operation =
 const FIND: Operation = Operation::read("GetQueueUrl", "sqs:GetQueueUrl");
 pub(crate) const GET: Operation = Operation::read("GetQueueAttributes", "sqs:GetQueueAttributes");
 
-/// The attributes of a queue, as texts.
+/// The attributes of a queue, as strings.
 pub(crate) type QueueAttributes = HashMap<QueueAttributeName, String>;
 
 impl Aws {
-    /// How many messages a queue holds, by the name that endpoints and routes use: visible, delayed, and in somebody's hands. SQS
-    /// counts roughly, and some seconds late.
+    /// Returns the number of messages in a queue: visible, delayed and in flight. `queue` is the
+    /// name that endpoints and routes use. The number of SQS is approximate and some seconds old.
     ///
     /// # Errors
-    /// The queue does not exist, or could not be asked.
+    /// The queue does not exist, or the call failed.
     pub async fn depth(&self, queue: &str) -> Result<u64, PortError> {
         let name = self.settings.queues.full_name(queue);
         let target = queue::target(&name);
@@ -55,7 +56,7 @@ impl Aws {
     }
 }
 
-/// Looks at what the settings name. What is not there is `None`.
+/// Each method describes one resource. It returns `None` if the resource does not exist.
 impl Aws {
     pub(crate) async fn table(&self, table: &str) -> Result<Option<TableDescription>, PortError> {
         match self.dynamodb.describe_table().table_name(table).send().await {
@@ -65,7 +66,7 @@ impl Aws {
         }
     }
 
-    /// The attribute by which the items of a table expire, if they do.
+    /// Returns the attribute by which the items of a table expire, if time to live is on.
     pub(crate) async fn expiry_attribute(&self, table: &str) -> Result<Option<String>, PortError> {
         let output = self.dynamodb.describe_time_to_live().table_name(table).send().await;
         let output = output.map_err(|error| DESCRIBE_EXPIRY.failed(&dynamodb::target(table), error))?;
@@ -75,7 +76,7 @@ impl Aws {
         Ok(expiry.and_then(|expiry| expiry.attribute_name))
     }
 
-    /// Whether a table can be restored to any second of the last days.
+    /// Returns whether point-in-time recovery is on.
     pub(crate) async fn is_recoverable(&self, table: &str) -> Result<bool, PortError> {
         let output = self.dynamodb.describe_continuous_backups().table_name(table).send().await;
         let output = output.map_err(|error| DESCRIBE_BACKUPS.failed(&dynamodb::target(table), error))?;
@@ -118,7 +119,8 @@ impl Aws {
         }
     }
 
-    /// An object that is not Cloakroom's, as far as the first thousand tell.
+    /// Returns the key of an object that does not belong to Cloakroom, if the first thousand
+    /// objects contain one.
     pub(crate) async fn foreign_object(&self) -> Result<Option<String>, PortError> {
         let bucket = &self.settings.bucket;
         let output = self.s3.list_objects_v2().bucket(bucket).send().await;
@@ -127,7 +129,7 @@ impl Aws {
         Ok(keys.find(|key| !is_our_key(key)).map(str::to_owned))
     }
 
-    /// The address of the queue that has this name in SQS.
+    /// Returns the URL of the queue with this name in SQS.
     pub(crate) async fn queue_url(&self, name: &str) -> Result<Option<String>, PortError> {
         match self.sqs.get_queue_url().queue_name(name).send().await {
             Ok(output) => Ok(output.queue_url),
@@ -136,13 +138,13 @@ impl Aws {
         }
     }
 
-    /// The attributes of the queue that has this name in SQS.
+    /// Returns the attributes of the queue with this name in SQS.
     pub(crate) async fn queue_attributes(&self, name: &str) -> Result<Option<QueueAttributes>, PortError> {
         let Some(url) = self.queue_url(name).await? else { return Ok(None) };
         let get = self.sqs.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
         match get.send().await {
             Ok(output) => Ok(Some(output.attributes.unwrap_or_default())),
-            // It has an address for a moment longer than it exists.
+            // A deleted queue keeps its URL for a short time.
             Err(error) if is_absent(code(&error)) => Ok(None),
             Err(error) => Err(GET.failed(&queue::target(name), error)),
         }
@@ -153,7 +155,7 @@ fn is_absent(code: Option<&str>) -> bool {
     code.is_some() && Meaning::of(None, code) == Meaning::Absent
 }
 
-/// Whether the key has the form of a claim or of an entry.
+/// Whether the key is that of a payload or of a dedupe entry.
 fn is_our_key(key: &str) -> bool {
     let hexadecimal = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_payload = key.split_once('.').is_some_and(|(bits, _)| hexadecimal(bits, 32));
@@ -166,7 +168,7 @@ mod tests {
     use cloakroom::format::{Claim, schema::Key};
 
     #[test]
-    fn keys_of_ours_are_told_from_others() {
+    fn keys_of_payloads_and_entries_are_recognised() {
         assert!(is_our_key(&Key::Payload { claim: &Claim::from_random(7, "payloads") }.text()));
         assert!(is_our_key(&Key::Entry { endpoint: "stock", message: &"a/b c".into() }.text()));
         for key in ["", "logs/2026", "photo.jpg", "deadbeef", &*"a".repeat(33), "deadbee/x/y"] {

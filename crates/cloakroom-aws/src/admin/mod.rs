@@ -1,6 +1,6 @@
-//! Tables, bucket and queues as a whole: creating them, and finding out what is wrong with them.
+//! Creation and diagnosis of the tables, the bucket and the queues.
 //!
-//! Only operators need this module. Nothing that processes messages imports it.
+//! Only operators need this module. No code that processes messages imports it.
 
 pub(crate) mod describe;
 pub(crate) mod diagnosis;

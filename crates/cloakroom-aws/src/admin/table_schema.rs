@@ -1,4 +1,4 @@
-//! What tables must be like, for those who make them and those who judge them.
+//! The schemas of the tables, for provisioning and diagnosis.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
@@ -18,26 +18,26 @@ const KEYS: &[Key] = &[
 ];
 const PAYLOAD_KEYS: &[Key] = &[(payload_attribute::KEY, KeyType::Hash, ScalarAttributeType::B)];
 
-/// What a table must be like.
+/// The schema of a table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TableForm<'a> {
+pub(crate) struct TableSchema<'a> {
     pub(crate) name: &'a str,
     keys: &'static [Key],
-    /// The keys, in words.
-    pub(crate) keys_told: &'static str,
+    /// The keys, as text.
+    pub(crate) keys_text: &'static str,
     /// The attribute by which items expire.
     pub(crate) expires: &'static str,
-    /// Whether the table as it was at an earlier second can be of use. With payloads it would bring back those of processed messages, and
-    /// lack those of waiting ones.
+    /// Whether point-in-time recovery is useful. An earlier state of a payload table would have
+    /// payloads of processed messages, and lack payloads of messages in flight.
     pub(crate) can_be_restored: bool,
 }
 
-impl TableForm<'_> {
+impl TableSchema<'_> {
     pub(crate) fn target(&self) -> String {
         dynamodb::target(self.name)
     }
 
-    /// The keys, for a table that is to be made.
+    /// Returns the keys for a new table.
     pub(crate) fn key_schema(&self) -> (Vec<AttributeDefinition>, Vec<KeySchemaElement>) {
         let complete = "name and type are set";
         let each = self.keys.iter().cloned().map(|(name, role, kind)| {
@@ -48,7 +48,7 @@ impl TableForm<'_> {
         each.unzip()
     }
 
-    /// The names of a table's keys, if they are not those that Cloakroom writes.
+    /// Returns the names of a table's keys if they are not those of the schema.
     pub(crate) fn other_keys(&self, table: &TableDescription) -> Option<String> {
         let keys = table.key_schema().iter().map(|key| (key.attribute_name(), key.key_type()));
         let kind = |name: &str| {
@@ -70,30 +70,30 @@ pub(crate) const fn is_usable(status: Option<&TableStatus>) -> bool {
 }
 
 impl Aws {
-    /// The table of states and records.
-    pub(crate) fn table_form(&self) -> TableForm<'_> {
-        TableForm {
+    /// The schema of the table for states and records.
+    pub(crate) fn table_schema(&self) -> TableSchema<'_> {
+        TableSchema {
             name: &self.settings.table,
             keys: KEYS,
-            keys_told: "the texts `pk` (partition key) and `sk` (sort key)",
+            keys_text: "the strings `pk` (partition key) and `sk` (sort key)",
             expires: attribute::EXPIRES,
             can_be_restored: true,
         }
     }
 
-    /// The table of small payloads, if there is to be one.
-    pub(crate) fn payload_table_form(&self) -> Option<TableForm<'_>> {
-        self.settings.payload_table.as_deref().map(|name| TableForm {
+    /// The schema of the table for small payloads, if one is set.
+    pub(crate) fn payload_table_schema(&self) -> Option<TableSchema<'_>> {
+        self.settings.payload_table.as_deref().map(|name| TableSchema {
             name,
             keys: PAYLOAD_KEYS,
-            keys_told: "the bytes `k` (partition key, and no sort key)",
+            keys_text: "the bytes `k` (partition key, and no sort key)",
             expires: payload_attribute::EXPIRES,
             can_be_restored: false,
         })
     }
 
-    /// All tables.
-    pub(crate) fn table_forms(&self) -> impl Iterator<Item = TableForm<'_>> {
-        std::iter::once(self.table_form()).chain(self.payload_table_form())
+    /// The schemas of all tables.
+    pub(crate) fn table_schemas(&self) -> impl Iterator<Item = TableSchema<'_>> {
+        std::iter::once(self.table_schema()).chain(self.payload_table_schema())
     }
 }

@@ -1,4 +1,4 @@
-//! Where an endpoint keeps what, and how.
+//! Settings of the table, the bucket and the queues of an endpoint.
 
 use cloakroom::ports::Limits;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Where an endpoint keeps what.
+/// The table, the bucket and the queues of an endpoint, and how they are used.
 ///
 /// ```
 /// let settings: cloakroom_aws::AwsSettings =
@@ -27,42 +27,47 @@ use crate::{
 pub struct AwsSettings {
     /// The DynamoDB table. Endpoints may share one.
     pub table: String,
-    /// The S3 bucket for payloads and dedupe entries. Endpoints may share one, but nothing else may be in it:
-    /// what it holds expires.
+    /// The S3 bucket for payloads and dedupe entries. Endpoints may share one, but it must contain
+    /// nothing else: all objects in it expire.
     pub bucket: String,
-    /// The DynamoDB table for small payloads, if they are not in the bucket, too: one of Cloakroom's own, which endpoints may share. In
-    /// messages in flight it is named as the bucket is: before it is used, or is not used any more, see "Where payloads are" in the operations
-    /// chapter. Default: none.
+    /// The DynamoDB table for small payloads, if there is one. It must be a table of Cloakroom's
+    /// own, which endpoints may share. Claims of messages in flight contain its name, as they
+    /// contain that of the bucket. Before you start or stop using it, read "Where payloads are" in
+    /// the operations chapter. Default: none; all payloads are in the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_table: Option<String>,
-    /// Up to how many bytes a payload is small, where there is a table for them; with 0 they are only read there. Default: as long as it is
-    /// [cheaper](DynamoPayloads::CHEAPER_BYTES_MAX), 4,072.
+    /// The largest payload, in bytes, that goes to the payload table. With 0, payloads are only
+    /// read there. Default: 4,072, up to which the table is
+    /// [cheaper](DynamoPayloads::CHEAPER_BYTES_MAX).
     #[serde(default = "small_payload_bytes_max")]
     pub small_payload_bytes_max: usize,
-    /// After how many days the items of the payload table expire: as long as the [objects of the
-    /// bucket](crate::ProvisioningSettings::expiry_days), since messages need them alike, and not fewer than the queues need that
-    /// Cloakroom provisions by default: 46. Default: 50.
+    /// After how many days the items of the payload table expire. Use the same value as for the
+    /// [objects of the bucket](crate::ProvisioningSettings::expiry_days), since messages need both
+    /// for the same time. The minimum is 46, the time that queues with Cloakroom's default settings
+    /// need. Default: 50.
     #[serde(default = "payload_ttl_days")]
     pub payload_ttl_days: u32,
-    /// The largest payload, in bytes, that is checked in or read: 1 MiB to 5 GiB. A worker holds the payloads of all messages in flight in
-    /// memory. A message with a larger payload is parked. Default: 64 MiB.
+    /// The largest payload, in bytes, that is checked in or read: 1 MiB to 5 GiB. A worker holds
+    /// the payloads of all messages in flight in memory. A message with a larger payload is parked.
+    /// Default: 64 MiB.
     #[serde(default = "payload_bytes_max")]
     pub payload_bytes_max: usize,
-    /// Up to how many reads of single items, or writes of payloads, that happen at the same time share a request to DynamoDB: 1 to 100, and of
-    /// writes never more than 25. They cost the same, and take less time of the processor; a request may take a little longer than one
-    /// for a single item does. With 1 each goes alone. Default: 25.
+    /// At most how many concurrent reads of single items, or writes of payloads, share a request to
+    /// DynamoDB: 1 to 100, and for writes never more than 25. Sharing does not change the price. It
+    /// saves CPU time, and a shared request may take a little longer than one for a single item.
+    /// With 1 nothing is shared. Default: 25.
     #[serde(default = "items_per_request_max")]
     pub items_per_request_max: usize,
-    /// SQS.
+    /// The names and the use of queues.
     #[serde(default)]
     pub queues: QueueSettings,
-    /// What the account takes.
+    /// The limits of the account.
     #[serde(default)]
     pub limits: Limits,
 }
 
 impl AwsSettings {
-    /// Settings for this table and this bucket, all else at its default.
+    /// Creates settings for this table and this bucket, with defaults for all else.
     pub fn new(table: impl Into<String>, bucket: impl Into<String>) -> Self {
         Self {
             table: table.into(),
@@ -107,12 +112,12 @@ impl AwsSettings {
         within("small_payload_bytes_max", self.small_payload_bytes_max as u64, 0, payloads_max)?;
         within("payload_ttl_days", self.payload_ttl_days.into(), payload_ttl_days_min(), 3_650)?;
         let Some(name) = &self.payload_table else { return Ok(()) };
-        // Claims have the name in them, and are as short as they can be.
+        // The name is part of every claim, and claims should be short.
         if !(3..=64).contains(&name.len()) || !name.chars().all(is_table_character) {
             return Err(SettingsError::new("payload_table", name, "3 to 64 letters, digits and `_-.`"));
         }
         if [&self.table, &self.bucket].contains(&name) {
-            let demand = "called otherwise than the table and the bucket: claims tell stores apart by their names";
+            let demand = "different from `table` and `bucket`: claims identify a store by its name";
             return Err(SettingsError::new("payload_table", name, demand));
         }
         Ok(())
@@ -123,7 +128,7 @@ const fn small_payload_bytes_max() -> usize {
     DynamoPayloads::CHEAPER_BYTES_MAX
 }
 
-/// A message whose payload has expired looks processed.
+/// The minimum of `payload_ttl_days`. A message whose payload has expired is treated as processed.
 fn payload_ttl_days_min() -> u64 {
     expiry_days_min(RETENTION_S, DEAD_LETTER_RETENTION_S)
 }
@@ -151,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_aws_takes_are_taken() {
+    fn names_within_the_limits_of_aws_are_valid() {
         for (table, bucket) in [("a_B-1.x", "a.b-1"), ("abc", "0ab"), (&*"t".repeat(255), &*"b".repeat(63))] {
             assert_eq!(field_at_fault(&AwsSettings::new(table, bucket)), "none");
         }
     }
 
     #[test]
-    fn the_field_at_fault_is_named() {
+    fn invalid_setting_is_an_error_that_names_its_field() {
         for table in ["ab", "a b c", "tisch-ü", &*"t".repeat(256)] {
             assert_eq!(field_at_fault(&AwsSettings::new(table, "bucket")), "table", "{table}");
         }
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_above_those_of_aws_are_refused() {
+    fn limits_above_the_aws_maximum_are_errors() {
         let limits = Limits { item_bytes_max: 400 * 1024 + 1, ..Limits::default() };
         let error = AwsSettings { limits, ..AwsSettings::new("table", "bucket") }.validate().unwrap_err();
         assert_eq!(error.field(), "limits");
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_field_is_refused() {
+    fn misspelt_settings_field_is_an_error() {
         let text = r#"{ "table": "t", "bucket": "b", "queue": {} }"#;
         let error = serde_json::from_str::<AwsSettings>(text).unwrap_err().to_string();
         assert!(error.contains("`queue`"), "{error}");

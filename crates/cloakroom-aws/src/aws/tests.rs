@@ -5,7 +5,7 @@ use crate::scripted::{Script, Seen, refusal, reply, run};
 
 use super::*;
 
-/// The configuration of clients that a script answers.
+/// A configuration for clients that a script answers.
 pub(crate) fn config(script: &Script) -> aws_types::sdk_config::Builder {
     let credentials = aws_credential_types::Credentials::new("AKIDTEST", "SECRETTEST", None, None, "test");
     let credentials = aws_credential_types::provider::SharedCredentialsProvider::new(credentials);
@@ -33,7 +33,7 @@ fn configured_clients_have_timeouts_unless_the_configuration_sets_its_own() {
     assert_eq!(timeouts_of(&aws), [(second(4), second(9)); 3]);
     assert_eq!(aws.without_timeouts(), [""; 0]);
     let call_max = Duration::from_millis(cloakroom::EndpointSettings::default().call_ms_max);
-    assert!(timeouts::OPERATION < call_max, "the client gives up first, and its connection with it");
+    assert!(timeouts::OPERATION < call_max, "the client gives up before the endpoint, and closes its connection");
 
     let own = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     let aws = configured(&config(&script).timeout_config(own).build());
@@ -46,7 +46,7 @@ fn configured_clients_have_timeouts_unless_the_configuration_sets_its_own() {
 }
 
 #[test]
-fn configured_clients_have_retries_of_their_own() {
+fn configured_clients_have_separate_retry_partitions() {
     let aws = configured(&config(&Script::new([])).build());
     let partitions = [
         aws.dynamodb.config().retry_partition().cloned(),
@@ -68,21 +68,21 @@ fn requests_of_configured_clients_name_the_library_and_its_version() {
 }
 
 #[test]
-fn machine_with_a_wrong_clock_is_refused_again_and_again() {
-    // Far ahead of the clock of this machine.
+fn configured_clients_do_not_correct_a_wrong_clock() {
+    // Far ahead of this machine's clock.
     let date = "Tue, 31 Dec 2199 23:59:59 GMT";
     let times = |config: aws_types::sdk_config::Builder| {
         let refused = refusal(403, "InvalidSignatureException").at(date);
         let script = Script::new(vec![refused; 2]);
         let aws = configured(&config.http_client(script.clone()).build());
         for _ in 0..2 {
-            run(aws.ports().queues.open("orders")).expect_err("it is refused");
+            run(aws.ports().queues.open("orders")).expect_err("the signature is refused");
         }
         let signed = |seen: &Seen| seen.header("x-amz-date").unwrap()[..4].to_owned();
         script.seen().iter().map(signed).collect::<Vec<_>>()
     };
     let base = || config(&Script::new([])).retry_config(RetryConfig::disabled());
     let corrected = |time: &String| time.starts_with("2199");
-    assert!(!times(base()).iter().any(corrected), "its clock is wrong, too, for what expires");
+    assert!(!times(base()).iter().any(corrected), "a corrected signature would hide that expiry times are wrong");
     assert!(times(base().disable_clock_skew_correction(false)).iter().any(corrected), "the caller decides");
 }

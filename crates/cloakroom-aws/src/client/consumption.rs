@@ -1,5 +1,5 @@
-//! What requests consume, seen from inside the clients: the adapters know nothing of it, and the repetitions of the SDK
-//! are counted like all others.
+//! Consumption of requests, measured by an interceptor of the clients. The adapters do not know of
+//! it, and it counts the SDK's retries like all other requests.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,7 +23,7 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use cloakroom::observe::{Consumed, Observer, Service, Used};
 
-/// Operations that are counted by name; the others are counted as `other`.
+/// The operations that are counted by name. All others are counted as `other`.
 const OPERATIONS: [&str; 18] = [
     "GetItem",
     "BatchGetItem",
@@ -45,10 +45,10 @@ const OPERATIONS: [&str; 18] = [
     "ChangeMessageVisibilityBatch",
 ];
 
-/// What SQS bills as one request.
+/// The bytes that SQS bills as one request.
 const SQS_CHUNK: u64 = 64 * 1024;
 
-/// Tells an observer of every request of one client.
+/// Reports every request of one client to an observer.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
     service: Service,
@@ -61,12 +61,12 @@ impl Meter {
     }
 }
 
-/// What is known of a call before its input is gone.
+/// Facts about a call that are recorded while its input is available.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    /// Whose prices it has.
+    /// The service whose prices apply.
     service: Service,
-    /// What a write costs at least whose condition fails; DynamoDB does not tell.
+    /// The lowest charge for a write whose condition fails. DynamoDB does not report it.
     lost_write_units: f64,
     message_bytes: u64,
 }
@@ -92,7 +92,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// After every attempt, whether it was answered or not.
+    /// Reports every attempt, also one without an answer.
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
@@ -120,17 +120,17 @@ impl Intercept for Meter {
     }
 }
 
-/// Bytes of the bodies, as far as their length is known.
+/// The bytes of the bodies of request and response, if their lengths are known.
 fn bytes(context: &FinalizerInterceptorContextRef<'_>) -> u64 {
     let sent = context.request().and_then(|request| request.body().content_length());
     let received = context.response().and_then(|response| {
-        let told = response.headers().get("content-length").and_then(|digits| digits.parse().ok());
-        told.or_else(|| response.body().content_length())
+        let header = response.headers().get("content-length").and_then(|digits| digits.parse().ok());
+        header.or_else(|| response.body().content_length())
     });
     sent.unwrap_or(0) + received.unwrap_or(0)
 }
 
-/// Has DynamoDB tell what it charges, which costs nothing.
+/// Asks DynamoDB to report the capacity that it charges. That is free.
 fn ask_for_capacity(input: &mut Input) {
     macro_rules! ask {
         ($($type:ty),+) => {
@@ -152,7 +152,7 @@ fn ask_for_capacity(input: &mut Input) {
     );
 }
 
-/// Read and write units of a success.
+/// Returns the read and write units of a successful call.
 fn units(output: &Output) -> (f64, f64) {
     macro_rules! charged {
         ($($type:ty),+; $($batch:ty),*) => {{
@@ -185,11 +185,11 @@ fn units(output: &Output) -> (f64, f64) {
     (read().unwrap_or(0.0), write().unwrap_or(0.0))
 }
 
-fn sum(told: &[ConsumedCapacity]) -> f64 {
-    told.iter().filter_map(|told| told.capacity_units).sum()
+fn sum(capacities: &[ConsumedCapacity]) -> f64 {
+    capacities.iter().filter_map(|capacity| capacity.capacity_units).sum()
 }
 
-/// Whether a condition failed: then DynamoDB charges, and does not tell what.
+/// Whether a condition failed. DynamoDB charges for that, but does not report how much.
 fn is_lost(error: &Error) -> bool {
     use dynamodb::{
         delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError,
@@ -214,7 +214,7 @@ fn asked(service: Service, input: &Input) -> Asked {
     Asked { service: billed_as(service, input), lost_write_units, message_bytes }
 }
 
-/// The service whose prices a call for this bucket or queue has: their names tell.
+/// The service whose prices apply to this bucket or queue, which their names show.
 fn billed_as(service: Service, input: &Input) -> Service {
     macro_rules! if_named {
         ($suffix:literal, $own:expr, $($type:ty => $name:ident),+) => {
@@ -242,7 +242,7 @@ fn billed_as(service: Service, input: &Input) -> Service {
     service
 }
 
-/// Messages of SQS that got through.
+/// Returns the number of messages of SQS that were received, sent, deleted or extended.
 fn messages(output: &Output) -> u64 {
     macro_rules! through {
         ($($type:ty => $messages:ident),+) => {
@@ -267,7 +267,8 @@ fn received_bytes(output: &Output) -> u64 {
     })
 }
 
-/// What SQS takes for the size of a message: its body, and names, types and values of its attributes.
+/// The size of a message as SQS counts it: its body, and the names, types and values of its
+/// attributes.
 fn bytes_of(body: Option<&str>, attributes: Option<&HashMap<String, MessageAttributeValue>>) -> u64 {
     let attribute = |(name, value): (&String, &MessageAttributeValue)| {
         let text = value.string_value().map_or(0, str::len);

@@ -1,4 +1,4 @@
-//! Credentials of configured clients, however long they take to load.
+//! Credentials of [configured](crate::Aws::configured) clients, also if they take long to load.
 
 use std::time::Duration;
 
@@ -8,21 +8,23 @@ use aws_credential_types::{
 };
 use tokio::{sync::Mutex, task::JoinHandle, time::Instant};
 
-/// How long after its beginning a load is waited for, and its result is used. A worker without
-/// credentials repeats its requests well before.
+/// The time from the start of a load during which callers wait for it and its result is used. A
+/// worker without credentials retries its requests far more often.
 const LOAD_MAX: Duration = Duration::from_secs(120);
 
 type Loaded = Result<Credentials, CredentialsError>;
 
-/// Loads credentials in a task of its own, so that a load goes on when the request that began it has given up.
+/// A provider that loads credentials in a task of its own, so that a load continues when the
+/// request that started it was dropped.
 ///
-/// The SDK loads credentials within the timeout of a request's first try, and drops the load with the try. A provider that takes longer
-/// (`credential_process`, a chain of roles, a sidecar that starts) would begin again with each try, and never come to an end.
+/// The SDK loads credentials within the timeout of a request's first try, and drops the load with
+/// the try. A provider that takes longer (`credential_process`, a chain of roles, a sidecar that
+/// starts) would start again with each try, and would never finish.
 #[derive(Debug)]
-struct Patient {
+struct Continuing {
     load_max: Duration,
     provider: SharedCredentialsProvider,
-    /// The load whose result no caller has received.
+    /// The load whose result no caller has received yet.
     load: Mutex<Option<Load>>,
 }
 
@@ -38,24 +40,26 @@ impl Drop for Load {
     }
 }
 
-/// The provider, with loads that go on.
-pub(crate) fn patient(provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
-    patient_for(LOAD_MAX, provider)
+/// Returns the provider, with loads that continue.
+pub(crate) fn continuing(provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
+    continuing_for(LOAD_MAX, provider)
 }
 
-fn patient_for(load_max: Duration, provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
-    SharedCredentialsProvider::new(Patient { load_max, provider, load: Mutex::default() })
+fn continuing_for(load_max: Duration, provider: SharedCredentialsProvider) -> SharedCredentialsProvider {
+    SharedCredentialsProvider::new(Continuing { load_max, provider, load: Mutex::default() })
 }
 
-impl Patient {
-    /// Waits for the load that is under way, or begins one.
+impl Continuing {
+    /// Waits for the current load, or starts one.
     ///
-    /// One caller waits for it; others that ask meanwhile load for themselves, as without this. A cache, which clients have by default,
-    /// asks once for all requests.
+    /// One caller waits for it. A concurrent caller loads for itself, as it would without this
+    /// provider. Clients have a cache by default, which asks once for all requests.
     async fn loaded(&self) -> Loaded {
         let Ok(mut load) = self.load.try_lock() else { return self.provider.provide_credentials().await };
-        // SUBTLE: the bound is kept here and not by the task: that belongs to the runtime of who began it, which may be at rest
-        // (`load_on_a_runtime_that_rests_is_given_up`).
+        // SUBTLE: (1) one runtime starts a load, (2) that runtime stops polling, (3) a caller on
+        // another runtime waits for the load. The task of the load runs only on the first runtime,
+        // so it could not keep a timeout itself, and the caller would wait forever. So the caller
+        // keeps the timeout (`credentials_load_on_an_idle_runtime_times_out`).
         load.take_if(|load| load.began.elapsed() > self.load_max);
         let Load { began, task } = load.get_or_insert_with(|| self.begin());
         let loaded = tokio::time::timeout_at(*began + self.load_max, task).await;
@@ -71,7 +75,7 @@ impl Patient {
     }
 }
 
-impl ProvideCredentials for Patient {
+impl ProvideCredentials for Continuing {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,

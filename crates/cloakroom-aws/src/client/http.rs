@@ -1,15 +1,13 @@
-//! The HTTP client of configured clients.
+//! The HTTP client of [configured](crate::Aws::configured) clients.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use aws_smithy_http_client::{
-    Builder, Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+#[cfg(feature = "tls")]
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig};
 use aws_smithy_runtime_api::client::{
     connector_metadata::ConnectorMetadata,
     http::{
@@ -21,17 +19,20 @@ use aws_smithy_runtime_api::client::{
 };
 use tokio::time::Instant;
 
-/// When connections are closed, and left.
+/// The times after which connections are closed or no longer used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// How long a connection may be idle before it is closed here. Services close theirs after some time, too; a request that
-    /// meets that has an unknown outcome. hyper would keep connections for 90 seconds.
+    /// How long a connection may be idle before this client closes it. Services close idle
+    /// connections too, and a request on a connection that is being closed has an unknown outcome.
+    /// The default of hyper is 90 seconds.
     idle_max: Duration,
-    /// A request that is given up after this time or more had no answer: less than [the SDK is given](crate::client::timeouts). One that
-    /// is given up sooner was not wanted any more, as the long polls of a worker that is dropped.
+    /// A request that is dropped after this time or more got no answer. It is shorter than
+    /// [the timeouts of the SDK](crate::client::timeouts). A request that is dropped sooner was
+    /// cancelled by its caller, such as the long poll of a worker that is dropped.
     silent_after: Duration,
-    /// A pool is left when it is this old, not before. Where one address of several does not answer, every few seconds a request
-    /// has no answer on a connection that is new; the others are good, and kept.
+    /// The minimum age at which a pool is replaced. If one of several addresses does not answer, a
+    /// request on a new connection gets no answer every few seconds. The other connections work and
+    /// are kept.
     pool_age_min: Duration,
 }
 
@@ -41,24 +42,40 @@ pub(crate) const TIMES: Times = Times {
     pool_age_min: Duration::from_secs(10),
 };
 
-/// A client like the SDK's default one, which closes connections that are idle for long, and uses none of its connections again
-/// once a request had no answer.
+/// Returns a client like the SDK's default one, with two differences: it closes connections that
+/// are idle for long, and it replaces all connections after a request that got no answer.
 pub(crate) fn client(times: Times) -> SharedHttpClient {
-    SharedHttpClient::new(Renewed { times, pool: Arc::new(Mutex::new(Pool::new(times))) })
+    SharedHttpClient::new(RenewingClient { times, pool: Arc::new(Mutex::new(Pool::new(times))) })
+}
+
+/// Returns the HTTP client that [`Aws::configured`](crate::Aws::configured) uses if the
+/// configuration has none. Pass it to `aws_config` so that credentials are loaded over the same
+/// client:
+///
+/// ```no_run
+/// # async fn example() {
+/// let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12());
+/// let config = loader.http_client(cloakroom_aws::http_client()).load().await;
+/// # }
+/// ```
+pub fn http_client() -> SharedHttpClient {
+    client(TIMES)
 }
 
 fn connections(idle_max: Duration) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
-        let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-        let mut connector = connector.pool_idle_timeout(idle_max);
+        let mut connector = Connector::builder().pool_idle_timeout(idle_max);
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build()
+        #[cfg(feature = "tls")]
+        return connector.tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
+        #[cfg(not(feature = "tls"))]
+        return connector.build_http();
     })
 }
 
-/// Connections that are used as long as requests have answers.
+/// A pool of connections. It is used until a request gets no answer.
 #[derive(Clone, Debug)]
 struct Pool {
     began: Instant,
@@ -71,24 +88,26 @@ impl Pool {
     }
 }
 
-/// Has one pool of connections, until a request has no answer: then it begins a new one.
+/// An HTTP client that replaces its pool of connections after a request that got no answer.
 ///
-/// What silences a connection, such as a gateway that forgot it, or a host that is gone, has silenced others in the pool,
-/// too. The SDK leaves the one connection, and its next try may meet another one that is silent: with ten of them a message
-/// would wait for ten timeouts.
+/// What breaks one connection without closing it, such as a gateway that lost its state or a failed
+/// host, has usually broken others in the pool, too. The SDK stops using only that one connection,
+/// and its next try may use another broken one. With ten broken connections a message would wait
+/// for ten timeouts.
 #[derive(Clone, Debug)]
-struct Renewed {
+struct RenewingClient {
     times: Times,
     pool: Arc<Mutex<Pool>>,
 }
 
-impl Renewed {
+impl RenewingClient {
     fn pool(&self) -> Pool {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Begins a new pool after a request that began at that time, unless there is a new one.
-    fn leave(&self, asked: Instant) {
+    /// Replaces the pool after a request that started at `asked`, unless the pool is newer than the
+    /// request, or still too young.
+    fn replace(&self, asked: Instant) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if asked >= pool.began && pool.began.elapsed() >= self.times.pool_age_min {
             *pool = Pool::new(self.times);
@@ -96,10 +115,10 @@ impl Renewed {
     }
 }
 
-impl HttpClient for Renewed {
+impl HttpClient for RenewingClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let connector = self.pool().client.http_connector(settings, components);
-        SharedHttpConnector::new(Watched { connector, client: self.clone() })
+        SharedHttpConnector::new(WatchedConnector { connector, client: self.clone() })
     }
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
@@ -107,14 +126,14 @@ impl HttpClient for Renewed {
     }
 }
 
-/// Tells its client of requests that have no answer.
+/// A connector that reports requests without an answer to its client.
 #[derive(Debug)]
-struct Watched {
+struct WatchedConnector {
     connector: SharedHttpConnector,
-    client: Renewed,
+    client: RenewingClient,
 }
 
-impl HttpConnector for Watched {
+impl HttpConnector for WatchedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let wait = Wait { client: self.client.clone(), began: Instant::now(), is_over: false };
         let answer = self.connector.call(request);
@@ -126,9 +145,9 @@ impl HttpConnector for Watched {
     }
 }
 
-/// The time from a request to the beginning of its answer. A timeout of the SDK ends it by dropping it.
+/// The wait from a request to the start of its answer. A timeout of the SDK ends it by dropping it.
 struct Wait {
-    client: Renewed,
+    client: RenewingClient,
     began: Instant,
     is_over: bool,
 }
@@ -142,7 +161,7 @@ impl Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         if !self.is_over && self.began.elapsed() >= self.client.times.silent_after {
-            self.client.leave(self.began);
+            self.client.replace(self.began);
         }
     }
 }

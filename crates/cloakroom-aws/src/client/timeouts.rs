@@ -1,4 +1,4 @@
-//! How long a service may take to answer.
+//! Timeouts of clients.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use cloakroom::PortError;
 
 use crate::client::failure::Operation;
 
-/// For one try of a request. A long poll may take as much longer as it waits.
+/// The timeout of one try of a request. A long poll may take as much longer as it waits.
 const ATTEMPT: Duration = Duration::from_secs(4);
-/// For an operation, with the SDK's repetitions and a refresh of credentials. Less than `call_ms_max` of an endpoint, so
-/// that the SDK gives up the connection, and its error names the operation.
+/// The timeout of an operation, including the SDK's retries and a refresh of credentials. It is
+/// shorter than `call_ms_max` of an endpoint, so that the SDK ends the call first: it closes the
+/// connection, and its error names the operation.
 pub(crate) const OPERATION: Duration = Duration::from_secs(9);
 
 /// Whether a client with these timeouts may wait forever for an answer.
@@ -19,7 +20,8 @@ pub(crate) fn are_missing(timeouts: Option<&TimeoutConfig>) -> bool {
     bounds.is_none_or(|bounds| bounds.iter().all(Option::is_none))
 }
 
-/// Returns the timeouts of a client, with those of this module if it may wait forever. What is set, or disabled, stays.
+/// Returns the timeouts of a client, with those of this module if it may wait forever. Timeouts
+/// that are set or disabled stay as they are.
 pub(crate) fn filled(timeouts: Option<&TimeoutConfig>) -> TimeoutConfig {
     let mut filled = timeouts.cloned().unwrap_or_else(|| TimeoutConfig::builder().build());
     if are_missing(timeouts) {
@@ -29,13 +31,14 @@ pub(crate) fn filled(timeouts: Option<&TimeoutConfig>) -> TimeoutConfig {
     filled
 }
 
-/// Returns timeouts that are longer by this time, for a request with a large body, or `None` if none of them is set.
+/// Returns timeouts that are longer by `extra`, for a request with a large body, or `None` if no
+/// timeout is set.
 ///
-/// SUBTLE: to the SDK, an override without any timeout disables all timeouts, also its own for connecting
-/// (`large_payload_keeps_the_connect_timeout_of_a_client_without_timeouts`).
+/// SUBTLE: to the SDK, an override without any timeout disables all timeouts, also its own for
+/// connecting (`large_payload_keeps_the_connect_timeout_of_a_client_without_timeouts`).
 ///
-/// For every read timeout that it meets, the SDK's HTTP client keeps a connector with its connections forever. So read
-/// timeouts are raised by powers of two seconds, of which there are few.
+/// For every distinct read timeout, the SDK's HTTP client keeps a connector with its connections
+/// forever. So read timeouts are raised by powers of two seconds, of which there are few.
 pub(crate) fn raised(timeouts: Option<&TimeoutConfig>, extra: Duration) -> Option<TimeoutConfig> {
     let own = timeouts?;
     let longer = |timeout: Option<Duration>, by: Duration| timeout.map(|timeout| timeout + by);
@@ -53,7 +56,7 @@ fn power_of_two_seconds(duration: Duration) -> Duration {
     Duration::from_secs(seconds.next_power_of_two())
 }
 
-/// Returns the answer of a call that may be several requests, or an error after [`OPERATION`].
+/// Returns the result of a call that may take several requests, or an error after [`OPERATION`].
 pub(crate) async fn answer<T>(
     operation: &Operation,
     target: &str,

@@ -1,19 +1,20 @@
-//! Clients that send every request once, for the calls that must not be repeated unseen.
+//! Clients that send every request at most once, for calls that the SDK must not retry.
 //!
-//! They are made once and not for each call: to override a setting of one call takes the SDK as long as a tenth of the call. With
-//! the caller's client they share everything that it was given, and so its connections, if it was given an HTTP client.
+//! They are created once and not for each call, because overriding a setting of one call costs
+//! about a tenth of the time of the call. They share the configuration of the caller's client. If
+//! it has an HTTP client, they share its connections, too.
 
 use aws_smithy_types::retry::RetryConfig;
 
-macro_rules! once {
+macro_rules! unretried {
     ($name:ident, $sdk:ident) => {
-        /// The same client, without retries.
+        /// Returns the same client without retries.
         pub(crate) fn $name(client: &$sdk::Client) -> $sdk::Client {
             $sdk::Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build())
         }
     };
 }
 
-once!(dynamodb, aws_sdk_dynamodb);
-once!(s3, aws_sdk_s3);
-once!(sqs, aws_sdk_sqs);
+unretried!(dynamodb, aws_sdk_dynamodb);
+unretried!(s3, aws_sdk_s3);
+unretried!(sqs, aws_sdk_sqs);

@@ -1,11 +1,12 @@
-//! Attributes of items, as the core crate and as the SDK know them. The core does not link the SDK.
+//! Conversion of attributes between the core crate and the SDK. The core crate does not link the
+//! SDK.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue as Sdk};
 use cloakroom::format::{AttributeValue as Core, Item};
 
-/// A type of attribute that is younger than this library.
+/// The error for an attribute of a type that this version of the SDK does not know.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnknownType;
 
@@ -19,15 +20,16 @@ cloakroom::debug_is_display!(UnknownType);
 
 impl std::error::Error for UnknownType {}
 
-/// An item of an answer, for those who read the table themselves.
+/// Converts an item of a response, for callers that read the table themselves.
 ///
 /// # Errors
-/// An attribute of a type that the SDK does not know.
+/// An attribute has a type that the SDK does not know.
 pub fn item_from_sdk(item: HashMap<String, Sdk>) -> Result<Item, UnknownType> {
     map_from_sdk(item).map(Item::from)
 }
 
-/// An item for a request, with its key. That goes in last: an item cannot name another place than its own.
+/// Converts an item for a request, and adds its key. The key is added last, so that an attribute of
+/// the item cannot replace it.
 pub(crate) fn to_sdk<const N: usize>(key: [(String, Sdk); N], item: Item) -> HashMap<String, Sdk> {
     let mut whole = HashMap::with_capacity(item.len() + N);
     whole.extend(HashMap::from(item).into_iter().map(|(name, value)| (name, value_to_sdk(value))));
@@ -98,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn every_type_survives_both_ways() {
+    fn attribute_of_every_type_survives_conversion_to_the_sdk_and_back() {
         let item = every_type();
         assert_eq!(item_from_sdk(to_sdk([], item.clone())), Ok(item));
     }
 
     #[test]
-    fn types_stay_what_they_are() {
+    fn attributes_keep_their_type_in_the_sdk() {
         let sdk = to_sdk([], every_type());
         assert!(sdk["number"].is_n() && sdk["bytes"].is_b() && sdk["map"].is_m() && sdk["blobs"].is_bs());
         assert!(sdk["texts"].is_ss() && sdk["numbers"].is_ns() && sdk["yes"].is_bool() && sdk["text"].is_s());

@@ -1,8 +1,9 @@
-//! Items of one DynamoDB table whose reads, and whose writes without a condition, share requests when they happen at the same time.
+//! Items of one DynamoDB table. Concurrent reads, and concurrent writes without a condition, share
+//! requests.
 //!
-//! Each item is read or written for itself, as if it were alone: a batch is no snapshot and no transaction, and nobody here takes it for
-//! one. It is billed by its items, too. What it saves is requests, and with them the time that both sides spend on signing, sending
-//! and parsing.
+//! Each item is read or written as if it were alone: a batch is not a snapshot and not a
+//! transaction, and no caller relies on one. Each item is billed as if it were alone, too. Sharing
+//! saves requests, and with them the time for signing, sending and parsing.
 
 pub(crate) mod reads;
 pub(crate) mod writes;
@@ -21,25 +22,26 @@ use cloakroom::{
     ports::{Clock, Pace},
 };
 
-use crate::client::failure::{Meaning, Operation, SdkError, code, status};
+use crate::client::failure::{Operation, SdkError, code, meaning::Meaning, status};
 
-/// What BatchWriteItem takes.
+/// The most writes in a `BatchWriteItem` request.
 pub(crate) const WRITES_MAX: usize = 25;
-/// What BatchGetItem takes.
+/// The most reads in a `BatchGetItem` request.
 pub(crate) const READS_MAX: usize = 100;
 
-/// A request that is not full goes at once, or waits for the one before it, but no longer than so.
+/// A request that is not full is sent at once, or waits for the previous one, but at most for this
+/// time.
 const PACE: Pace = Pace::Prompt(Duration::from_millis(10));
 
-/// An item as the SDK knows it.
+/// An item in the types of the SDK.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
-/// Where an item is.
+/// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ItemKey {
-    /// In the table of partitions.
+    /// An item in the table for states and records.
     Sorted { partition: Partition, sort: String },
-    /// In a payload table.
+    /// An item in a payload table.
     Payload(Vec<u8>),
 }
 
@@ -53,7 +55,7 @@ impl ItemKey {
         }
     }
 
-    /// Whether these are the attributes of its item.
+    /// Whether these are the attributes of this key's item.
     fn is_of(&self, item: &Attributes) -> bool {
         let text = |name| item.get(name).and_then(|value| value.as_s().ok());
         match self {
@@ -69,7 +71,7 @@ impl ItemKey {
     }
 }
 
-/// The key of an item in the table of partitions.
+/// The key of an item in the table for states and records.
 pub(crate) fn sorted(partition: &Partition, sort: &str) -> [(String, AttributeValue); 2] {
     [
         (attribute::PARTITION.to_owned(), AttributeValue::S(partition.as_str().to_owned())),
@@ -77,20 +79,22 @@ pub(crate) fn sorted(partition: &Partition, sort: &str) -> [(String, AttributeVa
     ]
 }
 
-/// Whether a request was refused for good, and nothing of it was done. One entry may be at fault, or the permission for batches may
-/// be missing: then each entry goes alone, so that nobody suffers for another.
+/// Whether a request was refused permanently and without effect. One entry may be the cause, or a
+/// missing permission for batches. Then each entry is sent alone, so that one bad entry cannot
+/// block the others.
 fn is_refused(error: &PortError) -> bool {
     !error.may_have_happened() && !error.may_be_repeated()
 }
 
-/// For this time after a batch was denied none is asked for. A denial may pass: a role was just made, or credentials were renewed.
+/// For how long no batch is tried after a batch was denied. The denial may be temporary, for
+/// example for a new role or after renewed credentials.
 const DENIED_FOR: Duration = Duration::from_secs(60);
 
-/// Whether batches were denied lately.
+/// Whether batches were denied recently.
 #[derive(Debug)]
 struct Denied {
     clock: Arc<dyn Clock>,
-    /// When, on the monotonic clock.
+    /// The time of the last denial, on the monotonic clock.
     at: Mutex<Option<Duration>>,
 }
 
@@ -107,7 +111,7 @@ impl Denied {
         self.at().is_some_and(|at| self.clock.monotonic().saturating_sub(at) < DENIED_FOR)
     }
 
-    /// Takes note of a failure, if it is for lack of permission. It is logged unless that was known.
+    /// Records an error if it is a denial, and logs it unless a recent denial was logged already.
     fn note<E: ProvideErrorMetadata>(&self, operation: &Operation, target: &str, error: &SdkError<E>) {
         let is_denied = Meaning::of(status(error), code(error)) == Meaning::Denied;
         if !is_denied {
@@ -116,12 +120,16 @@ impl Denied {
         let was_known = self.is_known();
         *self.at() = Some(self.clock.monotonic());
         if !was_known {
-            tracing::warn!("{} is denied: each item goes alone, in more requests", operation.on(target));
+            tracing::warn!(
+                "{} is denied, so each item takes a request of its own; allow it to use fewer requests",
+                operation.on(target)
+            );
         }
     }
 }
 
-/// Takes the first that fits. Answers mostly come in the order of what was asked for, so that it is the first of all.
+/// Removes and returns the first matching entry. Answers mostly have the order of the request, so
+/// it is usually the first.
 fn take<T>(from: &mut Vec<T>, fits: impl Fn(&T) -> bool) -> Option<T> {
     from.iter().position(fits).map(|at| from.remove(at))
 }

@@ -1,7 +1,7 @@
-//! The ports on DynamoDB: partitions, records for recovery, and the table of small payloads.
+//! The ports on DynamoDB: partitions, records for recovery, and the table for small payloads.
 //!
-//! This module performs reads and writes. How a commit becomes items is decided by `cloakroom::ports::placement`, which all
-//! backends share.
+//! This module reads and writes items. `cloakroom::ports::placement`, which all backends share,
+//! decides which items a commit writes.
 
 pub(crate) mod attributes;
 pub(crate) mod items;

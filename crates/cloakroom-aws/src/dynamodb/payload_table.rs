@@ -31,24 +31,28 @@ use crate::{
 };
 
 const DAY_S: u64 = 24 * 60 * 60;
-/// What a claim's item has beside the payload: three names of one letter, a key of 16 bytes, and eight digits at most.
+/// The bytes of an item without its payload: three names of one letter, a key of 16 bytes, and at
+/// most eight digits.
 const ITEM_BYTES: usize = 3 + 16 + 5;
 
-/// Payloads and dedupe entries in one DynamoDB table of Cloakroom's own, which has the binary key `k` and `x` as time to live.
+/// A store of payloads and dedupe entries in a DynamoDB table of Cloakroom's own, with the binary
+/// key `k` and time to live by `x`.
 ///
-/// Up to [`CHEAPER_BYTES_MAX`](Self::CHEAPER_BYTES_MAX) a payload costs less here than in a bucket. Larger ones belong in a
-/// bucket: [`RoutedPayloads`](cloakroom::ports::RoutedPayloads) makes one store of the two, and
-/// [`AwsSettings::payload_table`](crate::AwsSettings::payload_table) does so for all [ports](crate::Aws::ports).
+/// A payload of at most [`CHEAPER_BYTES_MAX`](Self::CHEAPER_BYTES_MAX) costs less here than in a
+/// bucket. Put larger ones into a bucket: [`RoutedPayloads`](cloakroom::ports::RoutedPayloads)
+/// combines both stores, and [`AwsSettings::payload_table`](crate::AwsSettings::payload_table) does
+/// so for all [ports](crate::Aws::ports).
 ///
 /// - Reads are strongly consistent.
-/// - A payload is checked in with **one** request. A write that comes again after its payload was deleted would
-///   bring a processed message back to life, so the SDK's retries are off for it.
-/// - Items expire by the time to live that is written into them, 50 days from now by this machine's clock: at the end
-///   of that day, and DynamoDB takes its time. It must be longer than
-///   [what messages need](crate::ProvisioningSettings::expiry_days).
-/// - Only its own claims are taken, as [`Claim::from_random`] makes them. Any other is an error, never a missing payload.
-/// - The table must not be restored to an earlier second, nor be replicated to another region: either brings payloads of processed
-///   messages back.
+/// - A payload is checked in with **one** request, without the SDK's retries. A retry that arrives
+///   after the payload was deleted would make a processed message look unprocessed.
+/// - Items expire at the end of the day on which their time to live ends, by this machine's clock.
+///   DynamoDB may delete them later. The time to live is written into each item; by default it is
+///   50 days. It must be longer than [messages need](crate::ProvisioningSettings::expiry_days).
+/// - Only claims of this store are accepted, as [`Claim::from_random`] makes them. Any other claim
+///   is an error, and never a missing payload.
+/// - Never restore the table to an earlier second, and never replicate it to another region. Both
+///   bring payloads of processed messages back.
 ///
 /// ```no_run
 /// # fn example(client: aws_sdk_dynamodb::Client, bucket: cloakroom_aws::S3Payloads) -> Result<(), cloakroom::Error> {
@@ -70,14 +74,16 @@ pub struct DynamoPayloads {
     requests: Arc<Requests>,
 }
 
-/// Those that are made of calls that happen at the same time.
+/// Requests that concurrent calls share.
 #[derive(Debug)]
 struct Requests {
     reads: Reads,
-    /// SUBTLE: a payload is sent at most once. A repetition that arrives after the receiver's delete would make the message
-    /// look unprocessed again (`a_small_payload_is_sent_once`).
+    /// SUBTLE: a payload is sent at most once. (1) A check-in is sent, (2) the receiver processes
+    /// the message and deletes the payload, (3) a retry of the check-in arrives. The message would
+    /// look unprocessed again (`failed_check_in_to_the_payload_table_is_not_retried_by_the_sdk`).
     check_ins: Writes,
-    /// What may be repeated: deletions of claims, which are never used again, and entries, which stay.
+    /// Writes that may be retried: deletions, since claims are never used again, and dedupe
+    /// entries, which stay.
     others: Writes,
 }
 
@@ -93,41 +99,42 @@ impl Requests {
 }
 
 impl DynamoPayloads {
-    /// The largest payload that an item of 400 KB can hold, in bytes.
+    /// The largest payload, in bytes, that fits into an item of 400 KB.
     pub const BYTES_MAX: usize = 400 * 1024 - ITEM_BYTES;
 
-    /// The largest payload, in bytes, that costs less in a table than in a bucket at the list prices of us-east-1: it fills four write units. See
+    /// The largest payload, in bytes, that costs less in a table than in a bucket at the list
+    /// prices of us-east-1: it fills four write units. See
     /// [`cheaper_bytes_max`](Self::cheaper_bytes_max).
-    // The price file says so, too; it belongs to another crate.
+    // The price file in another crate implies the same number.
     pub const CHEAPER_BYTES_MAX: usize = 4 * 1024 - ITEM_BYTES;
 
-    /// The payloads in this table.
+    /// Creates a store on this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         let (table, ttl) = (table.into(), Duration::from_secs(u64::from(payload_ttl_days()) * DAY_S));
         let requests = Requests::new(&client, &table, WRITES_MAX);
         Self { client, table, ttl, clock: Arc::new(TokioClock), requests }
     }
 
-    /// The same store, with another time to live than 50 days.
+    /// Sets the time to live. Default: 50 days.
     #[must_use]
     pub fn with_ttl(self, ttl: Duration) -> Self {
         Self { ttl, ..self }
     }
 
-    /// The same store, on another clock than the machine's.
+    /// Sets the clock. Default: the machine's.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same store, with [up to so many items](crate::AwsSettings::items_per_request_max) in a request.
+    /// Sets [the maximum number of items](crate::AwsSettings::items_per_request_max) in a request.
     #[must_use]
     pub fn with_items_per_request_max(self, items: usize) -> Self {
         Self { requests: Requests::new(&self.client, &self.table, items), ..self }
     }
 
-    /// The largest payload, in bytes, that costs less in a table than in a bucket, [at these prices](Prices::small_payload_bytes_max).
-    /// 0 if it is never cheaper.
+    /// Returns the largest payload, in bytes, that costs less in a table than in a bucket,
+    /// [at these prices](Prices::small_payload_bytes_max). Returns 0 if it is never cheaper.
     ///
     /// ```
     /// use cloakroom::observe::prices::Prices;
@@ -145,23 +152,25 @@ impl DynamoPayloads {
         target(&self.table)
     }
 
-    /// The key of a claim's item.
+    /// Returns the key of a claim's item.
     ///
-    /// SUBTLE: a claim of another form, or of another store, must not pass for a missing payload
-    /// (`a_claim_that_is_not_its_own_is_an_error`).
+    /// SUBTLE: a claim of another form or of another store has no item here. If it passed for a
+    /// missing payload, its message would be treated as processed
+    /// (`claim_of_another_store_is_an_error_and_not_a_missing_payload`).
     fn key_of(&self, claim: &Claim) -> Result<ItemKey, PortError> {
         let bits = claim.as_str().strip_suffix(self.table.as_str()).and_then(|rest| rest.strip_suffix('.'));
         let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
         let bits = bits.filter(|bits| bits.len() == 32 && bits.bytes().all(is_digit));
         let key = bits.and_then(|bits| u128::from_str_radix(bits, 16).ok());
         key.map(|key| ItemKey::Payload(key.to_be_bytes().to_vec())).ok_or_else(|| {
-            let cause = format!("it is not of this store, whose claims are 32 digits and `.{}`", self.table);
+            let cause =
+                format!("the claim belongs to another store; claims of this store are 32 digits and `.{}`", self.table);
             let what = format!("payload `{claim}` in {}", self.target());
             PortError::new(what, cause).without_effect().caused_by_data().public_without(claim)
         })
     }
 
-    /// The end of the day on which an item that is written now has lived its time.
+    /// The end of the day on which the time to live of an item ends that is written now.
     fn expires(&self) -> AttributeValue {
         let end = self.clock.now().after(self.ttl).as_secs().next_multiple_of(DAY_S);
         AttributeValue::N(end.to_string())
@@ -172,7 +181,7 @@ impl DynamoPayloads {
     }
 }
 
-/// Longer than the key of any claim.
+/// Returns the key of a dedupe entry. It is longer than the key of any claim.
 fn entry_key(endpoint: &str, message: &MessageId) -> ItemKey {
     ItemKey::Payload(format!("entry/{}", Key::Entry { endpoint, message }.text()).into_bytes())
 }
@@ -187,7 +196,7 @@ impl PayloadStore for DynamoPayloads {
         let key = self.key_of(claim)?;
         if payload.len() > Self::BYTES_MAX {
             let cause = format!(
-                "it has {} bytes, and an item of DynamoDB holds {} at most: keep larger ones in a bucket",
+                "it has {} bytes, and an item of DynamoDB holds {} at most; keep larger payloads in a bucket",
                 payload.len(),
                 Self::BYTES_MAX
             );
@@ -205,7 +214,7 @@ impl PayloadStore for DynamoPayloads {
         let Some(mut item) = self.get(self.key_of(claim)?).await? else { return Ok(None) };
         let Some(AttributeValue::B(body)) = item.remove(attribute::BODY) else {
             let cause =
-                format!("the item of `{claim}` has no bytes in `{}`: it was not written by Cloakroom", attribute::BODY);
+                format!("the item of `{claim}` has no bytes in `{}`, so another program wrote it", attribute::BODY);
             return Err(PortError::new(format!("reading an item of {}", self.target()), cause)
                 .without_effect()
                 .caused_by_data()

@@ -1,4 +1,4 @@
-//! Records in a DynamoDB table, found by reading all of it.
+//! Records in a DynamoDB table, found by a scan.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,10 +26,11 @@ const QUERY: Operation = Operation::read("Query", "dynamodb:Query");
 
 type SdkItem = HashMap<String, AttributeValue>;
 
-/// Finds the records of a table by a strongly consistent parallel scan, page by page.
+/// The records of a table, found by a strongly consistent parallel scan, page by page.
 ///
-/// **It reads the whole table**: 1 read unit for each 4 KB of everything that is in it, whatever it finds; a page is 1 MB, and up to 256
-/// units. There is no index of records, because it would cost every message write units for what is rarely looked for.
+/// **A scan reads the whole table**: 1 read unit for each 4 KB of its items, however many records
+/// there are. A page has 1 MB and costs up to 256 units. There is no index of records: it would
+/// cost write units for every message, and records are rarely searched.
 ///
 /// ```no_run
 /// # fn example(aws: cloakroom_aws::Aws) -> Result<(), cloakroom::Error> {
@@ -47,7 +48,7 @@ pub struct DynamoRecords {
 }
 
 impl DynamoRecords {
-    /// The records of this table.
+    /// Creates the records of this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
@@ -56,9 +57,9 @@ impl DynamoRecords {
         PortError::new(operation.on(&target(&self.table)), cause).without_effect().permanent()
     }
 
-    /// The item's key, and the item.
+    /// Returns the key of an item, and the item.
     fn read(&self, operation: &Operation, item: SdkItem) -> Result<((String, String), Item), PortError> {
-        let key = key_of(&item).ok_or_else(|| self.failed(operation, "an item without a text in `pk` or `sk`"))?;
+        let key = key_of(&item).ok_or_else(|| self.failed(operation, "an item has no string in `pk` or `sk`"))?;
         Ok((key, item_from_sdk(item).map_err(|error| self.failed(operation, error))?))
     }
 }

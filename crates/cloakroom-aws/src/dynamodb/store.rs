@@ -44,14 +44,17 @@ const STORE_CLAIMS: Operation = Operation::repeatedly("PutItem", "dynamodb:PutIt
 const RETAIN: Operation = Operation::repeatedly("PutItem", "dynamodb:PutItem");
 const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteItem");
 
-/// State and outbox records in one DynamoDB table with the string keys `pk` and `sk`.
+/// The store of states and outbox records in a DynamoDB table with the string keys `pk` and `sk`.
 ///
-/// - Reads are reads of one item, strongly consistent where that is asked for. A query or a batch is no snapshot.
-/// - A commit is one `TransactWriteItems` (2 write units for each begun KB of each item), or, if its records are embedded in the state and
-///   its handlers write no items of their own, one `PutItem` (1 write unit for each begun KB). It is sent **once**:
-///   whether and how to repeat it is for the engine to decide, which reads the record first if the outcome is
-///   open. The retries that the client is configured for apply to all other calls.
-/// - Limits and values are checked before the call: [`Committed::TooLarge`] and [`Committed::Refused`] name the item.
+/// - Each read reads one item, strongly consistent if the caller asks for it. Several reads are not
+///   a snapshot, even if they share a request.
+/// - A commit is one `TransactWriteItems`, which costs 2 write units for each started KB of each
+///   item. If its records are embedded in the state and its handlers write no items of their own,
+///   it is one `PutItem`, which costs 1 write unit for each started KB. It is sent **once**,
+///   without the client's retries. The engine decides about a retry: if the outcome is unknown, it
+///   reads the record first. The client's retries apply to all other calls.
+/// - Limits and values are checked before the call: [`Committed::TooLarge`] and
+///   [`Committed::Refused`] name the item.
 ///
 /// ```no_run
 /// # fn example(client: aws_sdk_dynamodb::Client) {
@@ -61,40 +64,43 @@ const CLEAR: Operation = Operation::repeatedly("DeleteItem", "dynamodb:DeleteIte
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
     client: Client,
-    /// SUBTLE: a commit is sent once. Were the SDK to repeat it, a throttled repetition would hide a first request that
-    /// is done, or will be, and "without effect" would be a lie (`a_commit_is_sent_once`). The token, which a put has not even,
-    /// guards the repetitions of the engine, which come only after "without effect".
-    once: Client,
+    /// SUBTLE: a commit is sent once. If the SDK retried it: (1) the first request takes effect,
+    /// now or later, and its answer is lost, (2) the retry is throttled, and the SDK reports only
+    /// that. The error would then claim "without effect" for a commit that took effect
+    /// (`failed_commit_is_not_retried_by_the_sdk`). The idempotency token protects only the engine's retries, which
+    /// follow an error without effect. A plain put has no token.
+    unretried: Client,
     table: String,
-    /// What errors call a read.
+    /// The description of a read, for errors.
     reading: String,
     reads: Arc<Reads>,
     limits: Limits,
 }
 
 impl DynamoStore {
-    /// The store in this table.
+    /// Creates a store on this table.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let (once, table) = (unretried::dynamodb(&client), table.into());
+        let (unretried, table) = (unretried::dynamodb(&client), table.into());
         let reads = reads(&client, &table, WRITES_MAX);
         let reading = format!("reading an item of {}", target(&table));
-        Self { client, once, table, reading, reads, limits: Limits::default() }
+        Self { client, unretried, table, reading, reads, limits: Limits::default() }
     }
 
-    /// The same store, with [up to so many items](crate::AwsSettings::items_per_request_max) in a request.
+    /// Sets [the maximum number of items](crate::AwsSettings::items_per_request_max) in a request.
     #[must_use]
     pub fn with_items_per_request_max(self, items: usize) -> Self {
         Self { reads: reads(&self.client, &self.table, items), ..self }
     }
 
-    /// The same store with other limits.
+    /// Sets the limits.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// SUBTLE: an item for itself, even where others are read by the same request. State and record of one message are never in one: whoever
-    /// wants the record has the state already (the wrong order `record_before_state`).
+    /// SUBTLE: each item is read for itself, even if one request reads several. State and record of
+    /// one message are never read by the same request: the record is read only after the state was
+    /// returned (the wrong order `record_before_state`).
     async fn get(
         &self,
         partition: &Partition,
@@ -111,7 +117,7 @@ impl DynamoStore {
         item_from_sdk(item).map_err(unreadable)
     }
 
-    /// Writes several items, all or nothing. How it failed, if it did.
+    /// Writes several items in one transaction. Returns `None` if it succeeded.
     async fn transact(
         &self,
         partition: &Partition,
@@ -119,7 +125,7 @@ impl DynamoStore {
         token: &str,
     ) -> Result<Option<Committed>, PortError> {
         let items = writes.iter().map(|write| transaction::item(&self.table, partition, write.clone())).collect();
-        let request = self.once.transact_write_items().set_transact_items(Some(items));
+        let request = self.unretried.transact_write_items().set_transact_items(Some(items));
         let request = request.client_request_token(token);
         match request.send().await {
             Ok(_) => Ok(None),
@@ -127,7 +133,8 @@ impl DynamoStore {
         }
     }
 
-    /// Writes the state alone, with the records that are embedded in it: half the units of a transaction. How it failed, if it did.
+    /// Writes the state with its embedded records, for half the units of a transaction. Returns
+    /// `None` if it succeeded.
     async fn put(
         &self,
         partition: &Partition,
@@ -137,7 +144,7 @@ impl DynamoStore {
     ) -> Result<Option<Committed>, PortError> {
         let put = transaction::put(&self.table, partition, sort_key, item, condition);
         let put = self
-            .once
+            .unretried
             .put_item()
             .table_name(&self.table)
             .set_item(Some(put.item))
@@ -155,7 +162,7 @@ impl DynamoStore {
         if is_invalid { Ok(Some(Committed::Refused(error.to_string()))) } else { Err(error) }
     }
 
-    /// What it means that the transaction of `writes` failed.
+    /// Returns the meaning of a failed transaction of `writes`.
     fn commit_failed(
         &self,
         partition: &Partition,
@@ -163,22 +170,24 @@ impl DynamoStore {
         error: SdkError<TransactWriteItemsError>,
     ) -> Result<Committed, PortError> {
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-            // SUBTLE: `IdempotentParameterMismatchException` and `TransactionInProgressException` mean that an
-            // earlier request with this token is there: that one may take effect, so both stay open, as does
-            // everything else that is not known (`another_request_under_the_token_leaves_the_outcome_open`).
+            // SUBTLE: `IdempotentParameterMismatchException` and `TransactionInProgressException`
+            // mean that (1) an earlier request with this token was received, and (2) it may still
+            // take effect. So the outcome is unknown, as it is after any unknown code
+            // (`earlier_request_with_the_same_token_leaves_the_outcome_unknown`).
             let is_invalid = code(&error) == Some("ValidationException");
             let error = COMMIT.failed(&self.target(), error);
-            // What the commit holds is at fault, such as a number that DynamoDB cannot store.
+            // The content of the commit is invalid, for example a number that DynamoDB cannot
+            // store.
             return if is_invalid { Ok(Committed::Refused(error.to_string())) } else { Err(error) };
         };
         let reasons = cancelled.cancellation_reasons();
-        // The reasons name the items at fault, by their sort keys.
+        // The reasons have the sort keys of the items.
         let failed = || {
             let what = COMMIT.on(&self.target());
             let in_logs = format!("{what} failed: cancelled");
-            PortError::new(what, transaction::told(reasons, writes)).in_logs(in_logs)
+            PortError::new(what, transaction::reasons_text(reasons, writes)).in_logs(in_logs)
         };
-        // SUBTLE: "without effect" is the truth only because this request was the only one: see `commit`.
+        // SUBTLE: "without effect" holds only because this request was sent once: see `unretried`.
         match Cancelled::read(reasons.iter().map(|reason| reason.code())) {
             Cancelled::Lost(number) => {
                 let found = reasons.get(number).and_then(|reason| reason.item());
@@ -191,7 +200,7 @@ impl DynamoStore {
         }
     }
 
-    /// What is stored where `store_claims` failed.
+    /// Returns the meaning of a failed `store_claims`.
     fn claims_failed(&self, error: SdkError<PutItemError>) -> Result<ClaimsStored, PortError> {
         let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
             return Err(STORE_CLAIMS.failed(&self.target(), error));
@@ -199,12 +208,15 @@ impl DynamoStore {
         let Some(item) = failed.item() else { return Ok(ClaimsStored::Gone) };
         let what = STORE_CLAIMS.on(&self.target());
         let record = placement::read_record_item(&what, &self.read(item.clone())?)?;
-        // SUBTLE: a record without claims must not pass for one that can be dispatched; its bodies would go out
-        // without any (`a_damaged_record_is_not_taken_for_a_claimed_one`).
+        // SUBTLE: a record without claims must not be returned as one with claims. Its messages
+        // would be sent without claims (`damaged_record_without_claims_is_an_error_of_store_claims`).
         match record.claims() {
             Claims::Stored => Ok(ClaimsStored::AlreadyThere(record)),
             Claims::Missing => {
-                let cause = format!("the record has no claims, and no `false` in `{}`", attribute::CLAIMED);
+                let cause = format!(
+                    "the record has no claims, but `{}` is not `false`: the item is damaged",
+                    attribute::CLAIMED
+                );
                 Err(PortError::new(what, cause).without_effect().caused_by_data().public())
             }
         }
@@ -265,9 +277,11 @@ impl PartitionStore for DynamoStore {
         let at = items::sorted(key.partition, &placement::record_sort_key(key));
         let item = to_sdk(at, placement::record_item(record));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        // SUBTLE: without the second half of the condition, two workers could put different claims in turn, and
-        // the receiver would process both (`the_first_claims_stay`). The SDK may repeat the put: a repetition
-        // that meets its own success is answered with the record as it is, which is the caller's.
+        // SUBTLE: without the second half of the condition, (1) one worker stores claims and sends
+        // messages with them, (2) another worker stores other claims and sends messages with those.
+        // The receiver would process both (`second_store_of_claims_does_not_replace_the_first`). The SDK may retry this put: if
+        // the first try took effect, the retry's condition fails, and the caller gets its own
+        // record back.
         let put = put
             .condition_expression("attribute_exists(pk) AND cloakroom_claimed = :no")
             .expression_attribute_values(":no", AttributeValue::Bool(false))
@@ -284,7 +298,7 @@ impl PartitionStore for DynamoStore {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         match put.condition_expression("attribute_exists(pk)").send().await {
             Ok(_) => Ok(()),
-            // It has been kept, and has expired.
+            // The record was retained before, and has expired.
             Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
                 Ok(())
             }

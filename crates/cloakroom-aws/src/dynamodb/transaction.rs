@@ -1,4 +1,4 @@
-//! The transaction of a commit, and what its cancellation means.
+//! The transaction of a commit, and the meaning of its cancellation.
 
 use std::collections::HashMap;
 
@@ -19,10 +19,10 @@ use cloakroom::{
 
 use crate::dynamodb::{attributes::to_sdk, items};
 
-/// The writes of a commit: the state, the records that go beside it, then the handlers' items.
+/// The writes of a commit: the state, the separate records, then the handlers' items.
 pub(crate) fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     let (placement, mut writes) = placement::writes(commit);
-    // DynamoDB refuses a check without a condition. It would demand nothing, so it is left out.
+    // DynamoDB refuses a check without a condition. Such a check has no effect, so it is left out.
     let demands_nothing = |write: &Write| {
         write.action == ItemAction::Check && matches!(write.condition, WriteCondition::Item(Condition::Any, _))
     };
@@ -30,13 +30,14 @@ pub(crate) fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     (placement, writes)
 }
 
-/// One write of a transaction as DynamoDB takes it.
+/// Converts one write for a transaction.
 pub(crate) fn item(table: &str, partition: &Partition, write: Write) -> TransactWriteItem {
     let Write { sort_key, action, condition } = write;
     let Expression { text, values } = Expression::of(&condition);
     let key = key(partition, &sort_key);
     let item = TransactWriteItem::builder();
-    // What was found tells whose item it is. It costs nothing, and is asked for where it can tell something.
+    // The item that was found shows its owner. It is requested only if the condition is about an
+    // owner. It is free.
     let found = matches!(condition, WriteCondition::Item(..)).then_some(AllOld);
     match action {
         ItemAction::Put(attributes) => item.put(put(table, partition, &sort_key, attributes, &condition)),
@@ -55,7 +56,7 @@ pub(crate) fn item(table: &str, partition: &Partition, write: Write) -> Transact
     .build()
 }
 
-/// A write that puts these attributes.
+/// Converts a write that puts these attributes.
 pub(crate) fn put(
     table: &str,
     partition: &Partition,
@@ -91,7 +92,7 @@ impl Expression {
         match condition {
             WriteCondition::Record(Condition::Any) => Self { text: None, values: None },
             WriteCondition::Record(Condition::Exists) => plain(EXISTS),
-            // Nobody owns what is not there.
+            // An absent item has no owner.
             WriteCondition::Record(Condition::Absent)
             | WriteCondition::Item(Condition::Absent, _)
             | WriteCondition::VersionIs(Version::ABSENT) => plain(ABSENT),
@@ -107,7 +108,8 @@ impl Expression {
         }
     }
 
-    /// The item has no owner, as one that is absent has none, or one of those that let this endpoint write it.
+    /// A condition that the item has no owner, or one that lets this endpoint write it. An absent
+    /// item has no owner.
     fn owned(owner: &Owner, more: &str) -> Self {
         let marks = owner.marks().into_iter().enumerate();
         let values = marks.map(|(number, mark)| (format!(":owner{number}"), AttributeValue::S(mark.to_owned())));
@@ -120,28 +122,28 @@ impl Expression {
     }
 }
 
-/// Why a transaction was cancelled.
+/// The reason why a transaction was cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cancelled {
     /// The condition of the write with this number failed.
     Lost(usize),
-    /// It would be refused again.
+    /// DynamoDB would refuse the transaction again.
     Refused,
-    /// Another transaction, or too many requests.
+    /// Another transaction holds an item, or there were too many requests.
     Busy(Retry),
-    /// For a reason that is not known here.
+    /// The reason is not known here.
     Unknown,
 }
 
 impl Cancelled {
-    /// Reads the reasons, which stand in the order of the writes.
+    /// Reads the reasons, which are in the order of the writes.
     ///
     /// If there are several:
-    /// - A lost condition wins. The attempt is over then: to repeat it cannot help, and the next one reads
-    ///   everything anew. The first one counts, so the state and the record win over a handler's item; that
-    ///   item was judged by a handler that saw an old state.
-    /// - A reason that is not known comes next, since what it means for the effect is not known either.
-    /// - A reason that lasts wins over one that passes: to wait for the latter would be in vain.
+    /// - A failed condition wins. The attempt is over then: a retry cannot help, and the next
+    ///   attempt reads everything again. The first failed condition counts, so the state and the
+    ///   record win over a handler's item. A handler that saw an old state wrote that item.
+    /// - An unknown reason comes next, since its effect is unknown, too.
+    /// - A permanent reason wins over a temporary one: waiting for the latter would not help.
     pub(crate) fn read<'a>(codes: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let reasons: Vec<Reason> = codes.into_iter().map(Reason::of).collect();
         if let Some(number) = reasons.iter().position(|reason| *reason == Reason::Lost) {
@@ -184,15 +186,15 @@ impl Reason {
     }
 }
 
-/// The reasons in words, each with the item that it is about.
-pub(crate) fn told(reasons: &[CancellationReason], writes: &[Write]) -> String {
-    let told = writes.iter().zip(reasons).filter(|(_, reason)| Reason::of(reason.code()) != Reason::None);
-    let told = told.map(|(write, reason)| {
+/// The reasons as text, each with the sort key of its item.
+pub(crate) fn reasons_text(reasons: &[CancellationReason], writes: &[Write]) -> String {
+    let texts = writes.iter().zip(reasons).filter(|(_, reason)| Reason::of(reason.code()) != Reason::None);
+    let texts = texts.map(|(write, reason)| {
         let code = reason.code().unwrap_or_default();
         format!("`{}`: {code}: {}", write.sort_key, reason.message().unwrap_or("without a message"))
     });
-    let told: Vec<String> = told.collect();
-    if told.is_empty() { "cancelled without a reason".to_owned() } else { told.join("; ") }
+    let texts: Vec<String> = texts.collect();
+    if texts.is_empty() { "cancelled without a reason".to_owned() } else { texts.join("; ") }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Endpoints as Lambda functions that an SQS queue triggers. With the feature `lambda`.
+//! Endpoints as Lambda functions that an SQS queue triggers. Needs the feature `lambda`.
 //!
 //! ```no_run
 //! # use cloakroom::{Endpoint, Handled, Message, Partition, Tx};
@@ -21,39 +21,43 @@
 //!
 //! # The trigger
 //!
-//! - `ReportBatchItemFailures` **must be on** (`FunctionResponseTypes` of the event source mapping). Without it Lambda
-//!   takes every answer for the success of the whole batch, and deletes messages that were not finished.
-//! - The visibility timeout of the queue must be at least the timeout of the function, or Lambda refuses the trigger; AWS
-//!   advises six times as much. A message that was not finished is received again when it ends: the pace of retries
-//!   is the queue's affair. A short timeout retries soon.
-//! - `maxReceiveCount` of the queue must exceed `attempts_max` of the endpoint by far, so that a message is parked with
-//!   its reason before SQS moves it away without one. When the function is throttled or an invocation crashes, receives
-//!   are used up too, and on FIFO queues so are those of all messages behind one that fails.
-//! - If the names of queues have a prefix in SQS, the function has to [know it](Function::queue_prefix): a deferred
-//!   message is sent again only to the very queue that it came from.
-//! - The function's role needs the permissions of an endpoint, and `sqs:ReceiveMessage`, `sqs:DeleteMessage` and
-//!   `sqs:GetQueueAttributes` on the queue for the trigger.
+//! - `ReportBatchItemFailures` **must be on** (`FunctionResponseTypes` of the event source
+//!   mapping). Without it Lambda takes every answer as success of the whole batch, and deletes
+//!   messages that were not finished.
+//! - The visibility timeout of the queue must be at least the timeout of the function, or Lambda
+//!   refuses the trigger. AWS recommends six times as much. A message that was not finished is
+//!   received again when its visibility timeout ends, so a short timeout means fast retries.
+//! - `maxReceiveCount` of the queue must be much larger than `attempts_max` of the endpoint, so
+//!   that a message is parked with its reason before SQS moves it without one. Receives are also
+//!   used up when the function is throttled or an invocation crashes. On FIFO queues, a message
+//!   that fails uses up receives of all later messages of its group.
+//! - If the names of queues have a prefix in SQS, [set it](Function::queue_prefix): a deferred
+//!   message is sent again only to the queue that it came from.
+//! - The function's role needs the permissions of an endpoint. For the trigger it also needs
+//!   `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:GetQueueAttributes` on the queue.
 //!
-//! # What Lambda makes of the answer
+//! # The answer to Lambda
 //!
-//! The function answers with the messages that were not finished, and Lambda deletes the others. An answer that names
-//! none says that all are finished. One that names a message that is not in the batch fails all of it; so does
-//! an error, a crash, and a timeout. Then messages that were finished are received again too: they are found to be
-//! processed, which is harmless and costs a few requests.
+//! The answer of the function names the messages that were not finished, and Lambda deletes all
+//! others. An answer without names means that all are finished. If an answer names a message that
+//! is not in the batch, the whole batch fails. So it does after an error, a crash or a timeout.
+//! Then finished messages are received again, too. They are found to be processed, which is
+//! harmless and costs a few requests.
 //!
 //! # Time
 //!
-//! Work stops [`FunctionSettings::margin_ms`] before the deadline of the invocation, so that the answer is in time. What
-//! is in hand then is dropped, wherever it is, and reported as not finished. A handler that takes nine tenths of the time is
-//! stopped before, and has failed. Nothing is extended: while an
-//! invocation lasts, its messages are invisible, since the visibility timeout is not shorter.
+//! Work stops [`FunctionSettings::margin_ms`] before the deadline of the invocation, so that the
+//! answer is in time. Messages in flight are dropped at any step and reported as not finished. A
+//! handler that takes nine tenths of the time is stopped earlier, and has failed. Visibility
+//! timeouts are not extended: they are at least as long as the invocation.
 //!
 //! # Cold start
 //!
-//! A cold start asks nothing of AWS, so that it takes no longer. It logs at info what the function serves. While the first messages
-//! are processed, the function [checks](Endpoint::check) beside them what the endpoint needs: table, payload stores, dead-letter queue
-//! and the queues of its routes. What has to be fixed is logged as an error; no message waits for the check, and none fails
-//! for it.
+//! A cold start sends no request to AWS, so it is fast. It logs at info which endpoint the function
+//! serves. While it processes the first messages, the function [checks](Endpoint::check) the
+//! resources of the endpoint: table, payload stores, dead-letter queue, and the queues of its
+//! routes. It logs an error for a problem that must be fixed. No message waits for the check or
+//! fails because of it.
 
 mod record;
 
@@ -79,7 +83,7 @@ use crate::settings::{SettingsError, within};
 
 pub use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 
-/// How a function processes a batch.
+/// Settings for processing a batch.
 ///
 /// ```
 /// let settings: cloakroom_aws::lambda::FunctionSettings = serde_json::from_str(r#"{ "margin_ms": 500 }"#)?;
@@ -89,11 +93,13 @@ pub use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FunctionSettings {
-    /// Messages processed at a time; 1 to 10,000. More is only of use if batches are larger.
+    /// At most how many messages are processed concurrently; 1 to 10,000. More than the size of a
+    /// batch has no effect.
     pub in_flight_max: usize,
-    /// How long before the invocation's deadline work stops, in milliseconds; 100 to 60,000. The answer has to be on its way
-    /// by the deadline; and a commit that is dropped half-way costs the next receiver more than one that was not begun.
-    /// The timeout of the function must be longer: a good measure is this and twice what the slowest handler takes.
+    /// How long before the deadline of the invocation work stops, in milliseconds; 100 to 60,000.
+    /// The answer must be sent before the deadline. A commit that is dropped midway costs the next
+    /// receiver more than one that was not started. The timeout of the function should be at least
+    /// this margin plus twice the time of the slowest handler.
     pub margin_ms: u64,
 }
 
@@ -114,58 +120,63 @@ impl FunctionSettings {
     }
 }
 
-/// An endpoint as a Lambda function.
+/// A Lambda function that runs an endpoint.
 #[derive(Clone, Debug)]
 #[must_use = "a function works when it is run"]
 pub struct Function {
     endpoint: Endpoint,
     settings: FunctionSettings,
-    /// The name of its queue, without the ending of a FIFO queue.
+    /// The name of its queue, without `.fifo`.
     queue: String,
-    /// What the names of all queues begin with in SQS.
+    /// The prefix of the names of all queues in SQS.
     queue_prefix: String,
-    /// Whether the endpoint was checked; clones share it.
+    /// Whether the endpoint was checked. Clones share it.
     is_checked: Arc<AtomicBool>,
 }
 
 impl Function {
-    /// A function with the default settings.
+    /// Creates a function with the default settings.
     pub fn new(endpoint: Endpoint) -> Self {
         let queue = endpoint.name().to_owned();
         let settings = FunctionSettings::default();
         Self { endpoint, settings, queue, queue_prefix: String::new(), is_checked: Arc::default() }
     }
 
-    /// The queue that invokes the function, by the name that routes use: its dead-letter queue takes parked messages,
-    /// unless the endpoint names one, and messages that their handler [defers](cloakroom::HandlerError::defer) are sent there again.
-    /// Default: the name of the endpoint. Whether it is a FIFO queue shows in each event.
+    /// Sets the queue that invokes the function, by the name that routes use. Parked messages go to
+    /// its dead-letter queue, unless the endpoint names another. Messages that their handler
+    /// [defers](cloakroom::HandlerError::defer) are sent to this queue again. Default: the name of
+    /// the endpoint. Each event shows whether it is a FIFO queue.
     ///
-    /// If the name of the event's queue in SQS is not this one after the [prefix](Self::queue_prefix), that is logged.
-    /// A deferred message then comes again after the visibility timeout, and a parked one goes to the dead-letter queue
-    /// that is named after the endpoint, unless the endpoint names one.
+    /// A warning is logged if the name of the event's queue in SQS is not the
+    /// [prefix](Self::queue_prefix) and this name. Then a deferred message is received again after
+    /// its visibility timeout. A parked message goes to the dead-letter queue that is named after
+    /// the endpoint, unless the endpoint names another.
     pub fn queue(self, name: impl Into<String>) -> Self {
         let name = name.into();
         Self { queue: name.strip_suffix(".fifo").map_or(name.clone(), str::to_owned), ..self }
     }
 
-    /// What the names of all queues begin with in SQS: [`QueueSettings::prefix`](crate::QueueSettings::prefix) of the
-    /// endpoint's ports. Default: nothing.
+    /// Sets the prefix of the names of all queues in SQS:
+    /// [`QueueSettings::prefix`](crate::QueueSettings::prefix) of the endpoint's ports. Default:
+    /// empty.
     pub fn queue_prefix(self, prefix: impl Into<String>) -> Self {
         Self { queue_prefix: prefix.into(), ..self }
     }
 
-    /// Settings other than the defaults.
+    /// Sets the settings. Default: those of [`FunctionSettings::default`].
     pub fn settings(self, settings: FunctionSettings) -> Self {
         Self { settings, ..self }
     }
 
-    /// Asks Lambda for invocations and handles them, one at a time, for as long as Lambda lets it.
+    /// Receives invocations from Lambda and handles them, one at a time, until Lambda ends the
+    /// process.
     ///
     /// # Errors
-    /// Settings out of range; a Runtime API that cannot be reached. The process should end then: Lambda starts another.
+    /// A setting is out of range, or the Runtime API cannot be reached. End the process then:
+    /// Lambda starts another one.
     ///
     /// # Panics
-    /// Outside of Lambda, where there are no `AWS_LAMBDA_…` variables.
+    /// Panics outside of Lambda, where the variables `AWS_LAMBDA_…` are missing.
     pub async fn run(self) -> Result<(), lambda_runtime::Error> {
         self.settings.validate()?;
         let FunctionSettings { in_flight_max, margin_ms } = self.settings;
@@ -177,10 +188,11 @@ impl Function {
         lambda_runtime::run(service_fn(handle)).await
     }
 
-    /// Handles one invocation, for functions with a runtime of their own. The answer names the messages that were not
-    /// finished by [`FunctionSettings::margin_ms`] before the deadline.
+    /// Handles one invocation, for functions with a runtime of their own. The answer names the
+    /// messages that were not finished [`FunctionSettings::margin_ms`] before the deadline.
     ///
-    /// Safe to drop at any point: then nothing was answered, and everything comes again.
+    /// Can be dropped at any point. Without an answer, all messages of the event are received
+    /// again.
     pub async fn handle(&self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
         // All records of an event come from one queue.
         let arn = event.records.first().and_then(|record| record.event_source_arn.clone()).unwrap_or_default();
@@ -188,7 +200,8 @@ impl Function {
         let (ids, deliveries): (Vec<String>, Vec<Delivery>) = event.records.into_iter().map(record::delivery).unzip();
         let FunctionSettings { in_flight_max, margin_ms } = self.settings;
         let until = Timestamp::from_millis(deadline.as_millis().saturating_sub(margin_ms));
-        // An event has the name in SQS, which a prefix may precede; dead letters are sent by the name that routes use.
+        // An event has the name in SQS, which may have a prefix. Dead letters are sent by the name
+        // that routes use.
         let ending = if is_fifo(queue) { ".fifo" } else { "" };
         let expected = [&self.queue, ending].concat();
         let known_as = if self.is_expected(queue, &expected) { &*expected } else { "" };
@@ -203,17 +216,19 @@ impl Function {
         self.log_lateness(queue, &results);
         let not_finished = ids.into_iter().zip(results).filter_map(|(id, result)| result.is_err().then_some(id));
         let mut response = SqsBatchResponse::default();
-        // SUBTLE: a message without an id is named by an empty one, which makes Lambda retry the whole batch. Left out, it
-        // would be deleted (`a_message_that_cannot_be_named_fails_the_batch`).
+        // SUBTLE: a message without an id is reported with an empty id, which makes Lambda retry
+        // the whole batch. If it were left out, Lambda would delete the message
+        // (`message_without_an_id_fails_the_batch`).
         response.set_failures(not_finished);
         response
     }
 
-    /// Whether an event's queue is the one that routes call `name`. Nothing is sent to a FIFO queue again, so the
-    /// ending alone does there.
+    /// Whether the queue of an event is the one that routes call `name`. For a FIFO queue the
+    /// ending is enough, because nothing is sent to it again.
     ///
-    /// SUBTLE: the names must be equal, since one queue's name may end in another's. A message that is sent to another
-    /// standard queue, and deleted here, is lost to this endpoint (`deferred_message_is_sent_to_no_other_queue`).
+    /// SUBTLE: the names must be equal, since one queue's name may end in another's. Otherwise (1)
+    /// a deferred message is sent to another standard queue, and (2) Lambda deletes it here, so
+    /// this endpoint loses it (`deferred_message_is_sent_only_to_the_queue_of_its_event`).
     fn is_expected(&self, queue: &str, name: &str) -> bool {
         let expected = [&*self.queue_prefix, name].concat();
         let is_expected = is_fifo(queue) || queue == expected;
@@ -222,27 +237,27 @@ impl Function {
                 queue,
                 expected,
                 "the events come from another queue than expected, so deferred messages wait for the visibility \
-                 timeout; name the queue with `Function::queue`, and its prefix with `Function::queue_prefix`"
+                 timeout; set the queue with `Function::queue`, and its prefix with `Function::queue_prefix`"
             );
         }
         is_expected
     }
 
-    /// Checks once what the endpoint needs. A check that the messages did not leave time for, or that met a failure that passes, is made
-    /// again by the next invocation.
+    /// Checks the resources of the endpoint once. The next invocation repeats the check if the
+    /// messages were finished before it, or if it failed for a temporary reason.
     async fn check(&self, queue: &str) {
         if self.is_checked.load(Ordering::Relaxed) {
             return;
         }
         match self.endpoint.check(Some(queue)).await {
             Err(error) if error.kind() == ErrorKind::AwaitService => {
-                tracing::warn!(error = error.loggable(), "the check of the endpoint failed; it is repeated");
+                tracing::warn!(error = error.loggable(), "the check of the endpoint failed and will be repeated");
                 return;
             }
             Err(error) => {
                 tracing::error!(
                     error = error.loggable(),
-                    "the check of the endpoint failed; no try succeeds until this is fixed"
+                    "the check of the endpoint failed; no message succeeds until this is fixed"
                 );
             }
             Ok(()) => {}
@@ -261,16 +276,21 @@ impl Function {
                 queue,
                 messages,
                 margin_ms,
-                "no message was finished in time; if that goes on, raise the function's timeout, or lower `margin_ms`"
+                "no message was finished in time; if this repeats, raise the function's timeout or lower `margin_ms`"
             );
         } else {
-            tracing::warn!(queue, messages, stopped, "the time was up; what was not finished comes again");
+            tracing::warn!(
+                queue,
+                messages,
+                stopped,
+                "the time was up; messages that were not finished are received again"
+            );
         }
     }
 }
 
 fn log(queue: &str, result: &Result<Outcome, NotFinished>, delivery: &Delivery) {
-    // The span of the message has its id as its sender knows it; here is the id that SQS gave it.
+    // The span of the message has the id from its sender. This is the id from SQS.
     let (receive_count, sqs_message_id) = (delivery.receive_count, &*delivery.id);
     match result {
         Err(NotFinished::Failed(error)) if error.kind() == ErrorKind::FixConfiguration => {
@@ -280,7 +300,7 @@ fn log(queue: &str, result: &Result<Outcome, NotFinished>, delivery: &Delivery) 
                 error,
                 receive_count,
                 sqs_message_id,
-                "message not finished; no try can succeed until this is mended"
+                "message not finished; no try can succeed until this is fixed"
             );
         }
         Err(NotFinished::Failed(error)) => {

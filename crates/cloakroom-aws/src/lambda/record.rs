@@ -1,4 +1,4 @@
-//! Records of an event, as SQS itself would have given them.
+//! Conversion of the records of an event into deliveries.
 
 use aws_lambda_events::event::sqs::{SqsMessage, SqsMessageAttribute};
 use aws_sdk_sqs::{
@@ -9,7 +9,7 @@ use cloakroom::Delivery;
 
 use crate::sqs::message::incoming;
 
-/// A message's id, which names it in the answer, and what is processed.
+/// Returns the id of a message, which names it in the answer, and its delivery.
 pub(super) fn delivery(record: SqsMessage) -> (String, Delivery) {
     let id = record.message_id.unwrap_or_default();
     let system = record.attributes.into_iter();
@@ -18,7 +18,7 @@ pub(super) fn delivery(record: SqsMessage) -> (String, Delivery) {
     let attributes = attributes.filter_map(|(name, value)| Some((name, attribute(value)?))).collect();
     let message = Message::builder()
         .message_id(&id)
-        // Lambda deletes; the receipt is for nobody here.
+        // Lambda deletes messages itself, so the receipt handle is not used.
         .receipt_handle(record.receipt_handle.unwrap_or_default())
         .set_body(record.body)
         .set_attributes(Some(system))
@@ -27,7 +27,7 @@ pub(super) fn delivery(record: SqsMessage) -> (String, Delivery) {
     (id, incoming(message).unwrap_or_default())
 }
 
-/// `None` never happens: the type is set.
+/// Returns `None` never: the type is always set.
 fn attribute(value: SqsMessageAttribute) -> Option<MessageAttributeValue> {
     let SqsMessageAttribute { string_value, binary_value, data_type, .. } = value;
     MessageAttributeValue::builder()

@@ -48,14 +48,14 @@ fn function(memory: &Memory) -> Function {
     Function::new(Endpoint::builder("jobs").on(handle).build(memory.ports()).unwrap())
 }
 
-/// The answer to an invocation on the clock of `memory`.
+/// Returns the answer to an invocation, on the clock of `memory`.
 fn run(memory: &Memory, function: &Function, records: Vec<Value>, deadline: Timestamp) -> Value {
     let event = serde_json::from_value(json!({ "Records": records })).unwrap();
     let response = memory.run(CLOCK.scope(memory.clock.clone(), function.handle(event, deadline)));
     serde_json::to_value(response).unwrap()
 }
 
-/// The answer to an invocation that has a minute.
+/// Returns the answer to an invocation with a deadline in one minute.
 fn answer(memory: &Memory, function: &Function, records: Vec<Value>) -> Value {
     run(memory, function, records, memory.clock.now().after(Duration::from_secs(60)))
 }
@@ -66,7 +66,7 @@ fn body(id: &str, partition: &str, takes_s: u64, fails: bool) -> String {
     envelope.encode()
 }
 
-/// A record as AWS shows it in its documentation.
+/// A record like the example in the documentation of AWS.
 fn record(id: &str, body: String) -> Value {
     json!({
         "messageId": id,
@@ -91,7 +91,7 @@ fn failures<const N: usize>(ids: [&str; N]) -> Value {
 }
 
 #[test]
-fn a_record_becomes_what_the_queue_itself_would_have_given() {
+fn lambda_record_becomes_the_delivery_that_a_receive_returns() {
     let mut record = record("id", "text".to_owned());
     record["attributes"]["MessageGroupId"] = "g".into();
     record["messageAttributes"] = json!({
@@ -113,20 +113,20 @@ fn a_record_becomes_what_the_queue_itself_would_have_given() {
 }
 
 #[test]
-fn what_was_not_finished_is_reported_and_nothing_else() {
+fn lambda_answer_names_only_unfinished_messages() {
     let memory = Memory::with_queues(["jobs"]);
     let function = function(&memory);
     let records = |fails| {
         let bodies = [body("a", "p", 0, false), body("b", "p", 0, fails), body("c", "q", 0, false), "{".to_owned()];
         ["1", "2", "3", "4"].into_iter().zip(bodies).map(|(id, body)| record(id, body)).collect()
     };
-    assert_eq!(answer(&memory, &function, records(true)), failures(["2"]), "what cannot be read is parked");
+    assert_eq!(answer(&memory, &function, records(true)), failures(["2"]), "an unreadable message is parked");
     assert_eq!(memory.queues.get("jobs-dead").len(), 1);
     assert_eq!(answer(&memory, &function, vec![]), failures([]));
 }
 
 #[test]
-fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
+fn later_messages_of_a_failed_group_are_reported_only_on_fifo_queues() {
     for (arn, expected) in [
         ("arn:aws:sqs:us-east-2:123456789012:my-queue.fifo", failures(["2", "3"])),
         ("arn:aws:sqs:us-east-2:123456789012:my-queue", failures(["2"])),
@@ -144,25 +144,25 @@ fn the_rest_of_a_group_is_reported_on_fifo_queues_only() {
 }
 
 #[test]
-fn the_answer_is_ready_before_the_deadline() {
+fn lambda_answer_is_ready_before_the_deadline() {
     let memory = Memory::with_queues(["jobs"]);
     let settings = FunctionSettings { margin_ms: 3_000, ..FunctionSettings::default() };
     let function = function(&memory).settings(settings);
     let records = vec![record("quick", body("a", "p", 1, false)), record("slow", body("b", "q", 100, false))];
     assert_eq!(answer(&memory, &function, records), failures(["slow"]));
-    // A handler may take nine tenths of the time, so that its failure can still be counted.
+    // A handler is stopped after nine tenths of the time, so that its failure can still be counted.
     assert_eq!(memory.clock.now(), Timestamp::from_millis(51_300));
 }
 
 #[test]
-fn an_invocation_with_less_time_than_the_margin_reports_everything() {
+fn invocation_shorter_than_the_margin_reports_every_message() {
     let memory = Memory::with_queues(["jobs"]);
     let records = vec![record("1", body("a", "p", 0, false))];
     assert_eq!(run(&memory, &function(&memory), records, Timestamp::from_millis(1_999)), failures(["1"]));
 }
 
 #[test]
-fn a_message_that_cannot_be_named_fails_the_batch() {
+fn message_without_an_id_fails_the_batch() {
     let memory = Memory::with_queues(["jobs"]);
     let mut nameless = record("", body("a", "p", 0, true));
     nameless.as_object_mut().unwrap().remove("messageId");
@@ -170,7 +170,7 @@ fn a_message_that_cannot_be_named_fails_the_batch() {
 }
 
 #[test]
-fn the_last_attempt_parks_as_in_a_worker() {
+fn last_attempt_in_a_function_parks_the_message() {
     for (arn, dead) in [
         ("arn:aws:sqs:us-east-2:1:shop-jobs", "jobs-dead"),
         ("arn:aws:sqs:us-east-2:1:shop-jobs.fifo", "jobs-dead.fifo"),
@@ -186,7 +186,7 @@ fn the_last_attempt_parks_as_in_a_worker() {
     }
 }
 
-/// Queues that remember which were opened, and that lack some.
+/// Queues of which one is missing. They record the names that were opened.
 #[derive(Debug)]
 struct Opened {
     queues: Arc<dyn Queues>,
@@ -206,24 +206,24 @@ impl Queues for Opened {
 }
 
 #[test]
-fn function_checks_its_endpoint_once_beside_its_first_messages() {
+fn function_checks_its_endpoint_once_with_its_first_messages() {
     for missing in ["", "jobs-dead"] {
         let memory = Memory::with_queues(["jobs"]);
         let ports = memory.ports();
         let queues = Arc::new(Opened { queues: ports.queues.clone(), missing, names: Mutex::default() });
         let ports = cloakroom::Ports { queues: queues.clone(), ..ports };
         let function = Function::new(Endpoint::builder("jobs").on(handle).build(ports).unwrap());
-        assert_eq!(queues.names.lock().unwrap().len(), 0, "a cold start asks nothing");
+        assert_eq!(queues.names.lock().unwrap().len(), 0, "a cold start sends no request");
         for _ in 0..3 {
             let records = vec![record("1", body("a", "p", 1, false))];
-            assert_eq!(answer(&memory, &function, records), failures([]), "messages do not fail for the check");
+            assert_eq!(answer(&memory, &function, records), failures([]), "messages do not fail because of the check");
         }
         assert_eq!(*queues.names.lock().unwrap(), ["jobs-dead"]);
     }
 }
 
 #[test]
-fn deferred_message_is_sent_to_no_other_queue() {
+fn deferred_message_is_sent_only_to_the_queue_of_its_event() {
     for (arn, prefix, copies, answers) in [
         ("arn:aws:sqs:us-east-2:1:shop-jobs", "shop-", 1, failures([])),
         ("arn:aws:sqs:us-east-2:1:jobs", "", 1, failures([])),
@@ -246,7 +246,7 @@ fn deferred_message_is_sent_to_no_other_queue() {
 }
 
 #[test]
-fn answer_of_a_function_does_not_wait_for_the_check() {
+fn lambda_answer_does_not_wait_for_the_check() {
     let memory = Memory::new();
     let ports = memory.ports();
     let slow = Arc::new(Slow { queues: ports.queues.clone(), clock: memory.clock.clone() });
@@ -272,7 +272,7 @@ impl Queues for Slow {
 }
 
 #[test]
-fn a_setting_out_of_range_is_named() {
+fn function_setting_out_of_range_is_an_error_that_names_it() {
     let error = FunctionSettings { margin_ms: 60_001, ..FunctionSettings::default() }.validate().unwrap_err();
     assert_eq!(error.to_string(), "setting `margin_ms` is `60001`; it must be from 100 to 60000");
     assert_eq!(

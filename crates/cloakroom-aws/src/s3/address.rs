@@ -1,4 +1,4 @@
-//! The address of a bucket, worked out once.
+//! The address of a bucket, resolved once.
 
 use std::sync::OnceLock;
 
@@ -6,14 +6,15 @@ use aws_sdk_s3::config::endpoint::{DefaultResolver, Endpoint, EndpointFuture, Pa
 
 /// An endpoint resolver for a client of S3 that reads and writes the objects of one bucket.
 ///
-/// The SDK works out for every call where to send it, from the bucket, the client's configuration and the object's key, by some
-/// hundreds of rules. It remembers the last answer, which never serves a client whose every object has another key. But no rule looks at
-/// the key: so this resolver remembers what the SDK's own said of the first object, for all that differ from it in the key alone. That
-/// saves about a tenth of the time that the client takes for a call on an object.
+/// For every call, the SDK computes the address from the bucket, the client's configuration and the
+/// object's key, with hundreds of rules. It caches only the last result, which does not help if
+/// every object has another key. But no rule depends on the key. So this resolver keeps the result
+/// for the first object and uses it for all calls that differ only in the key. That saves about a
+/// tenth of the client's time for a call on an object.
 ///
-/// Whatever differs in more is worked out for each call as before: another bucket, a copy, or the same client with another region or
-/// address. [`Aws::configured`](crate::Aws::configured) has this resolver; give it to a client of S3 that you make yourself, unless that
-/// has a resolver of its own:
+/// Calls that differ in more than the key are resolved by the SDK: another bucket, a copy, or a
+/// client with another region or address. [`Aws::configured`](crate::Aws::configured) uses this
+/// resolver. Set it on a client of S3 that you make yourself, unless that has its own resolver:
 ///
 /// ```no_run
 /// # fn example(config: &aws_types::SdkConfig) {
@@ -36,7 +37,7 @@ impl ResolveEndpoint for BucketAddress {
                 EndpointFuture::ready(Ok(address.clone()))
             }
             None if params.key().is_some() => EndpointFuture::new(async move {
-                // A failure is not remembered.
+                // A failure is not cached.
                 let address = ResolveEndpoint::resolve_endpoint(&self.resolver, params).await?;
                 let _ = self.first.set((params.clone(), address.clone()));
                 Ok(address)
@@ -46,9 +47,13 @@ impl ResolveEndpoint for BucketAddress {
     }
 }
 
-/// SUBTLE: at a wrong address a payload is missing, and its message would pass for processed. So all that the rules may look at is compared:
-/// a copy to a bucket of S3 Express wants another signature than its other objects, and a client that was made from another one
-/// has the resolver of that (`whatever_differs_in_more_than_the_key_is_worked_out`, `a_parameter_that_is_new_is_noticed`).
+/// The parameters that decide about an address.
+///
+/// SUBTLE: at a wrong address a payload seems to be missing, and its message would be treated as
+/// processed. So all parameters that the rules may use are compared. For example, a copy to a
+/// bucket of S3 Express needs another signature than its other objects, and a client made from
+/// another one shares its resolver (`requests_that_differ_in_more_than_the_key_are_resolved_by_the_sdk`,
+/// `new_endpoint_parameter_of_the_sdk_fails_this_test`).
 fn all_but_key(params: &Params) -> ([Option<&str>; 5], [Option<bool>; 11]) {
     (
         [params.bucket(), params.region(), params.endpoint(), params.prefix(), params.copy_source()],
@@ -77,16 +82,16 @@ mod tests {
 
     fn resolved(resolver: &impl ResolveEndpoint, params: ParamsBuilder) -> Result<Endpoint, String> {
         let params = params.build().unwrap();
-        let endpoint = resolver.resolve_endpoint(&params).now_or_never().expect("nothing is waited for");
+        let endpoint = resolver.resolve_endpoint(&params).now_or_never().expect("the resolver does not wait");
         endpoint.map_err(|error| error.to_string())
     }
 
-    /// Whether it says what the SDK's resolver does.
+    /// Whether the resolver returns the same as the SDK's resolver.
     fn is_right(address: &BucketAddress, params: ParamsBuilder) -> bool {
         resolved(address, params.clone()) == resolved(&DefaultResolver::new(), params)
     }
 
-    /// Clients of all kinds.
+    /// Clients with different configurations.
     fn clients() -> Vec<ParamsBuilder> {
         let client = || ParamsBuilder::default().region("eu-central-1");
         vec![
@@ -104,7 +109,7 @@ mod tests {
         ["coats", "coats--euc1-az1--x-s3", "arn:aws:s3:us-west-2:123456789012:accesspoint:coats", "no bucket at all"];
 
     #[test]
-    fn every_object_of_a_bucket_has_the_address_that_the_sdk_works_out() {
+    fn cached_bucket_address_equals_that_of_the_sdk_for_every_object() {
         for client in clients() {
             for bucket in BUCKETS {
                 let address = BucketAddress::default();
@@ -117,12 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_objects_is_worked_out_once() {
+    fn bucket_address_is_resolved_once_for_all_objects() {
         let object = |key: &str| ParamsBuilder::default().region("eu-central-1").bucket("coats").key(key);
         let address = BucketAddress::default();
         let known = Endpoint::builder().url("https://known.example").build();
         address.first.set((object("1").build().unwrap(), known.clone())).unwrap();
-        assert_eq!(resolved(&address, object("2")), Ok(known), "what is remembered is what is said");
+        assert_eq!(resolved(&address, object("2")), Ok(known), "the cached address is returned");
 
         let address = BucketAddress::default();
         resolved(&address, object("1")).unwrap();
@@ -130,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_in_more_than_the_key_is_worked_out() {
+    fn requests_that_differ_in_more_than_the_key_are_resolved_by_the_sdk() {
         let bucket = || ParamsBuilder::default().region("eu-central-1").bucket("coats--euc1-az1--x-s3");
         let object = || bucket().key("1");
         let others = [
@@ -156,9 +161,9 @@ mod tests {
         }
     }
 
-    /// A later SDK may ask for more. Then that has to be compared, too.
+    /// A later SDK may have more parameters. Then these must be compared, too.
     #[test]
-    fn a_parameter_that_is_new_is_noticed() {
+    fn new_endpoint_parameter_of_the_sdk_fails_this_test() {
         let params = ParamsBuilder::default().build().unwrap();
         let (texts, switches) = all_but_key(&params);
         let key = 1;
@@ -166,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_not_remembered() {
+    fn failed_address_resolution_is_not_cached() {
         let address = BucketAddress::default();
         let object = || ParamsBuilder::default().bucket("coats").key("1");
-        assert!(resolved(&address, object()).is_err(), "it lacks a region");
+        assert!(resolved(&address, object()).is_err(), "the region is missing");
         assert!(resolved(&address, object().region("eu-central-1")).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! What is in a bucket of payloads, for operators.
+//! Listing of the payloads in a bucket, for operators.
 
 use cloakroom::{PortError, Timestamp, format::Claim};
 
@@ -9,34 +9,35 @@ use crate::{
 
 const LIST: Operation = Operation::read("ListObjectsV2", "s3:ListBucket");
 
-/// A payload, as the bucket lists it.
+/// A payload in the listing of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedPayload {
-    /// Its claim.
+    /// The payload's claim.
     pub claim: Claim,
-    /// Its size.
+    /// The payload's size, in bytes.
     pub bytes: u64,
-    /// When it was checked in, by the clock of S3.
+    /// The time of the check-in, by the clock of S3.
     pub checked_in: Timestamp,
 }
 
-/// Up to a thousand objects of a bucket.
+/// A page of a bucket's listing, with at most a thousand objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PayloadPage {
-    /// The payloads among them, by claim. The others are dedupe entries.
+    /// The payloads in the page, in the order of their claims. Other objects are dedupe entries.
     pub payloads: Vec<ListedPayload>,
-    /// How many objects there are in the page.
+    /// The number of objects in the page.
     pub objects: u64,
-    /// Where the listing goes on; none at its end.
+    /// The start of the next page. `None` if this is the last page.
     pub next: Option<String>,
 }
 
 impl S3Payloads {
-    /// Lists a page of the bucket, from the beginning or from the `next` of the page before. Of a payload that is there all the time
-    /// it is certain that it is listed; of others it is not.
+    /// Returns a page of the bucket, from the start or from `next` of the previous page. Every
+    /// payload that exists during the whole listing is listed. A payload that is created or deleted
+    /// meanwhile may be listed or not.
     ///
     /// # Errors
-    /// The bucket does not exist, or may not be listed.
+    /// The bucket does not exist, or listing it is not allowed.
     pub async fn list(&self, after: Option<String>) -> Result<PayloadPage, PortError> {
         let list = self.client.list_objects_v2().bucket(cloakroom::ports::PayloadStore::name(self));
         let send = list.set_continuation_token(after).send();
@@ -47,7 +48,7 @@ impl S3Payloads {
             let claim = Claim::new(object.key.as_deref()?);
             let checked_in = object.last_modified.and_then(|time| u64::try_from(time.to_millis().ok()?).ok())?;
             let bytes = object.size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
-            // Entries have a `/` in their key, and claims have none.
+            // Keys of dedupe entries contain a `/`, and claims do not.
             claim.is_well_formed().then(|| ListedPayload {
                 claim,
                 bytes,

@@ -16,39 +16,44 @@ use crate::client::{
     timeouts, unretried,
 };
 
-/// Without `s3:ListBucket`, S3 answers "access denied" for a key that is not there.
-const GET: Operation = Operation::read("GetObject", "s3:GetObject and, to tell what is missing, s3:ListBucket");
+/// Without `s3:ListBucket`, S3 answers "access denied" for a missing key.
+const GET: Operation = Operation::read("GetObject", "s3:GetObject and, to recognise missing payloads, s3:ListBucket");
 const CHECK_IN: Operation = Operation::once("PutObject", "s3:PutObject");
 const PUT_ENTRY: Operation = Operation::repeatedly("PutObject", "s3:PutObject");
 const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject");
 
-/// Payloads and dedupe entries in one S3 bucket, which has to be Cloakroom's own and not versioned.
+/// A store of payloads and dedupe entries in an S3 bucket of Cloakroom's own, without versioning.
 ///
-/// - A payload is checked in with **one** request. A write that comes again after its payload was deleted would
-///   bring a processed message back to life, so the SDK's retries are off for it. The HTTP client below the SDK
-///   (hyper) repeats a request of its own accord only if the connection was found closed before the first byte
-///   of the request was written; it takes the request back from the connection to do so.
-/// - Missing is what S3 calls `NoSuchKey`, and nothing else. S3 says so only if `s3:ListBucket` is allowed on
-///   the bucket; without it, a missing payload is an error.
-/// - A payload of more than [`BYTES_MAX`](Self::BYTES_MAX) bytes, or [another bound](Self::with_bytes_max), is neither checked in
-///   nor read: it would have to be held in memory. Its message is parked after `attempts_max`.
-/// - Entries expire by the bucket's lifecycle rule, like payloads that nobody refers to.
-///   [`Provisioning`](crate::Provisioning) sets it.
+/// - A payload is checked in with **one** request, without the SDK's retries. A retry that arrives
+///   after the payload was deleted would make a processed message look unprocessed. The HTTP client
+///   below the SDK (hyper) repeats a request by itself only if its connection was closed before the
+///   first byte of the request was written. To do so it takes the request back from the connection.
+/// - A payload is missing only if S3 answers `NoSuchKey`. S3 does so only if `s3:ListBucket` is
+///   allowed on the bucket. Without that permission, a missing payload is an error.
+/// - A payload of more than [`BYTES_MAX`](Self::BYTES_MAX) bytes, or
+///   [another limit](Self::with_bytes_max), is neither checked in nor read, because it would be
+///   held in memory. Its message is parked after `attempts_max`.
+/// - Dedupe entries expire by the bucket's lifecycle rule, like payloads without a message.
+///   [`Provisioning`](crate::Provisioning) sets the rule.
 ///
 /// # S3 Express One Zone
 ///
-/// A directory bucket, whose name ends in `--x-s3`, answers within few milliseconds and takes cheaper requests, to which it adds a price
-/// for each byte. **It keeps everything in one zone.** A payload that is lost is a message that is lost: if the zone fails for good, so do the
-/// messages in flight, and while it fails they wait. Take one where that is borne, and where endpoints run in its zone; never for
-/// what comes once and cannot be asked for again.
+/// A directory bucket, whose name ends in `--x-s3`, answers within a few milliseconds. Its requests
+/// are cheaper, with an additional price for each byte. **It keeps all data in one zone.** If a
+/// payload is lost, its message is lost. So if the zone fails permanently, all messages in flight
+/// are lost, and while it fails they wait. Use a directory bucket only where that is acceptable and
+/// where endpoints run in its zone. Never use it for messages that cannot be sent again.
 ///
-/// The SDK knows such a bucket by its name, and opens sessions for it: endpoints need `s3express:CreateSession` on it in place of all
-/// permissions of S3, and a missing payload is told without a further one. It has no versions and is never public, which
-/// [`Provisioning`](crate::Provisioning) and [`Diagnosis`](crate::Diagnosis) leave out therefore, and it expires objects by the same lifecycle rule. It
-/// lists objects in no order. Each `/` in a key makes a directory: keys of entries have two, and message ids should have none.
-/// Before such a bucket takes the place of another one, see [`RoutedPayloads`](cloakroom::ports::RoutedPayloads).
+/// The SDK recognises such a bucket by its name, and opens sessions for it. Endpoints need
+/// `s3express:CreateSession` on it instead of all other permissions of S3, also to recognise
+/// missing payloads. It has no versions and is never public, so
+/// [`Provisioning`](crate::Provisioning) and [`Diagnosis`](crate::Diagnosis) skip these checks. Its
+/// objects expire by the same lifecycle rule. It lists objects in no order. Each `/` in a key makes
+/// a directory: keys of dedupe entries have two, and message ids should have none. Before you
+/// replace another bucket by a directory bucket, read
+/// [`RoutedPayloads`](cloakroom::ports::RoutedPayloads).
 ///
-/// None of this was run against AWS itself.
+/// This was not tested against AWS itself.
 ///
 /// ```no_run
 /// # fn example(client: aws_sdk_s3::Client) {
@@ -58,24 +63,26 @@ const DELETE: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject
 #[derive(Clone, Debug)]
 pub struct S3Payloads {
     pub(crate) client: Client,
-    /// SUBTLE: a payload is sent at most once. A repetition that arrives after the receiver's delete would make the message
-    /// look unprocessed again (`a_payload_is_sent_once`).
-    once: Client,
+    /// SUBTLE: a payload is sent at most once. (1) A check-in is sent, (2) the receiver processes
+    /// the message and deletes the payload, (3) a retry of the check-in arrives. The message would
+    /// look unprocessed again (`failed_check_in_to_the_bucket_is_not_retried_by_the_sdk`).
+    unretried: Client,
     bucket: String,
     bytes_max: usize,
 }
 
 impl S3Payloads {
-    /// The largest payload, in bytes, unless [another bound](Self::with_bytes_max) is set: 64 MiB.
+    /// The largest payload, in bytes, unless [another limit](Self::with_bytes_max) is set: 64 MiB.
     pub const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-    /// The payloads in this bucket.
+    /// Creates a store on this bucket.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        let once = unretried::s3(&client);
-        Self { client, once, bucket: bucket.into(), bytes_max: Self::BYTES_MAX }
+        let unretried = unretried::s3(&client);
+        Self { client, unretried, bucket: bucket.into(), bytes_max: Self::BYTES_MAX }
     }
 
-    /// The same store, with another bound for the bytes of a payload. A worker holds as many payloads in memory as it has messages in flight.
+    /// Sets the largest payload, in bytes. A worker holds the payloads of all messages in flight in
+    /// memory.
     #[must_use]
     pub fn with_bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
@@ -85,7 +92,7 @@ impl S3Payloads {
         target(&self.bucket)
     }
 
-    /// The object, its body not yet read.
+    /// Returns the object before its body is read.
     async fn get(&self, key: Key<'_>) -> Result<Option<GetObjectOutput>, PortError> {
         match self.client.get_object().bucket(&self.bucket).key(key.text()).send().await {
             Ok(output) => Ok(Some(output)),
@@ -96,13 +103,14 @@ impl S3Payloads {
 
     /// Reads a body of at most `bytes_max` bytes.
     ///
-    /// SUBTLE: counted while it is read, too. `Content-Length` is what the other side says
-    /// (`payload_that_is_larger_than_it_says_is_not_read_to_its_end`).
+    /// SUBTLE: the bytes are also counted while they are read, because `Content-Length` may be
+    /// wrong. Otherwise a body could fill the memory
+    /// (`payload_larger_than_its_content_length_is_read_only_to_the_limit`).
     async fn read_body(&self, claim: &Claim, object: GetObjectOutput) -> Result<Bytes, PortError> {
-        let told = object.content_length.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
-        self.check_size(&GET, claim, told)?;
+        let announced = object.content_length.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+        self.check_size(&GET, claim, announced)?;
         let broken = |error| PortError::new(GET.on(&self.target()), error).without_effect().public();
-        let (mut body, mut stream) = (BytesMut::with_capacity(told), object.body);
+        let (mut body, mut stream) = (BytesMut::with_capacity(announced), object.body);
         while let Some(part) = stream.try_next().await.map_err(broken)? {
             self.check_size(&GET, claim, body.len() + part.len())?;
             body.extend_from_slice(&part);
@@ -117,14 +125,14 @@ impl S3Payloads {
         }
         let what = format!("{} for payload `{claim}`", operation.on(&self.target()));
         let cause = format!(
-            "the payload has {bytes} bytes or more, and at most {bytes_max} are held in memory: send less, or raise \
+            "the payload has {bytes} bytes or more, and at most {bytes_max} are allowed; send less, or raise \
              `payload_bytes_max`"
         );
         Err(PortError::new(what, cause).without_effect().caused_by_data().public_without(claim))
     }
 }
 
-/// Whether a bucket of this name is a directory bucket, of S3 Express One Zone.
+/// Whether a bucket with this name is a directory bucket of S3 Express One Zone.
 pub(crate) fn is_directory(bucket: &str) -> bool {
     bucket.ends_with("--x-s3")
 }
@@ -133,8 +141,8 @@ pub(crate) fn target(bucket: &str) -> String {
     format!("bucket `{bucket}`")
 }
 
-/// SUBTLE: by the code, not by the status. A bucket that does not exist answers with 404, too, and everything in
-/// it would pass for processed (`a_missing_bucket_is_an_error`).
+/// SUBTLE: the code decides, not the status. A missing bucket answers with status 404, too, and all
+/// of its messages would be treated as processed (`missing_bucket_is_an_error_and_not_a_missing_payload`).
 fn is_no_such_key<E: aws_sdk_s3::error::ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     code(error) == Some("NoSuchKey")
 }
@@ -148,12 +156,12 @@ impl PayloadStore for S3Payloads {
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
         self.check_size(&CHECK_IN, claim, payload.len())?;
         let key = Key::Payload { claim }.text();
-        let put = self.once.put_object().bucket(&self.bucket).key(key).content_type("application/json");
+        let put = self.unretried.put_object().bucket(&self.bucket).key(key).content_type("application/json");
         let extra = Bounded::<dyn PayloadStore>::upload_time(payload.len());
         let put = put.body(ByteStream::from(payload));
-        // An override costs time: a small payload goes without.
+        // An override takes time, so a small payload is sent without one.
         let is_small = extra < Duration::from_secs(1);
-        let timeouts = if is_small { None } else { timeouts::raised(self.once.config().timeout_config(), extra) };
+        let timeouts = if is_small { None } else { timeouts::raised(self.unretried.config().timeout_config(), extra) };
         let sent = match timeouts {
             None => put.send().await,
             Some(timeouts) => put.customize().config_override(Config::builder().timeout_config(timeouts)).send().await,
@@ -168,7 +176,7 @@ impl PayloadStore for S3Payloads {
     }
 
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
-        // A repetition that comes late finds nothing: claims are never used again.
+        // A late retry finds no object, because claims are never used again.
         let delete = self.client.delete_object().bucket(&self.bucket).key(Key::Payload { claim }.text());
         match delete.send().await {
             Err(error) if !is_no_such_key(&error) => Err(DELETE.failed(&self.target(), error)),
@@ -177,9 +185,10 @@ impl PayloadStore for S3Payloads {
     }
 
     async fn has_entry(&self, endpoint: &str, message: &MessageId) -> Result<bool, PortError> {
-        // SUBTLE: GET, not HEAD. An answer to HEAD has no body, hence no code: it is a bare 404 for a missing
-        // bucket as for a missing entry. "No entry" means "not processed", so a wrong bucket would let every
-        // message be processed twice (`a_missing_bucket_is_an_error`). Entries are empty; both cost the same.
+        // SUBTLE: GET, not HEAD. The response to HEAD has no body and so no code: it is a plain 404
+        // both for a missing bucket and for a missing entry. "No entry" means "not processed", so
+        // with a wrong bucket every message would be processed twice
+        // (`missing_bucket_is_an_error_and_not_a_missing_payload`). Entries are empty, so both operations cost the same.
         Ok(self.get(Key::Entry { endpoint, message }).await?.is_some())
     }
 
@@ -187,7 +196,7 @@ impl PayloadStore for S3Payloads {
         let key = Key::Entry { endpoint, message }.text();
         let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
         match put.body(ByteStream::from_static(b"")).send().await {
-            // It is there already, perhaps by an earlier try of this very call.
+            // The entry exists already, possibly from an earlier try of this call.
             Err(error) if status(&error) == Some(412) => Ok(()),
             Err(error) => Err(PUT_ENTRY.failed(&self.target(), error)),
             Ok(_) => Ok(()),

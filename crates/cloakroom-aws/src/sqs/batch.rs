@@ -1,14 +1,14 @@
-//! Batches of SQS: how many entries are split into requests, and how their answers are put together again.
+//! Batches of SQS: entries are split into requests, and their results are combined.
 
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 use cloakroom::PortError;
 
 use crate::client::failure::Operation;
 
-/// Entries in one request.
+/// The most entries in one request.
 pub(crate) const ENTRIES_MAX: usize = 10;
 
-/// An entry, with its place among those of the caller.
+/// An entry with its index in the caller's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Numbered<T> {
     pub(crate) number: usize,
@@ -16,10 +16,10 @@ pub(crate) struct Numbered<T> {
     pub(crate) entry: T,
 }
 
-/// Splits entries into batches of at most ten entries and `bytes_max`, keeping their order.
-/// An entry that is larger than that is a batch of its own.
+/// Splits entries into batches of at most ten entries and `bytes_max` bytes, in order. An entry
+/// that is larger is a batch of its own.
 pub(crate) fn split<T>(entries: Vec<Numbered<T>>, bytes_max: usize) -> Vec<Vec<Numbered<T>>> {
-    // Mostly that is all.
+    // The common case: everything fits into one batch.
     if (1..=ENTRIES_MAX).contains(&entries.len()) && entries.iter().map(|entry| entry.bytes).sum::<usize>() <= bytes_max
     {
         return vec![entries];
@@ -41,41 +41,41 @@ pub(crate) fn split<T>(entries: Vec<Numbered<T>>, bytes_max: usize) -> Vec<Vec<N
     batches
 }
 
-/// The answer to one entry.
+/// The result of one entry, with its index.
 pub(crate) type Answer = (usize, Result<(), PortError>);
 
-/// What a service answered to the entries of a batch; an entry's id is its number.
+/// The response to a batch. The id of an entry is its index.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct BatchResult {
     pub(crate) done: Vec<String>,
     pub(crate) failed: Vec<BatchResultErrorEntry>,
 }
 
-/// The answers to the entries of one batch: each its own, or all the failure of the call.
+/// Returns the result of each entry of a batch: its own, or the error of the whole call.
 pub(crate) fn answers(
     operation: &Operation,
     target: &str,
     numbers: Vec<usize>,
-    told: Result<Told, PortError>,
+    result: Result<BatchResult, PortError>,
 ) -> Vec<Answer> {
-    let told = match told {
-        Ok(told) => told,
+    let result = match result {
+        Ok(result) => result,
         Err(error) => return numbers.into_iter().map(|number| (number, Err(error.clone()))).collect(),
     };
     let answer = |number: usize| {
         let id = number.to_string();
-        if let Some(failed) = told.failed.iter().find(|failed| failed.id == id) {
+        if let Some(failed) = result.failed.iter().find(|failed| failed.id == id) {
             let message = failed.message.as_deref().unwrap_or("without a message");
             return Err(operation.entry_failed(target, &failed.code, message, failed.sender_fault));
         }
-        // What is in neither list may have happened.
-        let silent = || PortError::new(operation.on(target), "the answer does not mention the entry").public();
-        told.done.contains(&id).then_some(()).ok_or_else(silent)
+        // An entry that is in neither list may have taken effect.
+        let silent = || PortError::new(operation.on(target), "the response does not mention the entry").public();
+        result.done.contains(&id).then_some(()).ok_or_else(silent)
     };
     numbers.into_iter().map(|number| (number, answer(number))).collect()
 }
 
-/// The answers in the caller's order.
+/// Returns the results in the order of the caller's list.
 pub(crate) fn in_order(mut answers: Vec<Answer>) -> Vec<Result<(), PortError>> {
     answers.sort_by_key(|(number, _)| *number);
     answers.into_iter().map(|(_, answer)| answer).collect()
@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn ten_entries_fill_a_batch() {
+    fn batch_has_at_most_ten_entries() {
         assert!(split(entries(&[]), 100).is_empty());
         assert_eq!(sizes(&split(entries(&[1; 10]), 100)), [vec![1; 10]]);
         assert_eq!(sizes(&split(entries(&[1; 21]), 100)), [vec![1; 10], vec![1; 10], vec![1]]);
     }
 
     #[test]
-    fn bytes_fill_a_batch_to_the_last_one() {
+    fn batch_has_at_most_the_maximum_bytes() {
         assert_eq!(
             sizes(&split(entries(&[60, 40, 1, 99, 1, 101, 5]), 100)),
             [vec![60, 40], vec![1, 99], vec![1], vec![101], vec![5]]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_keep_order_and_numbers() {
+    fn split_batches_keep_order_and_numbers_of_entries() {
         let batches = split(entries(&[7; 25]), 20);
         let numbers: Vec<usize> = batches.concat().iter().map(|entry| entry.number).collect();
         assert_eq!(numbers, (0..25).collect::<Vec<_>>());
@@ -123,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_has_its_own_answer() {
-        let told = Told {
+    fn batch_entry_has_its_own_result() {
+        let result = BatchResult {
             done: vec!["7".to_owned()],
             failed: vec![
                 failed("8", "InternalError", false),
@@ -132,7 +132,7 @@ mod tests {
                 failed("10", "RequestThrottled", true),
             ],
         };
-        let answers = answers(&SEND, "queue `q`", vec![7, 8, 9, 10, 11], Ok(told));
+        let answers = answers(&SEND, "queue `q`", vec![7, 8, 9, 10, 11], Ok(result));
         let judged: Vec<_> = answers
             .iter()
             .map(|(number, answer)| {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_back_in_the_callers_order() {
+    fn batch_results_have_the_order_of_the_callers_entries() {
         let error = PortError::new("x", "y");
         let answers = in_order(vec![(2, Ok(())), (0, Ok(())), (1, Err(error))]);
         assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);

@@ -1,8 +1,9 @@
-//! Messages, as the core crate and as SQS know them.
+//! Conversion of messages between the core crate and SQS.
 //!
-//! The core knows attributes as texts. SQS types them. So that a message that is parked or put back keeps what it
-//! came with, an attribute that is not a plain `String` is carried as a text that no `String` can be: NUL, the type,
-//! NUL, and the value (of binary ones in base64). SQS refuses NUL in texts.
+//! In the core crate, attributes are strings. In SQS they have types. A message that is parked or
+//! sent again must keep its attributes. So an attribute whose type is not plain `String` is encoded
+//! in a way that no `String` of SQS can contain: NUL, the type, NUL, and the value, in base64 if it
+//! is binary. SQS refuses NUL in strings.
 
 use std::collections::HashMap;
 
@@ -19,12 +20,12 @@ use cloakroom::{
 
 use crate::sqs::batch::Numbered;
 
-/// How a queue is addressed.
+/// The kind of a queue, which decides which fields are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavour {
-    /// A standard queue; groups are not sent.
+    /// A standard queue. Message groups are not sent.
     Standard,
-    /// A standard queue that is fair between groups.
+    /// A standard queue that is fair between message groups.
     Fair,
     /// A FIFO queue.
     Fifo,
@@ -42,7 +43,7 @@ impl Flavour {
 
 const DELAY_S_MAX: u32 = 900;
 
-/// The entry of a message, whose id is its number; or why SQS would not take it.
+/// Returns the entry for a message, with its index as id, or why SQS would refuse it.
 pub(crate) fn outgoing(
     number: usize,
     message: QueueMessage,
@@ -50,13 +51,14 @@ pub(crate) fn outgoing(
 ) -> Result<Numbered<SendMessageBatchRequestEntry>, String> {
     let QueueMessage { body, attributes, delay_s, group, deduplication } = message;
     if body.is_empty() {
-        return Err("SQS takes no empty message".to_owned());
+        return Err("SQS does not accept an empty message".to_owned());
     }
     let body = without_noncharacters(body);
     let mut bytes = body.len();
     let mut typed = HashMap::new();
     for (name, text) in attributes {
-        let value = attribute_to_sdk(&text).ok_or_else(|| format!("attribute `{name}` is not of a type of SQS"))?;
+        let value =
+            attribute_to_sdk(&text).ok_or_else(|| format!("attribute `{name}` has a type that SQS does not have"))?;
         let payload = value.string_value.as_ref().map_or(0, String::len)
             + value.binary_value.as_ref().map_or(0, |bytes| bytes.as_ref().len());
         bytes += name.len() + value.data_type.len() + payload;
@@ -66,16 +68,18 @@ pub(crate) fn outgoing(
     let entry = entry.set_message_attributes(Some(typed).filter(|typed| !typed.is_empty()));
     let entry = match flavour {
         Flavour::Standard | Flavour::Fair if delay_s > DELAY_S_MAX => {
-            return Err(format!("a delay of {delay_s} s; SQS takes at most {DELAY_S_MAX} s"));
+            return Err(format!("the message has a delay of {delay_s} s; SQS accepts at most {DELAY_S_MAX} s"));
         }
         Flavour::Standard => entry.delay_seconds(seconds(delay_s)),
         Flavour::Fair => entry.delay_seconds(seconds(delay_s)).set_message_group_id(group.map(token)),
         Flavour::Fifo => {
-            let Some(group) = group else { return Err("a message without a group on a FIFO queue".to_owned()) };
-            // Nothing new comes here with a delay: it is refused before the commit. What an older version has committed is
-            // better early than never.
+            let Some(group) = group else {
+                return Err("the message has no group, which a FIFO queue needs".to_owned());
+            };
+            // New messages with a delay are refused before their commit. A message that an older
+            // version has committed is sent early rather than never.
             if delay_s > 0 {
-                tracing::warn!(delay_s, "FIFO queues know no delay per message; it is sent at once");
+                tracing::warn!(delay_s, "FIFO queues do not support a delay per message; the message is sent at once");
             }
             entry.message_group_id(token(group)).set_message_deduplication_id(deduplication.map(token))
         }
@@ -84,9 +88,9 @@ pub(crate) fn outgoing(
     Ok(Numbered { number, bytes, entry })
 }
 
-/// SQS refuses two characters that JSON allows. A body that has them is JSON (what came from SQS cannot have any), and
-/// JSON allows characters only in texts, where an escape stands for the same character. Without this, a message that
-/// is committed already could never be sent.
+/// SQS refuses two characters that JSON allows. A body that contains them is JSON, because a body
+/// from SQS cannot contain them. JSON allows them only in strings, where an escape sequence means
+/// the same. Without this, a committed message could never be sent.
 fn without_noncharacters(body: String) -> String {
     if !body.contains('\u{fffe}') && !body.contains('\u{ffff}') {
         return body;
@@ -98,14 +102,16 @@ fn seconds(seconds: u32) -> i32 {
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }
 
-/// A group or deduplication id that SQS takes: 1 to 128 printable ASCII characters. Partitions may be anything,
-/// so what does not fit is replaced by an id that follows from it.
+/// Returns a group id or deduplication id that SQS accepts: 1 to 128 printable ASCII characters. A
+/// partition may have any name, so one that does not fit is replaced by an id that is derived from
+/// it.
 fn token(text: String) -> String {
     let fits = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits { text } else { derived_id(&["sqs", &text]).to_string() }
 }
 
-/// A received message. `None` if it has no receipt, so that nothing could be done about it.
+/// Converts a received message. Returns `None` if it has no receipt handle: it could not be
+/// deleted.
 pub(crate) fn incoming(message: Message) -> Option<Delivery> {
     let system = |name: &MessageSystemAttributeName| message.attributes.as_ref().and_then(|all| all.get(name));
     let receive_count = system(&MessageSystemAttributeName::ApproximateReceiveCount);

@@ -1,7 +1,7 @@
-//! The port of queues on SQS: requests of ten entries, and how messages are written in them.
+//! The port of queues on SQS: requests of at most ten entries, and the format of messages.
 //!
-//! This module sends, receives, extends and deletes. It does not decide which messages share a request in time:
-//! `cloakroom::ports::BatchingQueue` does.
+//! This module sends, receives, extends and deletes. `cloakroom::ports::BatchingQueue` decides
+//! which concurrent messages share a request.
 
 pub(crate) mod batch;
 pub(crate) mod message;

@@ -24,7 +24,7 @@ use crate::{
     client::{failure::Operation, unretried},
     settings::{QueueSettings, SettingsError},
     sqs::{
-        batch::{self, Answer, Numbered, Told},
+        batch::{self, Answer, BatchResult, Numbered},
         message::{Flavour, incoming},
     },
 };
@@ -34,16 +34,17 @@ const RECEIVE: Operation = Operation::once("ReceiveMessage", "sqs:ReceiveMessage
 const DELETE: Operation = Operation::repeatedly("DeleteMessageBatch", "sqs:DeleteMessage");
 const EXTEND: Operation = Operation::repeatedly("ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility");
 
-/// Requests of one call that are under way at a time.
+/// The most requests of one call at the same time.
 const REQUESTS_MAX: usize = 4;
-/// The longest wait of a long poll.
+/// The longest wait of a long poll, in seconds.
 const WAIT_S_MAX: u64 = 20;
-/// The longest visibility timeout: 12 hours.
+/// The longest visibility timeout, in seconds: 12 hours.
 const VISIBILITY_S_MAX: u64 = 43_200;
-/// The longest that a client is patient beyond the wait of a long poll, unless it is set to be more so.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// By how much a client timeout exceeds the wait of a long poll at most, unless it is set to a
+/// longer time.
+const POLL_MARGIN: Duration = Duration::from_secs(10);
 
-/// Queues of one account and region by name. Their addresses are asked for once.
+/// The queues of one account and region, by name. Each URL is requested once.
 ///
 /// ```no_run
 /// # async fn example(client: aws_sdk_sqs::Client) -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +64,7 @@ pub struct SqsQueues {
 }
 
 impl SqsQueues {
-    /// The queues that this client sees.
+    /// Creates the queues of this client's account and region.
     ///
     /// # Errors
     /// A setting that SQS would refuse.
@@ -72,7 +73,7 @@ impl SqsQueues {
         Ok(Self { client, settings, limits: Limits::default(), open: Mutex::default() })
     }
 
-    /// The same queues with other limits; queues that are open already keep theirs.
+    /// Sets the limits. Queues that are open already keep theirs.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
@@ -92,55 +93,61 @@ impl Queues for SqsQueues {
     }
 }
 
-/// One queue of SQS, standard or FIFO (`….fifo`).
+/// A queue of SQS, standard or FIFO (`….fifo`).
 ///
-/// - Sends are split into batches of at most ten messages and [`Limits::message_bytes_max`], each sent **once**: a
-///   message that is sent again is marked as such by the engine, which the SDK's retries could not do. A long poll is
-///   sent once, too. All other calls are repeated as the client is configured.
-/// - On FIFO queues batches go one after the other, and after a failure the remaining ones are not sent, so that
-///   messages of a group do not overtake each other across batches. FIFO queues know no delay per message: it is
-///   ignored with a warning.
-/// - The deduplication id is sent to FIFO queues only; the group also to fair standard queues
-///   ([`QueueSettings::fair`]). SQS takes up to 128 printable ASCII characters: others become an id that follows
-///   from them.
-/// - Attributes that are numbers or binary survive being received and sent again, marked in their text.
-/// - Waits and visibility timeouts are rounded up to whole seconds. If the client is set to give up before a long poll
-///   ends, or within ten seconds after that, its timeouts are raised by the wait for that call.
+/// - Sends are split into batches of at most ten messages and [`Limits::message_bytes_max`]. Each
+///   batch is sent **once**, without the client's retries: the engine marks a message that it sends
+///   again, which the SDK cannot do. A long poll is sent once, too. All other calls follow the
+///   client's retries.
+/// - On FIFO queues, batches are sent one after the other. After a failure the remaining ones are
+///   not sent, so that messages of a group keep their order across batches. FIFO queues do not
+///   support a delay per message: it is ignored with a warning.
+/// - The deduplication id is sent only to FIFO queues. The group is sent to FIFO queues and to fair
+///   standard queues ([`QueueSettings::fair`]). SQS accepts at most 128 printable ASCII characters.
+///   Other values are replaced by an id that is derived from them.
+/// - Number and binary attributes keep their type when they are received and sent again. Their text
+///   has a marker.
+/// - Waits and visibility timeouts are rounded up to whole seconds. If a timeout of the client
+///   would end a long poll, or would end less than ten seconds after it, the timeout is raised for
+///   that call by the wait.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
-    /// SUBTLE: a batch is sent once. A copy that the SDK sends would not be marked as dispatched anew; its payload may be gone
-    /// by rights when it is received, and would be reported as lost (`a_batch_is_sent_once`). A receive is sent once: a
-    /// repetition would be given up in the middle of its long poll, with the messages that SQS has leased to it
-    /// (`long_poll_is_sent_once`).
-    once: Client,
+    /// SUBTLE: a batch is sent once. A copy that the SDK sends would not be marked as dispatched
+    /// again. Its payload may legitimately be gone when it is received, and would be reported as
+    /// lost (`failed_batch_of_messages_is_not_retried_by_the_sdk`).
+    ///
+    /// SUBTLE: a receive is sent once. A retry would be dropped in the middle of its long poll.
+    /// Messages that SQS delivers to it would stay invisible until their visibility timeout ends
+    /// (`failed_long_poll_is_not_retried_by_the_sdk`).
+    unretried: Client,
     name: String,
     target: String,
     url: String,
     flavour: Flavour,
     limits: Limits,
-    /// Attempt ids of receives from a FIFO queue that were not answered.
+    /// The attempt ids of receives from a FIFO queue that got no answer.
     unanswered_attempts: Arc<Mutex<Vec<String>>>,
 }
 
 impl SqsQueue {
-    /// The queue of this name, which is there already.
+    /// Opens the existing queue with this name.
     ///
     /// # Errors
-    /// One that names the queue and says how to make it, if there is none.
+    /// If there is no such queue, the error names it and says how to create it.
     pub async fn open(client: Client, name: &str, settings: &QueueSettings) -> Result<Self, PortError> {
         let full_name = settings.full_name(name);
         let target = target(&full_name);
         let found = client.get_queue_url().queue_name(&full_name).send().await;
         let url = found.map_err(|error| OPEN.failed(&target, error))?.queue_url;
-        let silent = || PortError::new(OPEN.on(&target), "the answer has no address").without_effect().public();
+        let silent = || PortError::new(OPEN.on(&target), "the response has no URL").without_effect().public();
         Ok(Self::at(client, name, settings, url.ok_or_else(silent)?))
     }
 
-    /// The queue at this address.
+    /// The queue at this URL.
     pub(crate) fn at(client: Client, name: &str, settings: &QueueSettings, url: String) -> Self {
         Self {
-            once: unretried::sqs(&client),
+            unretried: unretried::sqs(&client),
             client,
             name: name.to_owned(),
             url,
@@ -151,20 +158,21 @@ impl SqsQueue {
         }
     }
 
-    /// The same queue with other limits.
+    /// Sets the limits.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The queue's address.
+    /// Returns the queue's URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The id of a receive from a FIFO queue: that of a receive that was not answered, or else a new one. SQS answers with
-    /// the messages that it gave to the first receive of this id, if any. Without it those would block their groups
-    /// until their visibility timeout ends. The SDK makes no such id, and standard queues refuse it.
+    /// Returns the attempt id of a receive from a FIFO queue: that of a receive without an answer
+    /// if there is one, or a new id. To the same id SQS returns the messages of the first receive
+    /// again. Without it those messages would block their groups until their visibility timeout
+    /// ends. The SDK creates no such id, and standard queues refuse it.
     fn attempt_id(&self) -> Option<String> {
         let new = || format!("{:032x}", SystemRandom.bits());
         (self.flavour == Flavour::Fifo).then(|| self.unanswered_attempts().pop().unwrap_or_else(new))
@@ -182,13 +190,13 @@ impl SqsQueue {
         };
         let entries = numbers.iter().zip(receipts).map(entry).collect();
         let request = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
-        // SQS answers the delete of a message that is gone with success; only a receipt that it never gave, or that
-        // a FIFO queue took back, is an error.
-        let told = request.send().await.map(|output| {
+        // If the message is already gone, SQS answers a delete with success. Only a receipt handle
+        // that SQS never issued, or that a FIFO queue has replaced, is an error.
+        let result = request.send().await.map(|output| {
             let done = output.successful.into_iter().map(|entry| entry.id).collect();
-            Told { done, failed: output.failed }
+            BatchResult { done, failed: output.failed }
         });
-        batch::answers(&DELETE, &self.target, numbers, told.map_err(|error| DELETE.failed(&self.target, error)))
+        batch::answers(&DELETE, &self.target, numbers, result.map_err(|error| DELETE.failed(&self.target, error)))
     }
 
     async fn extend_batch(&self, batch: Vec<Numbered<String>>, visibility_s: i32) -> Vec<Answer> {
@@ -200,11 +208,11 @@ impl SqsQueue {
         };
         let entries = numbers.iter().zip(receipts).map(entry).collect();
         let request = self.client.change_message_visibility_batch().queue_url(&self.url).set_entries(Some(entries));
-        let told = request.send().await.map(|output| {
+        let result = request.send().await.map(|output| {
             let done = output.successful.into_iter().map(|entry| entry.id).collect();
-            Told { done, failed: output.failed }
+            BatchResult { done, failed: output.failed }
         });
-        batch::answers(&EXTEND, &self.target, numbers, told.map_err(|error| EXTEND.failed(&self.target, error)))
+        batch::answers(&EXTEND, &self.target, numbers, result.map_err(|error| EXTEND.failed(&self.target, error)))
     }
 }
 
@@ -216,7 +224,8 @@ fn apart<T>(batch: Vec<Numbered<T>>) -> (Vec<usize>, Vec<T>) {
     batch.into_iter().map(|Numbered { number, entry, .. }| (number, entry)).unzip()
 }
 
-/// Receipts in batches. Their sizes do not matter: ten of them are far below any limit.
+/// Splits receipt handles into batches. Their sizes do not matter: ten of them are far below any
+/// limit.
 fn receipts_in_batches(receipts: Vec<String>) -> Vec<Vec<Numbered<String>>> {
     let numbered = receipts.into_iter().enumerate().map(|(number, entry)| Numbered { number, bytes: 0, entry });
     batch::split(numbered.collect(), usize::MAX)
@@ -226,7 +235,7 @@ async fn all<T, F>(mut batches: Vec<T>, call: impl Fn(T) -> F) -> Vec<Answer>
 where
     F: Future<Output = Vec<Answer>>,
 {
-    // Mostly there is one.
+    // The common case: a single batch.
     if batches.len() == 1
         && let Some(only) = batches.pop()
     {
@@ -242,21 +251,21 @@ fn whole_seconds(duration: Duration, max: u64) -> i32 {
     i32::try_from(seconds.min(max)).unwrap_or(i32::MAX)
 }
 
-/// The timeouts for a long poll: as much longer as it waits, unless they are long already.
-fn patient(timeouts: Option<&TimeoutConfig>, wait_s: i32) -> TimeoutConfig {
+/// The timeouts for a long poll: raised by the wait, unless they are long enough already.
+fn long_poll_timeouts(timeouts: Option<&TimeoutConfig>, wait_s: i32) -> TimeoutConfig {
     let wait = Duration::from_secs(u64::try_from(wait_s).unwrap_or(0));
     let raised = |timeout: Option<Duration>| {
-        let too_short = timeout.filter(|timeout| *timeout < wait + PATIENCE);
-        too_short.map(|timeout| wait + timeout.min(PATIENCE))
+        let too_short = timeout.filter(|timeout| *timeout < wait + POLL_MARGIN);
+        too_short.map(|timeout| wait + timeout.min(POLL_MARGIN))
     };
-    let mut patient = TimeoutConfig::builder();
+    let mut raised_timeouts = TimeoutConfig::builder();
     if let Some(timeouts) = timeouts {
-        patient
+        raised_timeouts
             .set_read_timeout(raised(timeouts.read_timeout()))
             .set_operation_attempt_timeout(raised(timeouts.operation_attempt_timeout()))
             .set_operation_timeout(raised(timeouts.operation_timeout()));
     }
-    patient.build()
+    raised_timeouts.build()
 }
 
 #[async_trait]
@@ -277,9 +286,9 @@ impl Queue for SqsQueue {
             return Ok(Vec::new());
         }
         let wait_s = whole_seconds(wait, WAIT_S_MAX);
-        let timeouts = patient(self.client.config().timeout_config(), wait_s);
+        let timeouts = long_poll_timeouts(self.client.config().timeout_config(), wait_s);
         let attempt_id = self.attempt_id();
-        let request = self.once.receive_message().queue_url(&self.url).wait_time_seconds(wait_s);
+        let request = self.unretried.receive_message().queue_url(&self.url).wait_time_seconds(wait_s);
         let request = request
             .max_number_of_messages(i32::try_from(max.min(batch::ENTRIES_MAX)).unwrap_or(1))
             .visibility_timeout(whole_seconds(visibility, VISIBILITY_S_MAX))

@@ -1,4 +1,4 @@
-//! Read, write, send, acknowledge; and nothing else.
+//! A contestant without deduplication: read, write, send, acknowledge.
 
 use async_trait::async_trait;
 use cloakroom::{
@@ -7,15 +7,21 @@ use cloakroom::{
     ports::{Queue, QueueMessage},
 };
 
-use super::{
-    Contestant, INLINE_BYTES_MAX, Sent,
-    consumer::{self, Process, consume},
-    entities::Entities,
+use crate::{
+    contestants::{
+        Contestant, INLINE_BYTES_MAX, Sent,
+        consumer::{self, Process, consume},
+        entities::Entities,
+    },
+    error::RunError,
+    order::Order,
+    site::Site,
+    stop::Stop,
+    workload::LoadSettings,
 };
-use crate::{LoadSettings, Order, RunError, Site, Stop};
 
-/// Processes a message each time that it is received. It is a careful one: what others have changed meanwhile it does
-/// not overwrite. It only cannot know what it has done already.
+/// Processes a message each time that it is received. It uses optimistic concurrency, so it does
+/// not overwrite a concurrent change. But it cannot detect that it has processed a message before.
 #[derive(Clone, Copy, Debug)]
 pub struct AtLeastOnce;
 
@@ -26,7 +32,7 @@ impl Contestant for AtLeastOnce {
     }
 
     fn promise(&self) -> &'static str {
-        "no loss; a message that comes twice counts twice"
+        "no loss; a message that is delivered twice counts twice"
     }
 
     fn payload_bytes_max(&self) -> usize {
@@ -42,7 +48,7 @@ impl Contestant for AtLeastOnce {
     }
 
     fn sent(&self, delivery: &Delivery) -> Option<Sent> {
-        // Its receiver is as forgetful: of each message that was sent it makes something.
+        // Its receiver also has no deduplication: it processes each message that was sent.
         consumer::sent(delivery, |_| delivery.id.clone())
     }
 }

@@ -1,4 +1,4 @@
-//! Cloakroom, in each of its forms.
+//! Cloakroom, in several configurations.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,15 +11,17 @@ use cloakroom::{
 };
 use cloakroom_aws::AwsSettings;
 
-use super::{Contestant, ITEM_BYTES_MAX, Sent};
 use crate::{
-    LoadSettings, RunError, Site, Stop,
+    contestants::{Contestant, ITEM_BYTES_MAX, Sent},
+    error::RunError,
     order::{Ledger, Order, Reservation},
-    site::{INCOMING, OUTGOING},
+    site::{INCOMING, OUTGOING, Site},
+    stop::Stop,
+    workload::LoadSettings,
 };
 
-/// An endpoint of Cloakroom with one worker or several. The messages that come in carry claims, as those do that another
-/// endpoint has sent.
+/// A Cloakroom endpoint with one worker or several. The incoming messages carry claims, like
+/// messages from another endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Cloakroom {
     name: &'static str,
@@ -29,37 +31,39 @@ pub struct Cloakroom {
 }
 
 impl Cloakroom {
-    /// The default: records beside the state, payloads on S3, checked in before the commit.
-    pub const BESIDE: Self = Self {
+    /// The default: separate records, and payloads on S3, checked in before the commit.
+    pub const SEPARATE: Self = Self {
         name: "cloakroom",
         payload_bytes_max: usize::MAX,
         endpoint: EndpointSettings::default,
         services: |settings| settings,
     };
 
-    /// The same, with payloads in a table if they are small.
-    pub const BESIDE_WITH_TABLE: Self = Self { name: "cloakroom-table", services: with_payload_table, ..Self::BESIDE };
+    /// The default with small payloads in a DynamoDB table.
+    pub const SEPARATE_WITH_TABLE: Self =
+        Self { name: "cloakroom-table", services: with_payload_table, ..Self::SEPARATE };
 
-    /// Records in the state's item, and small payloads in a table: the least that it can cost.
+    /// Embedded records, and small payloads in a DynamoDB table: the configuration with the lowest
+    /// cost.
     pub const EMBEDDED: Self = Self {
         name: "cloakroom-embedded",
         endpoint: || EndpointSettings { placement: Placement::Embedded, ..EndpointSettings::default() },
-        ..Self::BESIDE_WITH_TABLE
+        ..Self::SEPARATE_WITH_TABLE
     };
 
-    /// The same, with each message on its own: none is folded with others of its entity.
+    /// Like [`EMBEDDED`](Self::EMBEDDED), without folding: each message is committed alone.
     pub const EMBEDDED_UNFOLDED: Self = Self {
         name: "cloakroom-unfolded",
         endpoint: || EndpointSettings { placement: Placement::Embedded, fold_max: 1, ..EndpointSettings::default() },
-        ..Self::BESIDE_WITH_TABLE
+        ..Self::SEPARATE_WITH_TABLE
     };
 
-    /// Payloads are checked in after the commit, which has their bodies until then.
+    /// Payloads are checked in after the commit. Until then the record carries their bodies.
     pub const CHECK_IN_AFTER_COMMIT: Self = Self {
         name: "check-in-after-commit",
         payload_bytes_max: ITEM_BYTES_MAX,
         endpoint: || EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() },
-        ..Self::BESIDE
+        ..Self::SEPARATE
     };
 }
 
@@ -68,7 +72,7 @@ fn with_payload_table(settings: AwsSettings) -> AwsSettings {
 }
 
 async fn place(ledger: &mut Ledger, order: Order, tx: &mut Tx) -> Handled {
-    let number = order.id.parse().map_err(|_| HandlerError::reject("the order's id is no number"))?;
+    let number = order.id.parse().map_err(|_| HandlerError::reject("the order's id is not a number"))?;
     ledger.apply(number);
     tx.send(Reservation::from(order));
     Ok(())
@@ -81,7 +85,7 @@ impl Contestant for Cloakroom {
     }
 
     fn promise(&self) -> &'static str {
-        "a message counts once, whenever it comes again"
+        "a message counts once, however late a duplicate is"
     }
 
     fn payload_bytes_max(&self) -> usize {
@@ -93,7 +97,7 @@ impl Contestant for Cloakroom {
     }
 
     async fn message(&self, site: &Site, order: Order) -> Result<QueueMessage, PortError> {
-        let ports = site.quiet_ports();
+        let ports = site.unmetered_ports();
         let payload = serde_json::to_vec(&order).expect("an order is JSON");
         let claim = Claim::from_random(ports.random.bits(), ports.payloads.place(payload.len()));
         ports.payloads.check_in(&claim, Bytes::from(payload)).await?;
@@ -107,7 +111,7 @@ impl Contestant for Cloakroom {
         let endpoint = Endpoint::builder("bench").on(place).route::<Reservation>(OUTGOING);
         let endpoint = endpoint.dead_letters(dead_letter_queue(INCOMING)).settings((self.endpoint)());
         let endpoint = endpoint.observer(site.counters().clone()).build(site.ports())?;
-        // Nobody waits for a long poll at the end of a measurement.
+        // A short long poll, so that the measurement ends soon after the last message.
         let in_flight_max = load.in_flight_max;
         let settings = WorkerSettings { in_flight_max, receive_wait_ms: 1_000, ..WorkerSettings::default() };
         Worker::new(endpoint, INCOMING).settings(settings).run(async move { stop.wait().await }).await?;
@@ -117,7 +121,7 @@ impl Contestant for Cloakroom {
     fn sent(&self, delivery: &Delivery) -> Option<Sent> {
         let envelope = Envelope::decode(&delivery.body).ok()?;
         let order = envelope.causationid?.as_str().parse().ok()?;
-        // One claim for each message, and each claim counts.
+        // Each message has one claim, and the receiver processes each claim once.
         Some(Sent { order, identity: envelope.dataref?.to_string() })
     }
 }

@@ -1,5 +1,6 @@
-//! The worker of those that are not Cloakroom: with as many receives and as many messages in hand as Cloakroom's own worker
-//! has them. The writes of one entity take turns, see [`Entities`](super::entities::Entities).
+//! The worker of the baselines. It has as many receives and as many messages in flight as
+//! Cloakroom's own worker. Writes to one entity are sequential, see
+//! [`Entities`](super::entities::Entities).
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,28 +12,31 @@ use cloakroom::{
 };
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 
-use super::Sent;
 use crate::{
-    LoadSettings, RunError, Site, Stop,
+    contestants::Sent,
+    error::RunError,
     order::{Order, Reservation},
-    site::{INCOMING, OUTGOING},
+    site::{INCOMING, OUTGOING, Site},
+    stop::Stop,
+    workload::LoadSettings,
 };
 
 const RECEIVE_MAX: usize = 10;
 const WAIT: Duration = Duration::from_secs(20);
-/// Far longer than any message takes, so that nobody has to extend it.
+/// The visibility timeout. It is far longer than the processing of a message, so it need not be
+/// extended.
 const VISIBILITY: Duration = Duration::from_secs(300);
-/// After a failure.
+/// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is done with one order.
+/// The processing of one order.
 #[async_trait]
 pub(super) trait Process: Send + Sync {
-    /// Sees an order through, but for its acknowledgement: `Processed`, or what else has become of it.
+    /// Processes an order without acknowledging it. Returns `Processed`, or another outcome.
     async fn process(&self, order: &Order, out: &dyn Queue) -> Result<Event, PortError>;
 }
 
-/// Works until `stop`, and finishes what is in hand then.
+/// Processes orders until `stop`, and then finishes those in flight.
 pub(super) async fn consume(
     process: &dyn Process,
     site: &Site,
@@ -40,38 +44,38 @@ pub(super) async fn consume(
     stop: Stop,
 ) -> Result<(), RunError> {
     let (queue, out) = (site.queue(INCOMING).await?, site.queue(OUTGOING).await?);
-    let shift = Shift { process, site, queue, out };
+    let consumer = Consumer { process, site, queue, out };
     let in_flight_max = load.in_flight_max;
     let wanted = RECEIVE_MAX.min(in_flight_max);
-    let (mut at_work, mut receiving) = (FuturesUnordered::new(), FuturesUnordered::new());
-    // As many receives as come back full; one waits when there is nothing.
+    let (mut in_flight, mut receiving) = (FuturesUnordered::new(), FuturesUnordered::new());
+    // One receive more after each full receive. After a receive that is not full, only one.
     let mut receives_max = 1;
     loop {
-        while receiving.len() < receives_max && at_work.len() + (receiving.len() + 1) * wanted <= in_flight_max {
-            receiving.push(shift.receive(wanted));
+        while receiving.len() < receives_max && in_flight.len() + (receiving.len() + 1) * wanted <= in_flight_max {
+            receiving.push(consumer.receive(wanted));
         }
         tokio::select! {
             biased;
             () = stop.wait() => break,
             Some(deliveries) = receiving.next(), if !receiving.is_empty() => {
                 receives_max = if deliveries.len() == wanted { receives_max + 1 } else { 1 };
-                at_work.extend(deliveries.into_iter().map(|delivery| shift.see_through(delivery).boxed()));
+                in_flight.extend(deliveries.into_iter().map(|delivery| consumer.process_and_acknowledge(delivery).boxed()));
             }
-            Some(()) = at_work.next(), if !at_work.is_empty() => {}
+            Some(()) = in_flight.next(), if !in_flight.is_empty() => {}
         }
     }
-    at_work.collect::<()>().await;
+    in_flight.collect::<()>().await;
     Ok(())
 }
 
-struct Shift<'a> {
+struct Consumer<'a> {
     process: &'a dyn Process,
     site: &'a Site,
     queue: Arc<dyn Queue>,
     out: Arc<dyn Queue>,
 }
 
-impl Shift<'_> {
+impl Consumer<'_> {
     async fn receive(&self, max: usize) -> Vec<Delivery> {
         match self.queue.receive(max, WAIT, VISIBILITY).await {
             Ok(deliveries) => deliveries,
@@ -82,7 +86,7 @@ impl Shift<'_> {
         }
     }
 
-    async fn see_through(&self, delivery: Delivery) {
+    async fn process_and_acknowledge(&self, delivery: Delivery) {
         let result = match serde_json::from_str::<Order>(&delivery.body) {
             Ok(order) => self.process.process(&order, &*self.out).await,
             Err(error) => Err(PortError::new("reading an order", error.to_string())),
@@ -98,18 +102,18 @@ impl Shift<'_> {
                 self.queue.extend(receipts, PAUSE).await
             }
         };
-        // Who is not told finds out: the message comes again.
+        // If SQS did not delete the message, it delivers the message again.
         drop(answers);
     }
 }
 
-/// An order as it travels without a claim.
+/// Returns the message for an order, without a claim.
 pub(super) fn message(order: &Order) -> QueueMessage {
     let body = serde_json::to_string(order).expect("an order is JSON");
     QueueMessage { body, ..QueueMessage::default() }
 }
 
-/// The reservation for an order, as it is sent.
+/// Returns the body of the reservation for an order.
 pub(super) fn reservation(order: &Order) -> String {
     serde_json::to_string(&Reservation::from(order.clone())).expect("a reservation is JSON")
 }
@@ -119,7 +123,7 @@ pub(super) async fn send(out: &dyn Queue, body: String) -> Result<(), PortError>
     answers.into_iter().collect()
 }
 
-/// What was sent; `identity` tells its receiver's way to recognise it.
+/// Returns the order of a reservation. `identity` returns the receiver's identity for an order id.
 pub(super) fn sent(delivery: &Delivery, identity: impl FnOnce(&str) -> String) -> Option<Sent> {
     let Reservation { id, .. } = serde_json::from_str(&delivery.body).ok()?;
     Some(Sent { order: id.parse().ok()?, identity: identity(&id) })

@@ -1,4 +1,4 @@
-//! The states of entities, as those keep them who do without Cloakroom.
+//! The states of entities, as the baselines store them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,26 +16,27 @@ use cloakroom::{
 };
 
 use crate::{
-    Site,
     order::{Ledger, Order, partition},
-    target::told,
+    site::Site,
+    target::with_causes,
 };
 
 pub(crate) const PARTITION: &str = "pk";
 pub(crate) const SORT_KEY: &str = "sk";
-/// How often a state is read anew that somebody else has changed meanwhile, before its message is given back.
+/// The number of attempts to write a state before its message is returned to the queue. An attempt
+/// fails if another worker changes the state after the read.
 const PASSES_MAX: u32 = 16;
 const BACKOFF: Backoff = Backoff { first_ms: 10, max_ms: 1_000 };
 
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
-/// Reads and writes states. A state is written only if it is as it was read: what others have changed is not overwritten.
-/// Those of one worker take turns, so that they do not get in each other's way.
+/// Reads and writes states. A conditional write replaces a state only if it is unchanged since the
+/// read. One worker writes to an entity sequentially, so that its own messages do not conflict.
 #[derive(Debug)]
 pub(crate) struct Entities<'a> {
     site: &'a Site,
     ports: Ports,
-    /// Entities that are being worked on.
+    /// The lanes of entities that have messages in flight.
     lanes: Mutex<BTreeMap<u32, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -62,13 +63,14 @@ impl<'a> Entities<'a> {
         Ok(item.as_ref().and_then(ledger).unwrap_or_default())
     }
 
-    /// Strongly consistent.
+    /// Reads an item, strongly consistent.
     pub(crate) async fn get(&self, key: Attributes) -> Result<Option<Attributes>, PortError> {
         let get = self.dynamodb().get_item().table_name(self.table()).set_key(Some(key)).consistent_read(true);
         Ok(get.send().await.map_err(failed("GetItem"))?.item)
     }
 
-    /// The write that makes `after` of a state that is still `before`. How many orders it has applied is its version.
+    /// Returns the write that replaces the state `before` with `after`, if the state is still
+    /// `before`. The number of applied orders is its version.
     pub(crate) fn write(&self, entity: u32, before: Ledger, after: Ledger) -> Put {
         let mut item = key(partition(entity).as_str(), "state");
         item.insert("applied".to_owned(), number(after.applied));
@@ -83,14 +85,14 @@ impl<'a> Entities<'a> {
         put.build().expect("table and item are set")
     }
 
-    /// Does something with an entity when those are done with it that came before.
+    /// Runs `work` after all earlier work on the same entity has ended.
     pub(crate) async fn in_turn<T>(&self, entity: u32, work: impl Future<Output = T>) -> T {
         let lane = Arc::clone(self.lanes().entry(entity).or_default());
         let turn = lane.lock().await;
         let result = work.await;
         drop(turn);
         let mut lanes = self.lanes();
-        // The map has one, and this is the other: nobody else waits.
+        // If only the map and this function have the lane, no other message waits for it.
         if Arc::strong_count(&lane) == 2 {
             lanes.remove(&entity);
         }
@@ -119,13 +121,13 @@ impl<'a> Entities<'a> {
             if !error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) {
                 return Err(failed("PutItem")(error));
             }
-            self.lost(pass).await;
+            self.wait_after_conflict(pass).await;
         }
-        Err(given_up(order))
+        Err(too_many_conflicts(order))
     }
 
-    /// Notes that somebody else was faster, and waits a little.
-    pub(crate) async fn lost(&self, pass: u32) {
+    /// Counts a conflict with another worker, and waits for a backoff.
+    pub(crate) async fn wait_after_conflict(&self, pass: u32) {
         self.site.counters().observe(Event::Conflict);
         self.ports.clock.sleep(BACKOFF.pause(pass, self.ports.random.bits())).await;
     }
@@ -135,18 +137,18 @@ impl<'a> Entities<'a> {
     }
 }
 
-pub(crate) fn given_up(order: &Order) -> PortError {
-    let cause = format!("others were faster {PASSES_MAX} times");
+pub(crate) fn too_many_conflicts(order: &Order) -> PortError {
+    let cause = format!("{PASSES_MAX} conditional writes failed because another worker had changed the state");
     PortError::new(format!("applying an order to entity {}", order.entity), cause).without_effect()
 }
 
 pub(crate) fn applied(mut ledger: Ledger, order: &Order) -> Ledger {
-    // What is no number is nobody's order, and shows in the audit.
+    // An id that is not a number belongs to no offered order. The audit finds it.
     ledger.apply(order.id.parse().unwrap_or(u64::MAX));
     ledger
 }
 
-/// The state that an item holds; none if it is another kind of item.
+/// Returns the state of an item. `None` if the item is not a state.
 pub(crate) fn ledger(item: &Attributes) -> Option<Ledger> {
     let digits = |name: &str| item.get(name)?.as_n().ok()?.parse().ok();
     Some(Ledger { applied: digits("applied")?, checksum: digits("checksum")? })
@@ -163,7 +165,7 @@ pub(crate) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// Wraps an error of the SDK.
+/// Returns a function that wraps an error of the SDK.
 pub(crate) fn failed<E: std::error::Error>(what: &str) -> impl Fn(E) -> PortError {
-    move |error| PortError::new(what, told(error))
+    move |error| PortError::new(what, with_causes(error))
 }

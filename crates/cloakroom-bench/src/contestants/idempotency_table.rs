@@ -1,4 +1,4 @@
-//! An item for each message that is being processed or was, as AWS Lambda Powertools keeps it.
+//! A contestant with an idempotency item for each message, as in AWS Lambda Powertools.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -11,21 +11,28 @@ use cloakroom::{
     ports::{Queue, QueueMessage},
 };
 
-use super::{
-    Contestant, INLINE_BYTES_MAX, Sent,
-    consumer::{self, Process, consume},
-    entities::{Attributes, Entities, failed, key, number},
+use crate::{
+    contestants::{
+        Contestant, INLINE_BYTES_MAX, Sent,
+        consumer::{self, Process, consume},
+        entities::{Attributes, Entities, failed, key, number},
+    },
+    error::RunError,
+    order::Order,
+    site::Site,
+    stop::Stop,
+    workload::LoadSettings,
 };
-use crate::{LoadSettings, Order, RunError, Site, Stop};
 
-/// How long a message is remembered: what Powertools does unless it is told otherwise.
+/// The time to live of an idempotency item, in seconds: the default of Powertools.
 const WINDOW_S: u64 = 3_600;
-/// How long nobody else processes a message after somebody has begun: the time that a function has.
+/// The time in seconds for which other workers do not process a message that is in progress: the
+/// timeout of a function.
 const IN_PROGRESS_S: u64 = 300;
 const COMPLETED: &str = "COMPLETED";
 
-/// Marks a message as in progress, processes it, and marks it as completed. State, reservation and mark are three writes,
-/// and a crash between them shows.
+/// Marks a message as in progress, processes it, and marks it as completed. State, reservation and
+/// mark are three separate writes. If a worker crashes between them, a message can count twice.
 #[derive(Clone, Copy, Debug)]
 pub struct IdempotencyTable;
 
@@ -36,7 +43,7 @@ impl Contestant for IdempotencyTable {
     }
 
     fn promise(&self) -> &'static str {
-        "a message that comes twice within 1 h counts once, unless a worker has died over it"
+        "a message that is delivered twice within 1 h counts once, unless a worker crashed while processing it"
     }
 
     fn payload_bytes_max(&self) -> usize {
@@ -52,7 +59,7 @@ impl Contestant for IdempotencyTable {
     }
 
     fn sent(&self, delivery: &Delivery) -> Option<Sent> {
-        // Its receiver keeps such a table, too.
+        // Its receiver has such a table, too.
         consumer::sent(delivery, str::to_owned)
     }
 }
@@ -83,7 +90,7 @@ impl Guarded<'_> {
         key(&format!("idempotency#{}", order.id), "-")
     }
 
-    /// False if it was completed before.
+    /// Marks an order as in progress. Returns `false` if it was completed before.
     async fn begin(&self, order: &Order) -> Result<bool, PortError> {
         let now_s = self.0.now_s();
         let mut item = Self::key(order);
@@ -108,18 +115,18 @@ impl Guarded<'_> {
             return Ok(false);
         }
         let what = format!("processing order {}", order.id);
-        Err(PortError::new(what, "somebody else has it in progress, or has died over it").without_effect())
+        Err(PortError::new(what, "another worker has it in progress, or crashed while processing it").without_effect())
     }
 
     async fn complete(&self, order: &Order) -> Result<(), PortError> {
         let update = self.0.dynamodb().update_item().table_name(self.0.table()).set_key(Some(Self::key(order)));
         let update = update
-            .update_expression("SET #status = :completed, cloakroom_expires = :expires, #answer = :answer")
+            .update_expression("SET #status = :completed, cloakroom_expires = :expires, #result = :result")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#answer", "data")
+            .expression_attribute_names("#result", "data")
             .expression_attribute_values(":completed", AttributeValue::S(COMPLETED.to_owned()))
             .expression_attribute_values(":expires", number(self.0.now_s() + WINDOW_S))
-            .expression_attribute_values(":answer", AttributeValue::S("null".to_owned()));
+            .expression_attribute_values(":result", AttributeValue::S("null".to_owned()));
         update.send().await.map_err(failed("UpdateItem"))?;
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! An outbox record for each message that stays until it expires, as NServiceBus keeps it.
+//! A contestant with an outbox record for each message that stays until it expires, as in
+//! NServiceBus.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -11,18 +12,24 @@ use cloakroom::{
     ports::{Queue, QueueMessage},
 };
 
-use super::{
-    Contestant, ITEM_BYTES_MAX, Sent,
-    consumer::{self, Process, consume},
-    entities::{Attributes, Entities, applied, failed, given_up, key, number},
+use crate::{
+    contestants::{
+        Contestant, ITEM_BYTES_MAX, Sent,
+        consumer::{self, Process, consume},
+        entities::{Attributes, Entities, applied, failed, key, number, too_many_conflicts},
+    },
+    error::RunError,
+    order::Order,
+    site::Site,
+    stop::Stop,
+    workload::LoadSettings,
 };
-use crate::{LoadSettings, Order, RunError, Site, Stop};
 
-/// How long a record is kept: what NServiceBus does unless it is told otherwise.
+/// The time to live of a record, in seconds: the default of NServiceBus.
 const WINDOW_S: u64 = 7 * 24 * 3_600;
 
-/// Writes state and record in one transaction, sends what the record holds, and marks it as dispatched. The record tells
-/// that the message was processed, for as long as it is there.
+/// Writes state and record in one transaction, sends the message in the record, and marks the
+/// record as dispatched. Until the record expires, it proves that the message was processed.
 #[derive(Clone, Copy, Debug)]
 pub struct RetainedRecord;
 
@@ -33,7 +40,7 @@ impl Contestant for RetainedRecord {
     }
 
     fn promise(&self) -> &'static str {
-        "a message that comes twice within 7 days counts once"
+        "a message that is delivered twice within 7 days counts once"
     }
 
     fn payload_bytes_max(&self) -> usize {
@@ -49,7 +56,7 @@ impl Contestant for RetainedRecord {
     }
 
     fn sent(&self, delivery: &Delivery) -> Option<Sent> {
-        // Its receiver keeps such records, too, and the id is the same whoever sends it.
+        // Its receiver has such records, too, and each worker sends the message with the same id.
         consumer::sent(delivery, str::to_owned)
     }
 }
@@ -72,19 +79,21 @@ impl Process for Outbox<'_> {
                 self.dispatch(order, out, body).await?;
                 return Ok(Event::Processed);
             }
-            self.0.lost(pass).await;
+            self.0.wait_after_conflict(pass).await;
         }
-        Err(given_up(order))
+        Err(too_many_conflicts(order))
     }
 }
 
 impl Outbox<'_> {
-    /// Not in the entity's partition: a transaction reaches further, and a busy entity has more to spare so.
+    /// Returns the key of the record. It is not in the entity's partition. A transaction can span
+    /// partitions, and a hot entity's partition keeps more of its throughput.
     fn key(order: &Order) -> Attributes {
         key(&format!("record#{}", order.id), "-")
     }
 
-    /// False if somebody else was faster, be it with this message or with another one of the entity.
+    /// Commits state and record. Returns `false` if another worker has committed this message or
+    /// another one of the entity.
     async fn commit(&self, order: &Order, body: &str) -> Result<bool, PortError> {
         let before = self.0.read(order.entity).await?;
         let state = self.0.write(order.entity, before, applied(before, order));

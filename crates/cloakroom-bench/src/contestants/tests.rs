@@ -3,15 +3,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ::cloakroom::{observe::Event, ports::Queue};
 use futures::future::join_all;
 
-use super::{
-    consumer::{Process, consume},
-    entities::Entities,
-    *,
-};
 use crate::{
-    Extent, Faults, Pricing, Progress, Target,
+    Faults,
+    contestants::{
+        consumer::{Process, consume},
+        entities::Entities,
+        *,
+    },
+    pricing::Pricing,
+    progress::Progress,
     report::{Audit, Measured, Report},
-    run,
+    run::run,
+    target::Target,
+    workload::Extent,
 };
 
 const MESSAGES: u64 = 60;
@@ -27,7 +31,7 @@ async fn report(load: &LoadSettings, contestants: &[Arc<dyn Contestant>], faults
     report
 }
 
-/// Measures each of all contestants by itself, all at the same time: mostly they wait.
+/// Measures each contestant on services of its own, all in parallel, because they mostly wait.
 async fn each(load: &LoadSettings, faults: Faults) -> Vec<Report> {
     let contestants = all();
     join_all(contestants.iter().map(|contestant| report(load, std::slice::from_ref(contestant), faults.clone()))).await
@@ -38,7 +42,7 @@ async fn alone(load: &LoadSettings, contestant: impl Contestant + 'static, fault
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everybodys_books_balance_when_nothing_goes_wrong() {
+async fn books_of_every_contestant_balance_without_faults() {
     for report in each(&few(), Faults::default()).await {
         assert!(!report.interrupted && report.remarks.is_empty(), "{:?}", report.remarks);
         let [measured] = &report.measured[..] else { panic!("one was measured") };
@@ -52,7 +56,7 @@ async fn everybodys_books_balance_when_nothing_goes_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_comes_twice_counts_twice_where_nobody_remembers() {
+async fn duplicate_delivery_counts_twice_only_without_deduplication() {
     let faults = Faults { duplicate_deliveries: 0.3, ..Faults::default() };
     for report in each(&few(), faults).await {
         let [measured] = &report.measured[..] else { panic!("one was measured") };
@@ -64,9 +68,10 @@ async fn a_message_that_comes_twice_counts_twice_where_nobody_remembers() {
     }
 }
 
-/// What requests and units each takes for a message; they are the baselines' price, so they cannot drift either.
+/// The requests and units of each baseline for a message. The comparison depends on them, so they
+/// must not change unnoticed.
 #[tokio::test(flavor = "multi_thread")]
-async fn baselines_take_what_their_idea_takes() {
+async fn baselines_use_the_expected_requests_and_units() {
     use ::cloakroom::observe::Service::DynamoDb;
     let even = LoadSettings { skew: 0.0, payload_bytes: 500, ..few() };
     let report = report(&even, &baselines(), Faults::default()).await;
@@ -77,21 +82,21 @@ async fn baselines_take_what_their_idea_takes() {
     };
     assert_eq!(units(once), (2, 1.0, 1.0));
     assert_eq!(units(table), (4, 3.0, 1.0));
-    // State and record at twice the price, and the mark.
+    // State and record at twice the price in a transaction, and the mark.
     assert_eq!(units(record), (4, 5.0, 2.0));
 }
 
-/// Does as well as it can, but every tenth order it does so often.
+/// A contestant that processes every tenth order `times` times instead of once.
 #[derive(Debug)]
-struct Sloppy {
+struct FaultyContestant {
     times: u64,
     seen: AtomicU64,
 }
 
-struct Slip<'a>(Entities<'a>, &'a Sloppy);
+struct FaultyProcess<'a>(Entities<'a>, &'a FaultyContestant);
 
 #[async_trait]
-impl Process for Slip<'_> {
+impl Process for FaultyProcess<'_> {
     async fn process(&self, order: &Order, out: &dyn Queue) -> Result<Event, PortError> {
         let is_tenth = self.1.seen.fetch_add(1, Ordering::Relaxed) % 10 == 9;
         for _ in 0..if is_tenth { self.1.times } else { 1 } {
@@ -103,9 +108,9 @@ impl Process for Slip<'_> {
 }
 
 #[async_trait]
-impl Contestant for Sloppy {
+impl Contestant for FaultyContestant {
     fn name(&self) -> &'static str {
-        "sloppy"
+        "faulty"
     }
 
     fn promise(&self) -> &'static str {
@@ -121,7 +126,7 @@ impl Contestant for Sloppy {
     }
 
     async fn work(&self, site: &Site, load: &LoadSettings, stop: Stop) -> Result<(), RunError> {
-        consume(&Slip(Entities::new(site), self), site, load, stop).await
+        consume(&FaultyProcess(Entities::new(site), self), site, load, stop).await
     }
 
     fn sent(&self, delivery: &Delivery) -> Option<Sent> {
@@ -130,50 +135,50 @@ impl Contestant for Sloppy {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_loses_or_doubles_messages_is_found_out() {
+async fn audit_finds_a_contestant_that_loses_or_doubles_messages() {
     let load = LoadSettings { extent: Extent::Messages(100), ..few() };
-    let sloppy = |times| Sloppy { times, seen: AtomicU64::new(0) };
-    let loses = alone(&load, sloppy(0), Faults::default()).await;
+    let faulty = |times| FaultyContestant { times, seen: AtomicU64::new(0) };
+    let loses = alone(&load, faulty(0), Faults::default()).await;
     assert_eq!(loses.audit, Audit { lost: 10, unsent: 10, ..Audit::default() });
-    let doubles = alone(&load, sloppy(2), Faults::default()).await;
+    let doubles = alone(&load, faulty(2), Faults::default()).await;
     assert_eq!(doubles.audit, Audit { doubled: 10, sent_twice: 10, ..Audit::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_loop_tells_what_was_really_offered() {
+async fn open_loop_reports_the_rate_that_was_really_offered() {
     let load = LoadSettings { rate_per_s: Some(100_000.0), extent: Extent::Messages(200), ..few() };
     let report = report(&load, &[Arc::new(AtLeastOnce)], Faults::default()).await;
     let [measured] = &report.measured[..] else { panic!("one was measured") };
-    // Two hundred messages in 2 ms: requests alone take longer.
+    // The requests for 200 messages alone take longer than 2 ms.
     assert!(measured.offered_per_s.unwrap() < 98_000.0);
     assert!(report.remarks.iter().any(|remark| remark.contains("and not 100000")), "{:?}", report.remarks);
     assert!(measured.audit.balances());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_run_reports_what_it_has() {
+async fn interrupted_run_reports_the_measurements_so_far() {
     let target = Target::embedded(Faults::default()).await.unwrap();
     let load = LoadSettings { rate_per_s: Some(200.0), extent: Extent::Seconds(600.0), ..few() };
-    let (enough, stop) = tokio::sync::oneshot::channel::<()>();
-    let mut enough = Some(enough);
+    let (stopper, stop) = tokio::sync::oneshot::channel::<()>();
+    let mut stopper = Some(stopper);
     let progress = |progress: &Progress| {
         if progress.ended > 20 {
-            drop(enough.take());
+            drop(stopper.take());
         }
     };
     let stop = async { drop(stop.await) };
     let report = run(&load, &all(), &target, &Pricing::none(), progress, stop).await.unwrap();
-    let [measured] = &report.measured[..] else { panic!("the others did not begin") };
+    let [measured] = &report.measured[..] else { panic!("not only the first contestant was measured") };
     assert!(report.interrupted && measured.messages > 20, "{report:?}");
     assert!(measured.messages < load.messages().unwrap());
     assert!(measured.audit.balances(), "{:?}", measured.audit);
-    // Everything was deleted.
+    // All resources were deleted.
     assert!(report.remarks.is_empty(), "{:?}", report.remarks);
     target.end().await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_is_refused_before_anything_is_made() {
+async fn run_rejects_invalid_input_before_it_creates_resources() {
     let target = Target::embedded(Faults::default()).await.unwrap();
     let refusal = async |load: LoadSettings, contestants: &[Arc<dyn Contestant>]| match run(
         &load,
@@ -190,17 +195,17 @@ async fn what_cannot_be_run_is_refused_before_anything_is_made() {
     };
     let large = LoadSettings { payload_bytes: 500_000, extent: Extent::Messages(10), ..few() };
     assert!(refusal(large, &all()).await.contains("`retained-record` cannot take payloads of 500000 bytes"));
-    assert!(refusal(few(), &[]).await.contains("nobody is to be measured"));
+    assert!(refusal(few(), &[]).await.contains("no contestant is selected"));
     let heavy = LoadSettings { payload_bytes: 1_000_000, extent: Extent::Messages(10_000), ..few() };
-    assert!(refusal(heavy, &[Arc::new(AtLeastOnce)]).await.contains("keeps what is sent in memory"));
+    assert!(refusal(heavy, &[Arc::new(AtLeastOnce)]).await.contains("keeps payloads in memory"));
     assert!(refusal(LoadSettings { workers: 0, ..few() }, &all()).await.contains("`workers`"));
     assert!(named("powertools").unwrap_err().to_string().contains("at-least-once, idempotency-table"));
     assert!(target.local().unwrap().usage().dynamodb.requests.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn payloads_of_10_mb_go_through() {
+async fn cloakroom_processes_payloads_of_10_mb() {
     let load = LoadSettings { payload_bytes: 10_000_000, extent: Extent::Messages(3), in_flight_max: 2, ..few() };
-    let measured = alone(&load, Cloakroom::BESIDE, Faults::default()).await;
+    let measured = alone(&load, Cloakroom::SEPARATE, Faults::default()).await;
     assert!(measured.audit.balances() && measured.messages == 3, "{measured:?}");
 }

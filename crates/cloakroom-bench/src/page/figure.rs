@@ -1,7 +1,7 @@
-//! Figures: lines and stacked bars as SVG in the page, readable in light, in dark, on paper, and by whoever cannot tell
-//! colours apart.
+//! Line charts and stacked bar charts as SVG. They are readable in light mode, in dark mode, on
+//! paper, and for colour-blind readers.
 //!
-//! Legends are HTML and not part of the SVG: they wrap, and a reader can select them.
+//! Legends are HTML and not part of the SVG, so that they wrap and can be selected.
 
 use std::{fmt, ops::Range};
 
@@ -15,21 +15,21 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::text::{Text, shortened};
+use crate::page::text::{Text, shortened};
 
-/// Twice the width at which it is shown: positions are whole numbers.
+/// Twice the width at which a figure is shown, because positions are whole numbers.
 const WIDTH: u32 = 1920;
 const LINES_HEIGHT: u32 = 740;
 const FONT: &str = "system-ui, sans-serif";
 const FONT_SIZE: f64 = 32.0;
-/// The style sheet replaces this by the page's own ink.
+/// The colour of text. The style sheet replaces it with the text colour of the page.
 const INK: RGBColor = RGBColor(0x44, 0x44, 0x44);
 const GRID: RGBColor = RGBColor(0x88, 0x88, 0x88);
 
-/// A colour, and the ink of what is written in it.
+/// A colour, and the colour of text on it.
 type Colors = (RGBColor, RGBColor);
 
-/// Colours that differ to colour-blind eyes, too, on white and on black.
+/// Colours of lines. Colour-blind readers can distinguish them, on white and on black.
 const LINES: &[Colors] = &[
     (RGBColor(0x00, 0x72, 0xB2), WHITE),
     (RGBColor(0xE6, 0x9F, 0x00), BLACK),
@@ -39,7 +39,8 @@ const LINES: &[Colors] = &[
     (RGBColor(0x56, 0xB4, 0xE9), BLACK),
     (RGBColor(0x80, 0x80, 0x80), WHITE),
 ];
-/// Others for parts of bars, so that nobody takes a service for a contestant; of different lightness, too.
+/// Colours of parts of bars. They differ from the colours of lines, so that a service does not look
+/// like a contestant, and they differ in lightness.
 const PARTS: &[Colors] = &[
     (RGBColor(0x5B, 0x5F, 0x97), WHITE),
     (RGBColor(0xF2, 0xC1, 0x4E), BLACK),
@@ -55,10 +56,10 @@ const fn of(colors: &[Colors], index: usize) -> Colors {
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 type Root<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What stands for a contestant, or for a part of a bar, wherever it is named.
+/// The symbol of a contestant or of a part of a bar.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Mark {
-    /// A contestant: its colour, and its number because colours come again.
+    /// A contestant: its colour, and its number, because colours repeat.
     Line(usize),
     /// A part of a bar: its colour.
     Part(usize),
@@ -72,7 +73,7 @@ impl Mark {
         }
     }
 
-    /// What is written in it.
+    /// Returns the text in the symbol.
     fn number(self) -> String {
         match self {
             Self::Line(index) => (index + 1).to_string(),
@@ -93,7 +94,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// One direction of a figure: from where to where, and what is written at its ticks.
+/// An axis of a figure: its range, and its ticks with their labels.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     range: Range<f64>,
@@ -101,18 +102,18 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From 0 to a little more than the largest value.
-    pub(super) fn linear(values: impl Iterator<Item = f64>, tell: impl Fn(f64) -> String) -> Self {
+    /// Returns an axis from 0 to a little more than the largest value.
+    pub(super) fn linear(values: impl Iterator<Item = f64>, format_value: impl Fn(f64) -> String) -> Self {
         let max = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
         let range = 0.0..if max > 0.0 { max * 1.05 } else { 1.0 };
         let points = RangedCoordf64::from(range.clone()).key_points(BoldPoints(8));
-        Self { ticks: points.into_iter().map(|at| (at, tell(at))).collect(), range }
+        Self { ticks: points.into_iter().map(|at| (at, format_value(at))).collect(), range }
     }
 
-    /// Powers of ten, or numbers of nines.
-    pub(super) fn steps(steps: Range<i32>, tell: impl Fn(i32) -> String) -> Self {
+    /// Returns an axis with a tick at each whole number, such as powers of ten or numbers of nines.
+    pub(super) fn steps(steps: Range<i32>, format_value: impl Fn(i32) -> String) -> Self {
         let Range { start, end } = steps;
-        let ticks = (start..=end).map(|step| (f64::from(step), tell(step))).collect();
+        let ticks = (start..=end).map(|step| (f64::from(step), format_value(step))).collect();
         Self { range: f64::from(start)..f64::from(end), ticks }
     }
 }
@@ -130,7 +131,7 @@ impl Ranged for Axis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        // Light points are those of lines without a text.
+        // Light points are grid lines without labels.
         let is_light = hint.weight().allow_light_points();
         self.ticks.iter().filter(|_| !is_light).map(|(at, _)| *at).collect()
     }
@@ -142,14 +143,14 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// Points in the order of `x`, all of them finite.
+/// A line. Its points are finite, and sorted by `x`.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) mark: Mark,
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// Lines in a grid. `level` is a height to compare them with.
+/// Returns a line chart. `level` is a horizontal line for comparison.
 pub(super) fn lines(x: &Axis, y: &Axis, lines: &[Line], level: Option<f64>) -> String {
     svg(LINES_HEIGHT, |root| {
         let mut chart = ChartBuilder::on(root)
@@ -172,9 +173,10 @@ pub(super) fn lines(x: &Axis, y: &Axis, lines: &[Line], level: Option<f64>) -> S
         for Line { mark, points } in lines {
             chart.draw_series(LineSeries::new(points.iter().copied(), mark.colors().0.stroke_width(5)))?;
         }
-        // After the lines, so that none hides one; each at a place of its own, since lines meet at their ends.
-        for (place, Line { mark, points }) in lines.iter().enumerate() {
-            let share = (place as f64 + 0.5) / lines.len() as f64;
+        // After the lines, so that no line hides a label. Each label has another position, because
+        // lines meet at their ends.
+        for (index, Line { mark, points }) in lines.iter().enumerate() {
+            let share = (index as f64 + 0.5) / lines.len() as f64;
             let Some(at) = points.get((points.len() as f64 * share) as usize) else { continue };
             let at = chart.backend_coord(at);
             label(root, *mark, at)?;
@@ -183,7 +185,7 @@ pub(super) fn lines(x: &Axis, y: &Axis, lines: &[Line], level: Option<f64>) -> S
     })
 }
 
-/// The number of a line in its colour.
+/// Draws the number of a line in its colour.
 fn label(root: &Root<'_>, mark: Mark, at: (i32, i32)) -> Drawn {
     let (fill, ink) = mark.colors();
     root.draw(&Circle::new(at, 20, fill.filled()))?;
@@ -191,11 +193,11 @@ fn label(root: &Root<'_>, mark: Mark, at: (i32, i32)) -> Drawn {
     root.draw(&plotters::element::Text::new(mark.number(), at, style))
 }
 
-/// A bar of parts, each finite and not negative, with the mark of what it stands for.
+/// A bar of parts with their marks. Each part is finite and not negative.
 #[derive(Clone, Debug)]
 pub(super) struct Bar<'a> {
     pub(super) name: &'a str,
-    /// Written behind its end.
+    /// The text after its end.
     pub(super) total: String,
     pub(super) parts: Vec<(Mark, f64)>,
 }
@@ -209,13 +211,13 @@ impl Bar<'_> {
 const BAR_HEIGHT: i32 = 44;
 const BAR_EVERY: i32 = 66;
 const BAR_LEFT: i32 = 520;
-/// What is left of the width for the longest of them.
+/// The length of the longest bar.
 const BAR_ROOM: f64 = 1180.0;
-/// A part gets its number written in it if it is so wide.
-const PART_TOLD: i32 = 110;
+/// The width from which a part has its value written in it.
+const PART_LABEL_MIN: i32 = 110;
 
-/// Bars below each other, with what is written in their parts.
-pub(super) fn bars(bars: &[Bar<'_>], tell: impl Fn(f64) -> String) -> String {
+/// Returns a chart of horizontal bars. `format_value` formats the values of their parts.
+pub(super) fn bars(bars: &[Bar<'_>], format_value: impl Fn(f64) -> String) -> String {
     let height = u32::try_from(bars.len()).unwrap_or(u32::MAX).saturating_mul(BAR_EVERY.unsigned_abs()) + 20;
     let longest = bars.iter().map(Bar::sum).fold(0.0, f64::max);
     let scale = if longest > 0.0 { BAR_ROOM / longest } else { 0.0 };
@@ -233,9 +235,9 @@ pub(super) fn bars(bars: &[Bar<'_>], tell: impl Fn(f64) -> String) -> String {
                 let [left, right] = [begin, begin + part].map(|at| BAR_LEFT + (at * scale).round() as i32);
                 begin += part;
                 root.draw(&Rectangle::new([(left, top), (right, top + BAR_HEIGHT)], fill.filled()))?;
-                if right - left >= PART_TOLD {
+                if right - left >= PART_LABEL_MIN {
                     let at = (i32::midpoint(left, right), middle);
-                    write(root, tell(*part), at, style(28.0, &ink, HPos::Center))?;
+                    write(root, format_value(*part), at, style(28.0, &ink, HPos::Center))?;
                 }
             }
             let end = BAR_LEFT + (begin * scale).round() as i32;
@@ -245,7 +247,8 @@ pub(super) fn bars(bars: &[Bar<'_>], tell: impl Fn(f64) -> String) -> String {
     })
 }
 
-/// An image of its own size, to be scaled by the style sheet. What cannot be drawn is told in its place.
+/// Returns an image of fixed size, which the style sheet scales. If drawing fails, returns the
+/// error as a paragraph.
 fn svg(height: u32, draw: impl FnOnce(&Root<'_>) -> Drawn) -> String {
     let mut image = String::new();
     let root = SVGBackend::with_string(&mut image, (WIDTH, height)).into_drawing_area();
@@ -262,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_axis_ends_behind_its_largest_value() {
+    fn axis_ends_after_its_largest_value() {
         let axis = Axis::linear([3.0, f64::NAN, f64::INFINITY, 100.0].into_iter(), |at| at.to_string());
         assert!((100.0..110.0).contains(&axis.range.end), "{axis:?}");
         assert_eq!(axis.format_ext(&20.0), "20");
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_harmless_in_images() {
+    fn names_are_escaped_in_svg_images() {
         let bar = Bar { name: "<a & b>", total: "<1>".to_owned(), parts: vec![(Mark::Part(0), 1.0)] };
         let image = bars(&[bar], |part| format!("<{part}>"));
         assert!(

@@ -1,21 +1,23 @@
-//! The tables: contestants side by side, what happened, and what was asked of the services.
+//! The tables of the page: contestants, counts of events, and requests to the services.
 
 use std::{collections::BTreeSet, fmt};
 
 use cloakroom::observe::Service;
 
-use super::{
-    figure::Mark,
-    text::{Text, count, decimal, dollars, number, time},
+use crate::{
+    page::{
+        figure::Mark,
+        text::{Text, count, decimal, dollars, number, time},
+    },
+    report::{Audit, Measured, Report},
 };
-use crate::report::{Audit, Measured, Report};
 
-/// The services that cost anything, as the reports spell them.
+/// Returns the services with a price, with their names in reports.
 pub(super) fn services(measured: &[Measured]) -> BTreeSet<&str> {
     measured.iter().flat_map(|one| one.dollars_per_million.keys()).map(String::as_str).collect()
 }
 
-/// A service as its maker spells it.
+/// Returns the name of a service as AWS spells it.
 pub(super) fn spelled(service: &str) -> &str {
     match service {
         "dynamodb" => "DynamoDB",
@@ -25,18 +27,18 @@ pub(super) fn spelled(service: &str) -> &str {
     }
 }
 
-/// What a million messages cost in all. No number at all if none was ever priced.
+/// Returns the total cost of a million messages. NaN if the report has no prices.
 pub(super) fn dollars_in_all(one: &Measured) -> f64 {
     if one.dollars_per_million.is_empty() { f64::NAN } else { one.dollars_per_million.values().sum() }
 }
 
-/// The sum of the counts whose name begins so, such as `duplicates caught`.
+/// Returns the sum of the counts whose name has this prefix, such as `duplicates caught`.
 pub(super) fn counted_as(one: &Measured, beginning: &str) -> u64 {
     one.counts.iter().filter(|(name, _)| name.starts_with(beginning)).map(|(_, count)| count).sum()
 }
 
 fn each(value: f64, messages: u64) -> f64 {
-    // Not a number if there was no message, and told so.
+    // Without messages this is not a finite number, and is shown as missing.
     value / messages as f64
 }
 
@@ -44,7 +46,7 @@ fn requests(one: &Measured) -> u64 {
     one.consumption.iter().map(|(.., used)| used.requests).sum()
 }
 
-/// Everybody, with the figures by which one decides.
+/// The table of contestants, with the most important figures.
 pub(super) struct Contestants<'a>(pub(super) &'a Report);
 
 impl fmt::Display for Contestants<'_> {
@@ -61,15 +63,15 @@ impl fmt::Display for Contestants<'_> {
         writeln!(f, "</tbody>\n</table>\n</div>")?;
         writeln!(
             f,
-            "<p class=\"small\">Latency runs from the moment at which a message should have been offered to its end. Requests \
-             are those that are billed. CPU is that of the whole process, user and system, embedded services included.</p>\n\
+            "<p class=\"small\">Latency is the time from when a message should have been offered to its end. Requests \
+             are billed requests. CPU is the user and system time of the whole process, including embedded services.</p>\n\
              </section>"
         )
     }
 }
 
 struct Heading<'a> {
-    /// An open loop: a rate was to be offered.
+    /// Whether the workload is an open loop, with an intended rate.
     is_open: bool,
     services: &'a BTreeSet<&'a str>,
 }
@@ -81,8 +83,13 @@ impl fmt::Display for Heading<'_> {
         let broad = |text, columns: usize| format!("<th colspan=\"{columns}\">{text}</th>");
         write!(f, "<thead>\n<tr>{}{}", tall("contestant", "text"), tall("audit", "text"))?;
         write!(f, "{}{}", broad("messages/s", 1 + usize::from(*is_open)), broad("latency", 3))?;
-        write!(f, "{}{}", tall("requests<br/>a message", ""), broad("dollars a million messages", services.len() + 1))?;
-        let others = ["CPU ms<br/>a message", "dupli-<br/>cates", "con-<br/>flicts"].map(|text| tall(text, ""));
+        write!(
+            f,
+            "{}{}",
+            tall("requests per<br/>message", ""),
+            broad("dollars per million messages", services.len() + 1)
+        )?;
+        let others = ["CPU ms per<br/>message", "dupli-<br/>cates", "con-<br/>flicts"].map(|text| tall(text, ""));
         write!(f, "{}</tr>\n<tr>{}", others.concat(), if *is_open { "<th>offered</th>" } else { "" })?;
         write!(f, "<th>ended</th><th>p50</th><th>p99</th><th>p99.9</th>")?;
         services.iter().try_for_each(|service| write!(f, "<th>{}</th>", Text(spelled(service))))?;
@@ -102,7 +109,7 @@ impl fmt::Display for Row<'_> {
         let Self { mark, one, rate_per_s, services } = self;
         let (name, promise) = (Text(&one.contestant), Text(&one.promise));
         write!(f, "<tr><th class=\"text\" scope=\"row\">{mark} {name}<span class=\"promise\">{promise}</span></th>")?;
-        write!(f, "{}", Books(&one.audit))?;
+        write!(f, "{}", AuditResult(&one.audit))?;
         if let Some(rate) = rate_per_s {
             write!(f, "{}", Offer { rate: *rate, reached: one.offered_per_s })?;
         }
@@ -122,13 +129,13 @@ impl fmt::Display for Row<'_> {
     }
 }
 
-/// The rate that was really offered; marked if it is not the one that was asked for.
+/// The rate that was really offered, marked if it is below the intended rate.
 struct Offer {
     rate: f64,
     reached: Option<f64>,
 }
 
-/// A rate is reached from this share of it on.
+/// The share of the intended rate from which it counts as reached.
 const REACHED: f64 = 0.98;
 
 impl fmt::Display for Offer {
@@ -142,22 +149,22 @@ impl fmt::Display for Offer {
     }
 }
 
-struct Books<'a>(&'a Audit);
+struct AuditResult<'a>(&'a Audit);
 
-impl fmt::Display for Books<'_> {
+impl fmt::Display for AuditResult<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Audit { lost, doubled, unsent, sent_twice } = self.0;
         if self.0.balances() {
             return write!(f, "<td class=\"text good\">✓ balances</td>");
         }
-        let amiss = [(lost, "lost"), (doubled, "doubled"), (unsent, "not sent"), (sent_twice, "sent twice")];
-        let amiss = amiss.into_iter().filter(|(number, _)| **number > 0);
-        let amiss: Vec<_> = amiss.map(|(number, what)| format!("{} {what}", count(*number))).collect();
-        write!(f, "<td class=\"text bad\">✗ {}</td>", amiss.join(",<br/>"))
+        let differences = [(lost, "lost"), (doubled, "doubled"), (unsent, "not sent"), (sent_twice, "sent twice")];
+        let differences = differences.into_iter().filter(|(number, _)| **number > 0);
+        let differences: Vec<_> = differences.map(|(number, what)| format!("{} {what}", count(*number))).collect();
+        write!(f, "<td class=\"text bad\">✗ {}</td>", differences.join(",<br/>"))
     }
 }
 
-/// Everything that was counted, one row for each thing.
+/// The table of counts, with one row for each event.
 pub(super) struct Counts<'a>(pub(super) &'a [Measured]);
 
 impl fmt::Display for Counts<'_> {
@@ -166,7 +173,7 @@ impl fmt::Display for Counts<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        writeln!(f, "<section>\n<h2>What was counted</h2>")?;
+        writeln!(f, "<section>\n<h2>Counts of events</h2>")?;
         let rows = names.into_iter().map(|name| {
             (name.clone(), self.0.iter().map(|one| one.counts.get(name).map(|number| count(*number))).collect())
         });
@@ -175,7 +182,7 @@ impl fmt::Display for Counts<'_> {
     }
 }
 
-/// What was asked of the services for each message, by operation.
+/// The table of requests and units per message, by operation.
 pub(super) struct Requests<'a>(pub(super) &'a [Measured]);
 
 impl fmt::Display for Requests<'_> {
@@ -205,13 +212,13 @@ impl fmt::Display for Requests<'_> {
             });
             rows.push((format!("DynamoDB {unit}"), cells.collect()));
         }
-        writeln!(f, "<section>\n<h2>Requests and units a message</h2>")?;
-        write!(f, "{}", Grid { measured, what: "a message", rows })?;
+        writeln!(f, "<section>\n<h2>Requests and units per message</h2>")?;
+        write!(f, "{}", Grid { measured, what: "per message", rows })?;
         writeln!(f, "</section>")
     }
 }
 
-/// A column for each contestant.
+/// A table with one column for each contestant.
 struct Grid<'a> {
     measured: &'a [Measured],
     what: &'static str,

@@ -1,8 +1,8 @@
-//! Words and figures as the page writes them.
+//! Formatting of texts and numbers on the page.
 
 use std::fmt;
 
-/// A text that others have written, harmless in HTML and in attributes.
+/// A text from outside, escaped for HTML and for attributes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a>(pub(super) &'a str);
 
@@ -19,34 +19,34 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// Most control characters cannot be written in HTML at all, and none says anything.
+/// Replaces control characters. Most of them are not allowed in HTML, and none has a meaning.
 fn printable(c: char) -> char {
     if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }
 }
 
-/// What stands in place of a figure that is not there, or is no number.
+/// The text for a missing figure, or for a figure that is not finite.
 const NONE: &str = "–";
 
-/// A number with so many decimals, and commas between thousands.
+/// Formats a number with this number of decimals, and with commas between thousands.
 pub(super) fn decimal(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return NONE.to_owned();
     }
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
-    let mut told = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
-            told.push(',');
+    let mut grouped = String::new();
+    for (position, digit) in whole.chars().enumerate() {
+        if position > 0 && (whole.len() - position).is_multiple_of(3) {
+            grouped.push(',');
         }
-        told.push(digit);
+        grouped.push(digit);
     }
     let is_zero = text.chars().all(|c| matches!(c, '0' | '.'));
     let sign = if value < 0.0 && !is_zero { "−" } else { "" };
-    rest.map_or_else(|| format!("{sign}{told}"), |rest| format!("{sign}{told}.{rest}"))
+    rest.map_or_else(|| format!("{sign}{grouped}"), |rest| format!("{sign}{grouped}.{rest}"))
 }
 
-/// A number with about three digits that count.
+/// Formats a number with about three significant digits.
 pub(super) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 => 0,
@@ -56,23 +56,23 @@ pub(super) fn number(value: f64) -> String {
     decimal(value, decimals)
 }
 
-/// A whole number.
+/// Formats a whole number.
 pub(super) fn count(value: u64) -> String {
-    // Nobody looks at the last digits of what a float cannot hold.
+    // A float cannot represent the last digits of a very large number. They do not matter here.
     decimal(value as f64, 0)
 }
 
-/// As [`count`], with the thing that is counted.
+/// Formats a whole number with its noun.
 pub(super) fn counted(value: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(value), if value == 1 { one } else { many })
 }
 
-/// Dollars to a cent.
+/// Formats dollars with two decimals.
 pub(super) fn dollars(value: f64) -> String {
     decimal(value, 2)
 }
 
-/// A time in the unit in which it is easily read.
+/// Formats a time in microseconds, in the most readable unit.
 pub(super) fn time(us: u64) -> String {
     let us = us as f64;
     match us {
@@ -83,7 +83,7 @@ pub(super) fn time(us: u64) -> String {
     }
 }
 
-/// Bytes; a KB is 1,024 of them, as AWS counts.
+/// Formats a number of bytes. A KB is 1,024 bytes, as for AWS.
 pub(super) fn bytes(bytes: u64) -> String {
     const KB: u64 = 1024;
     const MB: u64 = KB * KB;
@@ -98,7 +98,7 @@ fn whole_or_number(bytes: u64, unit: u64) -> String {
     if bytes.is_multiple_of(unit) { count(bytes / unit) } else { number(bytes as f64 / unit as f64) }
 }
 
-/// The beginning of a text that is too long for its place, for whoever escapes it by himself.
+/// Shortens a text to `chars_max` characters. The caller must escape it.
 pub(super) fn shortened(text: &str, chars_max: usize) -> String {
     let printable = text.chars().map(printable);
     if text.chars().count() <= chars_max {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_wrote_commands_nothing() {
+    fn text_is_escaped_for_html() {
         assert_eq!(
             Text("<b a=\"'\">&\u{0}\u{1b}\n").to_string(),
             "&lt;b a=&quot;&#39;&quot;&gt;&amp;\u{fffd}\u{fffd}\u{fffd}"
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_easily_read() {
-        let told = [f64::NAN, f64::INFINITY, -1234.5, 1e6, 999.9, 12.34, 1.0, 0.0, -0.0].map(number);
-        assert_eq!(told, ["–", "–", "−1,234", "1,000,000", "1,000", "12.3", "1.00", "0.00", "0.00"]);
+    fn numbers_are_formatted_for_readers() {
+        let formatted = [f64::NAN, f64::INFINITY, -1234.5, 1e6, 999.9, 12.34, 1.0, 0.0, -0.0].map(number);
+        assert_eq!(formatted, ["–", "–", "−1,234", "1,000,000", "1,000", "12.3", "1.00", "0.00", "0.00"]);
         assert_eq!([0, 1, 999, 1_000, 12_345_678].map(count), ["0", "1", "999", "1,000", "12,345,678"]);
         assert_eq!(
             [0, 850, 12_340, 1_200_000, 90_000_000].map(time),

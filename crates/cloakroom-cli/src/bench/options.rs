@@ -1,4 +1,4 @@
-//! What is to be measured, where, and what is wrong with it.
+//! Options of the benchmark, and their validation.
 
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 
@@ -8,46 +8,53 @@ use cloakroom_bench::{
     contestants::{self, Contestant},
 };
 
-use super::{place::Place, redraw};
-use crate::{price::PriceOptions, site::Failure};
+use crate::{
+    bench::{platform::Platform, redraw},
+    price::PriceOptions,
+    site::Failure,
+};
 
-/// Measures what exactly-once costs: messages a second, latency and dollars, and audits the books
+/// Measures the cost of exactly-once processing in messages per second, latency and dollars, and
+/// audits the books
 ///
-/// Every contestant gets the same workload on the same services, one after the other, with a table, a bucket and queues of its own. Writes a
-/// page and the same as data: report.html and report.json. Exit codes: 0, the books balance; 1, they do not; 2, it could not be done.
+/// The contestants run one after the other, with the same workload on the same services. Each has a
+/// table, a bucket and queues of its own. The results are written as a page, report.html, and as
+/// data, report.json. Exit code 0: the books balance; 1: they do not; 2: the command failed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(super) verb: Option<Verb>,
-    /// Messages a second, offered whatever became of those before (an open loop); by default each is offered when one before it has ended
+    /// Messages offered per second, independent of the messages before (an open loop); by default a
+    /// message is offered when an earlier one has ended (a closed loop)
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
-    /// How long messages are offered to each contestant, such as 30s or 5m
+    /// Time for which messages are offered to each contestant, such as 30s or 5m
     #[arg(long, value_parser = humantime::parse_duration, conflicts_with = "messages", value_name = "TIME")]
     duration: Option<std::time::Duration>,
     /// Messages for each contestant
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     messages: u64,
-    /// Entities that the messages are for
+    /// Number of entities
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     entities: u32,
-    /// Exponent of Zipf's law by which messages are spread over entities; 0 is evenly, 1 and more has hot entities
+    /// Exponent of the Zipf distribution of messages over entities; 0 is even, 1 and more gives hot
+    /// entities
     #[arg(long, default_value_t = 0.0, value_name = "S", allow_negative_numbers = true)]
     skew: f64,
-    /// Payload of each message, such as 100, 1KB or 10MB; a KB is 1,024 bytes, as AWS counts
+    /// Payload size of each message, such as 100, 1KB or 10MB; a KB is 1,024 bytes, as for AWS
     #[arg(long, default_value = "1000")]
     size: Size,
-    /// Messages that a worker has in hand at most
+    /// Messages that a worker has in flight at most
     #[arg(long, default_value_t = 64, value_name = "N")]
     in_flight: usize,
-    /// Workers, all of them in this process
+    /// Number of workers, all in this process
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
-    /// Who is measured, by name, several with commas between them; `all` is everybody
+    /// Contestants to measure, by name, separated by commas; `all` selects every contestant
     #[arg(long, default_value = "cloakroom", value_delimiter = ',', value_name = "NAME")]
     strategy: Vec<String>,
-    /// Measures the baselines, too: what others do instead
+    /// Also measure the baselines: common alternatives to Cloakroom
     #[arg(long)]
     compare: bool,
     /// Share of messages that embedded AWS delivers twice
@@ -58,23 +65,25 @@ pub(crate) struct Options {
     pub(super) out: PathBuf,
     #[command(flatten)]
     prices: PriceOptions,
-    /// Where the choice of entities begins: the same seed draws the same ones
+    /// Seed for the choice of entities: the same seed draws the same entities
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print the report as JSON, too, and how far it has come as lines of JSON
+    /// Also print the report as JSON, and the progress as lines of JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// In place of embedded AWS: services at this address, such as a container's; they are told the credentials `test`
+    /// Use services at this address instead of embedded AWS, such as those of a container, with the
+    /// credentials `test`
     #[arg(long, value_name = "URL", conflicts_with = "account")]
     endpoint_url: Option<String>,
-    /// In place of embedded AWS: the account that the AWS SDK's own variables and files lead to. It costs money: it says how much, and asks.
-    /// `--region` then is where to run, too
+    /// Use an AWS account instead of embedded AWS, selected by the AWS SDK's own variables and
+    /// files. This costs money: the command prints an estimate, and asks for confirmation.
+    /// `--region` also selects the region of the run
     #[arg(long)]
     account: bool,
     /// The profile of the AWS configuration
     #[arg(long, requires = "account")]
     profile: Option<String>,
-    /// Does not ask before it costs money
+    /// Do not ask for confirmation before the run costs money
     #[arg(long, requires = "account")]
     pub(super) yes: bool,
 }
@@ -85,7 +94,7 @@ pub(super) enum Verb {
 }
 
 impl Options {
-    /// The workload, in the ranges that it must be in.
+    /// Returns the workload, after a check of its ranges.
     pub(super) fn load(&self) -> Result<LoadSettings, Failure> {
         let load = LoadSettings {
             rate_per_s: self.rate,
@@ -107,7 +116,7 @@ impl Options {
         Ok(load)
     }
 
-    /// Who is measured: each once, baselines first.
+    /// Returns the contestants to measure, each once, the baselines first.
     pub(super) fn contestants(&self) -> Result<Vec<Arc<dyn Contestant>>, Failure> {
         let mut chosen = if self.compare { contestants::baselines() } else { Vec::new() };
         for name in &self.strategy {
@@ -125,11 +134,11 @@ impl Options {
         Ok(chosen)
     }
 
-    pub(super) async fn place(&self) -> Result<Place, Failure> {
+    pub(super) async fn platform(&self) -> Result<Platform, Failure> {
         match &self.endpoint_url {
-            Some(url) => Place::container(url),
-            None if self.account => Place::account(self.profile.as_deref(), self.prices.region.as_deref()).await,
-            None => Ok(Place::Embedded(Faults {
+            Some(url) => Platform::container(url),
+            None if self.account => Platform::account(self.profile.as_deref(), self.prices.region.as_deref()).await,
+            None => Ok(Platform::Embedded(Faults {
                 duplicate_deliveries: self.duplicates,
                 seed: self.seed,
                 ..Faults::default()
@@ -137,9 +146,9 @@ impl Options {
         }
     }
 
-    /// Prices of the region that was named; of an account's own if none was.
-    pub(super) fn prices(&self, place: &Place) -> Result<Prices, Failure> {
-        let region = self.prices.region.clone().or_else(|| place.region());
+    /// Returns the prices of `--region`, or of the account's region if there is no `--region`.
+    pub(super) fn prices(&self, platform: &Platform) -> Result<Prices, Failure> {
+        let region = self.prices.region.clone().or_else(|| platform.region());
         PriceOptions { region, ..self.prices.clone() }.prices()
     }
 }
@@ -160,7 +169,7 @@ impl FromStr for Size {
             _ => None,
         };
         let bytes = unit.and_then(|unit: usize| unit.checked_mul(digits.parse().ok()?));
-        bytes.map(Self).ok_or_else(|| "give a whole number of bytes, KB or MB: such as 100, 1KB or 10MB".to_owned())
+        bytes.map(Self).ok_or_else(|| "give a whole number of bytes, KB or MB, such as 100, 1KB or 10MB".to_owned())
     }
 }
 
@@ -181,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_bytes() {
+    fn size_option_is_parsed_to_bytes() {
         let sizes = ["100", "100B", "1KB", "1 kb", "10MB"].map(|text| text.parse::<Size>().map(|size| size.0));
         assert_eq!(sizes, [100, 100, 1_024, 1_024, 10_485_760].map(Ok));
         for wrong in ["", "KB", "1.5KB", "-1", "1GB", "99999999999999999999MB", "1KBKB", "ä"] {
@@ -190,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_measured_once_and_baselines_first() {
+    fn each_contestant_is_selected_once_and_baselines_come_first() {
         let names = |arguments: &[&str]| -> Vec<_> {
             options(arguments).contestants().unwrap().iter().map(|contestant| contestant.name()).collect()
         };
@@ -199,11 +208,11 @@ mod tests {
         assert_eq!(compared.iter().filter(|name| **name == "at-least-once").count(), 1);
         assert_eq!((compared.len(), compared.last()), (contestants::baselines().len() + 1, Some(&"cloakroom")));
         assert_eq!(names(&["--strategy", "all", "--compare"]).len(), contestants::all().len());
-        assert!(options(&["--strategy", "nobody"]).contestants().unwrap_err().to_string().contains("`nobody`"));
+        assert!(options(&["--strategy", "unknown"]).contestants().unwrap_err().to_string().contains("`unknown`"));
     }
 
     #[test]
-    fn a_duration_takes_the_place_of_a_number() {
+    fn duration_replaces_the_number_of_messages() {
         assert_eq!(options(&[]).load().unwrap().extent, Extent::Messages(10_000));
         let load = options(&["--duration", "2s", "--rate", "50"]).load().unwrap();
         assert_eq!((load.extent, load.messages()), (Extent::Seconds(2.0), Some(100)));

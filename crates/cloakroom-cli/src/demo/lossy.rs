@@ -1,5 +1,5 @@
-//! Losses between a worker and its ports. AWS's own faults are met by the SDK first, which hides most of them by trying
-//! again; these are met by the engine.
+//! Losses of calls between a worker and its ports. The SDK retries most faults of AWS and hides
+//! them. These losses are above the SDK, so the engine meets them.
 
 use std::{
     collections::BTreeMap,
@@ -13,24 +13,24 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LossySettings {
-    /// The share of calls that meet a loss of each kind.
+    /// The share of calls to which each kind of loss happens.
     pub(crate) rate: f64,
-    /// A late call takes place after up to this time.
+    /// The longest delay of a late call, in milliseconds.
     pub(crate) late_ms_max: u64,
     pub(crate) seed: u64,
 }
 
-/// What may befall a call.
+/// A kind of loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Loss {
-    /// It happened, and the answer is lost.
+    /// The call takes effect, and its response is lost.
     Unanswered,
-    /// It did not happen, and the caller is told.
+    /// The call has no effect, and the error says so.
     Refused,
-    /// It did not happen, and the caller cannot know.
+    /// The call has no effect, and the caller cannot know that.
     Vanished,
-    /// It happens when the caller has given it up.
+    /// The call takes effect after the caller has received an error.
     Late,
 }
 
@@ -38,7 +38,7 @@ impl Loss {
     pub(crate) const ALL: [Self; 4] = [Self::Unanswered, Self::Refused, Self::Vanished, Self::Late];
 }
 
-/// How many calls met which loss, by service and operation.
+/// The number of losses by service, operation and kind.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Losses(BTreeMap<String, BTreeMap<String, BTreeMap<Loss, u64>>>);
@@ -53,7 +53,7 @@ impl Losses {
         *operations.entry(operation.to_owned()).or_default().entry(loss).or_default() += count;
     }
 
-    /// The sum of both.
+    /// Returns the sum of both.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let mut sum = self.clone();
         for (service, operations) in &other.0 {
@@ -64,7 +64,7 @@ impl Losses {
         sum
     }
 
-    /// By service: how many calls met each kind of loss.
+    /// Returns the number of losses of each kind, in the order of [`Loss::ALL`], by service.
     pub(crate) fn by_service(&self) -> impl Iterator<Item = (&str, [u64; Loss::ALL.len()])> {
         self.0.iter().map(|(service, operations)| {
             let of = |loss| operations.values().filter_map(|losses| losses.get(&loss)).sum();
@@ -99,27 +99,27 @@ const fn service(operation: Operation) -> &'static str {
 #[derive(Debug)]
 pub(crate) struct Lossy {
     settings: LossySettings,
-    dice: Mutex<(fastrand::Rng, Losses)>,
+    state: Mutex<(fastrand::Rng, Losses)>,
 }
 
 impl Lossy {
     pub(crate) fn new(settings: &LossySettings) -> Arc<Self> {
-        let dice = (fastrand::Rng::with_seed(settings.seed), Losses::default());
-        Arc::new(Self { settings: settings.clone(), dice: Mutex::new(dice) })
+        let state = (fastrand::Rng::with_seed(settings.seed), Losses::default());
+        Arc::new(Self { settings: settings.clone(), state: Mutex::new(state) })
     }
 
-    /// What was lost so far.
+    /// Returns the losses so far.
     pub(crate) fn losses(&self) -> Losses {
-        self.dice().1.clone()
+        self.state().1.clone()
     }
 
-    fn dice(&self) -> MutexGuard<'_, (fastrand::Rng, Losses)> {
-        self.dice.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, (fastrand::Rng, Losses)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loss that a call meets, if any, and how late it is if it is late.
+    /// Draws the loss of a call, if any, and the delay, which only a late call uses.
     fn draw(&self) -> Option<(Loss, Duration)> {
-        let (random, _) = &mut *self.dice();
+        let (random, _) = &mut *self.state();
         let late = Duration::from_millis(random.u64(0..=self.settings.late_ms_max));
         let at = random.f64();
         let mut losses = Loss::ALL.into_iter().zip(1_u32..);
@@ -146,7 +146,7 @@ impl Wire for Lossy {
                 });
             }
         }
-        self.dice().1.count(call.operation, loss, u64::from(happened));
+        self.state().1.count(call.operation, loss, u64::from(happened));
         let error = PortError::new(call.to_string(), format!("a loss was injected: {loss:?}"));
         Err(if loss == Loss::Refused { error.without_effect() } else { error })
     }
@@ -161,17 +161,17 @@ mod tests {
     }
 
     fn commit() -> Call {
-        Call { operation: Operation::Commit, subject: "it".to_owned() }
+        Call { operation: Operation::Commit, subject: "a partition".to_owned() }
     }
 
     #[test]
-    fn nothing_is_lost_without_a_rate() {
+    fn wire_with_rate_zero_loses_no_call() {
         let wire = wire(0.0);
         assert!((0..1_000).all(|_| wire.draw().is_none()));
     }
 
     #[tokio::test]
-    async fn a_loss_tells_of_the_effect_what_its_caller_may_know() {
+    async fn error_of_a_lost_call_states_whether_the_call_may_have_taken_effect() {
         let wire = wire(0.25);
         let mut seen = BTreeMap::new();
         for _ in 0..100 {
@@ -184,8 +184,8 @@ mod tests {
             let happens = done.await.is_ok();
             seen.insert((error.may_have_happened(), happens), error.may_be_repeated());
         }
-        let told: Vec<_> = seen.into_iter().collect();
-        assert_eq!(told, [((false, false), true), ((true, false), true), ((true, true), true)]);
+        let outcomes: Vec<_> = seen.into_iter().collect();
+        assert_eq!(outcomes, [((false, false), true), ((true, false), true), ((true, true), true)]);
         let counted: u64 = wire.losses().by_service().map(|(_, losses)| losses.iter().sum::<u64>()).sum();
         assert_eq!(counted, 100);
     }

@@ -1,8 +1,8 @@
-//! What Cloakroom replaces: a consumer that receives, updates, sends and deletes. It runs the same handlers
-//! through the same trouble to the same audit, which has to find it out.
+//! A naive consumer, for comparison: it receives, updates, sends and deletes. It runs the same
+//! handlers under the same faults, and the same audit must find its errors.
 //!
-//! It is a careful one: it updates only what nobody else has changed meanwhile. It just has no way to know what
-//! it has done already.
+//! The naive consumer uses optimistic concurrency: it updates a state only if its version is
+//! unchanged. But it has no means to detect that it has processed a message before.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use cloakroom::{
     protocol::Consistency,
 };
 
-/// Ports without any of the protections: whatever is asked for a proof of processing knows nothing.
+/// Returns ports without exactly-once protection: they never report that a message was processed.
 pub(crate) fn naive(ports: Ports) -> Ports {
     Ports {
         store: Arc::new(NaiveStore(Arc::clone(&ports.store))),
@@ -24,7 +24,7 @@ pub(crate) fn naive(ports: Ports) -> Ports {
     }
 }
 
-/// Updates the state if its version is unchanged, and keeps no record.
+/// A store that updates the state if its version is unchanged, and keeps no outbox record.
 #[derive(Debug)]
 struct NaiveStore(Arc<dyn PartitionStore>);
 
@@ -49,7 +49,7 @@ impl PartitionStore for NaiveStore {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let committed = self.0.commit(commit).await?;
-        // Also after a conflict: it may be with a record that a crash has left.
+        // Also after a conflict: the commit may have conflicted with a record left by a crash.
         for key in commit.keys() {
             self.0.clear(key).await?;
         }
@@ -77,7 +77,7 @@ impl PartitionStore for NaiveStore {
     }
 }
 
-/// Keeps what is sent, and proves nothing by it.
+/// A payload store that never deletes payloads and has no dedupe entries.
 #[derive(Debug)]
 struct NaivePayloads(Arc<dyn PayloadStore>);
 

@@ -1,4 +1,4 @@
-//! What can be tuned.
+//! Options of the demonstration.
 
 use std::{
     fs::File,
@@ -16,8 +16,8 @@ use cloakroom::{
 use cloakroom_local::Faults;
 use cloakroom_shop::sample;
 
-use super::trouble::Trouble;
 use crate::{
+    demo::fault_timer::FaultTimer,
     input::{self, Input},
     price::PriceOptions,
     site::Failure,
@@ -26,28 +26,29 @@ use crate::{
 /// Options of the demonstration.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct Options {
-    /// How many orders to take; by default 1,000 of the sample, or all of the input
+    /// Number of orders to process; by default 1,000 of the sample, or all of the input
     #[arg(long)]
     pub(crate) orders: Option<usize>,
     /// Read orders as JSON lines from this file, or from standard input (-)
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
-    /// Keep everything in this folder, and go on from what is there
+    /// Keep all data in this folder, and continue from the data in it
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Workers of each service
     #[arg(long, default_value_t = 2)]
     pub(crate) workers: usize,
-    /// Messages that a worker holds at a time
+    /// Messages that a worker has in flight at most
     #[arg(long, default_value_t = 48)]
     pub(crate) in_flight: usize,
-    /// Run every worker as a process of its own, and kill it with SIGKILL
+    /// Run every worker as a process of its own, and crash it with SIGKILL
     #[arg(long)]
     pub(crate) processes: bool,
-    /// Make no trouble at all
+    /// Inject no faults, and crash no worker
     #[arg(long)]
     pub(crate) calm: bool,
-    /// Share of requests that meet a fault of each kind: throttling, transaction conflicts, 5xx, lost answers
+    /// Share of requests that fail with each kind of fault: throttling, transaction conflicts, 5xx,
+    /// lost responses
     #[arg(long, default_value_t = 0.01, value_name = "RATE")]
     pub(crate) faults: f64,
     /// Share of messages that are delivered twice
@@ -56,25 +57,25 @@ pub(crate) struct Options {
     /// Share of messages that are delivered late, out of order
     #[arg(long, default_value_t = 0.1, value_name = "RATE")]
     pub(crate) late: f64,
-    /// Milliseconds between two crashes of a worker, on average; 0 for none
+    /// Average time between two worker crashes, in milliseconds; 0 disables crashes
     #[arg(long, default_value_t = 500, value_name = "MS")]
     pub(crate) crash_every_ms: u64,
-    /// Where the trouble begins: the same seed draws the same random numbers
+    /// Seed of the random faults: the same seed draws the same random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// When payloads are checked in
     #[arg(long, value_enum, default_value_t = Timing::BeforeCommit)]
     pub(crate) check_in: Timing,
-    /// Where outbox records lie
-    #[arg(long, value_enum, default_value_t = Records::Beside)]
+    /// Where outbox records are stored
+    #[arg(long, value_enum, default_value_t = Records::Separate)]
     pub(crate) records: Records,
-    /// Keep small payloads in a table of DynamoDB
+    /// Keep small payloads in a DynamoDB table
     #[arg(long)]
     pub(crate) payload_table: bool,
-    /// How many messages of an entity are committed together, if so many wait; with 1 none are
+    /// Messages of one entity that are committed together at most; 1 commits each message alone
     #[arg(long, default_value_t = EndpointSettings::default().fold_max, value_name = "N")]
     pub(crate) fold: usize,
-    /// Replace Cloakroom by a naive consumer, for comparison: receive, update, send, delete
+    /// Replace Cloakroom with a naive consumer, for comparison: receive, update, send, delete
     #[arg(long)]
     pub(crate) naive: bool,
     /// Print the report as JSON
@@ -82,7 +83,8 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) prices: PriceOptions,
-    /// Share of calls of worker processes that meet a loss of each kind, on top of the faults of AWS.
+    /// Share of calls of worker processes to which each kind of loss happens, in addition to the
+    /// faults of AWS.
     #[arg(skip)]
     pub(crate) lossy: f64,
 }
@@ -90,8 +92,9 @@ pub(crate) struct Options {
 /// See [`Placement`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Records {
-    /// Beside the state, in items of their own.
-    Beside,
+    /// In items of their own, in the partition of the state.
+    #[value(alias = "beside")]
+    Separate,
     /// In the state's item.
     Embedded,
 }
@@ -134,17 +137,17 @@ impl Options {
         if (self.records, self.check_in) == (Records::Embedded, Timing::AfterCommit) {
             return Err(Failure::new(
                 "`--records embedded` needs `--check-in before-commit`: a record whose payloads are checked in after the \
-                 commit lies beside the state",
+                 commit is an item of its own",
             ));
         }
-        let orders_come_in = self.input.as_ref().is_some_and(|path| path.as_os_str() == "-");
-        if orders_come_in && self.prices.prices.as_deref() == Some("-") {
+        let reads_standard_input = self.input.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if reads_standard_input && self.prices.prices.as_deref() == Some("-") {
             return Err(Failure::new("standard input cannot be both orders and prices; give a file for one of them"));
         }
         Ok(())
     }
 
-    /// The orders to place.
+    /// Reads the orders to place, and reports the lines that it skips.
     pub(crate) fn input(&self) -> Result<Input, Failure> {
         let all = self.orders.unwrap_or(usize::MAX);
         let input = match &self.input {
@@ -158,13 +161,13 @@ impl Options {
             Some(path) => path.to_string_lossy(),
         };
         let input = input.map_err(|error| Failure::new(format!("reading orders from {name} failed: {error}")))?;
-        input.tell();
+        input.report_skipped();
         let have = input.orders.len();
         match self.orders {
             Some(wanted) if wanted > have => {
-                Err(Failure::new(format!("{name} has {have} orders, and {wanted} were asked for (`--orders`)")))
+                Err(Failure::new(format!("{name} has {have} orders, but `--orders` is {wanted}")))
             }
-            None if have == 0 => Err(Failure::new(format!("no order in {name}"))),
+            None if have == 0 => Err(Failure::new(format!("{name} has no valid order"))),
             Some(_) | None => Ok(input),
         }
     }
@@ -186,9 +189,9 @@ impl Options {
         }
     }
 
-    pub(crate) fn trouble(&self) -> Trouble {
+    pub(crate) fn crash_timer(&self) -> FaultTimer {
         let every_ms = if self.calm { 0 } else { self.crash_every_ms };
-        Trouble::new(self.seed, Duration::from_millis(every_ms))
+        FaultTimer::new(self.seed, Duration::from_millis(every_ms))
     }
 
     pub(crate) fn endpoint_settings(&self) -> EndpointSettings {
@@ -197,20 +200,20 @@ impl Options {
             Timing::AfterCommit => CheckIn::AfterCommit,
         };
         let placement = match self.records {
-            Records::Beside => Placement::Separate,
+            Records::Separate => Placement::Separate,
             Records::Embedded => Placement::Embedded,
         };
         EndpointSettings { check_in, placement, fold_max: self.fold, ..EndpointSettings::default() }
     }
 
     pub(crate) fn worker_settings(&self) -> WorkerSettings {
-        // Whoever watches does not wait for a long poll at the end.
+        // A short long poll, so that the command ends soon after the last message.
         let in_flight_max = self.in_flight;
         let settings = WorkerSettings { in_flight_max, receive_wait_ms: 2_000, ..WorkerSettings::default() };
         if self.calm {
             return settings;
         }
-        // Short leases and pauses: after a crash somebody else goes on soon.
+        // Short visibility timeouts and pauses: after a crash another worker soon continues.
         let retry = Backoff { first_ms: 1_000, max_ms: 5_000 };
         WorkerSettings { visibility_ms: 3_000, retry, ..settings }
     }

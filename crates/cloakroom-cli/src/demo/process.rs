@@ -1,4 +1,4 @@
-//! Workers as processes: how one is started and watched, and what it does itself.
+//! Workers as processes: starting one, reading its reports, and what runs inside it.
 
 use std::{
     io::{self, Write as _},
@@ -12,7 +12,7 @@ use cloakroom::{
     observe::{Counters, Counts},
 };
 use cloakroom_shop::Service;
-use cloakroom_sim::wire::by_way_of;
+use cloakroom_sim::wire::through_wire;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStdout, Command},
@@ -20,44 +20,47 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{
-    Options,
-    lossy::{Losses, Lossy, LossySettings},
-    naive::naive,
-    staff::work_on,
+use crate::{
+    demo::{
+        lossy::{Losses, Lossy, LossySettings},
+        naive::naive,
+        options::Options,
+        worker_loop::run_worker,
+    },
+    site::{self, Failure},
 };
-use crate::site::{self, Failure};
 
-/// How often a worker process tells what happened.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-/// How long a worker process may take to end when it is told to.
-const END_WITHIN: Duration = Duration::from_secs(5);
-/// How late calls are that its wire delays.
+/// The interval at which a worker process reports its counts.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// The time that a worker process has to end after its standard input was closed.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest delay of a late call, in milliseconds.
 const LATE_MS_MAX: u64 = 2_000;
 
-/// A worker in a process of its own, as seen by whoever started it. Dropped, it is killed.
+/// A worker in a process of its own, as the process that started it sees it. Dropping it kills the
+/// process.
 pub(crate) struct WorkerProcess {
     child: Child,
-    /// What it told last. What it did since is told by nobody if it is killed.
-    told: Arc<Mutex<Told>>,
+    /// The last report. If the process is killed, its counts since that report are lost.
+    last_report: Arc<Mutex<ProcessReport>>,
     listener: JoinHandle<()>,
 }
 
-/// What a worker process tells: what happened to messages, and to calls.
+/// A report of a worker process: the counts of messages and of lost calls since it started.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct ProcessReport {
     pub(crate) counts: Counts,
     pub(crate) losses: Losses,
 }
 
-impl Told {
+impl ProcessReport {
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self { counts: self.counts + other.counts, losses: self.losses.and(&other.losses) }
     }
 }
 
 impl WorkerProcess {
-    /// Starts the process of this number.
+    /// Starts a worker process. `number` distinguishes the seeds of the processes.
     pub(crate) fn start(
         service: Service,
         options: &Options,
@@ -84,46 +87,47 @@ impl WorkerProcess {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
         let output = child.stdout.take().ok_or_else(|| Failure::new("a worker process has no output"))?;
-        let told = Arc::new(Mutex::new(Told::default()));
-        let listener = tokio::spawn(listen(output, Arc::clone(&told)));
-        Ok(Self { child, told, listener })
+        let last_report = Arc::new(Mutex::new(ProcessReport::default()));
+        let listener = tokio::spawn(read_reports(output, Arc::clone(&last_report)));
+        Ok(Self { child, last_report, listener })
     }
 
-    pub(crate) fn told(&self) -> Told {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn last_report(&self) -> ProcessReport {
+        self.last_report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// SIGKILL. Returns what it told before.
-    pub(crate) fn kill(mut self) -> Told {
-        // It fails only if the process has ended, which is what is wanted.
+    /// Kills the process with SIGKILL. Returns its last report.
+    pub(crate) fn kill(mut self) -> ProcessReport {
+        // This fails only if the process has already ended, which is no error here.
         let _ = self.child.start_kill();
-        let told = self.told();
+        let last_report = self.last_report();
         tokio::spawn(async move { self.child.wait().await });
-        told
+        last_report
     }
 
-    /// Lets it end, and returns all that it told. One that does not end by itself is killed.
-    pub(crate) async fn finish(mut self) -> Told {
-        // The end of its input ends it, and its own end ends the listening.
+    /// Lets the process end, and returns its last report. Kills the process if it does not end
+    /// within [`END_TIMEOUT`].
+    pub(crate) async fn finish(mut self) -> ProcessReport {
+        // The process ends at the end of its input. When it has ended, the listener ends.
         drop(self.child.stdin.take());
-        if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
         let _ = (&mut self.listener).await;
-        self.told()
+        self.last_report()
     }
 }
 
-/// Reads what a worker process tells, a line at a time.
-async fn listen(output: ChildStdout, told: Arc<Mutex<Told>>) {
+/// Reads the reports of a worker process: one line of JSON each.
+async fn read_reports(output: ChildStdout, last_report: Arc<Mutex<ProcessReport>>) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Ok(news) = serde_json::from_str(&line) {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = news;
+        if let Ok(report) = serde_json::from_str(&line) {
+            *last_report.lock().unwrap_or_else(PoisonError::into_inner) = report;
         }
     }
 }
@@ -146,37 +150,37 @@ struct Settings {
     lossy: LossySettings,
 }
 
-/// Runs one worker until it is killed, or until whoever started it is gone.
+/// Runs one worker until it is killed, or until the process that started it has ended.
 #[expect(clippy::disallowed_methods, reason = "a binary may read the environment")]
-pub(crate) async fn work(options: WorkerOptions) -> Result<ExitCode, Failure> {
+pub(crate) async fn run_worker_process(options: WorkerOptions) -> Result<ExitCode, Failure> {
     let settings: Settings = serde_json::from_str(&options.settings)
         .map_err(|error| Failure::new(format!("`--settings` cannot be read: {error}")))?;
     let site = site::embedded(|name| std::env::var(name).ok())?;
     let ports = site.aws().map_err(Failure::new)?.ports();
     let ports = if options.naive { naive(ports) } else { ports };
     let wire = Lossy::new(&settings.lossy);
-    let ports = by_way_of(&wire, &ports);
+    let ports = through_wire(&wire, &ports);
     let counters = Arc::new(Counters::default());
     let endpoint = options.service.endpoint(ports, settings.endpoint, counters.clone())?;
-    // It fails only when nobody listens any more.
-    let told = || Told { counts: counters.counts(), losses: wire.losses() };
-    let tell = || writeln!(io::stdout(), "{}", serde_json::json!(told()));
-    let tell_again_and_again = async {
-        while tell().is_ok() {
-            tokio::time::sleep(TELL_EVERY).await;
+    let report = || ProcessReport { counts: counters.counts(), losses: wire.losses() };
+    // Writing fails only when the reader of standard output is gone.
+    let print_report = || writeln!(io::stdout(), "{}", serde_json::json!(report()));
+    let report_repeatedly = async {
+        while print_report().is_ok() {
+            tokio::time::sleep(REPORT_INTERVAL).await;
         }
     };
     tokio::select! {
-        failure = work_on(endpoint, options.service, settings.worker) => return Err(failure),
-        () = tell_again_and_again => {}
+        failure = run_worker(endpoint, options.service, settings.worker) => return Err(failure),
+        () = report_repeatedly => {}
         _ = end_of_input() => {}
     }
-    let _ = tell();
+    let _ = print_report();
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ready when whoever started this process is gone. On a thread of its own, since the runtime would wait for
-/// a read of its own even when all else has ended.
+/// Resolves when the process that started this one has ended. Reads on a thread of its own, because
+/// the runtime would not shut down before its own blocking read returns.
 fn end_of_input() -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {

@@ -1,69 +1,70 @@
-//! How far it has come: the bar, and whether it is over.
+//! The progress bar, and when a run is done or stuck.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::Options;
-use crate::terminal;
+use crate::{demo::options::Options, terminal};
 
-/// About as many messages as an order takes.
+/// The approximate number of messages for one order.
 const MESSAGES_PER_ORDER: u64 = 6;
-/// After this time without any change it is given up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// A run in which no message is finished for this time is stuck.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) struct Progress {
     bar: Bar,
-    watch: Watch,
+    detector: StallDetector,
 }
 
 impl Progress {
     pub(crate) fn new(options: &Options, orders: usize) -> Self {
         let bar = Bar::messages(Some(orders as u64 * MESSAGES_PER_ORDER), options.json);
-        Self { bar, watch: Watch::new(PATIENCE) }
+        Self { bar, detector: StallDetector::new(STALL_TIMEOUT) }
     }
 
-    pub(crate) fn look(&mut self, finished: u64, is_empty: bool) -> Look {
+    pub(crate) fn update(&mut self, finished: u64, is_empty: bool) -> Status {
         self.bar.show(finished);
-        let look = self.watch.look(finished, is_empty);
-        match look {
-            Look::GoOn => {}
-            Look::Over => self.bar.clear(),
-            Look::Stuck => {
+        let status = self.detector.update(finished, is_empty);
+        match status {
+            Status::Running => {}
+            Status::Done => self.bar.clear(),
+            Status::Stuck => {
                 self.bar.clear();
-                let seconds = PATIENCE.as_secs();
-                terminal::tell(format_args!("nothing has moved for {seconds} s: the audit tells what is left"));
+                let seconds = STALL_TIMEOUT.as_secs();
+                terminal::report(format_args!(
+                    "no message was finished for {seconds} s; the audit reports the remaining messages"
+                ));
             }
         }
-        look
+        status
     }
 }
 
-/// How many messages are finished, for people. For machines a line of JSON whenever there are more.
+/// The number of finished messages: a progress bar, or a line of JSON at each change.
 pub(crate) struct Bar {
     bar: ProgressBar,
-    tells_lines: bool,
+    prints_lines: bool,
     finished: u64,
 }
 
 impl Bar {
-    /// Of so many, if that is known.
-    pub(crate) fn messages(length: Option<u64>, tells_lines: bool) -> Self {
+    /// Returns a bar for `length` messages, or for an unknown number of messages.
+    pub(crate) fn messages(length: Option<u64>, prints_lines: bool) -> Self {
         let (bar, template) = match length {
             Some(length) => {
                 (ProgressBar::new(length), "{elapsed_precise} {bar:40} {pos}/{len} messages {per_sec} {msg}")
             }
             None => (ProgressBar::no_length(), "{elapsed_precise} {pos} messages {per_sec} {msg}"),
         };
-        if tells_lines {
+        if prints_lines {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, tells_lines, finished: 0 }
+        Self { bar, prints_lines, finished: 0 }
     }
 
-    /// Begins again, for something of this name, if that is another one than before.
+    /// Sets the name of what is measured. If it differs from the name before, restarts at zero.
     pub(crate) fn name(&mut self, name: &str) {
         if self.bar.message() != name {
             self.bar.set_message(name.to_owned());
@@ -74,7 +75,7 @@ impl Bar {
 
     pub(crate) fn show(&mut self, finished: u64) {
         self.bar.set_position(finished.min(self.bar.length().unwrap_or(finished)));
-        if self.tells_lines && finished != self.finished {
+        if self.prints_lines && finished != self.finished {
             let mut line = serde_json::json!({ "finished": finished });
             if !self.bar.message().is_empty() {
                 line["of"] = self.bar.message().into();
@@ -89,42 +90,44 @@ impl Bar {
     }
 }
 
-/// Watches whether anything moves.
+/// Detects the end of a run, and a run that makes no progress.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    patience: Duration,
+pub(crate) struct StallDetector {
+    stall_timeout: Duration,
     finished: u64,
     changed: Instant,
-    /// The queues were empty at the last look.
+    /// Whether the queues were empty at the last update.
     was_empty: bool,
 }
 
-/// What a look at the queues tells.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    GoOn,
-    Over,
+pub(crate) enum Status {
+    Running,
+    Done,
     Stuck,
 }
 
-impl Watch {
-    /// Stuck is what does not move for so long.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, finished: 0, changed: Instant::now(), was_empty: false }
+impl StallDetector {
+    /// Returns a detector that reports a run as stuck after `stall_timeout` without a finished
+    /// message.
+    pub(crate) fn new(stall_timeout: Duration) -> Self {
+        Self { stall_timeout, finished: 0, changed: Instant::now(), was_empty: false }
     }
 
-    /// It is over when the queues are empty twice and nothing was finished in between: they are asked one after the
-    /// other, and a message may slip past a single look.
-    pub(crate) fn look(&mut self, finished: u64, is_empty: bool) -> Look {
+    /// Updates the status. A run is done when the queues were empty at two updates and no message
+    /// was finished in between. One update is not enough: the depths of the queues are read one
+    /// after the other, and a message can move to a queue that was already read.
+    pub(crate) fn update(&mut self, finished: u64, is_empty: bool) -> Status {
         let has_changed = finished != self.finished;
         if has_changed {
             (self.finished, self.changed) = (finished, Instant::now());
         }
         let was_empty = std::mem::replace(&mut self.was_empty, is_empty);
         if is_empty && was_empty && !has_changed {
-            return Look::Over;
+            return Status::Done;
         }
-        if self.changed.elapsed() < self.patience { Look::GoOn } else { Look::Stuck }
+        if self.changed.elapsed() < self.stall_timeout { Status::Running } else { Status::Stuck }
     }
 }
 
@@ -133,16 +136,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_over_when_the_queues_are_empty_twice_and_nothing_moved() {
-        let mut watch = Watch::new(Duration::MAX);
-        let looks = [(1, true), (1, false), (1, true), (2, true), (2, true)];
-        let told = looks.map(|(finished, is_empty)| watch.look(finished, is_empty));
-        assert_eq!(told, [Look::GoOn, Look::GoOn, Look::GoOn, Look::GoOn, Look::Over]);
+    fn run_is_done_after_two_empty_polls_without_a_finished_message() {
+        let mut detector = StallDetector::new(Duration::MAX);
+        let updates = [(1, true), (1, false), (1, true), (2, true), (2, true)];
+        let statuses = updates.map(|(finished, is_empty)| detector.update(finished, is_empty));
+        assert_eq!(statuses, [Status::Running, Status::Running, Status::Running, Status::Running, Status::Done]);
     }
 
     #[test]
-    fn without_patience_whatever_does_not_move_is_stuck() {
-        let mut watch = Watch::new(Duration::ZERO);
-        assert_eq!(watch.look(0, false), Look::Stuck);
+    fn run_without_progress_is_stuck_after_the_stall_timeout() {
+        let mut detector = StallDetector::new(Duration::ZERO);
+        assert_eq!(detector.update(0, false), Status::Stuck);
     }
 }

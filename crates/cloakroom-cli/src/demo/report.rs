@@ -1,4 +1,4 @@
-//! What the demonstration prints at its end.
+//! The report that the demonstration prints at its end.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use cloakroom_local::Usage;
 use cloakroom_shop::books::Verdict;
 use serde::Serialize;
 
-use super::{Options, staff::Events};
 use crate::{
+    demo::{options::Options, workers::Events},
     input::Input,
-    price::{consumption, without_looks},
+    price::{consumption, without_depth_reads},
 };
 
-/// The whole outcome.
+/// The result of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) orders: usize,
@@ -21,22 +21,24 @@ pub(crate) struct Report {
     pub(crate) verdict: Verdict,
     /// Messages that were committed in this run.
     pub(crate) messages: u64,
-    /// What a process did in its last tenth of a second before it was killed is not counted.
+    /// Without the last 0.1 seconds of each killed process, which were not reported.
     pub(crate) events: Counts,
     pub(crate) crashes: u64,
     pub(crate) seconds: f64,
     pub(crate) messages_per_second: f64,
     /// Absent unless the report was [priced](Report::priced).
     pub(crate) per_message: Option<PerMessage>,
-    /// Of this process: the embedded AWS, and the workers unless they are processes of their own.
+    /// The memory of this process: the embedded AWS, and the workers unless they are processes of
+    /// their own.
     pub(crate) peak_memory_mb: Option<u64>,
     /// All requests and units of the run.
     pub(crate) usage: Usage,
     pub(crate) naive: bool,
 }
 
-/// Everything divided by the messages: retries, duplicates, lost races and the placing of orders included; storage
-/// and the demonstration's own looks at the depth of its queues not.
+/// Requests, units and dollars divided by the number of messages. Retries, duplicates, lost commits
+/// and the placing of orders are included. Storage is not, and neither are the demonstration's own
+/// reads of the queue depths.
 #[derive(Debug, Serialize)]
 pub(crate) struct PerMessage {
     pub(crate) dynamodb_requests: f64,
@@ -49,7 +51,8 @@ pub(crate) struct PerMessage {
     pub(crate) price_region: String,
 }
 
-/// Messages in one request to SQS, on average and at most ten: empty receives included. Absent if there was no request.
+/// The average number of messages in one request to SQS, at most 10. Empty receives are included.
+/// `None` if there was no request.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fill {
     pub(crate) receive: Option<f64>,
@@ -90,7 +93,7 @@ impl Report {
         }
     }
 
-    /// The same with what a message took, if there was one, and if it was Cloakroom that processed it.
+    /// Adds the use and the cost of a message, if there was a message and Cloakroom processed it.
     pub(crate) fn priced(self, prices: &Prices) -> Self {
         let Self { messages, naive, .. } = self;
         let per_message = (messages > 0 && !naive).then(|| PerMessage::new(&self.usage, messages, prices));
@@ -100,7 +103,7 @@ impl Report {
 
 impl PerMessage {
     fn new(usage: &Usage, messages: u64, prices: &Prices) -> Self {
-        let consumption = consumption(&without_looks(usage));
+        let consumption = consumption(&without_depth_reads(usage));
         let each = |total: f64| total / messages as f64;
         let requests = |service| each(consumption.total(service).requests as f64);
         let units = consumption.total(Service::DynamoDb);
@@ -117,7 +120,7 @@ impl PerMessage {
     }
 }
 
-/// The most memory that this process ever held, where the system tells.
+/// Returns the peak memory of this process in MB, if the system reports it.
 fn peak_memory_mb() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -178,5 +181,34 @@ impl Report {
             + faults.lost_responses
             + faults.duplicate_deliveries
             + faults.late_deliveries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The README shows an excerpt of the report. The report must print each of its lines, apart
+    /// from the figures.
+    #[test]
+    fn excerpt_in_the_readme_has_lines_of_the_report() {
+        let readme = include_str!("../../../../README.md");
+        let (_, rest) = readme.split_once("```text\n").expect("an excerpt of the report");
+        let (excerpt, _) = rest.split_once("\n```").expect("the excerpt ends");
+
+        let run = (Options::default(), Input::default(), Events::default(), Usage::default());
+        let verdict = Verdict { balanced: true, ..Verdict::default() };
+        let report = Report::new(&run.0, &run.1, &run.2, &run.3, 1, 1.0, verdict)
+            .priced(&Prices::list(None).expect("the list of prices is well formed"));
+        let without_figures = |text: &str| -> Vec<String> {
+            let figure = |c: char| c.is_ascii_digit() || matches!(c, '.' | ' ' | '/' | '-');
+            text.lines().map(|line| line.trim_end_matches(figure).to_owned() + &" ".repeat(line.len())).collect()
+        };
+        let (shown, printed) = (without_figures(excerpt), without_figures(&report.to_string()));
+        let mut printed = printed.iter();
+        for line in &shown {
+            assert!(printed.any(|other| other == line), "the report has no such line in this order: {line}");
+        }
+        assert_eq!(shown.len(), 10);
     }
 }

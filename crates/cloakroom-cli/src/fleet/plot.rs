@@ -1,4 +1,4 @@
-//! The figures as pictures.
+//! Charts of the figures.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,15 @@ use plotters::{
     style::Color as _,
 };
 
-use super::{Priced, Study};
-use crate::site::Failure;
+use crate::{
+    fleet::{Priced, Study},
+    site::Failure,
+};
 
 const SIZE: (u32, u32) = (960, 540);
 const FONT: &str = "sans-serif";
 
-/// Colours that can be told apart, also by those who see few; lines beyond them begin anew, dashed.
+/// Colours that colour-blind readers can distinguish. Further lines use the same colours, dashed.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -36,7 +38,7 @@ struct Picture<'a> {
     title: &'a str,
     x: &'a str,
     y: &'a str,
-    /// Each decade is as high as every other.
+    /// Whether the y axis is logarithmic.
     is_log: bool,
     lines: Vec<Line>,
 }
@@ -46,7 +48,7 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Every picture with the name of its file.
+/// Returns the file name and the SVG text of each chart.
 pub(super) fn pictures(study: &Study) -> Result<Vec<(String, String)>, Failure> {
     let mut pictures = Vec::new();
     if !study.steps.is_empty() {
@@ -69,7 +71,7 @@ fn keys(skew: f64) -> String {
     if skew == 0.0 { "even keys".to_owned() } else { format!("Zipf {skew}") }
 }
 
-/// In the order in which they were asked for.
+/// Returns the values of `--skew`, in the order of the command line.
 fn skews(steps: &[Priced]) -> Vec<f64> {
     let mut skews: Vec<f64> = steps.iter().map(|priced| priced.step.skew).collect();
     skews.dedup();
@@ -87,8 +89,8 @@ fn throughput(steps: &[Priced]) -> Picture<'static> {
     let lines = std::iter::once(as_offered).chain(lines).collect();
     Picture {
         title: "Throughput",
-        x: "messages offered a second",
-        y: "messages processed a second",
+        x: "messages offered per second",
+        y: "messages processed per second",
         is_log: true,
         lines,
     }
@@ -103,13 +105,19 @@ fn latency(steps: &[Priced]) -> Picture<'static> {
     };
     let lines = skews(steps).into_iter().flat_map(of_skew).collect();
     let title = "Latency, from offer to acknowledgement";
-    Picture { title, x: "messages offered a second", y: "milliseconds", is_log: true, lines }
+    Picture { title, x: "messages offered per second", y: "milliseconds", is_log: true, lines }
 }
 
 fn cost(steps: &[Priced]) -> Picture<'static> {
     let lines = skews(steps).into_iter();
     let lines = lines.map(|skew| line(steps, skew, keys(skew), |priced| priced.dollars_per_million)).collect();
-    Picture { title: "Cost of a million messages", x: "messages offered a second", y: "dollars", is_log: false, lines }
+    Picture {
+        title: "Cost of a million messages",
+        x: "messages offered per second",
+        y: "dollars",
+        is_log: false,
+        lines,
+    }
 }
 
 fn limits<'a>(steps: &[Priced], skew: f64, title: &'a str) -> Picture<'a> {
@@ -119,17 +127,17 @@ fn limits<'a>(steps: &[Priced], skew: f64, title: &'a str) -> Picture<'a> {
         line(steps, skew, limit.to_string(), value)
     };
     let lines = Limit::ALL.into_iter().filter(used).map(of).collect();
-    Picture { title, x: "messages offered a second", y: "per cent used", is_log: false, lines }
+    Picture { title, x: "messages offered per second", y: "per cent used", is_log: false, lines }
 }
 
 fn hot(study: &Study) -> Picture<'static> {
     let lines = study.hot.iter().map(|hot| {
         let steps = hot.ladder.kept_up.iter().chain(&hot.ladder.too_much);
         let points = steps.map(|step| (step.offered_per_s, step.reached_per_s.max(1.0))).collect();
-        Line { name: format!("{}, {} to a commit", hot.deployment, hot.fold_max), points }
+        Line { name: format!("{}, {} per commit", hot.deployment, hot.fold_max), points }
     });
-    let (x, y) = ("messages offered a second", "messages processed a second");
-    Picture { title: "One entity alone, until it is too much", x, y, is_log: true, lines: lines.collect() }
+    let (x, y) = ("messages offered per second", "messages processed per second");
+    Picture { title: "A single entity at rising rates", x, y, is_log: true, lines: lines.collect() }
 }
 
 impl Picture<'_> {
@@ -167,7 +175,7 @@ impl Picture<'_> {
             .margin(16)
             .x_label_area_size(48)
             .y_label_area_size(84)
-            // To the right there is room for the names of the lines.
+            // The factor leaves room for the legend on the right.
             .build_cartesian_2d((low / 1.2..high * 1.2 * (high / low).powf(0.4)).log_scale(), y)?;
         let number = |value: &f64| thousands(*value);
         let mut mesh = chart.configure_mesh();
@@ -197,7 +205,7 @@ impl Picture<'_> {
     }
 }
 
-/// Such as 30k and 1M; small ones with as many digits as tell them apart.
+/// Formats a number with the suffix `k` or `M`, such as 30k and 1M, and at most two decimals.
 fn thousands(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{}M", round(value / 1e6)),
@@ -216,13 +224,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn tick_labels_are_short() {
         let short = [0.0, 0.25, 3.0, 999.0, 1_000.0, 31_600.0, 1e6].map(thousands);
         assert_eq!(short, ["0", "0.25", "3", "999", "1k", "31.6k", "1M"]);
     }
 
     #[test]
-    fn a_picture_has_its_lines_and_their_names() {
+    fn chart_has_its_lines_and_their_names() {
         let lines = vec![Line { name: "even keys".to_owned(), points: vec![(1_000.0, 990.0), (10_000.0, 9_900.0)] }];
         let picture = Picture { title: "Throughput", x: "offered", y: "reached", is_log: true, lines };
         let svg = picture.draw().unwrap();

@@ -1,12 +1,12 @@
-//! The figures as text.
+//! Text tables of the figures.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use cloakroom_sim::fleet::Limit;
 
-use super::{Hot, Priced};
+use crate::fleet::{Hot, Priced};
 
-/// One line for each rate, and what to do about the limits that bind.
+/// Returns one line for each rate, and a remedy for each limit that kept a fleet from keeping up.
 pub(super) fn steps(steps: &[Priced]) -> String {
     let mut text = format!(
         "{:>5} {:>10} {:>10} {:>7} {:>7} {:>8} {:>7} {:>11} {:>9} {:>8} {:>10} {:>13}  binds\n",
@@ -49,20 +49,22 @@ pub(super) fn steps(steps: &[Priced]) -> String {
         let _ = match (step.keeps_up(), refused) {
             (true, 0) => writeln!(text),
             (true, _) => writeln!(text, ", {refused} requests throttled"),
-            (false, _) => writeln!(text, ", does NOT keep up: {} wait, {refused} requests throttled", step.waiting),
+            (false, _) => {
+                writeln!(text, ", does NOT keep up: {} messages wait, {refused} requests throttled", step.waiting)
+            }
         };
     }
     text.push_str(
-        "units: write units of the table for each message. fill: messages in each request to receive, send, delete.\n",
+        "units: write units of the table per message. fill: messages per request to receive, send, delete.\n",
     );
     let behind = steps.iter().filter(|priced| !priced.step.keeps_up()).map(|priced| priced.step.binding);
     remedies(&mut text, behind);
     text
 }
 
-/// One line for each deployment and size of fold.
+/// Returns one line for each deployment and size of fold, and a remedy for each limit that binds.
 pub(super) fn hot(hot: &[Hot]) -> String {
-    let mut text = format!("{:<28} {:>12} {:>12}  then binds\n", "one entity", "to a commit", "sustains/s");
+    let mut text = format!("{:<28} {:>12} {:>12}  then binds\n", "one entity", "per commit", "sustains/s");
     for Hot { deployment, fold_max, ladder } in hot {
         let then = ladder.too_much.as_ref().map_or("nothing", |step| step.binding.name());
         let _ = writeln!(text, "{deployment:<28} {fold_max:>12} {:>12.0}  {then}", ladder.sustained_per_s());

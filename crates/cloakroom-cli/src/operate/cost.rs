@@ -1,4 +1,4 @@
-//! `cloakroom cost`: what a measured use costs.
+//! `cloakroom cost`: the price of a measured use.
 
 use std::{fmt, process::ExitCode};
 
@@ -10,24 +10,27 @@ use cloakroom_local::Usage;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::Output;
 use crate::{
-    price::{PriceOptions, consumption, read, told, without_looks},
+    operate::Output,
+    price::{PriceOptions, consumption, read, source_name, without_depth_reads},
     site::Failure,
 };
 
 /// Prices a measured use of DynamoDB, S3 and SQS
 ///
-/// Requests and request units are priced; what is kept, and what leaves the region, are not.
+/// The price includes requests and request units. It does not include storage and data transfer out
+/// of the region.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The use, in JSON: what `cloakroom demo --json` prints; or what an observer was told, such as
-    /// {"messages":1000,"consumption":{"dynamodb":{"GetItem":{"requests":2000,"read_units":2000}}}}; or figures of your own,
-    /// such as {"messages":1000,"dynamodb":{"units":{"write":4000,"read":1000}},"s3":{"put_class":1000,"get_class":1000},
-    /// "sqs":{"billed_requests":600}}. `-` is standard input
+    /// The use, as JSON: the output of `cloakroom demo --json`; or the consumption that an observer
+    /// received, such as
+    /// {"messages":1000,"consumption":{"dynamodb":{"GetItem":{"requests":2000,"read_units":2000}}}};
+    /// or your own figures, such as
+    /// {"messages":1000,"dynamodb":{"units":{"write":4000,"read":1000}},"s3":{"put_class":1000,"get_class":1000},
+    /// "sqs":{"billed_requests":600}}. `-` reads standard input
     #[arg(value_name = "FILE")]
     usage: String,
-    /// For how many messages that was, if the file does not tell
+    /// The number of messages of this use; replaces the number in the file
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
     #[command(flatten)]
@@ -41,34 +44,35 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if usage == "-" && prices.prices.as_deref() == Some("-") {
         return Err(Failure::new("standard input cannot be both the use and the prices; give a file for one of them"));
     }
-    let (source, text) = (told(usage), read(usage)?);
+    let (source, text) = (source_name(usage), read(usage)?);
     let measured = Measured::read(&text, *messages).map_err(|problem| Failure::new(format!("{source} {problem}")))?;
     output.print(&Bill::new(&measured, &prices.prices()?))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was used for how many messages.
+/// A use, and the number of its messages.
 struct Measured {
     messages: u64,
     consumption: Consumption,
 }
 
 impl Measured {
-    /// Reads a report of the demonstration, what an observer was told, or the figures alone. The number of messages that is
-    /// given counts.
+    /// Reads a report of the demonstration, the consumption that an observer received, or figures
+    /// alone. If `messages` is given, it replaces the number in the text.
     fn read(text: &str, messages: Option<u64>) -> Result<Self, String> {
         let mut value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
         let Some(fields) = value.as_object_mut() else { return Err("is not a JSON object".to_owned()) };
-        let told = fields.remove("messages");
-        let told = told.map(|told| told.as_u64().ok_or(format!("has `messages` {told}; it must be a whole number")));
-        let messages = messages.map(Ok).or(told).transpose()?;
-        let messages = messages.ok_or("does not say for how many messages that was; give `--messages`")?;
+        let counted = fields.remove("messages");
+        let counted =
+            counted.map(|count| count.as_u64().ok_or(format!("has `messages` {count}; it must be a whole number")));
+        let messages = messages.map(Ok).or(counted).transpose()?;
+        let messages = messages.ok_or("has no `messages`, the number of messages of this use; give `--messages`")?;
         if messages == 0 {
-            return Err("is about no messages; there is nothing to divide by".to_owned());
+            return Err("is a use for no messages (`messages` is 0); give a number above 0".to_owned());
         }
         let consumption = match (fields.remove("consumption"), fields.remove("usage")) {
-            (Some(told), _) => consumption_of(&told)?,
-            (None, Some(usage)) => consumption(&without_looks(&usage_of(&usage)?)),
+            (Some(observed), _) => consumption_of(&observed)?,
+            (None, Some(usage)) => consumption(&without_depth_reads(&usage_of(&usage)?)),
             (None, None) if names_operations(&value) => consumption_of(&value)?,
             (None, None) => consumption(&usage_of(&value)?),
         };
@@ -76,7 +80,8 @@ impl Measured {
     }
 }
 
-/// Whether it has operations of services, as a [`Consumption`] has: AWS spells them with a capital.
+/// Returns whether the value has names of operations, as a [`Consumption`] has. Their first letter
+/// is a capital.
 fn names_operations(value: &Value) -> bool {
     let services = value.as_object().into_iter().flat_map(|services| services.values());
     let mut names = services.filter_map(Value::as_object).flat_map(|operations| operations.keys());
@@ -104,17 +109,17 @@ fn must_be_positive(name: &str, units: f64) -> Result<(), String> {
     if units < 0.0 { Err(format!("has `{name}` {units}; it must be 0 or more")) } else { Ok(()) }
 }
 
-/// Reads figures of which all are known.
+/// Reads figures, and rejects unknown fields.
 fn figures<T: DeserializeOwned + Serialize>(value: &Value) -> Result<T, String> {
-    let figures: T = serde_json::from_value(value.clone()).map_err(|error| format!("has other figures: {error}"))?;
+    let figures: T = serde_json::from_value(value.clone()).map_err(|error| format!("has invalid figures: {error}"))?;
     let known = serde_json::to_value(&figures).map_err(|error| error.to_string())?;
-    // What is not known would cost nothing, and nobody would notice.
+    // An unknown field would cost nothing, and the result would be too low without any sign.
     unknown(value, &known).map_or(Ok(figures), |name| {
-        Err(format!("has `{name}`, which is no figure that is known; `cloakroom cost --help` shows the forms"))
+        Err(format!("has the unknown field `{name}`; `cloakroom cost --help` shows the accepted forms"))
     })
 }
 
-/// The name of the first field that is not among the known ones, with dots between its parts.
+/// Returns the path of the first unknown field, with dots between its parts.
 fn unknown(value: &Value, known: &Value) -> Option<String> {
     value.as_object()?.iter().find_map(|(name, inner)| match known.get(name) {
         None => Some(name.clone()),
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_and_plain_figures_come_to_the_same() {
+    fn report_and_plain_figures_give_the_same_consumption() {
         let figures = r#""dynamodb":{"units":{"write":4,"read":2}},"s3":{"put_class":3},"sqs":{"billed_requests":5}"#;
         let plain = Measured::read(&format!("{{\"messages\":2,{figures}}}"), None).unwrap();
         let report = Measured::read(&format!("{{\"orders\":1,\"messages\":2,\"usage\":{{{figures}}}}}"), None).unwrap();
@@ -182,18 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn what_an_observer_was_told_is_read_alone_or_as_a_part() {
-        let told =
+    fn consumption_is_read_alone_or_as_a_field() {
+        let observed =
             r#"{"dynamodb":{"GetItem":{"requests":2,"read_units":2.5}},"sqs_fifo":{"ReceiveMessage":{"requests":3}}}"#;
-        let alone = Measured::read(told, Some(2)).unwrap();
-        let part = Measured::read(&format!("{{\"messages\":2,\"seconds\":1,\"consumption\":{told}}}"), None).unwrap();
+        let alone = Measured::read(observed, Some(2)).unwrap();
+        let part =
+            Measured::read(&format!("{{\"messages\":2,\"seconds\":1,\"consumption\":{observed}}}"), None).unwrap();
         assert_eq!(alone.consumption, part.consumption);
         assert_eq!(alone.consumption.of(Service::DynamoDb, "GetItem").read_units, 2.5);
         assert_eq!(alone.consumption.of(Service::SqsFifo, "ReceiveMessage").requests, 3);
     }
 
     #[test]
-    fn figures_that_cannot_be_are_named() {
+    fn invalid_figures_are_named_in_the_error() {
         assert!(refusal(r#"{"messages":1,"sqs":{"biled_requests":5}}"#).contains("`sqs.biled_requests`"));
         assert!(refusal(r#"{"messages":1,"dynamodb":{"units":{"write":-1}}}"#).contains("`dynamodb.units.write` -1"));
         assert!(refusal(r#"{"messages":1,"s3":{"GetObject":{"reqests":5}}}"#).contains("`s3.GetObject.reqests`"));

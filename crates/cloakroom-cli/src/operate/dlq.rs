@@ -10,39 +10,40 @@ use cloakroom::engine::parking::dead_letter_queue;
 use cloakroom::recovery::{DeadLetters, Treatment};
 use cloakroom_aws::Aws;
 
-use super::Output;
-use crate::{account::Account, site::Failure};
+use crate::{account::Account, operate::Output, site::Failure};
 
-/// For how long payloads are certain to live, if nothing else is said.
+/// The default of `--payload-ttl`: the time for which payloads certainly exist.
 const PAYLOAD_TTL: &str = "28d";
 
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Lists what is in the dead-letter queue of a queue, and what is known of each message
+    /// Lists the messages in the dead-letter queue of a queue, with the status of each message
     ///
-    /// Messages are received and given back, which is seen in their receive counts; if it is interrupted, they come back after five minutes.
-    /// What somebody else holds at the moment is not seen. Exit code 1 if there are any.
+    /// The command receives the messages and makes them visible again. Their receive counts grow.
+    /// After an interrupt they become visible within five minutes. Messages that another receiver
+    /// has in flight are not listed. Exit code 1 if there are any messages.
     List(Queue),
-    /// Finishes the messages that were committed, and deletes those that are done
+    /// Finishes committed messages, and deletes processed ones
     ///
-    /// The rest stays: what is not processed, and what is not Cloakroom's. Exit code 1 if anything does.
+    /// Unprocessed messages, and messages that are not Cloakroom's, stay. Exit code 1 if any
+    /// message stays.
     Finish(Change),
-    /// Does what `finish` does, and puts what is not processed back into its queue
+    /// Does the same as `finish`, and puts unprocessed messages back into their queue
     ///
-    /// Exit code 1 if anything stays in the dead-letter queue.
+    /// Exit code 1 if any message stays in the dead-letter queue.
     Redrive(Change),
     Park(park::Options),
 }
 
-/// A queue, and where it is.
+/// A queue, its endpoint and its account.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Queue {
     /// The work queue, by the name that endpoints and routes use
     queue: String,
-    /// The endpoint that takes messages from the queue [default: one that is called as the queue is]
+    /// The endpoint that receives from the queue [default: the endpoint with the name of the queue]
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
-    /// How many messages are received at most
+    /// The maximum number of messages that are received
     #[arg(long, default_value_t = 10_000, value_name = "NUMBER")]
     max: usize,
     #[command(flatten)]
@@ -55,13 +56,14 @@ pub(crate) struct Queue {
 pub(crate) struct Change {
     #[command(flatten)]
     queue: Queue,
-    /// Leave messages that are older than this if they have payloads or send some, which may have expired
+    /// Skip messages older than this that have or send payloads, since these may have expired
     #[arg(long, value_name = "DURATION", default_value = PAYLOAD_TTL)]
     payload_ttl: humantime::Duration,
-    /// Delete parked messages whose payload is missing, too: when it is known that they were processed
+    /// Also delete parked messages whose payload is missing; use it only if you know that they were
+    /// processed
     #[arg(long)]
     drop_missing: bool,
-    /// Print what would become of each message, and do nothing
+    /// Print the planned action for each message, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -72,18 +74,18 @@ impl Queue {
         if let Some(work) = name.strip_suffix("-dead") {
             let kind = self.queue.strip_prefix(name).unwrap_or_default();
             let text =
-                format!("`{}` is a dead-letter queue: name the queue that it belongs to, `{work}{kind}`", self.queue);
+                format!("`{}` is a dead-letter queue; name the queue that it belongs to, `{work}{kind}`", self.queue);
             return Err(Failure::new(text));
         }
         self.account.aws().await
     }
 
     fn dead_letters(&self, aws: &Aws) -> DeadLetters {
-        let letters = DeadLetters::new(dead_letter_queue(&self.queue), &self.queue, aws.ports());
-        let letters = letters.messages_max(self.max);
+        let dead_letters = DeadLetters::new(dead_letter_queue(&self.queue), &self.queue, aws.ports());
+        let dead_letters = dead_letters.messages_max(self.max);
         match &self.endpoint {
-            Some(endpoint) => letters.endpoint(endpoint),
-            None => letters,
+            Some(endpoint) => dead_letters.endpoint(endpoint),
+            None => dead_letters,
         }
     }
 }

@@ -1,37 +1,44 @@
-//! `cloakroom doctor`: what is wrong with an account, and how to mend it.
+//! `cloakroom doctor`: checks the resources of an account, and reports a fix for each finding.
 
 use std::{process::ExitCode, sync::Arc};
 
 use cloakroom::recovery::{Sweep, SweepSettings, SweepStep, Swept};
 use cloakroom_aws::{Aws, Diagnosis, DiagnosisSettings, Finding, Findings, Problem};
 
-use super::{Output, reading::millis};
-use crate::{account::Account, site::Failure, terminal::in_one_line};
+use crate::{
+    account::Account,
+    operate::{Output, scan::millis},
+    site::Failure,
+    terminal::in_one_line,
+};
 
-/// Looks the tables, the bucket and the queues over, and says what is amiss and how to mend it
+/// Checks the tables, the bucket and the queues, and reports problems with their fixes
 ///
-/// It tries permissions without sending or taking messages, and leaves everything as it is. The exit code is 1 if there is
-/// an error or a warning.
+/// It tests permissions without sending or receiving messages, and changes nothing. The exit code
+/// is 1 if there is an error or a warning.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
-    /// A queue, by the name that endpoints and routes use; its dead-letter queue is looked at with it
+    /// A queue, by the name that endpoints and routes use; its dead-letter queue is also checked
     #[arg(long = "queue", value_name = "NAME", required = true)]
     queues: Vec<String>,
     /// The largest `attempts_max` of the endpoints, at most 999
     #[arg(long, value_name = "N", default_value_t = DiagnosisSettings::default().attempts_max)]
     attempts_max: u32,
-    /// The longest that a worker lets one attempt take (its `attempt_ms_max`), in seconds
+    /// The time limit of a worker for one attempt (its `attempt_ms_max`), in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = DiagnosisSettings::default().attempt_s_max)]
     attempt_s_max: u32,
-    /// The timeout of the Lambda function that takes messages from the queues, in seconds, if it is one that does
+    /// The timeout of the Lambda function that receives from the queues, in seconds, if there is
+    /// one
     #[arg(long, value_name = "SECONDS")]
     lambda_timeout_s: Option<u32>,
-    /// Tell this only as a note, since it is wanted: the id of a finding, such as `table-recovery-off`
+    /// Report this finding only as a note, because it is intended: its id, such as
+    /// `table-recovery-off`
     #[arg(long = "accept", value_name = "ID")]
     accepted: Vec<Problem>,
-    /// Look for outbox records that are older than this, such as `15m`; reads the whole table, at a read unit for each 4 KB
+    /// Find outbox records older than this, such as `15m`; reads the whole table, at one read unit
+    /// per 4 KB
     #[arg(long, value_name = "DURATION")]
     records_older_than: Option<humantime::Duration>,
     #[command(flatten)]
@@ -62,7 +69,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(!healthy)))
 }
 
-/// The findings, each text in one line: what services and object keys say must not look like further findings.
+/// Returns the findings with each text in one line. Texts from services and object keys must not
+/// look like further findings.
 fn in_lines(findings: Findings) -> Findings {
     let in_line = |finding: Finding| Finding {
         on: in_one_line(&finding.on),
@@ -73,7 +81,7 @@ fn in_lines(findings: Findings) -> Findings {
     Findings { findings: findings.findings.into_iter().map(in_line).collect() }
 }
 
-/// The finding that there are records older than that.
+/// Returns a finding if there are records older than `age`.
 async fn stranded(aws: &Aws, age: humantime::Duration) -> Result<Option<Finding>, Failure> {
     let settings = SweepSettings { older_than_ms: millis(age), dry_run: true, ..SweepSettings::default() };
     let sweep = Sweep::new(Arc::new(aws.records()), aws.ports(), settings)?;
@@ -81,9 +89,9 @@ async fn stranded(aws: &Aws, age: humantime::Duration) -> Result<Option<Finding>
     let count =
         |step: SweepStep<'_>| waiting += u64::from(matches!(step, SweepStep::Record(_, Swept::Due | Swept::Left(_))));
     sweep.run(None, count).await?;
-    let text = format!("{waiting} records are older than {age}: what was committed with them was not sent");
-    let fix = "`cloakroom pending` lists them; `cloakroom dlq finish QUEUE` finishes those whose message is a dead letter, and \
-               `cloakroom sweep` the others";
+    let text = format!("{waiting} records are older than {age}: their outgoing messages were not sent");
+    let fix = "`cloakroom pending` lists the records; `cloakroom dlq finish QUEUE` finishes those whose message is in a \
+               dead-letter queue; `cloakroom sweep` finishes the others";
     let table = format!("table `{}`", aws.settings().table);
     Ok((waiting > 0).then(|| Finding::new(Problem::RecordsStranded, table, text, fix)))
 }

@@ -1,4 +1,4 @@
-//! `cloakroom inspect`: a partition.
+//! `cloakroom inspect`: the contents of a partition.
 
 use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
 
@@ -13,15 +13,15 @@ use cloakroom::{
 };
 use serde::Serialize;
 
-use super::{Output, table::Table, verdict};
 use crate::{
     account::{Account, bounded_ports},
+    operate::{Output, table::Table, verdict},
     site::Failure,
 };
 
-/// Shows what is in a partition: states with their versions, and records with what is still to be done for them
+/// Shows the states of a partition with their versions, and its records with their remaining steps
 ///
-/// Exit code 1 if there are records, or something that cannot be read.
+/// Exit code 1 if there are records with remaining steps, or an item that cannot be read.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     /// The partition
@@ -35,10 +35,10 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Report {
     partition: String,
-    /// By endpoint.
+    /// The states by endpoint.
     states: BTreeMap<String, State>,
     records: Vec<Row>,
-    /// How many items are the handlers' own.
+    /// The number of the handlers' own items.
     own_items: u64,
 }
 
@@ -46,9 +46,9 @@ struct Report {
 struct State {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    /// It was deleted, and only its version is kept.
+    /// Whether the state was deleted. Only its version is kept.
     tombstone: bool,
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
@@ -57,16 +57,16 @@ struct State {
 struct Row {
     endpoint: String,
     message: String,
-    /// Its messages.
+    /// The outgoing messages.
     messages: Vec<Message>,
-    /// Whether it is so old that payloads of its messages may have expired.
+    /// Whether the record is old enough that payloads of its messages may have expired.
     may_have_expired: bool,
-    /// Whether its incoming message is settled; none if that cannot be told.
+    /// Whether its incoming message is settled. `None` if that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     settled: Option<bool>,
-    /// In their order.
+    /// The remaining steps, in their order.
     still_to_do: Vec<&'static str>,
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
@@ -83,13 +83,13 @@ struct Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Payload {
-    /// It has no claim yet.
+    /// In the record. The message has no claim yet.
     InRecord,
-    /// Or in the payload table.
+    /// In the bucket or in the payload table.
     InBucket,
-    /// Its message was processed, or the payload has expired.
+    /// Missing. Its message was processed, or the payload has expired.
     Gone,
-    /// Or in another table, so nothing can be said of it.
+    /// In another bucket or table. Whether it exists is unknown.
     InAnotherBucket,
 }
 
@@ -103,20 +103,20 @@ impl Payload {
         })
     }
 
-    /// Where the payload is, in words. `may_have_expired`: whether its record is so old.
-    const fn told(self, may_have_expired: bool) -> &'static str {
+    /// Returns the text for the table. `may_have_expired` is that of the record.
+    const fn describe(self, may_have_expired: bool) -> &'static str {
         match self {
             Self::InRecord => "in the record",
             Self::InBucket => "in its store",
-            Self::Gone if may_have_expired => "gone: it was processed, or has expired",
+            Self::Gone if may_have_expired => "gone: it was processed or has expired",
             Self::Gone => "gone: it was processed",
             Self::InAnotherBucket => "in another store",
         }
     }
 }
 
-/// Whether payloads that were checked in for a record of this age may have expired. A record that does not tell its age
-/// may be as old as any.
+/// Returns whether payloads that were checked in for a record of this age may have expired. A
+/// record of unknown age may have any age.
 fn may_have_expired(age: Option<Duration>) -> bool {
     let payload_ttl = Duration::from_millis(EndpointSettings::default().payload_ttl_ms);
     age.is_none_or(|age| age > payload_ttl)
@@ -194,9 +194,10 @@ impl Row {
     }
 }
 
-/// The steps from 5b on. A message is settled only after the others were sent; whether those were sent before that, nobody can tell.
+/// Returns the remaining steps from step 5b on. A message is settled only after its outgoing
+/// messages were sent. Before that, it is unknown whether they were sent.
 fn still_to_do(record: &Record, settled: Option<bool>, placement: Placement) -> Vec<&'static str> {
-    // One that is embedded is dropped by a later commit; one that is retained expires.
+    // A later commit drops an embedded record, and a retained record expires.
     let clear: &[_] = if placement == Placement::Embedded || record.is_retained { &[] } else { &["clear"] };
     if settled == Some(true) {
         return clear.to_vec();
@@ -219,7 +220,7 @@ impl fmt::Display for Report {
         };
         let message = |row: &Row, message: &Message| {
             let Message { queue, id, r#type, payload } = message;
-            let payload = payload.told(row.may_have_expired).to_owned();
+            let payload = payload.describe(row.may_have_expired).to_owned();
             [row.message.clone(), queue.clone(), r#type.clone(), id.clone(), payload]
         };
         let messages = self.records.iter().flat_map(|row| row.messages.iter().map(move |one| message(row, one)));
@@ -236,12 +237,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payload_of_an_old_record_is_not_said_to_be_processed_for_certain() {
+    fn missing_payload_of_an_old_record_may_have_expired() {
         let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
-        let told = |age| Payload::Gone.told(may_have_expired(age));
-        assert_eq!(told(days(27)), "gone: it was processed");
+        let described = |age| Payload::Gone.describe(may_have_expired(age));
+        assert_eq!(described(days(27)), "gone: it was processed");
         for age in [days(29), None] {
-            assert_eq!(told(age), "gone: it was processed, or has expired", "{age:?}");
+            assert_eq!(described(age), "gone: it was processed or has expired", "{age:?}");
         }
     }
 }

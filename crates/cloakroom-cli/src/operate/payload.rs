@@ -1,4 +1,4 @@
-//! `cloakroom payload`: what is in the bucket, and in the payload table.
+//! `cloakroom payload`: payloads in the bucket and in the payload table.
 
 mod digest;
 mod get;

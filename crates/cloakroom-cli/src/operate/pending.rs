@@ -1,27 +1,31 @@
-//! `cloakroom pending`: records that wait.
+//! `cloakroom pending`: records that are not finished.
 
 use std::{fmt, process::ExitCode};
 
 use cloakroom::recovery::{SweepSettings, SweepStep, Swept};
 use serde::Serialize;
 
-use super::{
-    Output,
-    reading::{Reading, Row, Rows, sweep},
-    verdict,
+use crate::{
+    account::Account,
+    operate::{
+        Output,
+        scan::{Row, Rows, ScanOptions, new_sweep},
+        verdict,
+    },
+    site::Failure,
+    terminal,
 };
-use crate::{account::Account, site::Failure, terminal};
 
-/// Lists records that wait to be finished
+/// Lists records that are not finished
 ///
-/// At rest there are none. One that is old has lost its message: `sweep` finishes it. Reads the whole table, at a read unit for each 4 KB.
-/// Exit code 1 if there are any.
+/// If all messages are processed, there are none. An old record has lost its message; `sweep`
+/// finishes it. Reads the whole table, at one read unit per 4 KB. Exit code 1 if there are any.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
     #[command(flatten)]
-    reading: Reading,
+    scan: ScanOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -29,7 +33,7 @@ pub(crate) struct Options {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     records: Rows,
-    /// How many there are that are too young to be listed.
+    /// The number of records that are too young to be listed.
     younger: u64,
     items_read: u64,
     read_units: f64,
@@ -38,16 +42,16 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, younger, items_read, read_units } = self;
-        write!(f, "{records}{} records wait, and {younger} younger ones, ", records.len())?;
-        write!(f, "among {items_read} items ({read_units} read units)")
+        write!(f, "{records}{} records are not finished, and {younger} are younger; ", records.len())?;
+        write!(f, "{items_read} items read ({read_units} read units)")
     }
 }
 
-pub(crate) async fn run(Options { account, reading, output }: Options) -> Result<ExitCode, Failure> {
-    let settings = SweepSettings { dry_run: true, ..reading.settings() };
-    let sweep = sweep(&account.aws().await?, settings)?;
+pub(crate) async fn run(Options { account, scan, output }: Options) -> Result<ExitCode, Failure> {
+    let settings = SweepSettings { dry_run: true, ..scan.settings() };
+    let sweep = new_sweep(&account.aws().await?, settings)?;
     let mut report = Report::default();
-    let tell = |step: SweepStep<'_>| match step {
+    let report_step = |step: SweepStep<'_>| match step {
         SweepStep::Record(found, Swept::Left(reason)) => report.records.push(Row::new(found, Some(reason.clone()))),
         SweepStep::Record(found, Swept::Due) => report.records.push(Row::new(found, None)),
         SweepStep::Record(_, Swept::Young) => report.younger += 1,
@@ -62,7 +66,7 @@ pub(crate) async fn run(Options { account, reading, output }: Options) -> Result
             terminal::progress(format_args!("{items} items read, {records} records"));
         }
     };
-    sweep.run(None, tell).await?;
+    sweep.run(None, report_step).await?;
     output.print(&report)?;
     Ok(verdict(report.records.len() > 0))
 }

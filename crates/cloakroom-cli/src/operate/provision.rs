@@ -1,58 +1,57 @@
-//! `cloakroom provision`: the table, the bucket and the queues.
+//! `cloakroom provision`: creates and updates the tables, the bucket and the queues.
 
 use std::{fmt, process::ExitCode};
 
 use cloakroom_aws::{Plan, Provisioning, ProvisioningSettings};
 use serde::Serialize;
 
-use super::Output;
-use crate::{account::Account, site::Failure};
+use crate::{account::Account, operate::Output, site::Failure};
 
-/// Makes the tables, the bucket and the queues, or brings them up to date
+/// Creates the tables, the bucket and the queues, or updates them
 ///
-/// It may be repeated, and deletes nothing: no retention is made shorter. The visibility timeout of a queue, and its
-/// receives, are lowered only to a value that is given.
+/// The command may be repeated. It deletes nothing, and shortens no retention. It lowers the
+/// visibility timeout and the maximum receive count of a queue only to a value that is given.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
     #[command(flatten)]
     wanted: Wanted,
-    /// Print what would be done, and do nothing
+    /// Print the changes that would be made, and change nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     output: Output,
 }
 
-/// What is to be there.
+/// The requested resources and their settings.
 #[derive(Clone, Debug, clap::Args)]
 struct Wanted {
-    /// A queue, by the name that endpoints and routes use; its dead-letter queue comes with it
+    /// A queue, by the name that endpoints and routes use; its dead-letter queue is created with it
     #[arg(long = "queue", value_name = "NAME", required = true)]
     queues: Vec<String>,
-    /// How long a received message is invisible to others, where its receiver does not say; a Lambda function wants six
-    /// times its timeout [default: 30, and what an existing queue has if that is more]
+    /// The default visibility timeout of the queues, in seconds; a Lambda function needs six times
+    /// its timeout [default: 30, or that of an existing queue if it is higher]
     #[arg(long, value_name = "SECONDS")]
     visibility_s: Option<u32>,
-    /// How long queues keep messages
+    /// Retention of the queues, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().retention_s)]
     retention_s: u32,
-    /// How long dead-letter queues keep messages
+    /// Retention of the dead-letter queues, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = ProvisioningSettings::default().dead_letter_retention_s)]
     dead_letter_retention_s: u32,
-    /// After how many receives SQS itself moves a message to the dead-letter queue; more than `--attempts-max`, and
-    /// more than 4 [default: twice `--attempts-max` and at least 16, for a FIFO queue 1000, and what an existing queue
-    /// has if that is more]
+    /// Receives after which SQS itself moves a message to the dead-letter queue; more than
+    /// `--attempts-max`, and more than 4 [default: twice `--attempts-max` and at least 16, for a
+    /// FIFO queue 1000, or that of an existing queue if it is higher]
     #[arg(long, value_name = "N")]
     receives_max: Option<u32>,
     /// The largest `attempts_max` of the endpoints
     #[arg(long, value_name = "N", default_value_t = ProvisioningSettings::default().attempts_max)]
     attempts_max: u32,
-    /// After how many days payloads and dedupe entries expire; longer than messages need them
+    /// Days until payloads and dedupe entries expire; must be longer than messages need them
     #[arg(long, value_name = "DAYS", default_value_t = ProvisioningSettings::default().expiry_days)]
     expiry_days: u32,
-    /// Keep the table restorable to any second of the last 35 days
+    /// Turn point-in-time recovery on: the table can be restored to any second of the last 35 days
     #[arg(long)]
     point_in_time_recovery: bool,
 }
@@ -90,7 +89,7 @@ impl From<Wanted> for ProvisioningSettings {
     }
 }
 
-/// What was done, or would be.
+/// The changes that were made, or would be made in a dry run.
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]

@@ -1,35 +1,40 @@
-//! `cloakroom sweep`: finishes records whose message does not come any more.
+//! `cloakroom sweep`: finishes records whose message is lost.
 
 use std::{fmt, process::ExitCode};
 
 use cloakroom::recovery::{SweepCursor, SweepSettings, SweepStep, Swept};
 use serde::Serialize;
 
-use super::{
-    Output, interruptible,
-    reading::{Reading, Row, Rows, millis, sweep},
-    verdict,
+use crate::{
+    account::Account,
+    operate::{
+        Output, interruptible,
+        scan::{Row, Rows, ScanOptions, millis, new_sweep},
+        verdict,
+    },
+    site::Failure,
+    terminal,
 };
-use crate::{account::Account, site::Failure, terminal};
 
-/// Finishes records whose message does not come any more
+/// Finishes records whose message is no longer delivered
 ///
-/// Sends what they hold, settles their messages, and clears them: safe while workers run, and as often as you like. Reads the whole table, at a
-/// read unit for each 4 KB. Exit code 1 if records are left that it could not finish, or, in a dry run, if there are any.
+/// It sends the outgoing messages of a record, settles its message, and clears the record. It may
+/// run while workers run, and may be repeated. Reads the whole table, at one read unit per 4 KB.
+/// Exit code 1 if it could not finish a record, or, in a dry run, if there are records to finish.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
     #[command(flatten)]
-    reading: Reading,
-    /// Drop embedded records that are older than this (50 days at least) and name a payload store that is not given here. Their messages
-    /// are not sent
+    scan: ScanOptions,
+    /// Drop embedded records that are older than this (at least 50 days) and refer to a payload
+    /// store that this command does not have. Their outgoing messages are not sent
     #[arg(long, value_name = "DURATION")]
     drop_older_than: Option<humantime::Duration>,
-    /// Go on where another sweep was broken off: the last cursor that it printed
+    /// Continue an interrupted sweep: the last cursor that it printed
     #[arg(long, value_name = "CURSOR")]
     resume: Option<SweepCursor>,
-    /// Print what would be finished, and do nothing
+    /// Print the records that would be finished, and change nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -40,19 +45,20 @@ pub(crate) struct Options {
 struct Report {
     dry_run: bool,
     finished: u64,
-    /// Not finished, since nobody can look their messages up; or what a dry run would drop.
+    /// Records that were dropped, or would be dropped in a dry run, because the payload store of
+    /// their messages is not available.
     dropped: Rows,
-    /// Finished by somebody else in the meantime.
+    /// The number of records that another worker finished in the meantime.
     overtaken: u64,
-    /// Too young, or of another endpoint.
+    /// The number of records that are too young, settled, or of another endpoint.
     skipped: u64,
-    /// What a dry run would finish.
+    /// Records that would be finished, in a dry run.
     due: Rows,
-    /// What could not be finished.
+    /// Records that could not be finished.
     left: Rows,
     items_read: u64,
     read_units: f64,
-    /// Where the sweep goes on.
+    /// The cursor from which a sweep can continue.
     #[serde(skip)]
     cursor: Option<String>,
 }
@@ -67,11 +73,11 @@ impl fmt::Display for Report {
             (dropped, false) => write!(f, "{dropped} dropped, ")?,
         }
         if self.dry_run {
-            write!(f, "{} would be, ", due.len())?;
+            write!(f, "{} would be finished, ", due.len())?;
         }
         let left = left.len();
-        write!(f, "{left} left, {skipped} skipped, {overtaken} finished by somebody else, ")?;
-        write!(f, "among {items_read} items ({read_units} read units)")
+        write!(f, "{left} left, {skipped} skipped, {overtaken} finished by another worker; ")?;
+        write!(f, "{items_read} items read ({read_units} read units)")
     }
 }
 
@@ -99,24 +105,24 @@ impl Report {
 }
 
 impl Report {
-    /// How to go on from where the sweep is.
+    /// Returns the text that shows how to continue the sweep from its current position.
     fn resume(&self) -> Option<String> {
-        let what = if self.dry_run { "to go on from here, with --dry-run" } else { "to go on from here" };
-        self.cursor.as_ref().map(|cursor| format!("{what}: --resume {cursor}"))
+        let action = if self.dry_run { "to continue from here, with --dry-run" } else { "to continue from here" };
+        self.cursor.as_ref().map(|cursor| format!("{action}: --resume {cursor}"))
     }
 }
 
 pub(crate) async fn run(options: Options) -> Result<ExitCode, Failure> {
-    let Options { account, reading, drop_older_than, resume, dry_run, output } = options;
-    let settings = SweepSettings { dry_run, drop_older_than_ms: drop_older_than.map(millis), ..reading.settings() };
-    let sweep = sweep(&account.aws().await?, settings)?;
+    let Options { account, scan, drop_older_than, resume, dry_run, output } = options;
+    let settings = SweepSettings { dry_run, drop_older_than_ms: drop_older_than.map(millis), ..scan.settings() };
+    let sweep = new_sweep(&account.aws().await?, settings)?;
     let mut report = Report { dry_run, ..Report::default() };
     let swept = interruptible(sweep.run(resume, |step| report.note(step))).await;
-    // Also of a sweep that failed half-way it is told what is done.
+    // A sweep that failed also reports what it has done.
     output.print(&report)?;
-    // Where progress was reported, this was the last line of it.
+    // If progress was reported, the cursor was already printed.
     if let (Err(_), Some(text), false) = (&swept, report.resume(), terminal::reports_progress()) {
-        terminal::tell(text);
+        terminal::report(text);
     }
     swept?;
     Ok(verdict(report.due.len() + report.left.len() > 0))

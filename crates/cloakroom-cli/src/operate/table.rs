@@ -1,10 +1,10 @@
-//! Tables for people.
+//! Text tables.
 
 use std::fmt;
 
 use crate::terminal;
 
-/// Rows under a heading, in columns as wide as what is in them.
+/// A heading and rows, in columns as wide as their longest text.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     heading: [&'static str; N],
@@ -18,7 +18,7 @@ impl<const N: usize> Table<N> {
 }
 
 impl<const N: usize> fmt::Display for Table<N> {
-    /// Nothing at all if there is no row. Ends with a new line otherwise.
+    /// Writes nothing if there is no row. Otherwise the text ends with a line feed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rows.is_empty() {
             return Ok(());
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_they_have_to_be_and_hold_no_commands() {
+    fn table_columns_fit_their_texts_and_contain_no_control_characters() {
         let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
         let table = Table::new(["A", "LONG"], [row("ää", "x"), row("\u{1b}[2J", "y")]);
         assert_eq!(table.to_string(), "A          LONG\nää         x\n\\u{1b}[2J  y\n");

@@ -1,36 +1,39 @@
-//! What can be tuned.
+//! Options of a soak.
 
 use std::time::Duration;
 
 use crate::{
     demo,
-    demo::{Records, Timing, trouble::Trouble},
+    demo::{
+        fault_timer::FaultTimer,
+        options::{Records, Timing},
+    },
     site::Failure,
 };
 
 /// Options of a soak.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Minutes of trouble; then the queues drain, and the books are audited
+    /// Minutes with faults; then the queues drain, and the books are audited
     #[arg(long, default_value_t = 20.0)]
     minutes: f64,
-    /// Instead of minutes: trouble until so many orders are finished
+    /// Instead of minutes: faults until this number of orders is finished
     #[arg(long, hide = true, conflicts_with = "minutes")]
     orders: Option<usize>,
     /// Worker processes of each service
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Messages that a worker holds at a time
+    /// Messages that a worker has in flight at most
     #[arg(long, default_value_t = 48)]
     in_flight: usize,
-    /// Milliseconds between two kills of a worker process (SIGKILL), on average
+    /// Average time between two kills of a worker process (SIGKILL), in milliseconds
     #[arg(long, default_value_t = 4_000, value_name = "MS")]
     kill_every_ms: u64,
-    /// Milliseconds between two silences of a service of AWS, on average: its connections are neither answered nor
-    /// closed any more; 0 for none
+    /// Average time between two silences of an AWS service, in milliseconds: its connections get no
+    /// response and are not closed; 0 disables silences
     #[arg(long, default_value_t = 30_000, value_name = "MS")]
     silence_every_ms: u64,
-    /// Share of requests to AWS, and of calls of the workers, that meet a fault of each kind
+    /// Share of requests to AWS, and of calls of the workers, that fail with each kind of fault
     #[arg(long, default_value_t = 0.01, value_name = "RATE")]
     faults: f64,
     /// Share of messages that are delivered twice
@@ -39,22 +42,22 @@ pub(crate) struct Options {
     /// Share of messages that are delivered late, out of order
     #[arg(long, default_value_t = 0.1, value_name = "RATE")]
     late: f64,
-    /// Where the trouble begins: the same seed draws the same random numbers
+    /// Seed of the random faults: the same seed draws the same random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// When payloads are checked in
     #[arg(long, value_enum, default_value_t = Timing::BeforeCommit)]
     check_in: Timing,
-    /// Where outbox records lie
-    #[arg(long, value_enum, default_value_t = Records::Beside)]
+    /// Where outbox records are stored
+    #[arg(long, value_enum, default_value_t = Records::Separate)]
     records: Records,
-    /// Keep small payloads in a table of DynamoDB
+    /// Keep small payloads in a DynamoDB table
     #[arg(long)]
     payload_table: bool,
-    /// Print the report, and how far it has come, as JSON
+    /// Print the report and the progress as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Replace Cloakroom by a naive consumer: what the audit must find
+    /// Replace Cloakroom with a naive consumer, whose errors the audit must find
     #[arg(long, hide = true)]
     naive: bool,
 }
@@ -74,11 +77,11 @@ impl Options {
                 "`--silence-every-ms` is {every}; it must be 0, or from 1000 to 3600000"
             )));
         }
-        self.trouble().validate()
+        self.with_faults().validate()
     }
 
-    /// The demonstration's options while there is trouble.
-    pub(crate) fn trouble(&self) -> demo::Options {
+    /// Returns the demonstration's options for the time with faults.
+    pub(crate) fn with_faults(&self) -> demo::Options {
         demo::Options {
             orders: self.orders,
             processes: true,
@@ -99,22 +102,24 @@ impl Options {
         }
     }
 
-    /// The moments at which a service goes silent.
-    pub(crate) fn silences(&self) -> Trouble {
-        // Not the seed of the crashes: both would come at the same moments.
-        Trouble::new(self.seed.wrapping_add(1), Duration::from_millis(self.silence_every_ms))
+    /// Returns the timer of silences of a service.
+    pub(crate) fn silence_timer(&self) -> FaultTimer {
+        // With the seed of the crashes, silences and crashes would be at the same times.
+        FaultTimer::new(self.seed.wrapping_add(1), Duration::from_millis(self.silence_every_ms))
     }
 
-    /// And when it is over. Leases stay short.
-    pub(crate) fn calm(&self) -> demo::Options {
-        demo::Options { lossy: 0.0, ..self.trouble() }
+    /// Returns the demonstration's options for draining: no losses, and the same short visibility
+    /// timeouts.
+    pub(crate) fn without_losses(&self) -> demo::Options {
+        demo::Options { lossy: 0.0, ..self.with_faults() }
     }
 
     pub(crate) fn orders_max(&self) -> usize {
         self.orders.unwrap_or(usize::MAX)
     }
 
-    /// How long the trouble lasts; with a number of orders, as long as they take.
+    /// Returns how long faults are injected. With a number of orders, that is until they are
+    /// finished.
     pub(crate) fn duration(&self) -> Duration {
         match self.orders {
             Some(_) => Duration::from_secs(365 * 24 * 60 * 60),
@@ -122,7 +127,8 @@ impl Options {
         }
     }
 
-    /// No more messages than the workers of all services can hold are before them at a time.
+    /// Returns the maximum number of queued messages: as many as the workers of all services can
+    /// have in flight.
     pub(crate) const fn ahead_max(&self) -> usize {
         self.workers * self.in_flight * 3
     }

@@ -1,15 +1,16 @@
-//! Orders without end: the sample, again and again, each time of other customers for other articles. So nothing that
-//! an entity holds grows with the length of the soak, and stock and credit run out in each round anew.
+//! An unlimited supply of orders: the sample is repeated in rounds, each with other customers and
+//! other articles. So the state of an entity does not grow with the length of the soak, and stock
+//! and credit run out in each round.
 
 use cloakroom_shop::{orders::PlaceOrder, sample};
 
-/// Orders of a round; about 200 articles and 1,500 customers share them.
+/// The number of orders in a round, for about 200 articles and 1,500 customers.
 const ROUND: usize = 12_000;
 
 pub(crate) struct Supply {
     sample: Vec<PlaceOrder>,
     taken: usize,
-    /// After so many there are no more.
+    /// The number of orders after which the supply ends.
     orders_max: usize,
 }
 
@@ -18,12 +19,12 @@ impl Supply {
         Self { sample: sample::orders(ROUND), taken: 0, orders_max }
     }
 
-    /// Whether there are no more.
+    /// Returns whether there are no more orders.
     pub(crate) const fn is_exhausted(&self) -> bool {
         self.taken == self.orders_max
     }
 
-    /// The next orders, as many as there are and no more than `count`.
+    /// Returns the next orders, at most `count`.
     pub(crate) fn take(&mut self, count: usize) -> Vec<PlaceOrder> {
         let numbers = self.taken..self.orders_max.min(self.taken + count);
         self.taken = numbers.end;
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_order_comes_twice_and_no_entity_takes_more_than_a_round() {
+    fn supply_repeats_no_order_and_limits_orders_per_entity() {
         let mut supply = Supply::new(3 * ROUND - 1);
         let (mut orders, mut most) = (BTreeMap::new(), BTreeMap::new());
         while !supply.is_exhausted() {
@@ -55,7 +56,7 @@ mod tests {
             }
         }
         assert_eq!((orders.len(), orders.into_values().max()), (3 * ROUND - 1, Some(1)));
-        // The most wanted article is in every sixth order.
+        // The most frequent article is in every sixth order.
         assert!(most.into_values().max() < Some(ROUND / 5));
         assert!(supply.take(1).is_empty());
     }

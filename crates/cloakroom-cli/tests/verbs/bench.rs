@@ -1,4 +1,5 @@
-//! The benchmark, end to end, at small sizes: what it writes, what it refuses, and that it is not silent about what went wrong.
+//! The benchmark, end to end, with few messages: its files, the options that it rejects, and the
+//! errors that it reports.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Nobody's account, in a region that has list prices.
+/// An account that does not exist, in a region that has list prices.
 const ACCOUNT: [(&str, &str); 5] = [
     ("AWS_REGION", "us-east-1"),
     ("AWS_ACCESS_KEY_ID", "AKIDTEST"),
@@ -29,13 +30,13 @@ fn command(arguments: &[impl AsRef<OsStr>], out: &Path) -> Command {
 struct Ran {
     code: Option<i32>,
     report: Value,
-    told: String,
+    stderr: String,
 }
 
 fn bench(arguments: &[&str], out: &Path) -> Ran {
     let output = command(&[&["--json"], arguments].concat(), out).output().expect("it starts");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ran { code: output.status.code(), report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), told }
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ran { code: output.status.code(), report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), stderr }
 }
 
 fn text(path: &Path) -> String {
@@ -43,12 +44,12 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn everybody_is_measured_and_the_page_can_be_drawn_again() {
+fn every_contestant_is_measured_and_the_page_can_be_redrawn() {
     let folder = TempDir::new().expect("a folder");
     let out = folder.path().join("deep").join("report");
-    let Ran { code, report, told } =
+    let Ran { code, report, stderr } =
         bench(&["--messages", "50", "--entities", "20", "--workers", "2", "--skew", "1", "--compare"], &out);
-    assert_eq!((code, &report["interrupted"]), (Some(0), &Value::Bool(false)), "{report}{told}");
+    assert_eq!((code, &report["interrupted"]), (Some(0), &Value::Bool(false)), "{report}{stderr}");
     let measured = report["measured"].as_array().expect("contestants");
     assert!(measured.len() > 1 && measured.last().is_some_and(|last| last["contestant"] == "cloakroom"), "{report}");
     for one in measured {
@@ -67,53 +68,53 @@ fn everybody_is_measured_and_the_page_can_be_drawn_again() {
 }
 
 #[test]
-fn books_that_do_not_balance_are_no_success() {
+fn bench_with_unbalanced_books_exits_with_1() {
     let folder = TempDir::new().expect("a folder");
     let arguments = ["--messages", "100", "--strategy", "at-least-once", "--duplicates", "0.5"];
-    let Ran { code, report, told } = bench(&arguments, folder.path());
-    assert_eq!(code, Some(1), "{report}{told}");
+    let Ran { code, report, stderr } = bench(&arguments, folder.path());
+    assert_eq!(code, Some(1), "{report}{stderr}");
     assert!(report["measured"][0]["audit"]["doubled"].as_u64() > Some(0), "{report}");
     assert!(text(&folder.path().join("report.html")).contains("do not balance: at-least-once."));
 }
 
 #[test]
-fn a_rate_that_this_machine_cannot_offer_is_not_told_as_reached() {
+fn unreachable_rate_is_reported_as_not_reached() {
     let folder = TempDir::new().expect("a folder");
-    let Ran { report, told, .. } = bench(&["--rate", "1000000", "--messages", "200"], folder.path());
+    let Ran { report, stderr, .. } = bench(&["--rate", "1000000", "--messages", "200"], folder.path());
     let offered = report["measured"][0]["offered_per_s"].as_f64();
-    assert!(offered.is_some_and(|offered| offered < 500_000.0), "{report}{told}");
+    assert!(offered.is_some_and(|offered| offered < 500_000.0), "{report}{stderr}");
     assert!(report["remarks"][0].as_str().is_some_and(|remark| remark.contains("could not offer")), "{report}");
     assert!(text(&folder.path().join("report.html")).contains("<small>not 1,000,000</small>"));
 }
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_run_is_a_partial_report() {
+fn interrupted_run_writes_a_partial_report() {
     let folder = TempDir::new().expect("a folder");
     let mut bench = command(&["--json", "--progress", "--rate", "50", "--duration", "1h"], folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let mut told = BufReader::new(bench.stderr.take().expect("its errors")).lines().map_while(Result::ok);
+    let mut stderr = BufReader::new(bench.stderr.take().expect("its errors")).lines().map_while(Result::ok);
     assert!(
-        told.any(|line| line.contains("\"finished\"") && line.contains("1/1 cloakroom")),
-        "it tells how far it has come"
+        stderr.any(|line| line.contains("\"finished\"") && line.contains("1/1 cloakroom")),
+        "it reports no progress"
     );
     let killed = Command::new("kill").args(["-INT", &bench.id().to_string()]).status();
     assert!(killed.is_ok_and(|killed| killed.success()), "it is interrupted");
     let mut report = String::new();
     bench.stdout.take().expect("its output").read_to_string(&mut report).expect("text");
-    let told: Vec<String> = told.collect();
+    let stderr: Vec<String> = stderr.collect();
     let code = bench.wait().expect("it ends").code();
-    let report: Value = serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}{told:?}"));
-    assert_eq!((code, &report["interrupted"]), (Some(0), &Value::Bool(true)), "{report}{told:?}");
+    let report: Value = serde_json::from_str(&report).unwrap_or_else(|error| panic!("{error}: {report}{stderr:?}"));
+    assert_eq!((code, &report["interrupted"]), (Some(0), &Value::Bool(true)), "{report}{stderr:?}");
     assert!(report["measured"][0]["messages"].as_u64() > Some(0), "{report}");
     assert!(text(&folder.path().join("report.html")).contains("<strong>Partial:</strong>"));
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_anything_is_made() {
+fn bench_rejects_invalid_options_before_the_run() {
     let folder = TempDir::new().expect("a folder");
     let prices = folder.path().join("prices.json");
     fs::write(&prices, r#"{"region":"here","dynamodb_write_unit":-1}"#).expect("a file");
@@ -129,7 +130,7 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
         (&["--size", "2 cats"], "such as 100, 1KB or 10MB"),
         (&["--workers", "0"], "`workers`"),
         (&["--in-flight", "0"], "`in_flight_max`"),
-        (&["--strategy", "nobody"], "there is no contestant `nobody`"),
+        (&["--strategy", "unknown"], "there is no contestant `unknown`"),
         (&["--size", "2MB", "--messages", "9", "--strategy", "at-least-once"], "`at-least-once` cannot take payloads"),
         (&["--duplicates", "0.6"], "`--duplicates` is 0.6"),
         (&["--prices", prices], "`dynamodb_write_unit` of region \"here\" is -1"),
@@ -148,29 +149,30 @@ fn what_cannot_be_is_refused_before_anything_is_made() {
             command(arguments, &out).output()
         };
         let output = output.expect("it starts");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
-        assert!(told.contains(named), "{arguments:?}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(named), "{arguments:?}: {stderr}");
         assert!(!out.join("report.json").exists(), "{arguments:?}");
     }
 }
 
-/// Nobody answers here: it says what it would cost, and does not begin.
+/// Standard input is not a terminal. So the command prints the estimated cost, and fails without a
+/// run.
 #[test]
-fn an_account_is_not_used_without_being_asked() {
+fn account_run_needs_a_confirmation() {
     let folder = TempDir::new().expect("a folder");
-    let Ran { code, told, .. } = bench(&["--account", "--messages", "1000000"], folder.path());
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("1 contestants with 1000000 messages each on AWS, us-east-1: about $"), "{told}");
-    assert!(told.contains("give `--yes`"), "{told}");
+    let Ran { code, stderr, .. } = bench(&["--account", "--messages", "1000000"], folder.path());
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("1 contestants with 1000000 messages each on AWS, us-east-1: about $"), "{stderr}");
+    assert!(stderr.contains("give `--yes`"), "{stderr}");
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_at_once() {
+fn unwritable_folder_is_reported_before_the_run() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("file");
     fs::write(&file, []).expect("a file");
-    let Ran { code, told, .. } = bench(&["--messages", "1"], &file);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("cannot be written to") && told.contains("`--out`"), "{told}");
+    let Ran { code, stderr, .. } = bench(&["--messages", "1"], &file);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("cannot be written to") && stderr.contains("`--out`"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! The demonstration, end to end: over real HTTP, with faults and crashes, at a small size.
+//! The demonstration, end to end: over real HTTP, with faults and crashes, and with few orders.
 
 mod soak;
 
@@ -35,42 +35,42 @@ fn must_balance((code, report): &(Option<i32>, Value), orders: u64) {
     assert_eq!(verdict["shipped"].as_u64().zip(verdict["cancelled"].as_u64()).map(|(a, b)| a + b), Some(orders));
 }
 
-/// The trouble of these tests: more of everything than by default, since the runs are short.
-const TROUBLE: [&str; 8] = ["--faults", "0.03", "--duplicates", "0.3", "--late", "0.3", "--crash-every-ms", "600"];
+/// The faults of these tests: more than by default, because the runs are short.
+const FAULTS: [&str; 8] = ["--faults", "0.03", "--duplicates", "0.3", "--late", "0.3", "--crash-every-ms", "600"];
 
 #[test]
 fn the_books_balance_in_spite_of_trouble() {
-    let run = demo(&[&TROUBLE[..], &["--orders", "30"]].concat());
+    let run = demo(&[&FAULTS[..], &["--orders", "30"]].concat());
     must_balance(&run, 30);
     let (_, report) = run;
     for seen in ["/events/duplicate", "/crashes", "/usage/faults/lost_responses", "/usage/faults/transaction_conflicts"]
     {
-        assert!(report.pointer(seen).and_then(Value::as_u64) > Some(0), "no trouble at {seen}: {report}");
+        assert!(report.pointer(seen).and_then(Value::as_u64) > Some(0), "no faults at {seen}: {report}");
     }
 }
 
 #[test]
-fn the_books_balance_when_payloads_are_checked_in_after_the_commit() {
-    must_balance(&demo(&[&TROUBLE[..], &["--orders", "10", "--check-in", "after-commit"]].concat()), 10);
+fn demo_books_balance_with_check_in_after_the_commit() {
+    must_balance(&demo(&[&FAULTS[..], &["--orders", "10", "--check-in", "after-commit"]].concat()), 10);
 }
 
 #[test]
-fn the_books_balance_when_processes_are_killed() {
+fn demo_books_balance_when_worker_processes_are_killed() {
     let run = demo(&["--orders", "30", "--duplicates", "0.3", "--processes"]);
     must_balance(&run, 30);
     assert!(run.1["crashes"].as_u64() > Some(0), "{}", run.1);
 }
 
 #[test]
-fn a_naive_consumer_fails_the_same_audit_under_the_same_trouble() {
-    let (code, report) = demo(&[&TROUBLE[..], &["--orders", "10", "--naive"]].concat());
+fn naive_consumer_fails_the_same_audit_under_the_same_faults() {
+    let (code, report) = demo(&[&FAULTS[..], &["--orders", "10", "--naive"]].concat());
     assert_eq!(code, Some(1), "{report}");
     assert_eq!(report["verdict"]["balanced"], Value::Bool(false));
     assert!(report["verdict"]["doubled"].as_u64() > Some(0), "{report}");
 }
 
 #[test]
-fn it_is_the_trouble_that_fails_the_naive_consumer() {
+fn naive_consumer_passes_the_audit_without_faults() {
     must_balance(&demo(&["--orders", "20", "--naive", "--calm"]), 20);
 }
 
@@ -79,19 +79,20 @@ fn a_calm_run_balances_without_any_duplicate() {
     let run = demo(&["--orders", "20", "--calm"]);
     must_balance(&run, 20);
     assert_eq!((&run.1["events"]["duplicate"], &run.1["crashes"]), (&Value::from(0), &Value::from(0)));
-    // A commit that is lost to another worker leaves its payloads; nothing else does.
+    // Only a commit that is lost to another worker leaves payloads behind.
     let orphans = run.1["verdict"]["orphan_payloads"].as_u64();
     assert!(orphans == Some(0) || run.1["events"]["conflict"].as_u64() > Some(0), "{}", run.1);
 }
 
-/// What the demonstration itself asks the queues is no part of what a message costs. Messages in hand one by one: so
-/// every worker asks for the address of each queue once.
+/// The demonstration's own reads of the queue depths are not part of the cost of a message. Each
+/// worker has one message in flight, so it requests the URL of each queue once.
 #[test]
-fn a_look_at_the_queues_is_not_priced() {
+fn reads_of_queue_depths_are_not_priced() {
     let (_, report) = demo(&["--orders", "20", "--calm", "--in-flight", "1"]);
     let requests = |name: &str| report["usage"]["sqs"]["requests"][name].as_u64().expect("a number");
     assert!(requests("GetQueueAttributes") > 0);
-    // Two workers of each service: its own queue, that of its dead letters, and those it sends to; and the website.
+    // Two workers of each service: its own queue, its dead-letter queue, and the queues it sends
+    // to. And one request of the website.
     assert!(requests("GetQueueUrl") <= 2 * (4 + 3 + 3) + 1, "{report}");
     let billed = report["usage"]["sqs"]["billed_requests"].as_u64().expect("a number");
     let priced = report["per_message"]["sqs_requests"].as_f64().zip(report["messages"].as_f64()).map(|(a, b)| a * b);
@@ -103,9 +104,9 @@ fn a_look_at_the_queues_is_not_priced() {
 }
 
 #[test]
-fn it_goes_on_after_the_whole_of_it_was_killed() {
+fn demo_continues_after_its_process_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Few crashes beside: on a slow machine many would use up the receives of a message.
+    // Only few crashes: on a slow machine, many crashes would use up the receives of a message.
     let (data, crashes) = (folder.path().to_str().expect("a path"), ["--crash-every-ms", "2000"]);
     let arguments = [&["--orders", "40", "--data", data], &crashes[..]].concat();
     for messages in [30, 40, 50] {
@@ -128,16 +129,16 @@ impl Drop for Running {
     }
 }
 
-/// Kills the demonstration with SIGKILL once it has finished so many messages.
+/// Kills the demonstration with SIGKILL after it has finished this number of messages.
 fn kill_after(mut demo: Running, messages: u64) {
-    let told = BufReader::new(demo.0.stderr.take().expect("what it tells"));
+    let stderr = BufReader::new(demo.0.stderr.take().expect("its errors"));
     let finished = |line: String| serde_json::from_str::<Value>(&line).ok()?["finished"].as_u64();
-    let reached = told.lines().map_while(Result::ok).filter_map(finished).any(|finished| finished >= messages);
+    let reached = stderr.lines().map_while(Result::ok).filter_map(finished).any(|finished| finished >= messages);
     assert!(reached, "it ended before it finished {messages} messages");
 }
 
 #[test]
-fn bad_lines_are_told_by_number_and_the_rest_goes_on() {
+fn demo_reports_bad_lines_by_number_and_processes_the_others() {
     let good = |id: &str| format!(r#"{{"order":"{id}","customer":"c","sku":"s","quantity":1,"unit_price_cents":100}}"#);
     let lines = [good("a"), "{".to_owned(), good("a"), good("b"), good("c").replace("\"s\"", "\"\"")].join("\n");
     let mut child =
@@ -147,9 +148,9 @@ fn bad_lines_are_told_by_number_and_the_rest_goes_on() {
     let report = report(&output);
     assert_eq!(report["lines_skipped"], Value::from(3));
     must_balance(&(output.status.code(), report), 2);
-    let told = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     for line in ["line 2: not an order", "line 3: order `a` is in line 1 already", "line 5: `sku` must have"] {
-        assert!(told.contains(line), "{told}");
+        assert!(stderr.contains(line), "{stderr}");
     }
 }
 
@@ -164,7 +165,7 @@ fn an_option_out_of_range_is_named() {
         (["--region", "mars"], "`mars` is not among them"),
         (["--prices", "no-such-file"], "`no-such-file` cannot be read"),
         (["--input", "no-such-file"], "reading orders from no-such-file failed"),
-        (["--orders", "99999999"], "the sample has 12000 orders, and 99999999 were asked for"),
+        (["--orders", "99999999"], "the sample has 12000 orders, but `--orders` is 99999999"),
     ] {
         let output = cloakroom(&[&["demo"], &arguments[..]].concat()).output().expect("it starts");
         assert_eq!(output.status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! The operators' verbs `provision`, `doctor` and `cost`, as a terminal and as a script see them.
+//! The commands `provision`, `doctor` and `cost`, with text and with JSON output.
 
 use std::{
     io::Write as _,
@@ -21,7 +21,7 @@ const SITE: &[&str] = &[
     "audit.fifo",
 ];
 
-/// The command, in an environment that knows this AWS and nothing of this machine.
+/// Returns the command with the variables of this AWS, and without those of this machine.
 fn cloakroom(aws: &LocalAws, verb: &str, arguments: &[&str]) -> Command {
     command(aws.environment(), verb, arguments)
 }
@@ -41,28 +41,28 @@ fn command<V: AsRef<std::ffi::OsStr>>(
     command
 }
 
-/// Waits for a command on a thread of its own, since what it asks is served here.
+/// Waits for a command on a thread of its own, because this process serves its requests.
 async fn output(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("it starts")
 }
 
-/// The exit code, and what was printed to standard output and to standard error.
+/// Returns the exit code, standard output and standard error.
 async fn run(aws: &LocalAws, verb: &str, more: &[&str]) -> (Option<i32>, String, String) {
     let output = output(cloakroom(aws, verb, &[SITE, more].concat())).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// The exit code of the doctor, and the ids and severities of what it found.
+/// Returns the exit code of `doctor`, and the ids and severities of its findings.
 async fn doctor(aws: &LocalAws, more: &[&str]) -> (Option<i32>, Vec<(String, String)>) {
-    let (code, told, error) = run(aws, "doctor", &[more, &["--json"]].concat()).await;
-    let findings: Value = serde_json::from_str(&told).unwrap_or_else(|problem| panic!("{problem}: {told}{error}"));
+    let (code, stdout, error) = run(aws, "doctor", &[more, &["--json"]].concat()).await;
+    let findings: Value = serde_json::from_str(&stdout).unwrap_or_else(|problem| panic!("{problem}: {stdout}{error}"));
     let findings = findings["findings"].as_array().expect("a list").iter();
     let text = |finding: &Value, field: &str| finding[field].as_str().expect("a text").to_owned();
-    let told = findings.inspect(|finding| {
+    let checked = findings.inspect(|finding| {
         assert!(["on", "text", "fix"].iter().all(|field| !text(finding, field).is_empty()), "{finding}");
     });
-    (code, told.map(|finding| (text(finding, "id"), text(finding, "severity"))).collect())
+    (code, checked.map(|finding| (text(finding, "id"), text(finding, "severity"))).collect())
 }
 
 fn pairs(findings: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -70,19 +70,21 @@ fn pairs(findings: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn what_is_provisioned_is_healthy_but_for_what_was_not_asked_for() {
+async fn provisioned_resources_have_only_the_expected_findings() {
     let aws = LocalAws::start().await.expect("started");
-    let (code, told, _) = run(&aws, "provision", &["--dry-run"]).await;
-    assert_eq!((code, told.lines().count()), (Some(0), 9), "{told}");
-    assert!(told.lines().all(|line| line.starts_with("would ")) && told.contains("would create queue `test-orders`"));
+    let (code, stdout, _) = run(&aws, "provision", &["--dry-run"]).await;
+    assert_eq!((code, stdout.lines().count()), (Some(0), 9), "{stdout}");
+    assert!(
+        stdout.lines().all(|line| line.starts_with("would ")) && stdout.contains("would create queue `test-orders`")
+    );
     let missing = ["table-missing", "bucket-missing", "queue-missing", "dead-letter-queue-missing"];
     let (code, findings) = doctor(&aws, &[]).await;
     assert_eq!(code, Some(1));
     assert!(missing.iter().all(|id| findings.iter().any(|(found, _)| found == id)), "{findings:?}");
 
-    let (code, told, _) = run(&aws, "provision", &["--point-in-time-recovery", "--visibility-s", "180"]).await;
-    assert_eq!((code, told.lines().count()), (Some(0), 10), "{told}");
-    assert!(told.contains("done: turn point-in-time recovery on for table `things`"), "{told}");
+    let (code, stdout, _) = run(&aws, "provision", &["--point-in-time-recovery", "--visibility-s", "180"]).await;
+    assert_eq!((code, stdout.lines().count()), (Some(0), 10), "{stdout}");
+    assert!(stdout.contains("done: turn point-in-time recovery on for table `things`"), "{stdout}");
     let again = run(&aws, "provision", &["--point-in-time-recovery", "--visibility-s", "180"]).await;
     assert_eq!((again.0, again.1.as_str()), (Some(0), "nothing to do\n"));
 
@@ -97,42 +99,44 @@ async fn what_is_provisioned_is_healthy_but_for_what_was_not_asked_for() {
 async fn findings_are_grouped_each_with_its_fix() {
     let aws = LocalAws::start().await.expect("started");
     run(&aws, "provision", &[]).await;
-    let (code, told, _) = run(&aws, "doctor", &["--lambda-timeout-s", "60", "--attempts-max", "16"]).await;
-    assert_eq!(code, Some(1), "{told}");
-    let lines: Vec<_> = told.lines().collect();
+    let (code, stdout, _) = run(&aws, "doctor", &["--lambda-timeout-s", "60", "--attempts-max", "16"]).await;
+    assert_eq!(code, Some(1), "{stdout}");
+    let lines: Vec<_> = stdout.lines().collect();
     let subjects: Vec<_> = lines.iter().filter(|line| !line.starts_with(' ')).collect();
     let expected = ["table `things`", "bucket `coats`", "queue `test-orders`", "queue `test-audit.fifo`", "queues"];
-    assert_eq!(subjects.len(), expected.len() + 1, "{told}");
-    assert!(subjects.iter().zip(expected).all(|(found, expected)| **found == expected), "{told}");
+    assert_eq!(subjects.len(), expected.len() + 1, "{stdout}");
+    assert!(subjects.iter().zip(expected).all(|(found, expected)| **found == expected), "{stdout}");
     for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.ends_with(']')) {
-        assert!(line.starts_with("  ") && lines[number + 1].starts_with("    fix: "), "{told}");
+        assert!(line.starts_with("  ") && lines[number + 1].starts_with("    fix: "), "{stdout}");
     }
     assert!(
-        told.contains("[visibility-short]") && told.contains("--queue-prefix test-") && told.contains("[receives-low]")
+        stdout.contains("[visibility-short]")
+            && stdout.contains("--queue-prefix test-")
+            && stdout.contains("[receives-low]")
     );
-    assert!(told.ends_with("errors: 2, warnings: 3, notes: 3\n"), "{told}");
+    assert!(stdout.ends_with("errors: 2, warnings: 3, notes: 3\n"), "{stdout}");
 }
 
 #[tokio::test]
-async fn printed_fix_works_as_it_is_and_lowers_nothing_that_queues_have() {
+async fn printed_fix_runs_unchanged_and_lowers_no_queue_setting() {
     let aws = LocalAws::start().await.expect("started");
     run(&aws, "provision", &["--visibility-s", "1800", "--receives-max", "1000"]).await;
     let environment = aws.environment();
     let region = environment.iter().find(|(name, _)| *name == "AWS_REGION").map(|(_, region)| region.as_str());
-    let (_, told, error) = run(&aws, "doctor", &["--json", "--region", region.expect("a region")]).await;
-    let findings: Value = serde_json::from_str(&told).unwrap_or_else(|problem| panic!("{problem}: {told}{error}"));
+    let (_, stdout, error) = run(&aws, "doctor", &["--json", "--region", region.expect("a region")]).await;
+    let findings: Value = serde_json::from_str(&stdout).unwrap_or_else(|problem| panic!("{problem}: {stdout}{error}"));
     let mut findings = findings["findings"].as_array().expect("a list").iter();
     let finding = findings.find(|finding| finding["id"] == "table-recovery-off").expect("it is off");
     let fix = finding["fix"].as_str().expect("a text").trim_matches('`');
     assert!(fix.starts_with("cloakroom provision --region "), "{fix}");
     let words: Vec<_> = fix.split(' ').skip(2).chain(["--dry-run"]).collect();
     let output = output(cloakroom(&aws, "provision", &words)).await;
-    let (told, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(told, "would turn point-in-time recovery on for table `things`\n", "{error}");
+    let (stdout, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(stdout, "would turn point-in-time recovery on for table `things`\n", "{error}");
 }
 
 #[tokio::test]
-async fn another_region_than_the_buckets_is_told() {
+async fn doctor_reports_a_bucket_in_another_region() {
     let aws = LocalAws::start().await.expect("started");
     run(&aws, "provision", &[]).await;
     let (code, findings) = doctor(&aws, &["--region", "eu-central-1"]).await;
@@ -140,7 +144,7 @@ async fn another_region_than_the_buckets_is_told() {
     assert!(findings.contains(&("bucket-elsewhere".to_owned(), "error".to_owned())), "{findings:?}");
 }
 
-/// A server that takes connections and answers nothing; its address.
+/// Starts a server that accepts connections and never responds. Returns its address.
 async fn silent_server() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -154,14 +158,14 @@ async fn silent_server() -> String {
 }
 
 #[tokio::test]
-async fn verbs_end_with_an_error_that_names_the_service_that_did_not_answer() {
+async fn commands_name_the_service_that_did_not_respond() {
     let address = silent_server().await;
     let environment = [
         ("AWS_ENDPOINT_URL", &*address),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "key"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
-        // The SDK's own repetitions would only make it longer.
+        // Retries of the SDK would only make the test slower.
         ("AWS_MAX_ATTEMPTS", "1"),
     ];
     let run = |arguments: &'static [&'static str], service: &'static str| {
@@ -180,14 +184,14 @@ async fn verbs_end_with_an_error_that_names_the_service_that_did_not_answer() {
         run(&["dlq", "list", "orders"], "sqs"),
     ];
     for (arguments, service, output) in futures::future::join_all(verbs).await {
-        let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        assert!(!output.status.success(), "{arguments:?}: {told}");
-        assert!(told.contains(&format!("`{service}` did not answer")), "{arguments:?}: {told}");
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(!output.status.success(), "{arguments:?}: {text}");
+        assert!(text.contains(&format!("`{service}` did not answer")), "{arguments:?}: {text}");
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_refused_with_2() {
+async fn invalid_option_values_are_rejected_with_exit_code_2() {
     let aws = LocalAws::start().await.expect("started");
     for (verb, more, word) in [
         ("doctor", &["--queue", "a b"][..], "`queues` is `a b`"),
@@ -196,18 +200,19 @@ async fn what_cannot_be_asked_is_refused_with_2() {
         ("provision", &["--expiry-days", "45"], "`expiry_days` is `45`"),
         ("provision", &["--receives-max", "8"], "a fresh copy after 8 receives"),
     ] {
-        let (code, told, error) = run(&aws, verb, more).await;
-        assert_eq!((code, told.as_str()), (Some(2), ""), "{error}");
+        let (code, stdout, error) = run(&aws, verb, more).await;
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{error}");
         assert!(error.contains(word), "{error}");
     }
 }
 
-/// What `cost` says of a use on its standard input.
+/// Runs `cost` with a use on its standard input. Returns the exit code, standard output and
+/// standard error.
 fn cost(usage: &str, more: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
     command.args(["cost", "-"]).args(more).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut cost = command.spawn().expect("it starts");
-    // It may have refused before it read.
+    // The command may fail before it reads.
     let _ = cost.stdin.take().expect("its input").write_all(usage.as_bytes());
     let output = cost.wait_with_output().expect("it ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -218,21 +223,21 @@ const USAGE: &str = r#"{"messages":1000,"dynamodb":{"units":{"write":5000,"read"
     "s3":{"put_class":1000,"get_class":1000},"sqs":{"billed_requests":500}}"#;
 
 #[test]
-fn a_use_is_priced_by_service_and_by_the_million() {
+fn use_is_priced_by_service_and_per_million_messages() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("prices.json");
     let prices = r#"{"region":"mars","dynamodb_write_unit":0.001,"dynamodb_read_unit":0.0005,"s3_put_class":0.002,
                      "s3_get_class":0,"sqs_request":0.004,"sqs_fifo_request":0}"#;
     std::fs::write(&file, prices).expect("written");
     let file = file.to_str().expect("a plain name");
-    let (code, told, error) = cost(USAGE, &["--prices", file, "--json"]);
+    let (code, stdout, error) = cost(USAGE, &["--prices", file, "--json"]);
     assert_eq!(code, Some(0), "{error}");
-    let bill: Value = serde_json::from_str(&told).expect("JSON");
+    let bill: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(bill["price_region"], "mars");
     assert_eq!(bill["dollars"], serde_json::json!({ "dynamodb": 6.0, "s3": 2.0, "sqs": 2.0 }));
     assert_eq!((&bill["dollars_total"], &bill["dollars_per_million_total"]), (&10.0.into(), &10_000.0.into()));
-    let (_, told, _) = cost(USAGE, &["--prices", file]);
-    assert!(told.contains("mars") && told.ends_with("10000.00\n"), "{told}");
+    let (_, stdout, _) = cost(USAGE, &["--prices", file]);
+    assert!(stdout.contains("mars") && stdout.ends_with("10000.00\n"), "{stdout}");
 
     std::fs::write(file, prices.replace("0.004", "-0.004")).expect("written");
     let (code, _, error) = cost(USAGE, &["--prices", file]);
@@ -243,11 +248,11 @@ fn a_use_is_priced_by_service_and_by_the_million() {
 }
 
 #[test]
-fn the_region_says_what_it_costs() {
+fn prices_depend_on_the_region() {
     let total = |more: &[&str]| {
-        let (code, told, error) = cost(USAGE, &[&["--json"], more].concat());
+        let (code, stdout, error) = cost(USAGE, &[&["--json"], more].concat());
         assert_eq!(code, Some(0), "{error}");
-        let bill: Value = serde_json::from_str(&told).expect("JSON");
+        let bill: Value = serde_json::from_str(&stdout).expect("JSON");
         (bill["price_region"].clone(), bill["dollars_per_million_total"].as_f64().expect("a price"))
     };
     let (virginia, frankfurt) = (total(&[]), total(&["--region", "eu-central-1"]));
@@ -257,33 +262,33 @@ fn the_region_says_what_it_costs() {
 }
 
 #[test]
-fn what_an_observer_was_told_is_priced() {
+fn consumption_of_an_observer_is_priced() {
     let consumption = r#"{"dynamodb":{"TransactWriteItems":{"requests":1000,"write_units":4000},
         "DeleteItem":{"requests":1000,"write_units":1000},"GetItem":{"requests":2000,"read_units":2000}},
         "s3":{"PutObject":{"requests":1000},"GetObject":{"requests":1000},"DeleteObject":{"requests":1000}},
         "sqs":{"SendMessageBatch":{"requests":500}}}"#;
-    let (code, told, error) = cost(consumption, &["--messages", "1000", "--json"]);
+    let (code, stdout, error) = cost(consumption, &["--messages", "1000", "--json"]);
     assert_eq!(code, Some(0), "{error}");
-    assert_eq!(told, cost(USAGE, &["--json"]).1);
+    assert_eq!(stdout, cost(USAGE, &["--json"]).1);
 }
 
-/// The demonstration and `cost` have one way to reckon.
+/// The demonstration and `cost` calculate in the same way.
 #[test]
-fn a_report_of_the_demonstration_costs_what_it_says() {
+fn cost_of_a_demonstration_report_equals_its_own_cost() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
     let demo = command.args(["demo", "--calm", "--orders", "50", "--json"]).stdin(Stdio::null()).output();
     let report = String::from_utf8_lossy(&demo.expect("it runs").stdout).into_owned();
-    let (code, told, error) = cost(&report, &["--json"]);
+    let (code, stdout, error) = cost(&report, &["--json"]);
     assert_eq!(code, Some(0), "{error}");
     let (report, bill): (Value, Value) =
-        (serde_json::from_str(&report).expect("a report"), serde_json::from_str(&told).expect("a bill"));
-    let told = report["per_message"]["dollars_per_million"].as_f64().expect("a price");
+        (serde_json::from_str(&report).expect("a report"), serde_json::from_str(&stdout).expect("a bill"));
+    let reported = report["per_message"]["dollars_per_million"].as_f64().expect("a price");
     let billed = bill["dollars_per_million_total"].as_f64().expect("a price");
-    assert!((told - billed).abs() < 1e-9 && told > 1.0, "{told} is not {billed}");
+    assert!((reported - billed).abs() < 1e-9 && reported > 1.0, "{reported} is not {billed}");
 }
 
 #[test]
-fn a_use_that_cannot_be_priced_is_refused_with_2() {
+fn use_without_a_price_is_rejected_with_exit_code_2() {
     for (usage, more, word) in [
         (USAGE.replace("put_class", "puts"), &[][..], "`s3.puts`"),
         (USAGE.replace("1000,\"dyn", "0,\"dyn"), &[], "no messages"),
@@ -292,8 +297,8 @@ fn a_use_that_cannot_be_priced_is_refused_with_2() {
         (USAGE.to_owned(), &["--prices", "-"], "cannot be both"),
         (USAGE.to_owned(), &["--prices", "/nowhere"], "`/nowhere` cannot be read"),
     ] {
-        let (code, told, error) = cost(&usage, more);
-        assert_eq!((code, told.as_str()), (Some(2), ""), "{error}");
+        let (code, stdout, error) = cost(&usage, more);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{error}");
         assert!(error.contains(word), "{error}");
     }
 }

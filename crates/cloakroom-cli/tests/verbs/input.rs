@@ -1,4 +1,4 @@
-//! The reader of orders, given whatever comes: every line is taken or told, and nothing panics.
+//! The reader of orders with random input: every line is accepted or reported, and nothing panics.
 
 use std::{
     io::Write as _,
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const GOOD: &str = r#"{"order":"o","customer":"c","sku":"s","quantity":1,"unit_price_cents":100}"#;
 
-/// A line that is nearly an order, or nothing of the kind.
+/// Returns a random line: an order, nearly an order, or something else.
 fn line(random: &mut fastrand::Rng) -> Vec<u8> {
     let number = ["0", "-1", "1e3", "1.5", "18446744073709551616", "null", "[[[[]]]]", "\"1\""][random.usize(..8)];
     let name = ["", "\\u0000", "\\ud800", "\u{1F9E5}", "x\"", &"long".repeat(100)][random.usize(..6)].to_owned();
@@ -25,11 +25,11 @@ fn line(random: &mut fastrand::Rng) -> Vec<u8> {
     };
     let mut bytes = text.into_bytes();
     for _ in 0..random.usize(..4) {
-        let place = random.usize(..bytes.len());
+        let position = random.usize(..bytes.len());
         match random.u8(..3) {
-            0 => bytes[place] = random.u8(..),
-            1 => bytes.truncate(place.max(1)),
-            _ => bytes.insert(place, random.u8(..)),
+            0 => bytes[position] = random.u8(..),
+            1 => bytes.truncate(position.max(1)),
+            _ => bytes.insert(position, random.u8(..)),
         }
     }
     bytes.retain(|byte| *byte != b'\n');
@@ -37,7 +37,7 @@ fn line(random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 #[test]
-fn every_line_is_taken_or_told() {
+fn every_input_line_is_accepted_or_reported() {
     let mut random = fastrand::Rng::with_seed(2026);
     let lines: Vec<_> = (0..2_000).map(|_| line(&mut random)).collect();
     let count = lines.iter().filter(|line| !line.trim_ascii().is_empty()).count() as u64;
@@ -47,17 +47,17 @@ fn every_line_is_taken_or_told() {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut input = demo.stdin.take().expect("its input");
     let write = move || lines.iter().try_for_each(|line| input.write_all(&[line, &b"\n"[..]].concat()));
-    // On a thread of its own, since the demonstration may tell before it has read everything.
+    // On a thread of its own, because the demonstration may write before it has read everything.
     let writer = std::thread::spawn(write);
     let output = demo.wait_with_output().expect("it ends");
     writer.join().expect("no panic").expect("it reads everything");
 
-    let told = String::from_utf8_lossy(&output.stderr);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
     let (orders, skipped) = (report["orders"].as_u64().unwrap_or(0), report["lines_skipped"].as_u64().unwrap_or(0));
-    assert_eq!((output.status.code(), orders + skipped), (Some(0), count), "{told}");
+    assert_eq!((output.status.code(), orders + skipped), (Some(0), count), "{stderr}");
     assert!(orders > 0 && skipped > 100, "{orders} orders, {skipped} skipped");
-    // A hundred are told one by one, and the rest by its number.
-    assert_eq!(told.lines().filter(|line| line.starts_with("skipped line ")).count(), 100, "{told}");
-    assert!(told.contains(&format!("skipped {} more lines", skipped - 100)), "{told}");
+    // The first 100 lines are reported one by one, and of the others only the number.
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("skipped line ")).count(), 100, "{stderr}");
+    assert!(stderr.contains(&format!("skipped {} more lines", skipped - 100)), "{stderr}");
 }

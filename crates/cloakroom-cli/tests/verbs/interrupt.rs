@@ -1,4 +1,4 @@
-//! Signals that ask a command to stop.
+//! Signals that stop a command.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,8 @@ fn signal(name: &str, process: &Child) {
     assert!(sent.expect("`kill` runs").success());
 }
 
-/// Waits until the process has handlers for both signals, as the kernel shows it: bits 1 and 14 of `SigCgt`.
+/// Waits until the process has handlers for both signals. The kernel shows them as bits 1 and 14 of
+/// `SigCgt`.
 fn wait_for_handlers(process: &mut Child) {
     let path = format!("/proc/{}/status", process.id());
     loop {
@@ -41,14 +42,14 @@ fn local_ends_with_success_at_sigterm_and_at_sigint() {
         let mut lines = BufReader::new(local.stdout.take().expect("piped")).lines();
         let is_last = |line: &String| line.starts_with("export AWS_SECRET_ACCESS_KEY=");
         let running = lines.any(|line| is_last(&line.expect("a line")));
-        assert!(running, "it says where it is");
+        assert!(running, "it does not print its variables");
         signal(name, &local);
         assert_eq!(local.wait().expect("it ends").code(), Some(0), "SIG{name}");
     }
 }
 
-/// Each of these would run for minutes or forever. They wait for input, or for messages, or only compute, as the model does;
-/// `sim` and `fleet` compute, too.
+/// Each of these commands would run for minutes or forever. They wait for input or for messages, or
+/// only compute, as `model` does. `sim` and `fleet` also only compute.
 #[test]
 fn long_commands_end_with_an_error_at_sigterm() {
     for arguments in [
@@ -58,13 +59,13 @@ fn long_commands_end_with_an_error_at_sigterm() {
         &["model", "--large", "--threads", "1"],
     ] {
         let mut process = start(arguments);
-        // `wait` would close it, and a command that reads orders from it would end for that.
+        // `wait` would close standard input, and a command that reads orders from it would end.
         let _input = process.stdin.take();
         wait_for_handlers(&mut process);
         signal("TERM", &process);
         let code = process.wait().expect("it ends").code();
-        let mut told = String::new();
-        process.stderr.take().expect("piped").read_to_string(&mut told).expect("text");
-        assert_eq!((code, told.contains("interrupted")), (Some(2), true), "{arguments:?}: {told}");
+        let mut stderr = String::new();
+        process.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
+        assert_eq!((code, stderr.contains("interrupted")), (Some(2), true), "{arguments:?}: {stderr}");
     }
 }

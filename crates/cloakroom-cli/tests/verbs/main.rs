@@ -1,4 +1,5 @@
-//! The verbs of the command, each as its own process: one binary, in which those that wait do so at the same time.
+//! Tests of the commands, each as a process. They are one binary, so that tests that wait do so in
+//! parallel.
 
 mod bench;
 mod demo;

@@ -1,4 +1,4 @@
-//! The commands that the README prints for operators, run as they are printed.
+//! Runs the commands that the README shows for operators, exactly as they are shown.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 
 use cloakroom_local::LocalAws;
 
-/// The command lines of the block that has this text, without their prompts.
+/// Returns the command lines of the block that contains this text, without their prompts.
 fn block(readme: &str, text: &str) -> Vec<String> {
     let blocks = readme.split("```").skip(1).step_by(2);
     let block = blocks.into_iter().find(|block| block.contains(text)).expect("the README has the block");
@@ -30,12 +30,12 @@ async fn commands_of_the_readme_for_production_work_as_printed() {
     shell.arg("-c").arg(script).env_clear().envs(aws.environment()).stdin(Stdio::null());
     shell.env("PATH", command).env("AWS_EC2_METADATA_DISABLED", "true");
     let output = tokio::task::spawn_blocking(move || shell.output()).await.expect("no panic").expect("a shell");
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     for line in &lines {
-        // 1 is a finding: what was just provisioned has two warnings.
+        // Exit code 1 means findings: the new resources have two warnings.
         let codes: &[i32] = if line.starts_with("cloakroom doctor") { &[0, 1] } else { &[0] };
-        let is_good = codes.iter().any(|code| said.contains(&format!("exit code {code} of {line}\n")));
-        assert!(is_good, "`{line}` fails:\n{said}\n{errors}");
+        let is_good = codes.iter().any(|code| stdout.contains(&format!("exit code {code} of {line}\n")));
+        assert!(is_good, "`{line}` fails:\n{stdout}\n{errors}");
     }
-    assert_eq!(errors, "", "nobody watches, so there is no progress to be reported");
+    assert_eq!(errors, "", "progress was reported although standard error is not a terminal");
 }

@@ -1,4 +1,4 @@
-//! A stranded outbox, really stranded on embedded AWS, and the verbs that find and finish it.
+//! The commands that find and finish a stranded outbox, on embedded AWS.
 
 use super::stranded;
 
@@ -9,17 +9,18 @@ use serde_json::{Value, json};
 use stranded::{Stranded, run};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-/// What `pending` finds, whatever its age.
+/// Runs `pending` for records of any age.
 async fn pending(site: &Stranded) -> (i32, Value) {
     run(site, &["pending", "--older-than", "0s"]).await
 }
 
-/// The acceptance: two are stranded, one dead and one purged; each is found, finished and counted once.
+/// Two messages are stranded after their commits. One is moved to the dead-letter queue, and one is
+/// purged. Each is found, finished and counted once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranded_outbox_is_found_and_finished_and_the_books_balance() {
     let site = Stranded::start().await;
     site.strand("dead").await;
-    site.bury("dead").await;
+    site.move_to_dead_letter_queue("dead").await;
     site.strand("purged").await;
     site.purge().await;
 
@@ -32,7 +33,7 @@ async fn a_stranded_outbox_is_found_and_finished_and_the_books_balance() {
         findings["findings"].as_array().and_then(|all| all.iter().find(|one| one["id"] == "records-stranded"));
     assert!(code == 1 && stranded.is_some_and(|one| one["fix"].to_string().contains("cloakroom sweep")), "{findings}");
     let (code, young) = run(&site, &["pending"]).await;
-    assert_eq!((code, &young["records"]), (0, &json!([])), "workers are likely to have them in hand");
+    assert_eq!((code, &young["records"]), (0, &json!([])), "messages of young records are probably in flight");
 
     let (code, seen) = run(&site, &["inspect", "sender#dead"]).await;
     assert_eq!((code, &seen["states"]["senders"]["version"]), (1, &json!(1)), "{seen}");
@@ -45,7 +46,7 @@ async fn a_stranded_outbox_is_found_and_finished_and_the_books_balance() {
     assert_eq!(dry["counts"], json!({ "finished": 1 }), "{dry}");
     let (code, finished) = run(&site, &["dlq", "finish", "senders"]).await;
     assert_eq!((code, &finished["counts"]), (0, &json!({ "finished": 1 })), "{finished}");
-    assert_eq!(run(&site, &["dlq", "list", "senders"]).await.0, 0, "nothing is left there");
+    assert_eq!(run(&site, &["dlq", "list", "senders"]).await.0, 0, "a message is left in the dead-letter queue");
 
     let sweep = ["sweep", "--older-than", "0s", "--endpoint", "senders"];
     let (code, dry) = run(&site, &[&sweep[..], &["--dry-run"]].concat()).await;
@@ -59,13 +60,13 @@ async fn a_stranded_outbox_is_found_and_finished_and_the_books_balance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_processed_is_put_back_and_what_is_foreign_stays() {
+async fn redrive_puts_unprocessed_messages_back_and_leaves_foreign_ones() {
     let site = Stranded::start().await;
     site.send("fresh").await;
-    site.bury("fresh").await;
+    site.move_to_dead_letter_queue("fresh").await;
     site.strand("dead").await;
-    site.bury("dead").await;
-    site.lay("senders-dead", "not ours").await;
+    site.move_to_dead_letter_queue("dead").await;
+    site.put("senders-dead", "not ours").await;
 
     let (_, dry) = run(&site, &["dlq", "redrive", "senders", "--dry-run"]).await;
     assert_eq!(dry["counts"], json!({ "finished": 1, "left": 1, "put_back": 1 }), "{dry}");
@@ -78,7 +79,7 @@ async fn what_was_not_processed_is_put_back_and_what_is_foreign_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_culprit_is_parked_and_its_payload_can_be_read() {
+async fn selected_message_is_parked_and_its_payload_can_be_read() {
     let site = Stranded::start().await;
     let claim = site.send("culprit").await;
     site.send("neighbour").await;
@@ -90,7 +91,7 @@ async fn a_culprit_is_parked_and_its_payload_can_be_read() {
     let (_, listed) = run(&site, &["dlq", "list", "senders"]).await;
     let letter = &listed["letters"][0];
     assert_eq!((&letter["id"], &letter["reason"]), (&json!("culprit"), &json!("it kills its workers")), "{listed}");
-    assert_eq!(run(&site, &park).await.0, 1, "there is none any more");
+    assert_eq!(run(&site, &park).await.0, 1, "the message was already moved");
 
     let payload = stranded::output(&site, &["payload", "get", &claim]).await;
     assert_eq!(String::from_utf8_lossy(&payload.stdout), r#"{"name":"culprit"}"#);
@@ -101,13 +102,14 @@ async fn a_culprit_is_parked_and_its_payload_can_be_read() {
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("--bucket elsewhere"), "{elsewhere:?}");
 }
 
-/// Whoever has no such table is told of it, and takes nothing for processed.
+/// Without `--payload-table`, the commands name the missing table, and treat no message as
+/// processed.
 #[tokio::test(flavor = "multi_thread")]
-async fn small_payloads_are_read_and_finished_where_they_are() {
+async fn commands_find_small_payloads_in_the_payload_table() {
     let settings = AwsSettings { payload_table: Some("slips".to_owned()), ..AwsSettings::new("things", "coats") };
     let site = Stranded::start_as(settings).await;
     let claim = site.strand("dead").await;
-    site.bury("dead").await;
+    site.move_to_dead_letter_queue("dead").await;
     let with_table = |arguments: &[&'static str]| [arguments, &["--payload-table", "slips"]].concat();
 
     let get = ["payload", "get", &claim];
@@ -131,14 +133,14 @@ async fn small_payloads_are_read_and_finished_where_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn payloads_that_nobody_refers_to_are_listed_and_stay() {
+async fn unreferenced_payloads_are_listed_and_not_deleted() {
     let site = Stranded::start().await;
     site.strand("dead").await;
     let orphan = site.check_in("orphan").await;
     let orphans = ["payload", "orphans", "--older-than", "0s"];
     for _ in 0..2 {
         let (code, found) = run(&site, &orphans).await;
-        assert_eq!((code, &found["payloads"]), (0, &json!(1)), "records refer to the others: {found}");
+        assert_eq!((code, &found["payloads"]), (0, &json!(1)), "records refer to the other payloads: {found}");
         assert_eq!(found["orphans"][0]["claim"], json!(orphan), "{found}");
     }
     let (_, young) = run(&site, &orphans[..2]).await;
@@ -146,7 +148,7 @@ async fn payloads_that_nobody_refers_to_are_listed_and_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_is_an_error_that_says_what_to_do() {
+async fn failed_commands_print_what_to_do() {
     let site = Stranded::start().await;
     for (arguments, part) in [
         (&["dlq", "list", "nowhere"][..], "queue `nowhere-dead` does not exist"),
@@ -156,21 +158,21 @@ async fn what_cannot_be_done_is_an_error_that_says_what_to_do() {
         (&["dlq", "park", "senders"], "--id"),
         (&["dlq", "list", "senders-dead"], "name the queue that it belongs to, `senders`"),
         (&["provision", "--queue", "senders-dead", "--dry-run"], "not a dead-letter queue"),
-        (&["payload", "get", "00"], "no whole claim"),
-        (&["payload", "get", "a/b"], "is no claim"),
+        (&["payload", "get", "00"], "is not a complete claim"),
+        (&["payload", "get", "a/b"], "is not a claim"),
     ] {
         let output = stranded::output(&site, arguments).await;
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
-        assert!(text.contains(part), "`{text}` does not say `{part}`");
+        assert!(text.contains(part), "`{text}` does not contain `{part}`");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_else_holds_is_not_said_to_be_absent() {
+async fn dlq_list_reports_messages_in_flight_elsewhere_as_unseen() {
     let site = Stranded::start().await;
     site.strand("dead").await;
-    site.bury("dead").await;
+    site.move_to_dead_letter_queue("dead").await;
     let held = site.hold("senders-dead").await;
     let (code, listed) = run(&site, &["dlq", "list", "senders"]).await;
     assert_eq!((code, &listed["complete"], &listed["unseen"]), (1, &json!(false), &json!(1)), "{listed}");
@@ -179,18 +181,19 @@ async fn what_somebody_else_holds_is_not_said_to_be_absent() {
     assert_eq!((&listed["complete"], &listed["standings"]), (&json!(true), &json!({ "committed": 1 })), "{listed}");
 }
 
-/// The signal comes while the command waits for another message: a second, after the last one.
+/// The signal arrives while the command waits for another message, up to a second after the last
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_dlq_list_reports_what_it_has_received() {
     let site = Stranded::start().await;
     for _ in 0..100 {
-        site.lay("senders-dead", "not ours").await;
+        site.put("senders-dead", "not ours").await;
     }
     let mut command = stranded::command(&site, &["dlq", "list", "senders", "--json", "--progress"]);
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut progress = BufReader::new(process.stderr.take().expect("piped")).lines();
     loop {
-        let line = progress.next_line().await.expect("text").expect("it receives all of them");
+        let line = progress.next_line().await.expect("text").expect("it receives all messages");
         if line.contains("100 messages received") {
             break;
         }
@@ -200,19 +203,19 @@ async fn interrupted_dlq_list_reports_what_it_has_received() {
     let output = process.wait_with_output().await.expect("it ends");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     assert_eq!(report["letters"].as_array().map(Vec::len), Some(100), "{report}");
-    assert_ne!(output.status.code(), Some(0), "there are dead letters, and it was interrupted");
+    assert_ne!(output.status.code(), Some(0), "there are dead-letter messages, and the command was interrupted");
 }
 
-/// The type of a message whose name commands a terminal and turns its text round.
+/// A message type with characters that control a terminal and change the direction of text.
 const HOSTILE: &str = "order\u{202e}\u{1b}[2J\u{9b}1m\n\u{200b}x";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dlq_list_shows_the_reason_as_its_endpoint_wrote_it_and_nothing_unprintable() {
+async fn dlq_list_prints_the_original_reason_and_only_printable_characters() {
     let site = Stranded::start().await;
     site.park_of_type(HOSTILE).await;
     let shown = stranded::output(&site, &["dlq", "list", "senders"]).await;
     let text = String::from_utf8_lossy(&shown.stdout);
-    assert!(text.contains(r#"there are ["ask"]"#), "the endpoint has a handler: {text}");
+    assert!(text.contains(r#"there are handlers for ["ask"]"#), "the endpoint has a handler: {text}");
     assert!(text.contains(r"order\u{202e}"), "the reason is readable: {text}");
     must_be_printable(&text, 2);
 
@@ -224,7 +227,7 @@ async fn dlq_list_shows_the_reason_as_its_endpoint_wrote_it_and_nothing_unprinta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verbs_print_nothing_unprintable_of_what_messages_brought() {
+async fn commands_escape_unprintable_characters_from_messages() {
     let site = Stranded::start().await;
     let name = HOSTILE.replace(['#', '/'], "");
     site.strand(&name).await;
@@ -243,13 +246,14 @@ async fn verbs_print_nothing_unprintable_of_what_messages_brought() {
             let shown = stranded::output(&site, &[arguments, json].concat()).await;
             let text = [&shown.stdout[..], &shown.stderr].concat();
             let text = String::from_utf8_lossy(&text);
-            assert!(text.contains("202e"), "{arguments:?} does not show it, so this test sees too little: {text}");
+            assert!(text.contains("202e"), "{arguments:?} does not print the hostile text: {text}");
             must_be_printable(&text, usize::MAX);
         }
     }
 }
 
-/// Demands that a text has no characters but printable ones, in so many lines besides its last one.
+/// Asserts that a text has only printable characters, and at most `lines_max` lines before its last
+/// one.
 #[track_caller]
 fn must_be_printable(text: &str, lines_max: usize) {
     let is_bad = |c: char| c.is_control() && c != '\n' || matches!(c, '\u{200b}' | '\u{202e}');
@@ -258,10 +262,10 @@ fn must_be_printable(text: &str, lines_max: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn progress_goes_only_to_a_terminal_or_where_it_is_asked_for() {
+async fn progress_is_printed_only_to_a_terminal_or_on_request() {
     let site = Stranded::start().await;
     for _ in 0..100 {
-        site.lay("senders-dead", "not ours").await;
+        site.put("senders-dead", "not ours").await;
     }
     for (arguments, line) in [
         (&["dlq", "list", "senders"][..], "100 messages received"),
@@ -277,7 +281,7 @@ async fn progress_goes_only_to_a_terminal_or_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn digest_of_a_claim_leads_from_a_line_of_the_log_to_the_claim() {
+async fn payload_digest_prints_the_digest_and_the_claim() {
     let site = Stranded::start().await;
     let claim = "00000000000000000000000000000007.orders-payloads";
     let output = stranded::output(&site, &["payload", "digest", claim, "x"]).await;
@@ -287,9 +291,8 @@ async fn digest_of_a_claim_leads_from_a_line_of_the_log_to_the_claim() {
     assert_eq!(text.lines().count(), 2);
 }
 
-/// People get a table.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_json_there_is_a_table() {
+async fn output_without_json_is_a_table() {
     let site = Stranded::start().await;
     site.strand("dead").await;
     for (arguments, part) in [
@@ -299,19 +302,19 @@ async fn without_json_there_is_a_table() {
     ] {
         let output = stranded::output(&site, arguments).await;
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains(part), "`{text}` does not say `{part}`");
+        assert!(text.contains(part), "`{text}` does not contain `{part}`");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_goes_on_from_the_cursor_that_it_printed() {
+async fn sweep_continues_from_a_printed_cursor() {
     let site = Stranded::start().await;
     site.strand("dead").await;
     let sweep = ["sweep", "--older-than", "0s", "--dry-run", "--progress"];
     let output = stranded::output(&site, &sweep).await;
     let text = String::from_utf8_lossy(&output.stderr);
     let cursors: Vec<&str> = text.lines().filter_map(|line| line.split_once("--resume ")).map(|(_, c)| c).collect();
-    assert_eq!(cursors.len(), 3, "one for each segment but the last: {text}");
+    assert_eq!(cursors.len(), 3, "not one cursor for each segment except the last: {text}");
     let (mut due, mut units) = (Vec::new(), Vec::new());
     for cursor in cursors {
         let (_, rest) = run(&site, &[&sweep[..], &["--resume", cursor]].concat()).await;
@@ -319,5 +322,5 @@ async fn a_sweep_goes_on_from_the_cursor_that_it_printed() {
         units.push(rest["read_units"].as_f64().unwrap_or(0.0));
     }
     assert!(due.is_sorted_by(|more, less| more >= less), "{due:?}");
-    assert!(units.is_sorted_by(|more, less| more > less), "less and less is left to be read: {units:?}");
+    assert!(units.is_sorted_by(|more, less| more > less), "a later cursor does not leave fewer units: {units:?}");
 }

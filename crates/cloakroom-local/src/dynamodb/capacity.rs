@@ -1,25 +1,25 @@
-//! Request units from the capacity that the engine reports.
+//! Request units, computed from the capacity that the engine reports.
 
 use dynoxide::DynoxideError;
 use dynoxide::types::ConsumedCapacity;
 
 use crate::usage::Units;
 
-/// What an operation consumes when the report does not say.
+/// The kind of capacity that an operation consumes, if the report does not state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Read,
     Write,
-    /// A PartiQL statement, whose kind would take parsing it: counted as a read unless the
-    /// report says more.
+    /// A PartiQL statement. Its kind is unknown without parsing it, so it counts as a read unless
+    /// the report states otherwise.
     Either,
 }
 
-/// Adds up what an operation consumed.
+/// Returns the sum of the capacity that an operation consumed.
 pub(super) fn of<'c>(kind: Kind, consumed: impl IntoIterator<Item = &'c ConsumedCapacity>) -> Units {
     let mut units = Units::default();
     for capacity in consumed {
-        // A replayed transaction reports reads although its operation writes.
+        // A repeated transaction reports reads, although its operation is a write.
         let (read, write) = (capacity.read_capacity_units, capacity.write_capacity_units);
         if read.is_some() || write.is_some() {
             units.read += read.unwrap_or(0.0);
@@ -33,7 +33,7 @@ pub(super) fn of<'c>(kind: Kind, consumed: impl IntoIterator<Item = &'c Consumed
     units
 }
 
-/// What a failed request cost at least: failed conditions are billed.
+/// Returns the minimum cost of a failed request. AWS bills failed conditions.
 pub(super) fn of_failure(error: &DynoxideError) -> Units {
     let write = if let DynoxideError::TransactionCanceledException(_, reasons) = error {
         2.0 * reasons.len() as f64
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_decides_over_the_operation() {
+    fn reported_capacity_takes_precedence_over_the_kind_of_operation() {
         let replay = of(Kind::Write, &[reported(Some(4.0), None)]);
         assert_eq!(replay, Units { read: 4.0, write: 0.0 });
         let plain = of(Kind::Write, &[reported(None, None), reported(None, None)]);

@@ -1,8 +1,8 @@
-//! From an operation's name and JSON to dynoxide's typed calls and back.
+//! Conversion between the JSON of an operation and dynoxide's typed calls.
 //!
-//! Calling the engine in process rather than through its own HTTP server saves a second
-//! socket per request, and the capacity of a request can be asked for and taken out again
-//! without touching its JSON.
+//! The engine is called in process. This saves a second socket per request compared with its own
+//! HTTP server. It also allows requesting the consumed capacity, and removing it from the response,
+//! without editing JSON.
 
 use dynoxide::actions::transact_write_items::{TransactWriteItemsRequest, TransactWriteItemsResponse};
 use dynoxide::types::ConsumedCapacity;
@@ -10,29 +10,30 @@ use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::capacity::{self, Kind};
-use super::errors;
-use super::recovery::Recovery;
-use super::tokens::{Fingerprint, Tokens, capacity_of_repetition};
 use crate::clock::Millis;
+use crate::dynamodb::capacity::{self, Kind};
+use crate::dynamodb::errors;
+use crate::dynamodb::recovery::Recovery;
+use crate::dynamodb::tokens::{Fingerprint, Tokens, capacity_of_repetition};
 use crate::usage::Units;
 
-/// An operation that was done.
-pub(super) struct Done {
+/// The result of an operation.
+pub(super) struct Completed {
     pub(super) json: String,
     pub(super) units: Units,
 }
 
-/// Runs operations that consume no capacity.
-macro_rules! free {
+/// Runs an operation that consumes no capacity.
+macro_rules! unmetered {
     ($operation:expr, $body:expr, $call:expr) => {{
         let response = $call(parse($operation, $body)?)?;
-        Ok(Done { json: render(&response)?, units: Units::default() })
+        Ok(Completed { json: render(&response)?, units: Units::default() })
     }};
 }
 
-/// Runs operations that consume capacity: asks for the figure even if the client did not, and
-/// keeps it from a client that did not. The requests share the field, but no trait.
+/// Runs an operation that consumes capacity. Always requests the consumed capacity, and removes it
+/// from the response if the client did not request it. The request types have this field, but no
+/// common trait.
 macro_rules! metered {
     ($kind:expr, $request:expr, $call:expr) => {{
         let mut request = $request;
@@ -45,14 +46,14 @@ macro_rules! metered {
         if !asked {
             response.consumed_capacity = None;
         }
-        Ok::<Done, DynoxideError>(Done { json: render(&response)?, units })
+        Ok::<Completed, DynoxideError>(Completed { json: render(&response)?, units })
     }};
     ($kind:expr, $operation:expr, $body:expr, $call:expr) => {
         metered!($kind, parse_for($call, $operation, $body)?, $call)
     };
 }
 
-/// The tables, the transactions that must not be repeated, and which tables are to be recoverable.
+/// The tables, the tokens of recent transactions, and the tables with point-in-time recovery.
 pub(super) struct Engine {
     database: Database,
     tokens: Tokens,
@@ -64,10 +65,10 @@ impl Engine {
         Self { database, tokens: Tokens::default(), recovery: Recovery::default() }
     }
 
-    /// Does one operation.
-    pub(super) fn run(&mut self, now: Millis, operation: &str, body: &[u8]) -> dynoxide::Result<Done> {
+    /// Runs one operation.
+    pub(super) fn run(&mut self, now: Millis, operation: &str, body: &[u8]) -> dynoxide::Result<Completed> {
         if let Some(answer) = self.recovery.run(&self.database, operation, body) {
-            return Ok(Done { json: answer?, units: Units::default() });
+            return Ok(Completed { json: answer?, units: Units::default() });
         }
         match operation {
             "TransactWriteItems" => self.transact(now, parse(operation, body)?),
@@ -75,10 +76,11 @@ impl Engine {
         }
     }
 
-    /// Does a transaction, or repeats the answer if it was done under the same token.
-    fn transact(&mut self, now: Millis, mut request: TransactWriteItemsRequest) -> dynoxide::Result<Done> {
+    /// Runs a transaction, or repeats the earlier response if a transaction with the same token and
+    /// content was completed.
+    fn transact(&mut self, now: Millis, mut request: TransactWriteItemsRequest) -> dynoxide::Result<Completed> {
         let database = &self.database;
-        // A token of another length is the engine's to refuse.
+        // The engine rejects a token of any other length.
         let token = request.client_request_token.take_if(|token| (1..=36).contains(&token.len()));
         let Some(token) = token else {
             return metered!(Kind::Write, request, |r| database.transact_write_items(r));
@@ -102,8 +104,8 @@ fn repeat(request: TransactWriteItemsRequest) -> dynoxide::Result<TransactWriteI
     Ok(TransactWriteItemsResponse { consumed_capacity: capacity_of_repetition(&request), ..Default::default() })
 }
 
-/// Does one operation that consumes capacity.
-fn run(db: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<Done> {
+/// Runs one operation that consumes capacity.
+fn run(db: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<Completed> {
     match operation {
         "GetItem" => metered!(Kind::Read, operation, body, |r| db.get_item(r)),
         "PutItem" => metered!(Kind::Write, operation, body, |r| db.put_item(r)),
@@ -129,24 +131,24 @@ fn run(db: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<Done> {
     }
 }
 
-fn administer(db: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<Done> {
+fn administer(db: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<Completed> {
     match operation {
-        "CreateTable" => free!(operation, body, |r| db.create_table(r)),
-        "DeleteTable" => free!(operation, body, |r| db.delete_table(r)),
-        "DescribeTable" => free!(operation, body, |r| db.describe_table(r)),
-        "ListTables" => free!(operation, body, |r| db.list_tables(r)),
-        "UpdateTable" => free!(operation, body, |r| db.update_table(r)),
-        "UpdateTimeToLive" => free!(operation, body, |r| db.update_time_to_live(r)),
-        "DescribeTimeToLive" => free!(operation, body, |r| db.describe_time_to_live(r)),
-        "TagResource" => free!(operation, body, |r| db.tag_resource(r)),
-        "UntagResource" => free!(operation, body, |r| db.untag_resource(r)),
-        "ListTagsOfResource" => free!(operation, body, |r| db.list_tags_of_resource(r)),
-        "ListStreams" => free!(operation, body, |r| db.list_streams(r)),
-        "DescribeStream" => free!(operation, body, |r| db.describe_stream(r)),
-        "GetShardIterator" => free!(operation, body, |r| db.get_shard_iterator(r)),
-        "GetRecords" => free!(operation, body, |r| db.get_records(r)),
+        "CreateTable" => unmetered!(operation, body, |r| db.create_table(r)),
+        "DeleteTable" => unmetered!(operation, body, |r| db.delete_table(r)),
+        "DescribeTable" => unmetered!(operation, body, |r| db.describe_table(r)),
+        "ListTables" => unmetered!(operation, body, |r| db.list_tables(r)),
+        "UpdateTable" => unmetered!(operation, body, |r| db.update_table(r)),
+        "UpdateTimeToLive" => unmetered!(operation, body, |r| db.update_time_to_live(r)),
+        "DescribeTimeToLive" => unmetered!(operation, body, |r| db.describe_time_to_live(r)),
+        "TagResource" => unmetered!(operation, body, |r| db.tag_resource(r)),
+        "UntagResource" => unmetered!(operation, body, |r| db.untag_resource(r)),
+        "ListTagsOfResource" => unmetered!(operation, body, |r| db.list_tags_of_resource(r)),
+        "ListStreams" => unmetered!(operation, body, |r| db.list_streams(r)),
+        "DescribeStream" => unmetered!(operation, body, |r| db.describe_stream(r)),
+        "GetShardIterator" => unmetered!(operation, body, |r| db.get_shard_iterator(r)),
+        "GetRecords" => unmetered!(operation, body, |r| db.get_records(r)),
         _ => Err(DynoxideError::UnsupportedCapability(format!(
-            "the operation {operation}, which cloakroom-local does not offer"
+            "the operation {operation}, which cloakroom-local does not support"
         ))),
     }
 }
@@ -159,8 +161,8 @@ fn parse<T: DeserializeOwned>(operation: &str, body: &[u8]) -> dynoxide::Result<
     serde_json::from_slice(body).map_err(|error| errors::unreadable(operation, &error))
 }
 
-/// Parses what `_call` takes: lets the compiler find the request's type before its fields are
-/// used.
+/// Parses the request of `_call`. The parameter lets the compiler infer the request's type before
+/// its fields are used.
 fn parse_for<T: DeserializeOwned, R>(_call: impl Fn(T) -> R, operation: &str, body: &[u8]) -> dynoxide::Result<T> {
     parse(operation, body)
 }
@@ -169,7 +171,8 @@ fn render(response: &impl Serialize) -> dynoxide::Result<String> {
     serde_json::to_string(response).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// Capacity is reported once by operations on one table, in a list by those on several.
+/// Consumed capacity: one report for an operation on one table, a list for an operation on several
+/// tables.
 trait Consumed {
     fn each(&self) -> &[ConsumedCapacity];
 }

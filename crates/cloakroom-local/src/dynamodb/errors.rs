@@ -1,4 +1,4 @@
-//! DynamoDB's errors on the wire: those of requests that cannot be read, and injected ones.
+//! DynamoDB's wire format of errors, for requests that cannot be parsed and for injected faults.
 
 use dynoxide::DynoxideError;
 use http::StatusCode;
@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::faults::Fault;
 
-/// The JSON of an error.
+/// Returns the JSON of an error.
 pub(super) fn body(kind: &str, message: &str) -> String {
     json!({ "__type": kind, "message": message }).to_string()
 }
 
-/// The error for a request that cannot be parsed. The engine's parsers start their messages
-/// with a marker of the class of the error.
+/// Returns the error for a request that cannot be parsed. The messages of the engine's parsers
+/// start with a marker for the class of the error.
 pub(super) fn unreadable(operation: &str, error: &serde_json::Error) -> DynoxideError {
     let message = error.to_string();
     let message = match message.rsplit_once(" at line ") {
@@ -46,7 +46,7 @@ pub(super) fn unreadable(operation: &str, error: &serde_json::Error) -> Dynoxide
 
 const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810";
 
-/// The answer that a fault gives.
+/// Returns the status and the JSON of the response to a fault.
 pub(super) fn injected(fault: Fault, operation: &str, request: &[u8]) -> (StatusCode, String) {
     match fault {
         Fault::Throttled(pick) => (StatusCode::BAD_REQUEST, throttled(pick)),
@@ -55,12 +55,12 @@ pub(super) fn injected(fault: Fault, operation: &str, request: &[u8]) -> (Status
             StatusCode::SERVICE_UNAVAILABLE,
             body(
                 "com.amazon.coral.availability#ServiceUnavailableException",
-                "The service is temporarily unavailable. (injected: the request was not done)",
+                "The service is temporarily unavailable. (injected: the request was not performed)",
             ),
         ),
-        Fault::ServerError(_) => internal("The request was not done. (injected)"),
-        Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
-            internal("The answer was lost. (injected)")
+        Fault::ServerError(_) => internal("The request was not performed. (injected)"),
+        Fault::ResponseReplaced | Fault::ResponseDropped | Fault::Silence { .. } => {
+            internal("The response was lost. (injected)")
         }
     }
 }
@@ -91,9 +91,9 @@ fn conflict(operation: &str, request: &[u8], pick: u64) -> String {
         return body(&format!("{DYNAMODB}#TransactionConflictException"), ONGOING);
     }
     let items = items_of_transaction(request).max(1);
-    let unlucky = usize::try_from(pick).unwrap_or_default() % items;
+    let conflicting = usize::try_from(pick).unwrap_or_default() % items;
     let codes = (0..items).map(|item| match item {
-        item if item == unlucky => "TransactionConflict",
+        item if item == conflicting => "TransactionConflict",
         _ => "None",
     });
     let codes: Vec<&str> = codes.collect();
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conflict_is_one_reason_among_as_many_as_there_are_items() {
+    fn injected_conflict_has_one_cancellation_reason_for_each_item() {
         let request = br#"{"TransactItems":[{"Put":{}},{"Put":{}},{"Update":{}}]}"#;
         let body = conflict("TransactWriteItems", request, 4);
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_writes_meet_a_conflict_of_their_own() {
+    fn injected_conflict_of_a_plain_write_has_its_own_error() {
         assert!(conflict("PutItem", b"{}", 0).contains("#TransactionConflictException"));
     }
 }

@@ -12,39 +12,39 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dynoxide::Database;
-use engine::Engine;
 use http::{HeaderValue, StatusCode, header};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
-use unprocessed::Part;
 
 use crate::clock;
+use crate::dynamodb::engine::Engine;
+use crate::dynamodb::unprocessed::PartialBatch;
 use crate::faults::Fault;
 use crate::folder::Folder;
-use crate::http::{Api, Completion, Request, Response};
+use crate::http::endpoint::{Api, Completion, Request, Response};
 use crate::identifier;
 use crate::start_error::StartError;
 use crate::usage::{Meter, Units, count};
 
 /// The DynamoDB endpoint.
 pub(crate) struct DynamoDb {
-    /// Does one request at a time. Waiting here rather than at the lock of the database leaves
-    /// the threads to the other services.
+    /// Performs one request at a time. Requests wait at this asynchronous lock instead of the
+    /// database's lock, so they block no threads that the other services need.
     tables: Arc<Mutex<Tables>>,
     in_memory: bool,
     meter: Arc<Meter>,
 }
 
-/// The tables, and what is counted of the work on them.
+/// The tables, and the meter of the operations on them.
 struct Tables {
     engine: Engine,
     meter: Arc<Meter>,
-    /// Stays locked as long as the database is open.
+    /// Keeps the folder locked while the database is open.
     _folder: Option<Arc<Folder>>,
 }
 
 impl DynamoDb {
-    /// Tables in memory or, if a folder is given, in an SQLite file there.
+    /// Opens the tables in memory, or in an SQLite file if there is a folder.
     pub(crate) fn open(folder: Option<Arc<Folder>>, meter: Arc<Meter>) -> Result<Self, StartError> {
         let path = folder.as_ref().map(|folder| folder.file("dynamodb.sqlite"));
         let database = match &path {
@@ -61,17 +61,18 @@ impl DynamoDb {
 
 fn open_file(path: &Path) -> dynoxide::Result<Database> {
     let database = Database::new(&path.to_string_lossy())?;
-    // Sets `synchronous` to NORMAL, among others to their defaults: commits survive the end of
-    // the process without an fsync each, which only the end of the machine would need.
+    // This sets `synchronous` to NORMAL, and other settings to their defaults. Commits survive the
+    // end of the process without an fsync each. Only a failure of the machine would need fsync.
     database.disable_bulk_loading()?;
     Ok(database)
 }
 
-/// Both DynamoDB and its streams: `DynamoDB_20120810.PutItem`.
+/// The header with the operation, of DynamoDB and its streams, for example
+/// `DynamoDB_20120810.PutItem`.
 const TARGET: &str = "x-amz-target";
 
 impl Api for DynamoDb {
-    const LONGEST_BODY: usize = 16 * 1024 * 1024;
+    const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
     fn operation(&self, request: &Request) -> String {
         request
@@ -94,30 +95,30 @@ impl Api for DynamoDb {
         if self.in_memory {
             return tables.perform(&operation, request.body());
         }
-        // A file is waited for, and the other services need the threads of the runtime meanwhile.
+        // Access to the file blocks. Meanwhile the other services need the threads of the runtime.
         let performed = spawn_blocking(move || tables.perform(&operation, request.body())).await;
-        performed.unwrap_or_else(|panicked| self.failure(&panicked.to_string()))
+        performed.unwrap_or_else(|panicked| self.internal_error(&panicked.to_string()))
     }
 
-    fn refusal(&self, fault: Fault, request: &Request) -> Response {
+    fn fault_response(&self, fault: Fault, request: &Request) -> Response {
         let (status, json) = errors::injected(fault, &self.operation(request), request.body());
-        answer(status, json)
+        response(status, json)
     }
 
-    fn curtailed(&self, fault: Fault, request: &Request) -> Option<(Request, Completion)> {
+    fn partial(&self, fault: Fault, request: &Request) -> Option<(Request, Completion)> {
         let Fault::Throttled(pick) = fault else { return None };
-        let part = Part::of(&self.operation(request), request.body(), pick)?;
+        let part = PartialBatch::of(&self.operation(request), request.body(), pick)?;
         let mut done = request.clone();
         *done.body_mut() = part.body.clone();
-        let complete = |done: Response| match part.answer(done.body()) {
-            Some(json) if done.status() == StatusCode::OK => answer(StatusCode::OK, json),
+        let complete = |done: Response| match part.complete(done.body()) {
+            Some(json) if done.status() == StatusCode::OK => response(StatusCode::OK, json),
             _ => done,
         };
         Some((done, Box::new(complete)))
     }
 
-    fn failure(&self, message: &str) -> Response {
-        answer(
+    fn internal_error(&self, message: &str) -> Response {
+        response(
             StatusCode::INTERNAL_SERVER_ERROR,
             errors::body("com.amazonaws.dynamodb.v20120810#InternalServerError", message),
         )
@@ -133,12 +134,12 @@ impl Tables {
         match self.engine.run(clock::now(), operation, body) {
             Ok(done) => {
                 self.bill(operation, done.units);
-                answer(StatusCode::OK, done.json)
+                response(StatusCode::OK, done.json)
             }
             Err(error) => {
                 self.bill(operation, capacity::of_failure(&error));
                 let status = StatusCode::from_u16(error.status_code());
-                answer(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_json())
+                response(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_json())
             }
         }
     }
@@ -157,7 +158,7 @@ impl Tables {
     }
 }
 
-fn answer(status: StatusCode, json: String) -> Response {
+fn response(status: StatusCode, json: String) -> Response {
     let mut answer = Response::new(Bytes::from(json));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

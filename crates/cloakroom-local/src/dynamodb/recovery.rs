@@ -1,4 +1,5 @@
-//! Point-in-time recovery: whether it is on is remembered as long as the process runs. There is nothing to restore from.
+//! Point-in-time recovery. Whether it is enabled is kept until the process ends. Nothing can be
+//! restored.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +7,9 @@ use dynoxide::Database;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::errors;
+use crate::dynamodb::errors;
 
-/// The tables for which it is on.
+/// The tables for which point-in-time recovery is enabled.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     tables: BTreeSet<String>,
@@ -30,7 +31,7 @@ struct Specification {
 }
 
 impl Recovery {
-    /// Answers an operation, if it is one about recovery.
+    /// Performs an operation on recovery. `None` if it is another operation.
     pub(super) fn run(
         &mut self,
         database: &Database,
@@ -47,7 +48,7 @@ impl Recovery {
     fn answer(&mut self, database: &Database, operation: &str, body: &[u8], update: bool) -> dynoxide::Result<String> {
         let request: Request = serde_json::from_slice(body).map_err(|error| errors::unreadable(operation, &error))?;
         let (table, wanted) = (request.table_name, request.point_in_time_recovery_specification);
-        // Says so if there is no such table.
+        // Fails if the table does not exist.
         let describe = serde_json::from_value(json!({ "TableName": table }));
         database.describe_table(describe.map_err(|error| errors::unreadable(operation, &error))?)?;
         if update && wanted.point_in_time_recovery_enabled {

@@ -1,7 +1,7 @@
-//! `ClientRequestToken`: a transaction that was done is not done again for ten minutes.
+//! `ClientRequestToken`: for ten minutes, a completed transaction is not performed again.
 //!
-//! The engine can do this too, but looks at every token of the last ten minutes for each
-//! transaction, which a throughput of thousands a second makes a standstill.
+//! The engine has this feature, too. But for each transaction it examines every token of the last
+//! ten minutes. At thousands of transactions per second this is too slow.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
@@ -15,19 +15,19 @@ use crate::clock::{Millis, SECOND};
 
 const WINDOW: Millis = 600 * SECOND;
 
-/// The tokens of the transactions of the last ten minutes.
+/// The tokens of the completed transactions of the last ten minutes.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     done: HashMap<String, Fingerprint>,
     by_age: VecDeque<(Millis, String)>,
 }
 
-/// What a token was used for. Equal for equal requests.
+/// The fingerprint of the request of a token. Equal requests have equal fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
 impl Tokens {
-    /// What the token was used for in the last ten minutes.
+    /// Returns the fingerprint of the request that used this token in the last ten minutes.
     pub(super) fn used(&mut self, now: Millis, token: &str) -> Option<Fingerprint> {
         while let Some((done_at, _)) = self.by_age.front()
             && done_at + WINDOW <= now
@@ -39,7 +39,7 @@ impl Tokens {
         self.done.get(token).copied()
     }
 
-    /// Remembers a transaction that was done.
+    /// Records a completed transaction.
     pub(super) fn remember(&mut self, now: Millis, token: String, fingerprint: Fingerprint) {
         self.by_age.push_back((now, token.clone()));
         self.done.insert(token, fingerprint);
@@ -47,7 +47,8 @@ impl Tokens {
 }
 
 impl Fingerprint {
-    /// The fingerprint of what a transaction does, whatever the order in its maps.
+    /// Returns the fingerprint of the items of a transaction. It does not depend on the order of
+    /// the entries of maps.
     pub(super) fn of(items: &[TransactWriteItem]) -> Self {
         let mut hasher = DefaultHasher::new();
         for item in items {
@@ -80,8 +81,9 @@ fn digest(value: &Value, hasher: &mut DefaultHasher) {
     }
 }
 
-/// The capacity of a repetition: it reads each item, twice as all transactions do. Items whose
-/// size the request does not tell are taken to have at most 4 KB.
+/// Returns the capacity of a repeated transaction. It reads each item, at two units per 4 KB as in
+/// all transactions. An item whose size the request does not contain is assumed to have at most 4
+/// KB.
 pub(super) fn capacity_of_repetition(request: &TransactWriteItemsRequest) -> Option<Vec<ConsumedCapacity>> {
     let mut units: HashMap<String, f64> = HashMap::new();
     for item in &request.transact_items {
@@ -119,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_attributes_does_not_matter_but_their_values_do() {
+    fn fingerprint_depends_on_values_but_not_on_the_order_of_attributes() {
         assert_eq!(put("a", "b"), put("b", "a"));
         assert_ne!(put("a", "b"), put("a", "c"));
     }
 
     #[test]
-    fn tokens_are_remembered_for_ten_minutes() {
+    fn transaction_tokens_are_kept_for_ten_minutes() {
         let mut tokens = Tokens::default();
         let print = put("a", "b");
         tokens.remember(1, "token".into(), print);

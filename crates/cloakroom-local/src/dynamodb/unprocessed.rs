@@ -1,19 +1,20 @@
-//! Batches of which a part is given back: how DynamoDB throttles them.
+//! Throttled batches: DynamoDB performs a part, and returns the rest as unprocessed.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// A batch that is done in part.
-pub(super) struct Part {
-    /// The request for what is done.
+/// A batch of which a part is performed.
+pub(super) struct PartialBatch {
+    /// The request for the part that is performed.
     pub(super) body: Bytes,
-    /// What is given back, as the answer has it.
+    /// The field of the response for the unprocessed rest.
     name: &'static str,
     rest: Value,
 }
 
-impl Part {
-    /// A part of a batch: what is drawn, but not all of it. `None` if this is no batch of several items.
+impl PartialBatch {
+    /// Returns a random part of a batch, at least one item and not all items. `None` if the request
+    /// is not a batch of several items.
     pub(super) fn of(operation: &str, body: &[u8], pick: u64) -> Option<Self> {
         let name = match operation {
             "BatchGetItem" => "UnprocessedKeys",
@@ -37,8 +38,8 @@ impl Part {
         Some(Self { body: request.to_string().into(), name, rest: json!({ table: rest }) })
     }
 
-    /// The answer to what is done, with what is given back.
-    pub(super) fn answer(self, done: &[u8]) -> Option<String> {
+    /// Returns the response to the performed part, with the unprocessed rest added.
+    pub(super) fn complete(self, done: &[u8]) -> Option<String> {
         let mut answer: Value = serde_json::from_slice(done).ok()?;
         answer.as_object_mut()?.insert(self.name.to_owned(), self.rest);
         Some(answer.to_string())

@@ -1,7 +1,7 @@
-//! Requests whose clients went away before the answer.
+//! Requests whose clients disconnected before the response.
 //!
-//! A service does not notice that a client went away: it carries the request out all the same. So a
-//! long poll that is given up may still receive messages, and a write may still happen.
+//! A service does not notice that a client has disconnected, and still performs the request. So an
+//! abandoned long poll may still receive messages, and a write may still take effect.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,14 +11,14 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-/// The abandoned requests of one server. They end with it.
-pub(super) struct Abandoned {
+/// The abandoned requests of one server. They end when the server ends.
+pub(super) struct AbandonedRequests {
     runtime: Handle,
-    /// `None` as soon as there can be no more.
+    /// `None` when no more requests can be added.
     requests: Mutex<Option<JoinSet<()>>>,
 }
 
-impl Abandoned {
+impl AbandonedRequests {
     pub(super) fn new(runtime: Handle) -> Self {
         Self { runtime, requests: Mutex::new(Some(JoinSet::new())) }
     }
@@ -27,15 +27,16 @@ impl Abandoned {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn carry_out(&self, request: impl Future<Output = ()> + Send + 'static) {
+    fn complete(&self, request: impl Future<Output = ()> + Send + 'static) {
         if let Some(requests) = &mut *self.requests() {
             while requests.try_join_next().is_some() {}
             requests.spawn_on(request, &self.runtime);
         }
     }
 
-    /// Waits until all of them are carried out. The connections have ended, so there will be no more.
-    pub(super) async fn carried_out(&self) {
+    /// Waits until all abandoned requests are completed. The connections have ended, so no more can
+    /// be added.
+    pub(super) async fn completed(&self) {
         let requests = self.requests().take();
         if let Some(mut requests) = requests {
             while requests.join_next().await.is_some() {}
@@ -43,22 +44,23 @@ impl Abandoned {
     }
 }
 
-/// A request that is carried out to its end even if this future is dropped, if there is a place for it.
-pub(super) struct CarriedOut<F>
+/// A request that is completed even if this future is dropped. Without `abandoned` it ends when the
+/// future is dropped.
+pub(super) struct CompletedRequest<F>
 where
     F: Future + Send + 'static,
 {
     request: Option<Pin<Box<F>>>,
-    abandoned: Option<Arc<Abandoned>>,
+    abandoned: Option<Arc<AbandonedRequests>>,
 }
 
-impl<F: Future + Send + 'static> CarriedOut<F> {
-    pub(super) fn new(request: F, abandoned: Option<Arc<Abandoned>>) -> Self {
+impl<F: Future + Send + 'static> CompletedRequest<F> {
+    pub(super) fn new(request: F, abandoned: Option<Arc<AbandonedRequests>>) -> Self {
         Self { request: Some(Box::pin(request)), abandoned }
     }
 }
 
-impl<F: Future + Send + 'static> Future for CarriedOut<F> {
+impl<F: Future + Send + 'static> Future for CompletedRequest<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -71,10 +73,10 @@ impl<F: Future + Send + 'static> Future for CarriedOut<F> {
     }
 }
 
-impl<F: Future + Send + 'static> Drop for CarriedOut<F> {
+impl<F: Future + Send + 'static> Drop for CompletedRequest<F> {
     fn drop(&mut self) {
         if let (Some(request), Some(abandoned)) = (self.request.take(), &self.abandoned) {
-            abandoned.carry_out(async move {
+            abandoned.complete(async move {
                 request.await;
             });
         }

@@ -1,4 +1,4 @@
-//! What happens to a request around the service that does it: faults, metering, durability.
+//! The steps around the service that performs a request: faults, metering and durability.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,122 +8,123 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use super::silence::Connection;
-use crate::faults::{Dice, Fault};
+use crate::faults::{Fault, FaultInjector};
+use crate::http::silence::Connection;
 use crate::journal::Journal;
 use crate::usage::Meter;
 
-/// A request whose body was read.
+/// A request with its complete body.
 pub(crate) type Request = http::Request<Bytes>;
-/// A complete answer.
+/// A complete response.
 pub(crate) type Response = http::Response<Bytes>;
 
-/// Makes the answer to the whole of a request out of that to a part.
+/// Turns the response to a part of a request into the response to the whole request.
 pub(crate) type Completion = Box<dyn FnOnce(Response) -> Response + Send>;
 
-/// One of the services, seen from the wire.
+/// The HTTP interface of one service.
 pub(crate) trait Api: Send + Sync + 'static {
-    /// Bodies longer than this are refused unread.
-    const LONGEST_BODY: usize;
+    /// The maximum length of a body, in bytes. A longer body is rejected without reading it.
+    const MAX_BODY_BYTES: usize;
 
-    /// Whether requests are carried out to their end although their clients went away.
-    const CARRIES_OUT: bool = true;
+    /// Whether a request is completed although its client has disconnected.
+    const COMPLETES_ABANDONED: bool = true;
 
-    /// The operation a request asks for, as AWS spells it.
+    /// Returns the operation of a request, named as AWS spells it.
     fn operation(&self, request: &Request) -> String;
 
-    /// Whether an operation can meet another transaction.
+    /// Whether an operation can conflict with a transaction.
     fn can_conflict(&self, _operation: &str) -> bool {
         false
     }
 
-    /// Does what the request asks for.
+    /// Performs the request.
     fn perform(&self, request: Request) -> impl Future<Output = Response> + Send;
 
-    /// The answer in this service's form when a fault takes the place of the real one. Only
-    /// asked for faults that answer.
-    fn refusal(&self, fault: Fault, request: &Request) -> Response;
+    /// Returns the response to a fault, in the format of this service. Not called for faults
+    /// without a response.
+    fn fault_response(&self, fault: Fault, request: &Request) -> Response;
 
-    /// The part of a request that is done although it is throttled, and how the answer to it tells what was left. `None`
-    /// where requests are throttled whole.
-    fn curtailed(&self, _fault: Fault, _request: &Request) -> Option<(Request, Completion)> {
+    /// Returns the part of a throttled request that is performed, and the completion that adds the
+    /// unprocessed rest to its response. `None` if the request is rejected as a whole.
+    fn partial(&self, _fault: Fault, _request: &Request) -> Option<(Request, Completion)> {
         None
     }
 
-    /// The answer when the service itself failed.
-    fn failure(&self, message: &str) -> Response;
+    /// Returns the response for an internal error of the service.
+    fn internal_error(&self, message: &str) -> Response;
 
-    /// Counts a request when it has arrived, whatever becomes of it.
+    /// Counts a request when it has arrived, regardless of its result.
     fn count_request(&self, operation: &str, bytes_in: u64);
 
-    /// Counts an answer that is about to be sent.
-    fn count_answer(&self, _answer: &Response) {}
+    /// Counts a response that is about to be sent.
+    fn count_response(&self, _answer: &Response) {}
 }
 
-/// The connection is closed instead of answering.
+/// The connection is to be closed without a response.
 #[derive(Debug)]
-pub(crate) struct HangUp;
+pub(crate) struct ConnectionClosed;
 
-impl std::fmt::Display for HangUp {
+impl std::fmt::Display for ConnectionClosed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection is closed without an answer, as a fault asked for")
+        f.write_str("a fault closes the connection without a response")
     }
 }
 
-impl std::error::Error for HangUp {}
+impl std::error::Error for ConnectionClosed {}
 
-/// A service with everything around it.
+/// A service, with fault injection, metering and the journal.
 pub(crate) struct Endpoint<A> {
     pub(crate) api: A,
-    pub(crate) dice: Arc<Dice>,
+    pub(crate) injector: Arc<FaultInjector>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) journal: Arc<Journal>,
 }
 
 impl<A: Api> Endpoint<A> {
-    /// Answers one request.
-    pub(crate) async fn answer(
+    /// Performs one request, or injects a fault.
+    pub(crate) async fn respond(
         &self,
         request: http::Request<Incoming>,
         connection: &Connection,
-    ) -> Result<http::Response<Full<Bytes>>, HangUp> {
+    ) -> Result<http::Response<Full<Bytes>>, ConnectionClosed> {
         let (head, body) = request.into_parts();
-        let body = match Limited::new(body, A::LONGEST_BODY).collect().await {
+        let body = match Limited::new(body, A::MAX_BODY_BYTES).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Ok(too_large(A::LONGEST_BODY).map(Full::new));
+                return Ok(too_large(A::MAX_BODY_BYTES).map(Full::new));
             }
-            // The client went away in the middle of its request.
-            Err(_) => return Err(HangUp),
+            // The client disconnected before it had sent the whole body.
+            Err(_) => return Err(ConnectionClosed),
         };
         let request = Request::from_parts(head, body);
         let operation = self.api.operation(&request);
-        // SUBTLE: before anything is waited for, since a client that hangs up ends this function at the next
-        // `await` (`a_request_counts_although_its_client_hangs_up`).
+        // SUBTLE: counted before the first `await`. (1) A request arrives. (2) Its client
+        // disconnects, which ends this function at the next `await`. Counted later, the request
+        // would be missing in the usage (`request_is_counted_although_its_client_disconnects`).
         self.api.count_request(&operation, request.body().len() as u64);
-        let answer = self.answer_or_fault(&operation, request, connection).await.ok_or(HangUp)?;
-        self.api.count_answer(&answer);
-        Ok(answer.map(Full::new))
+        let response = self.respond_or_inject(&operation, request, connection).await.ok_or(ConnectionClosed)?;
+        self.api.count_response(&response);
+        Ok(response.map(Full::new))
     }
 
-    async fn answer_or_fault(&self, operation: &str, request: Request, connection: &Connection) -> Option<Response> {
-        let fault = self.dice.request(self.api.can_conflict(operation));
+    async fn respond_or_inject(&self, operation: &str, request: Request, connection: &Connection) -> Option<Response> {
+        let fault = self.injector.for_request(self.api.can_conflict(operation));
         let Some(fault) = fault else {
             return Some(self.perform(request).await);
         };
         tracing::debug!(operation, ?fault, "injected");
         self.count(fault);
         match fault {
-            Fault::Throttled(_) => Some(match self.api.curtailed(fault, &request) {
+            Fault::Throttled(_) => Some(match self.api.partial(fault, &request) {
                 Some((part, complete)) => complete(self.perform(part).await),
-                None => self.api.refusal(fault, &request),
+                None => self.api.fault_response(fault, &request),
             }),
-            Fault::TransactionConflict(_) | Fault::ServerError(_) => Some(self.api.refusal(fault, &request)),
-            Fault::AnswerReplaced => {
+            Fault::TransactionConflict(_) | Fault::ServerError(_) => Some(self.api.fault_response(fault, &request)),
+            Fault::ResponseReplaced => {
                 self.perform(request.clone()).await;
-                Some(self.api.refusal(fault, &request))
+                Some(self.api.fault_response(fault, &request))
             }
-            Fault::AnswerDropped => {
+            Fault::ResponseDropped => {
                 self.perform(request).await;
                 None
             }
@@ -137,14 +138,16 @@ impl<A: Api> Endpoint<A> {
         }
     }
 
-    /// Does the request, and holds the answer back until all it may tell is durable.
+    /// Performs the request, and returns the response when all changes that it shows are durable.
     async fn perform(&self, request: Request) -> Response {
-        let answer = self.api.perform(request).await;
+        let response = self.api.perform(request).await;
         match self.journal.until_durable().await {
-            Ok(()) => answer,
+            Ok(()) => response,
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be written");
-                self.api.failure(&format!("the journal cannot be written: {error}; free the disk and start again"))
+                self.api.internal_error(&format!(
+                    "the journal cannot be written: {error}; free disk space and start the services again"
+                ))
             }
         }
     }
@@ -156,7 +159,7 @@ impl<A: Api> Endpoint<A> {
                 Fault::Throttled(_) => &mut counts.throttled,
                 Fault::TransactionConflict(_) => &mut counts.transaction_conflicts,
                 Fault::ServerError(_) => &mut counts.server_errors,
-                Fault::AnswerReplaced | Fault::AnswerDropped => &mut counts.lost_responses,
+                Fault::ResponseReplaced | Fault::ResponseDropped => &mut counts.lost_responses,
                 Fault::Silence { .. } => &mut counts.silences,
             } += 1;
         });
@@ -169,8 +172,8 @@ impl<A: Api> Endpoint<A> {
 }
 
 fn too_large(limit: usize) -> Response {
-    let mut answer =
-        Response::new(Bytes::from(format!("the body is longer than the {limit} bytes this service takes\n")));
-    *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-    answer
+    let mut response =
+        Response::new(Bytes::from(format!("the body is longer than {limit} bytes, the limit of this service\n")));
+    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+    response
 }

@@ -1,4 +1,4 @@
-//! Accepting connections until told to stop.
+//! Accepting and serving connections until the server stops.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,110 +13,117 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::abandoned::{Abandoned, CarriedOut};
-use super::endpoint::{Api, Endpoint};
-use super::silence::{Connection, Connections, Stream};
+use crate::http::abandoned::{AbandonedRequests, CompletedRequest};
+use crate::http::endpoint::{Api, Endpoint};
+use crate::http::silence::{Connection, Connections, Stream};
 
-/// A port of loopback that is ours.
+/// A bound port on loopback.
 pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
 }
 
-/// Listens on loopback only: nothing here is meant for a network.
+/// Listens on a port of loopback; 0 lets the operating system choose. No other network can connect.
 pub(crate) async fn listen(port: u16) -> io::Result<Listener> {
     let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = socket.local_addr()?;
     Ok(Listener { socket, address })
 }
 
-/// A running server. Dropping it ends it at once.
+/// A running server. Dropping it aborts it.
 pub(crate) struct Server {
     address: SocketAddr,
     accepting: JoinHandle<()>,
-    parts: Parts,
+    shared: SharedParts,
 }
 
-/// What the connections of a server share.
+/// The parts that the connections of a server share.
 #[derive(Clone)]
-struct Parts {
+struct SharedParts {
     connections: Arc<Connections>,
-    abandoned: Arc<Abandoned>,
+    abandoned: Arc<AbandonedRequests>,
     stop: watch::Receiver<bool>,
 }
 
 impl Server {
     /// Serves `endpoint` until `stop` changes.
     pub(crate) fn start<A: Api>(listener: Listener, endpoint: Endpoint<A>, stop: watch::Receiver<bool>) -> Self {
-        let abandoned = Arc::new(Abandoned::new(Handle::current()));
-        let parts = Parts { connections: Arc::default(), abandoned, stop };
-        let accepting = tokio::spawn(accept(listener.socket, Arc::new(endpoint), parts.clone()));
-        Self { address: listener.address, accepting, parts }
+        let abandoned = Arc::new(AbandonedRequests::new(Handle::current()));
+        let shared = SharedParts { connections: Arc::default(), abandoned, stop };
+        let accepting = tokio::spawn(accept(listener.socket, Arc::new(endpoint), shared.clone()));
+        Self { address: listener.address, accepting, shared }
     }
 
-    /// The connections of its clients.
+    /// Returns the connections of the server.
     pub(crate) fn connections(&self) -> &Connections {
-        &self.parts.connections
+        &self.shared.connections
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits until the requests that were running when it was told to stop are answered.
+    /// Waits until all requests that were running when the server was stopped have a response.
     pub(crate) async fn ended(mut self) {
-        // An error means that it was cancelled or panicked: it has ended either way.
+        // An error means that the task was cancelled or panicked. In both cases it has ended.
         let _ = (&mut self.accepting).await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The connections end with this task. Abandoned requests end with the last of them: carried out to the end, a
-        // long poll would keep the folder locked (`a_folder_can_be_used_again_at_once_although_a_poll_is_under_way`).
+        // The connections end with this task. Abandoned requests end with the last of them. They
+        // are not completed, because a long poll would keep the folder locked
+        // (`folder_can_be_reused_immediately_although_a_long_poll_is_running`).
         self.accepting.abort();
     }
 }
 
-/// The connections live in a set of this task, so that they end with it.
-async fn accept<A: Api>(listener: TcpListener, endpoint: Arc<Endpoint<A>>, mut parts: Parts) {
+/// Accepts connections. They are tasks of a set that this task owns, so they end when it ends.
+async fn accept<A: Api>(listener: TcpListener, endpoint: Arc<Endpoint<A>>, mut shared: SharedParts) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let connection = parts.connections.accepted();
+                    let connection = shared.connections.accepted();
                     if connection.is_silent() {
                         endpoint.count_silenced();
                     }
-                    connections.spawn(converse(stream, connection, Arc::clone(&endpoint), parts.clone()));
+                    connections.spawn(serve_connection(stream, connection, Arc::clone(&endpoint), shared.clone()));
                 }
                 Err(error) => {
-                    // Most likely out of file descriptors: closing connections will free some.
+                    // The most likely cause is a lack of file descriptors. Closing connections
+                    // frees some.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = parts.stop.changed() => break,
+            _ = shared.stop.changed() => break,
         }
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-    parts.abandoned.carried_out().await;
+    shared.abandoned.completed().await;
 }
 
-async fn converse<A: Api>(stream: TcpStream, connection: Arc<Connection>, endpoint: Arc<Endpoint<A>>, parts: Parts) {
-    // Small answers must not wait for the acknowledgement of earlier ones.
+async fn serve_connection<A: Api>(
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    endpoint: Arc<Endpoint<A>>,
+    shared: SharedParts,
+) {
+    // With Nagle's algorithm, small responses would wait for the acknowledgement of earlier ones.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let Parts { abandoned, mut stop, .. } = parts;
+    let SharedParts { abandoned, mut stop, .. } = shared;
     let service = service_fn(|request| {
         let (endpoint, connection) = (Arc::clone(&endpoint), Arc::clone(&connection));
         let on = Arc::clone(&connection);
-        let answer = async move { endpoint.answer(request, &on).await };
-        let answer = CarriedOut::new(answer, A::CARRIES_OUT.then(|| Arc::clone(&abandoned)));
+        let answer = async move { endpoint.respond(request, &on).await };
+        let answer = CompletedRequest::new(answer, A::COMPLETES_ABANDONED.then(|| Arc::clone(&abandoned)));
         async move {
             let answer = answer.await;
             connection.hold_if_silent().await;
@@ -132,7 +139,7 @@ async fn converse<A: Api>(stream: TcpStream, connection: Arc<Connection>, endpoi
             http.as_mut().graceful_shutdown();
             tokio::select! {
                 outcome = http.as_mut() => outcome,
-                // Its client may never close it.
+                // The client may never close a silent connection.
                 () = connection.silenced() => Ok(()),
             }
         }

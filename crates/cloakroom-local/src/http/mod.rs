@@ -1,10 +1,6 @@
-//! HTTP on loopback: listening, and the steps that are the same for all three services.
+//! HTTP on loopback: listening, and the steps that all services share.
 
 mod abandoned;
-mod endpoint;
-mod listener;
-mod silence;
-
-pub(crate) use endpoint::{Api, Completion, Endpoint, Request, Response};
-pub(crate) use listener::{Listener, Server, listen};
-pub(crate) use silence::Connections;
+pub(crate) mod endpoint;
+pub(crate) mod listener;
+pub(crate) mod silence;

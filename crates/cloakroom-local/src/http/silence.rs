@@ -1,7 +1,7 @@
-//! Connections that go silent: nothing on them is answered any more, and they are not closed.
+//! Silent connections: they stay open, but no request on them gets a response.
 //!
-//! This is what a client sees of a host that is gone, of a firewall that forgot a connection, or of
-//! a network that is cut.
+//! A client observes the same if the host is gone, if a firewall drops the state of a connection,
+//! or if the network fails.
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ pub(crate) struct Connections(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     open: Vec<Weak<Connection>>,
-    /// Until when new connections are silent, too.
+    /// New connections are also silent until this instant.
     silent_until: Option<Instant>,
 }
 
@@ -30,14 +30,16 @@ impl Connections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a connection that was accepted. It is silent from the start if the service is.
+    /// Registers an accepted connection. It is silent from the start if the whole service is
+    /// silent.
     pub(super) fn accepted(&self) -> Arc<Connection> {
         let connection = Arc::new(Connection::default());
         let mut state = self.state();
         if state.silent_until.is_some_and(|until| Instant::now() < until) {
             connection.silence();
         } else {
-            // Amortized: the list is searched for closed connections only when it is about to grow.
+            // This search for closed connections has amortized constant cost: it runs only when the
+            // list is about to grow.
             if state.open.len() == state.open.capacity() {
                 state.open.retain(|open| open.strong_count() > 0);
             }
@@ -46,17 +48,19 @@ impl Connections {
         connection
     }
 
-    /// Silences the connections that are open, for good. Returns how many were not silent yet.
+    /// Silences the open connections permanently. Returns the number of connections that were not
+    /// yet silent.
     pub(crate) fn silence_open(&self) -> u64 {
         let open = std::mem::take(&mut self.state().open);
         let silenced = open.iter().filter_map(Weak::upgrade).filter(|connection| connection.silence());
         silenced.count() as u64
     }
 
-    /// Silences the connections that are open and those that are opened within this time, for good.
-    /// Returns how many open ones were not silent yet.
+    /// Silences the open connections, and those that are opened within `duration`, permanently.
+    /// Returns the number of open connections that were not yet silent.
     pub(crate) fn silence_all(&self, duration: Duration) -> u64 {
-        // First: a connection that is accepted between both steps must not escape.
+        // This comes first, because a connection that is accepted between the two steps must also
+        // become silent.
         self.state().silent_until = Some(Instant::now() + duration);
         self.silence_open()
     }
@@ -67,7 +71,7 @@ impl Connections {
 pub(crate) struct Connection(watch::Sender<bool>);
 
 impl Connection {
-    /// Silences the connection, for good. Returns whether it was not silent before.
+    /// Silences the connection permanently. Returns whether it was not silent before.
     pub(crate) fn silence(&self) -> bool {
         !self.0.send_replace(true)
     }
@@ -78,11 +82,11 @@ impl Connection {
 
     /// Waits until the connection is silent.
     pub(super) async fn silenced(&self) {
-        // An error would mean that the sender is gone, which is a part of this.
+        // An error would mean that the sender is dropped, but this value owns it.
         let _ = self.0.subscribe().wait_for(|is_silent| *is_silent).await;
     }
 
-    /// Returns at once or, on a silent connection, never.
+    /// Returns immediately, or never on a silent connection.
     pub(super) async fn hold_if_silent(&self) {
         if self.is_silent() {
             std::future::pending().await
@@ -90,8 +94,8 @@ impl Connection {
     }
 }
 
-/// The bytes of a connection. Once it is silent, what its client sends is discarded, and what it
-/// should be sent, too. It ends when the client closes it.
+/// The byte stream of a connection. When the connection is silent, the bytes of both directions are
+/// discarded. It ends when the client closes it.
 pub(super) struct Stream {
     pub(super) stream: TcpStream,
     pub(super) connection: Arc<Connection>,
@@ -138,7 +142,7 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// A silent connection is not closed before its client closes it.
+    /// A silent connection stays open until its client closes it.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut discarded = [0; 1024];
         while self.connection.is_silent() {

@@ -1,19 +1,20 @@
-//! The event source: batches of messages, and what becomes of them afterwards.
+//! The event source: receives batches of messages, and deletes them after a successful invocation.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::settings::FunctionSettings;
 use crate::clock::{self, SECOND};
-use crate::sqs::{self, Sqs};
+use crate::lambda::settings::FunctionSettings;
+use crate::sqs::address::arn;
+use crate::sqs::service::Sqs;
 
-/// What SQS gives, and takes, in one request.
-const MOST: usize = 10;
-/// The longest long poll, in seconds.
-const LONGEST_WAIT: u64 = 20;
+/// The maximum number of messages in one request to SQS.
+const MAX_BATCH: usize = 10;
+/// The maximum duration of a long poll, in seconds.
+const MAX_WAIT_S: u64 = 20;
 
-/// One queue, seen by the trigger of a function. It is a client of SQS like any other.
+/// The queue of a function's trigger. It uses SQS like any other client.
 pub(super) struct EventSource {
     sqs: Sqs,
     queue: String,
@@ -21,19 +22,19 @@ pub(super) struct EventSource {
     window: clock::Millis,
 }
 
-/// The receipts of a batch, by message id. A message may be in it twice.
+/// The receipt handles of a batch, by message id. A message may be in the batch twice.
 pub(super) type Receipts = BTreeMap<String, Vec<String>>;
 
 impl EventSource {
-    /// A queue that can trigger such a function.
+    /// Opens the queue, and checks that its visibility timeout is at least the function's timeout.
     pub(super) async fn open(sqs: Sqs, queue: &str, settings: &FunctionSettings) -> Result<Self, String> {
         let request = json!({ "QueueUrl": queue, "AttributeNames": ["VisibilityTimeout"] });
         let answer = sqs.call("GetQueueAttributes", &request).await?;
         let visibility = answer["Attributes"]["VisibilityTimeout"].as_str().and_then(|text| text.parse::<u64>().ok());
         if visibility.is_none_or(|visibility| visibility < settings.timeout_s) {
             return Err(format!(
-                "the visibility timeout of the queue {queue} is less than `timeout_s`, which is {}: messages would be \
-                 received again while they are worked on",
+                "the visibility timeout of the queue {queue} is less than `timeout_s`, which is {}; messages would be \
+                 received again while the function processes them; increase the visibility timeout",
                 settings.timeout_s
             ));
         }
@@ -41,15 +42,16 @@ impl EventSource {
         Ok(Self { sqs, queue: queue.to_owned(), batch_size: settings.batch_size, window })
     }
 
-    /// Waits for messages and collects a batch: the event of an invocation, and the receipts of what is in it.
+    /// Waits for messages, and collects a batch. Returns the event of an invocation, and the
+    /// receipt handles of its messages.
     pub(super) async fn batch(&self) -> Result<(Value, Receipts), String> {
         let mut messages = Vec::new();
         while messages.is_empty() {
-            messages = self.receive(self.batch_size, LONGEST_WAIT).await?;
+            messages = self.receive(self.batch_size, MAX_WAIT_S).await?;
         }
         let until = clock::now() + self.window;
         loop {
-            let left = until.saturating_sub(clock::now()).div_ceil(SECOND).min(LONGEST_WAIT);
+            let left = until.saturating_sub(clock::now()).div_ceil(SECOND).min(MAX_WAIT_S);
             if left == 0 || messages.len() >= self.batch_size {
                 break;
             }
@@ -63,29 +65,33 @@ impl EventSource {
         Ok((json!({ "Records": records }), receipts))
     }
 
-    async fn receive(&self, most: usize, wait: u64) -> Result<Vec<Value>, String> {
+    async fn receive(&self, max: usize, wait: u64) -> Result<Vec<Value>, String> {
         let request = json!({
             "QueueUrl": self.queue,
-            "MaxNumberOfMessages": most.min(MOST),
+            "MaxNumberOfMessages": max.min(MAX_BATCH),
             "WaitTimeSeconds": wait,
             "MessageSystemAttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
         });
         let answer = self.sqs.call("ReceiveMessage", &request).await?;
-        // Without any there is no field.
+        // A response without messages has no such field.
         Ok(answer["Messages"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Deletes messages, and tells how many could be deleted.
+    /// Deletes messages, and returns the number of deleted messages.
     pub(super) async fn delete(&self, receipts: Vec<String>) -> usize {
         let mut deleted = 0;
-        for batch in receipts.chunks(MOST) {
+        for batch in receipts.chunks(MAX_BATCH) {
             let entry =
                 |(number, receipt): (usize, &String)| json!({ "Id": number.to_string(), "ReceiptHandle": receipt });
             let entries: Vec<Value> = batch.iter().enumerate().map(entry).collect();
             match self.sqs.call("DeleteMessageBatch", &json!({ "QueueUrl": self.queue, "Entries": entries })).await {
                 Ok(answer) => deleted += answer["Successful"].as_array().map_or(0, Vec::len),
-                Err(error) => tracing::warn!(error, queue = self.queue, "messages are not deleted: they come again"),
+                Err(error) => tracing::warn!(
+                    error,
+                    queue = self.queue,
+                    "messages could not be deleted; they will be received again"
+                ),
             }
         }
         deleted
@@ -96,7 +102,7 @@ fn text(message: &Value, field: &str) -> String {
     message[field].as_str().unwrap_or_default().to_owned()
 }
 
-/// A message as a function sees it.
+/// Returns a message in the format of a Lambda event.
 fn record(queue: &str, message: &Value) -> Value {
     let mut record = json!({
         "messageId": message["MessageId"],
@@ -106,7 +112,7 @@ fn record(queue: &str, message: &Value) -> Value {
         "attributes": message["Attributes"],
         "messageAttributes": attributes(&message["MessageAttributes"]),
         "eventSource": "aws:sqs",
-        "eventSourceARN": sqs::arn(queue),
+        "eventSourceARN": arn(queue),
         "awsRegion": crate::REGION,
     });
     if let Value::String(checksum) = &message["MD5OfMessageAttributes"] {

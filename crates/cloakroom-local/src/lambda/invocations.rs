@@ -1,4 +1,4 @@
-//! The invocations of a function: which are under way, and what became of the others.
+//! The running invocations of a function, and the results of the completed ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,36 +6,37 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::event_source::Receipts;
 use crate::clock::{self, Millis, SECOND};
 use crate::identifier;
+use crate::lambda::event_source::Receipts;
 
-/// What happened to a function so far.
+/// The invocations and messages of a function so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FunctionStats {
-    /// Invocations that were begun.
+    /// Invocations that were started.
     pub invocations: u64,
-    /// Invocations that have neither ended nor passed their deadline.
+    /// Invocations that have neither completed nor passed their deadline.
     pub under_way: u64,
-    /// Invocations that were answered.
+    /// Invocations that returned a response.
     pub succeeded: u64,
-    /// Invocations that ended with an error, or with an answer that fails the whole batch.
+    /// Invocations that failed: with an error, or with a response that fails the whole batch.
     pub failed: u64,
-    /// Invocations that passed their deadline without an answer. Lambda kills such a process and starts another.
+    /// Invocations that passed their deadline without a response. Lambda kills such a process and
+    /// starts another.
     pub timed_out: u64,
-    /// Processes that said that they could not start.
+    /// Processes that reported an initialization error.
     pub init_errors: u64,
-    /// Messages that were given to invocations, counting each time.
+    /// Messages that were passed to invocations. A message that is passed twice counts twice.
     pub messages_given: u64,
-    /// Messages that were deleted after an invocation had succeeded.
+    /// Messages that were deleted after a successful invocation.
     pub messages_deleted: u64,
-    /// Messages that an answer reported as failed.
+    /// Messages that a response reported as failed.
     pub messages_failed: u64,
 }
 
-/// How an invocation ended.
+/// The result of an invocation.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
+pub(super) enum InvocationResult {
     Succeeded { deleted: usize, failed: usize },
     Failed,
     TimedOut,
@@ -44,13 +45,13 @@ pub(super) enum End {
 /// The invocations of one function.
 pub(super) struct Invocations {
     timeout: Millis,
-    /// The receipts of those under way, by request id.
+    /// The receipt handles of the running invocations, by request id.
     under_way: Mutex<BTreeMap<String, Receipts>>,
     stats: watch::Sender<FunctionStats>,
 }
 
-/// An invocation that has begun.
-pub(super) struct Begun {
+/// An invocation that was started.
+pub(super) struct StartedInvocation {
     pub(super) request_id: String,
     pub(super) deadline: Millis,
 }
@@ -64,51 +65,52 @@ impl Invocations {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins an invocation, which ends at its deadline if not before.
-    pub(super) fn begin(self: &Arc<Self>, receipts: Receipts) -> Begun {
-        let begun = Begun { request_id: identifier::unique(), deadline: clock::now() + self.timeout };
+    /// Starts an invocation. It ends at its deadline at the latest.
+    pub(super) fn begin(self: &Arc<Self>, receipts: Receipts) -> StartedInvocation {
+        let started = StartedInvocation { request_id: identifier::unique(), deadline: clock::now() + self.timeout };
         let given: usize = receipts.values().map(Vec::len).sum();
-        self.under_way().insert(begun.request_id.clone(), receipts);
+        self.under_way().insert(started.request_id.clone(), receipts);
         self.stats.send_modify(|stats| {
             stats.invocations += 1;
             stats.under_way += 1;
             stats.messages_given += given as u64;
         });
-        let (weak, request_id, timeout) = (Arc::downgrade(self), begun.request_id.clone(), self.timeout);
+        let (weak, request_id, timeout) = (Arc::downgrade(self), started.request_id.clone(), self.timeout);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(timeout)).await;
             if let Some(invocations) = weak.upgrade()
                 && invocations.take(&request_id).is_some()
             {
-                tracing::warn!(request_id, "the invocation timed out; its messages come again");
-                invocations.end(End::TimedOut);
+                tracing::warn!(request_id, "the invocation timed out; its messages will be received again");
+                invocations.end(InvocationResult::TimedOut);
             }
         });
-        begun
+        started
     }
 
-    /// Takes the receipts of an invocation, if it is under way. Whoever has them says afterwards how it ended.
+    /// Removes and returns the receipt handles of an invocation, if it is running. The caller must
+    /// then record its result with `end`.
     pub(super) fn take(&self, request_id: &str) -> Option<Receipts> {
         self.under_way().remove(request_id)
     }
 
-    /// Notes how an invocation ended whose receipts were taken.
-    pub(super) fn end(&self, end: End) {
+    /// Records the result of an invocation whose receipt handles were taken.
+    pub(super) fn end(&self, end: InvocationResult) {
         self.stats.send_modify(|stats| {
             stats.under_way -= 1;
             match end {
-                End::Succeeded { deleted, failed } => {
+                InvocationResult::Succeeded { deleted, failed } => {
                     stats.succeeded += 1;
                     stats.messages_deleted += deleted as u64;
                     stats.messages_failed += failed as u64;
                 }
-                End::Failed => stats.failed += 1,
-                End::TimedOut => stats.timed_out += 1,
+                InvocationResult::Failed => stats.failed += 1,
+                InvocationResult::TimedOut => stats.timed_out += 1,
             }
         });
     }
 
-    pub(super) fn note_init_error(&self) {
+    pub(super) fn record_init_error(&self) {
         self.stats.send_modify(|stats| stats.init_errors += 1);
     }
 
@@ -117,7 +119,7 @@ impl Invocations {
     }
 
     pub(super) async fn until(&self, is_wanted: impl FnMut(&FunctionStats) -> bool) -> FunctionStats {
-        // An error would mean that the sender is gone, which is a part of this.
+        // An error would mean that the sender is dropped, but this value owns it.
         self.stats.subscribe().wait_for(is_wanted).await.map_or_else(|_| self.stats(), |stats| *stats)
     }
 }

@@ -1,5 +1,6 @@
-//! Lambda, as far as functions with an SQS trigger need it: the Runtime API that a function's process asks for work, and
-//! the event source that makes invocations out of the messages of a queue.
+//! Lambda, limited to functions that an SQS queue triggers: the Runtime API from which a function's
+//! process gets its invocations, and the event source that creates invocations from the messages of
+//! a queue.
 
 mod event_source;
 mod invocations;
@@ -17,38 +18,44 @@ use tokio::sync::watch;
 pub use invocations::FunctionStats;
 pub use settings::FunctionSettings;
 
-use crate::LocalAws;
-use crate::faults::{Dice, Faults};
-use crate::http::{Endpoint, Server, listen};
+use crate::faults::{FaultInjector, Faults};
+use crate::http::endpoint::Endpoint;
+use crate::http::listener::{Server, listen};
 use crate::journal::Journal;
+use crate::lambda::event_source::EventSource;
+use crate::lambda::invocations::Invocations;
+use crate::lambda::runtime_api::RuntimeApi;
+use crate::local_aws::LocalAws;
 use crate::start_error::StartError;
-use event_source::EventSource;
-use invocations::Invocations;
-use runtime_api::RuntimeApi;
 
-/// A Lambda function that a queue triggers, until this is dropped. Made by [`LocalAws::function`].
+/// A Lambda function that a queue triggers, until this value is dropped. Created by
+/// [`LocalAws::function`].
 ///
-/// It serves the Runtime API; the function's processes are the caller's. Each process that asks for the next invocation
-/// gets one as soon as the queue has messages, so that as many invocations run at a time as there are processes.
-/// As in AWS,
+/// It serves the Runtime API. The caller starts the function's processes. Each process that
+/// requests the next invocation gets one when the queue has messages. So there are at most as many
+/// concurrent invocations as processes. As in AWS,
 ///
-/// - an invocation that succeeds has its messages deleted, all but those that its answer reports as failed;
-/// - an answer that names no message or an unknown one, or that cannot be read, has nothing deleted;
-/// - after an error, and when the deadline has passed without an answer, nothing is deleted either;
-/// - what is not deleted is received again when the queue's visibility timeout has passed;
-/// - of a group of a FIFO queue nothing is given to a second invocation while a first one has messages of it;
-/// - the polls and deletions of the trigger are billed, and count in [`Usage`](crate::Usage).
+/// - after a successful invocation, its messages are deleted, except those that its response
+///   reports as failed;
+/// - after a response that cannot be read, or that reports an empty or unknown message id, no
+///   message is deleted;
+/// - after an error, or if the deadline passes without a response, no message is deleted;
+/// - a message that is not deleted is received again after the queue's visibility timeout;
+/// - messages of a FIFO queue's message group are not passed to a second invocation while a first
+///   one has messages of this group;
+/// - the receives and deletions of the trigger are billed, and count in [`Usage`](crate::Usage).
 ///
-/// Unlike in AWS, processes are not frozen between invocations, and not killed when they are late: that is for their
-/// owner to do ([`FunctionStats::timed_out`] tells when). An answer that is late is refused. A process that
-/// ends without an answer is noticed at the deadline. A batch may have more than 6 MB.
+/// Unlike in AWS, processes are not frozen between invocations, and not killed after a timeout. The
+/// caller must do this when [`FunctionStats::timed_out`] increases. A response after the deadline
+/// is rejected. A process that ends without a response is noticed at the deadline. A batch may be
+/// larger than 6 MB.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use cloakroom_local::{FunctionSettings, LocalAws};
 ///
 /// let aws = LocalAws::start().await?;
-/// // … make the queue `orders`, and send something …
+/// // … create the queue `orders`, and send messages …
 /// let function = aws.function("orders", FunctionSettings { timeout_s: 30, ..FunctionSettings::default() }).await?;
 /// let mut process =
 ///     std::process::Command::new("target/debug/bootstrap").envs(aws.environment()).envs(function.environment()).spawn()?;
@@ -76,12 +83,12 @@ impl std::fmt::Debug for Function {
 }
 
 impl LocalAws {
-    /// Has this queue trigger a Lambda function, on a port of its own.
+    /// Starts a Lambda function that this queue triggers. Its Runtime API has a port of its own.
     ///
     /// # Errors
     ///
-    /// If AWS would refuse the trigger: a setting out of its range, a queue that is not there or whose visibility timeout
-    /// is shorter than the function's; or if no port can be had.
+    /// If AWS would reject the trigger: a setting is out of range, the queue does not exist, or its
+    /// visibility timeout is shorter than the function's timeout. If no port is available.
     pub async fn function(&self, queue: &str, settings: FunctionSettings) -> Result<Function, StartError> {
         let refused = |cause| StartError::Function { function: settings.name.clone(), cause };
         settings.validate(queue).map_err(refused)?;
@@ -97,23 +104,24 @@ impl LocalAws {
             invocations: Arc::clone(&invocations),
             stops: [until_stopping, self.stop.subscribe()],
         };
-        // Faults are those of the services that a function uses; its Runtime API is inside the machine that it runs on.
-        let (dice, journal) = (Arc::new(Dice::new(Faults::default())), Arc::new(Journal::in_memory()));
-        let endpoint = Endpoint { api, dice, meter: Arc::clone(&self.meter), journal };
+        // Faults apply to the services that a function uses. In AWS, the Runtime API is inside the
+        // function's own machine.
+        let (injector, journal) = (Arc::new(FaultInjector::new(Faults::default())), Arc::new(Journal::in_memory()));
+        let endpoint = Endpoint { api, injector, meter: Arc::clone(&self.meter), journal };
         let server = Server::start(listener, endpoint, self.stop.subscribe());
         Ok(Function { name, server, invocations, stopping })
     }
 }
 
 impl Function {
-    /// Where the Runtime API is, as `AWS_LAMBDA_RUNTIME_API` has it: host and port.
+    /// Returns the host and port of the Runtime API, as in `AWS_LAMBDA_RUNTIME_API`.
     #[must_use]
     pub fn runtime_api(&self) -> String {
         self.server.url().trim_start_matches("http://").to_owned()
     }
 
-    /// The environment variables that Lambda gives to a function's process. Where the other services are is told
-    /// by [`LocalAws::environment`].
+    /// Returns the environment variables that Lambda sets for a function's process.
+    /// [`LocalAws::environment`] returns those of the other services.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -127,21 +135,22 @@ impl Function {
         ]
     }
 
-    /// What happened so far.
+    /// Returns the statistics of the function so far.
     #[must_use]
     pub fn stats(&self) -> FunctionStats {
         self.invocations.stats()
     }
 
-    /// Waits until what happened is as wanted, and tells what that is.
+    /// Waits until the statistics satisfy `is_wanted`, and returns them.
     pub async fn until(&self, is_wanted: impl FnMut(&FunctionStats) -> bool) -> FunctionStats {
         self.invocations.until(is_wanted).await
     }
 
-    /// Begins no further invocation, and waits until those under way have ended, at the latest by their deadlines. Who
-    /// asks for the next invocation meanwhile gets no answer. Afterwards the Runtime API is gone.
+    /// Starts no further invocation, and waits until the running invocations have ended, at the
+    /// latest at their deadlines. A request for the next invocation gets no response. Afterwards
+    /// the Runtime API is stopped.
     ///
-    /// Dropping breaks off what is under way: its messages are received again.
+    /// Dropping the value aborts running invocations. Their messages are received again.
     pub async fn stop(self) {
         self.stopping.send_replace(true);
         self.until(|stats| stats.under_way == 0).await;

@@ -1,4 +1,4 @@
-//! The Runtime API: what a function's process asks for work, and tells how it went.
+//! The Runtime API: a function's process requests invocations and reports their results.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,55 +9,55 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::event_source::{EventSource, Receipts};
-use super::invocations::{Begun, End, Invocations};
-use super::report;
-use super::settings::FunctionSettings;
 use crate::faults::Fault;
-use crate::http::{Api, Request, Response};
+use crate::http::endpoint::{Api, Request, Response};
 use crate::identifier;
-use crate::sqs::ACCOUNT;
+use crate::lambda::event_source::{EventSource, Receipts};
+use crate::lambda::invocations::{InvocationResult, Invocations, StartedInvocation};
+use crate::lambda::report;
+use crate::lambda::settings::FunctionSettings;
+use crate::sqs::address::ACCOUNT;
 
-/// How long the event source waits after SQS has refused a receive.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long the event source waits after SQS has rejected a receive.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The Runtime API of one function.
 pub(super) struct RuntimeApi {
     pub(super) source: EventSource,
     pub(super) settings: FunctionSettings,
     pub(super) invocations: Arc<Invocations>,
-    /// Of the function, and of all services.
+    /// The stop signals of the function and of all services.
     pub(super) stops: [watch::Receiver<bool>; 2],
 }
 
-/// What a request is about.
-enum Asked<'r> {
+/// A request of a function's process.
+enum RuntimeRequest<'r> {
     Next,
     Response(&'r str),
     Error(&'r str),
     InitError,
 }
 
-fn asked<'r>(method: &Method, path: &'r str) -> Option<Asked<'r>> {
+fn parse_path<'r>(method: &Method, path: &'r str) -> Option<RuntimeRequest<'r>> {
     let path = path.strip_prefix("/2018-06-01/runtime/")?;
     match (method, path.split('/').collect::<Vec<_>>().as_slice()) {
-        (&Method::GET, ["invocation", "next"]) => Some(Asked::Next),
-        (&Method::POST, ["invocation", id, "response"]) => Some(Asked::Response(id)),
-        (&Method::POST, ["invocation", id, "error"]) => Some(Asked::Error(id)),
-        (&Method::POST, ["init", "error"]) => Some(Asked::InitError),
+        (&Method::GET, ["invocation", "next"]) => Some(RuntimeRequest::Next),
+        (&Method::POST, ["invocation", id, "response"]) => Some(RuntimeRequest::Response(id)),
+        (&Method::POST, ["invocation", id, "error"]) => Some(RuntimeRequest::Error(id)),
+        (&Method::POST, ["init", "error"]) => Some(RuntimeRequest::InitError),
         _ => None,
     }
 }
 
 impl RuntimeApi {
-    /// Waits for messages, however long that takes. Once the function or the services are to stop, there is no answer, as
-    /// there is none when Lambda freezes or ends a process.
+    /// Waits for messages without a time limit. If the function or the services are to stop, there
+    /// is no response, as when Lambda freezes or ends a process.
     async fn next(&self) -> Response {
         let [stopping, closing] = self.stops.clone();
         let batch = tokio::select! {
             biased;
-            () = set(stopping) => None,
-            () = set(closing) => None,
+            () = wait_until_set(stopping) => None,
+            () = wait_until_set(closing) => None,
             batch = self.batch() => Some(batch),
         };
         match batch {
@@ -71,15 +71,15 @@ impl RuntimeApi {
             match self.source.batch().await {
                 Ok(batch) => return batch,
                 Err(error) => {
-                    tracing::warn!(error, "the function's trigger cannot receive messages");
-                    tokio::time::sleep(PAUSE).await;
+                    tracing::warn!(error, "the trigger of the function failed to receive messages; it will retry");
+                    tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
     fn begin(&self, event: &Value, receipts: Receipts) -> Response {
-        let Begun { request_id, deadline } = self.invocations.begin(receipts);
+        let StartedInvocation { request_id, deadline } = self.invocations.begin(receipts);
         let mut response = Response::new(Bytes::from(event.to_string()));
         let random = identifier::unique().replace('-', "");
         let trace = format!("Root=1-{:08x}-{};Parent={};Sampled=0", deadline / 1_000, &random[..24], &random[16..]);
@@ -109,23 +109,29 @@ impl RuntimeApi {
                 let failed_receipts: usize = failed.iter().filter_map(|id| receipts.get(id)).map(Vec::len).sum();
                 let done = receipts.into_iter().filter(|(id, _)| !failed.contains(id));
                 let deleted = self.source.delete(done.flat_map(|(_, receipts)| receipts).collect()).await;
-                End::Succeeded { deleted, failed: failed_receipts }
+                InvocationResult::Succeeded { deleted, failed: failed_receipts }
             }
             Err(why) => {
-                tracing::warn!(request_id, why, "the answer fails the whole batch, which comes again");
-                End::Failed
+                tracing::warn!(
+                    request_id,
+                    why,
+                    "the response fails the whole batch; its messages will be received again"
+                );
+                InvocationResult::Failed
             }
         };
         self.invocations.end(end);
         accepted()
     }
 
-    /// The messages that an answer reports as failed; or why it fails them all.
+    /// Returns the messages that a response reports as failed, or the reason why the whole batch
+    /// fails.
     fn failed(&self, body: &[u8], batch: &BTreeSet<&str>) -> Result<BTreeSet<String>, String> {
         if !self.settings.reports_failures || body.iter().all(u8::is_ascii_whitespace) {
             return Ok(BTreeSet::new());
         }
-        let response: Value = serde_json::from_slice(body).map_err(|error| format!("it is no JSON: {error}"))?;
+        let response: Value =
+            serde_json::from_slice(body).map_err(|error| format!("the response is not JSON: {error}"))?;
         Ok(report::failures(&response, batch)?.into_iter().map(str::to_owned).collect())
     }
 
@@ -133,27 +139,27 @@ impl RuntimeApi {
         if self.invocations.take(request_id).is_none() {
             return unknown(request_id);
         }
-        tracing::warn!(request_id, error = error_in(body), "the function failed; its messages come again");
-        self.invocations.end(End::Failed);
+        tracing::warn!(request_id, error = error_in(body), "the function failed; its messages will be received again");
+        self.invocations.end(InvocationResult::Failed);
         accepted()
     }
 
     fn fail_to_start(&self, body: &[u8]) -> Response {
         tracing::warn!(error = error_in(body), "the function could not start");
-        self.invocations.note_init_error();
+        self.invocations.record_init_error();
         accepted()
     }
 }
 
-/// Waits until it is set, or can be no more.
-async fn set(mut flag: watch::Receiver<bool>) {
+/// Waits until the flag is set or its sender is dropped.
+async fn wait_until_set(mut flag: watch::Receiver<bool>) {
     let _ = flag.wait_for(|is_set| *is_set).await;
 }
 
-/// What the function's process says about its error.
+/// Returns the type and message of the error that the function's process reported.
 fn error_in(body: &[u8]) -> String {
-    let told: Value = serde_json::from_slice(body).unwrap_or_default();
-    let part = |field: &str| told[field].as_str().unwrap_or("not told").to_owned();
+    let error: Value = serde_json::from_slice(body).unwrap_or_default();
+    let part = |field: &str| error[field].as_str().unwrap_or("unknown").to_owned();
     format!("{}: {}", part("errorType"), part("errorMessage"))
 }
 
@@ -174,18 +180,18 @@ fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
 
 fn unknown(request_id: &str) -> Response {
     let message = format!(
-        "No invocation with the request id {request_id} is under way: it was answered already, its deadline has passed, \
-         or there never was one."
+        "No invocation with the request id {request_id} is running: it has a response already, its deadline has passed, \
+         or it never existed."
     );
     refused(StatusCode::BAD_REQUEST, "InvalidRequestID", &message)
 }
 
 impl Api for RuntimeApi {
-    /// What Lambda takes as the answer of a function.
-    const LONGEST_BODY: usize = 6 * 1024 * 1024;
+    /// Lambda's limit for the response of a function.
+    const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
-    /// A process that has ended is given no messages.
-    const CARRIES_OUT: bool = false;
+    /// A process that has disconnected must not be given messages.
+    const COMPLETES_ABANDONED: bool = false;
 
     fn operation(&self, request: &Request) -> String {
         request.uri().path().to_owned()
@@ -193,11 +199,11 @@ impl Api for RuntimeApi {
 
     async fn perform(&self, request: Request) -> Response {
         let path = request.uri().path();
-        match asked(request.method(), path) {
-            Some(Asked::Next) => self.next().await,
-            Some(Asked::Response(id)) => self.respond(id, request.body()).await,
-            Some(Asked::Error(id)) => self.fail(id, request.body()),
-            Some(Asked::InitError) => self.fail_to_start(request.body()),
+        match parse_path(request.method(), path) {
+            Some(RuntimeRequest::Next) => self.next().await,
+            Some(RuntimeRequest::Response(id)) => self.respond(id, request.body()).await,
+            Some(RuntimeRequest::Error(id)) => self.fail(id, request.body()),
+            Some(RuntimeRequest::InitError) => self.fail_to_start(request.body()),
             None => {
                 let message = format!("{} {path} is not a request of the Runtime API of 2018-06-01.", request.method());
                 refused(StatusCode::NOT_FOUND, "UnknownOperation", &message)
@@ -205,14 +211,14 @@ impl Api for RuntimeApi {
         }
     }
 
-    fn refusal(&self, fault: Fault, _request: &Request) -> Response {
-        self.failure(&format!("{fault:?}"))
+    fn fault_response(&self, fault: Fault, _request: &Request) -> Response {
+        self.internal_error(&format!("{fault:?}"))
     }
 
-    fn failure(&self, message: &str) -> Response {
+    fn internal_error(&self, message: &str) -> Response {
         refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
     }
 
-    /// Lambda bills nothing for these.
+    /// Lambda does not bill these requests.
     fn count_request(&self, _operation: &str, _bytes_in: u64) {}
 }

@@ -2,11 +2,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::FunctionSettings;
-use super::report::failures;
+use crate::lambda::report::failures;
+use crate::lambda::settings::FunctionSettings;
 
 #[test]
-fn answers_are_understood_as_lambda_does() {
+fn function_responses_are_interpreted_as_by_lambda() {
     let batch = BTreeSet::from(["a", "b"]);
     let failed =
         |response| failures(&response, &batch).map(|ids| ids.into_iter().map(str::to_owned).collect::<Vec<_>>());
@@ -43,7 +43,7 @@ fn answers_are_understood_as_lambda_does() {
 }
 
 #[test]
-fn what_aws_would_refuse_is_refused_by_name() {
+fn function_settings_that_aws_rejects_are_rejected_by_name() {
     let complaint = |queue: &str, settings: FunctionSettings| settings.validate(queue).err().unwrap_or_default();
     let default = FunctionSettings::default;
     assert_eq!(complaint("orders", default()), "");

@@ -19,10 +19,10 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error, xml};
 
-use super::limits;
-use super::object::timestamp;
-use super::service::Buckets;
 use crate::clock;
+use crate::s3::limits;
+use crate::s3::object::timestamp;
+use crate::s3::service::Buckets;
 
 const LIFECYCLE: &str = "lifecycle";
 const PUBLIC_ACCESS: &str = "publicAccessBlock";
@@ -32,7 +32,7 @@ const POLICY: &str = "policy";
 const TAGGING: &str = "tagging";
 const VERSIONING: &str = "versioning";
 
-/// Declares the operations that set, get and delete a configuration kept as it was given.
+/// Declares an operation that deletes a configuration.
 macro_rules! delete {
     ($name:ident, $input:ty => $output:ty, $setting:expr) => {
         pub(super) fn $name(&self, input: $input) -> S3Result<$output> {
@@ -44,7 +44,7 @@ macro_rules! delete {
 
 impl Buckets {
     pub(super) fn create_bucket(&self, input: CreateBucketInput) -> S3Result<CreateBucketOutput> {
-        // In us-east-1, creating one's own bucket again succeeds.
+        // In us-east-1, creating a bucket that the caller owns succeeds.
         self.store.create_bucket(&input.bucket, clock::now());
         Ok(CreateBucketOutput { location: Some(format!("/{}", input.bucket)) })
     }
@@ -78,7 +78,7 @@ impl Buckets {
     }
 
     pub(super) fn get_bucket_location(&self, input: GetBucketLocationInput) -> S3Result<GetBucketLocationOutput> {
-        // The region us-east-1 is written as none.
+        // S3 omits the location for us-east-1.
         self.store.read(&input.bucket, |_| ())?;
         Ok(GetBucketLocationOutput::default())
     }
@@ -88,7 +88,7 @@ impl Buckets {
         input: PutBucketLifecycleConfigurationInput,
     ) -> S3Result<PutBucketLifecycleConfigurationOutput> {
         let rules = input.lifecycle_configuration;
-        let rules = rules.ok_or_else(|| s3_error!(MalformedXML, "The rules are missing."))?;
+        let rules = rules.ok_or_else(|| s3_error!(MalformedXML, "The request has no lifecycle rules."))?;
         self.set_setting(&input.bucket, LIFECYCLE, &rules)?;
         Ok(PutBucketLifecycleConfigurationOutput::default())
     }
@@ -119,7 +119,7 @@ impl Buckets {
         input: GetPublicAccessBlockInput,
     ) -> S3Result<GetPublicAccessBlockOutput> {
         let block: Option<PublicAccessBlockConfiguration> = self.setting(&input.bucket, PUBLIC_ACCESS)?;
-        // S3 blocks public access unless it was told otherwise.
+        // S3 blocks public access by default.
         let default = || PublicAccessBlockConfiguration {
             block_public_acls: Some(true),
             block_public_policy: Some(true),
@@ -185,7 +185,7 @@ impl Buckets {
     delete!(delete_bucket_tagging,
         DeleteBucketTaggingInput => DeleteBucketTaggingOutput, TAGGING);
 
-    /// Kept as the text that it is; nobody is refused for it.
+    /// Stores a policy unchanged. Policies are not enforced.
     pub(super) fn put_bucket_policy(&self, input: PutBucketPolicyInput) -> S3Result<PutBucketPolicyOutput> {
         if serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&input.policy).is_err() {
             return Err(s3_error!(MalformedPolicy, "Policies must be valid JSON and the first byte must be '{{'"));
@@ -210,7 +210,7 @@ impl Buckets {
         if status == Some(BucketVersioningStatus::ENABLED) {
             return Err(s3_error!(
                 NotImplemented,
-                "cloakroom-local keeps no versions: leave versioning off, or use AWS."
+                "cloakroom-local does not support versioning; disable it, or use AWS."
             ));
         }
         self.set_setting(&input.bucket, VERSIONING, versioning)?;
@@ -225,7 +225,7 @@ impl Buckets {
         })
     }
 
-    /// Keeps a configuration in the form in which it came.
+    /// Stores a configuration as its XML.
     fn set_setting(&self, bucket: &str, name: &str, value: &impl xml::Serialize) -> S3Result<()> {
         let mut written = Vec::new();
         let mut serializer = xml::Serializer::new(&mut written);
@@ -246,7 +246,7 @@ impl Buckets {
     }
 }
 
-/// An error about a configuration that is not there, which has status 404 on S3.
+/// Returns the error for a missing configuration, with the status 404 as in S3.
 fn missing(code: &'static str) -> S3Error {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), "The bucket has no such configuration.");
     error.set_status_code(http::StatusCode::NOT_FOUND);

@@ -1,4 +1,4 @@
-//! Checksums of objects: those the client sent are verified, and all are kept.
+//! Checksums of objects. Those that the client sent are verified, and all are stored.
 
 use http::HeaderMap;
 use s3s::checksum::ChecksumHasher;
@@ -17,8 +17,8 @@ pub(super) struct Checksums {
 }
 
 impl Checksums {
-    /// What the client claims in its headers.
-    pub(super) fn claimed(input: &PutObjectInput) -> Self {
+    /// Returns the checksums in the client's headers.
+    pub(super) fn sent(input: &PutObjectInput) -> Self {
         Self {
             crc32: input.checksum_crc32.clone(),
             crc32c: input.checksum_crc32c.clone(),
@@ -28,7 +28,7 @@ impl Checksums {
         }
     }
 
-    /// Adds what the client claims behind the body.
+    /// Adds the checksums in the client's trailing headers.
     pub(super) fn add_trailers(&mut self, trailers: &HeaderMap) {
         for (field, name) in [
             (&mut self.crc32, "x-amz-checksum-crc32"),
@@ -43,28 +43,28 @@ impl Checksums {
         }
     }
 
-    /// Computes the checksums that were claimed and the one that was asked for, and compares.
-    /// Without either it is CRC64NVME, as S3 has it.
+    /// Computes the checksums that the client sent or requested, and compares them. If there are
+    /// none, it computes CRC64NVME, as S3 does.
     pub(super) fn verify(self, asked: Option<&ChecksumAlgorithm>, body: &[u8]) -> S3Result<Self> {
         let asked = asked.map(ChecksumAlgorithm::as_str);
-        let nothing = self == Self::default() && asked.is_none();
-        let wants = |claim: &Option<String>, name| claim.is_some() || asked == Some(name);
+        let is_default = self == Self::default() && asked.is_none();
+        let wants = |sent: &Option<String>, name| sent.is_some() || asked == Some(name);
         let mut hasher = ChecksumHasher {
             crc32: wants(&self.crc32, "CRC32").then(Default::default),
             crc32c: wants(&self.crc32c, "CRC32C").then(Default::default),
-            crc64nvme: (nothing || wants(&self.crc64nvme, "CRC64NVME")).then(Default::default),
+            crc64nvme: (is_default || wants(&self.crc64nvme, "CRC64NVME")).then(Default::default),
             sha1: wants(&self.sha1, "SHA1").then(Default::default),
             sha256: wants(&self.sha256, "SHA256").then(Default::default),
         };
         hasher.update(body);
         let computed = Self::from(hasher.finalize());
-        for (claimed, computed) in self.each().into_iter().zip(computed.each()) {
-            if let (Some(claimed), Some(computed)) = (claimed, computed)
-                && claimed != computed
+        for (sent, computed) in self.each().into_iter().zip(computed.each()) {
+            if let (Some(sent), Some(computed)) = (sent, computed)
+                && sent != computed
             {
                 return Err(s3_error!(
                     BadDigest,
-                    "The checksum you specified ({claimed}) did not match the calculated \
+                    "The checksum you specified ({sent}) did not match the calculated \
                      checksum ({computed})."
                 ));
             }
@@ -95,18 +95,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_claim_is_refused() {
-        let claim = Checksums { crc32: Some("AAAAAA==".into()), ..Checksums::default() };
-        let error = claim.verify(None, b"hello").expect_err("wrong");
+    fn wrong_checksum_is_rejected() {
+        let sent = Checksums { crc32: Some("AAAAAA==".into()), ..Checksums::default() };
+        let error = sent.verify(None, b"hello").expect_err("wrong");
         assert_eq!(error.code().as_str(), "BadDigest");
     }
 
     #[test]
-    fn crc64nvme_is_the_default() {
-        let sums = Checksums::default().verify(None, b"hello").expect("nothing claimed");
+    fn crc64nvme_is_the_default_checksum() {
+        let sums = Checksums::default().verify(None, b"hello").expect("no checksum was sent");
         assert!(sums.crc64nvme.is_some() && sums.sha256.is_none());
         let sha = ChecksumAlgorithm::from_static(ChecksumAlgorithm::SHA256);
-        let sums = Checksums::default().verify(Some(&sha), b"hello").expect("nothing claimed");
+        let sums = Checksums::default().verify(Some(&sha), b"hello").expect("no checksum was sent");
         let sha256 = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
         assert_eq!(sums.sha256.as_deref(), Some(sha256));
         assert!(sums.crc64nvme.is_none());

@@ -1,11 +1,11 @@
-//! Conditions of requests: If-Match, If-None-Match and their kin.
+//! Conditions of requests: If-Match, If-None-Match, If-Modified-Since and If-Unmodified-Since.
 
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::object::Object;
+use crate::s3::object::Object;
 
-/// What a writer requires of the object that is there.
+/// The condition of a write on the existing object.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct WriteCondition {
     pub(super) if_match: Option<ETagCondition>,
@@ -13,17 +13,17 @@ pub(super) struct WriteCondition {
 }
 
 impl WriteCondition {
-    /// Only where nothing is yet.
+    /// The condition that no object exists.
     #[cfg(test)]
     pub(super) fn absent() -> Self {
         Self { if_none_match: Some(ETagCondition::Any), ..Self::default() }
     }
 
-    /// Whether an object may be put in place of `existing`.
+    /// Checks that an object may replace `existing`.
     pub(super) fn check_put(&self, existing: Option<&Object>) -> S3Result<()> {
         match (&self.if_none_match, existing) {
             (Some(ETagCondition::ETag(_)), _) => {
-                return Err(s3_error!(NotImplemented, "If-None-Match on a PUT takes only the value *, on S3 too."));
+                return Err(s3_error!(NotImplemented, "If-None-Match on a PUT supports only the value *, as in S3."));
             }
             (Some(ETagCondition::Any), Some(_)) => return Err(failed("If-None-Match")),
             (Some(ETagCondition::Any) | None, _) => {}
@@ -35,7 +35,7 @@ impl WriteCondition {
         }
     }
 
-    /// Whether `existing` may be deleted. What is not there may always be.
+    /// Checks that `existing` may be deleted. Deleting a missing object is always allowed.
     pub(super) fn check_delete(&self, existing: Option<&Object>) -> S3Result<()> {
         match (&self.if_match, existing) {
             (Some(condition), Some(object)) if !matches(condition, object) => Err(failed("If-Match")),
@@ -44,7 +44,7 @@ impl WriteCondition {
     }
 }
 
-/// What a reader requires.
+/// The condition of a read.
 #[derive(Debug, Default)]
 pub(super) struct ReadCondition {
     pub(super) if_match: Option<ETagCondition>,
@@ -56,21 +56,21 @@ pub(super) struct ReadCondition {
 impl ReadCondition {
     pub(super) fn check(&self, object: &Object) -> S3Result<()> {
         let modified = object.last_modified();
-        // An ETag decides over a date.
-        let as_required = match (&self.if_match, &self.if_unmodified_since) {
+        // A condition on the ETag takes precedence over one on the date.
+        let is_satisfied = match (&self.if_match, &self.if_unmodified_since) {
             (Some(condition), _) => matches(condition, object),
             (None, Some(since)) => modified <= *since,
             (None, None) => true,
         };
-        if !as_required {
+        if !is_satisfied {
             return Err(failed("If-Match"));
         }
-        let known = match (&self.if_none_match, &self.if_modified_since) {
+        let is_unmodified = match (&self.if_none_match, &self.if_modified_since) {
             (Some(condition), _) => matches(condition, object),
             (None, Some(since)) => modified <= *since,
             (None, None) => false,
         };
-        match known {
+        match is_unmodified {
             true => Err(s3_error!(NotModified)),
             false => Ok(()),
         }
@@ -85,7 +85,7 @@ fn matches(condition: &ETagCondition, object: &Object) -> bool {
 }
 
 fn is_etag_of(etag: &ETag, object: &Object) -> bool {
-    etag.value() == object.about.etag
+    etag.value() == object.properties.etag
 }
 
 fn failed(header: &str) -> S3Error {

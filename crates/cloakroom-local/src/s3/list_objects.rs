@@ -1,4 +1,4 @@
-//! Both versions of listing a bucket.
+//! The operation ListObjectsV2.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,40 +7,40 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
-use super::limits;
-use super::listing::{Page, Query, list};
-use super::service::Buckets;
+use crate::s3::limits;
+use crate::s3::listing::{Page, Query, list};
+use crate::s3::service::Buckets;
 
-/// The longest page.
-const MOST_KEYS: i32 = 1_000;
+/// The maximum number of keys in a page.
+const MAX_KEYS: i32 = 1_000;
 
 impl Buckets {
     pub(super) fn list_objects_v2(&self, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
         limits::check_page("maxKeys", input.max_keys, 0)?;
         let token = input.continuation_token.as_deref().map(decode_token);
         let after = token.transpose()?.or_else(|| input.start_after.clone());
-        let most = input.max_keys.unwrap_or(MOST_KEYS).min(MOST_KEYS);
+        let max = input.max_keys.unwrap_or(MAX_KEYS).min(MAX_KEYS);
         let page = self.page(
             &input.bucket,
             &Query {
                 prefix: input.prefix.as_deref().unwrap_or_default(),
                 delimiter: input.delimiter.as_deref(),
                 after: after.as_deref().unwrap_or_default(),
-                most: usize::try_from(most).unwrap_or_default(),
+                max: usize::try_from(max).unwrap_or_default(),
             },
         )?;
-        let write = Writing::of(input.encoding_type.as_ref());
+        let encoding = KeyEncoding::of(input.encoding_type.as_ref());
         Ok(ListObjectsV2Output {
             key_count: i32::try_from(page.len()).ok(),
             is_truncated: Some(page.next.is_some()),
             next_continuation_token: page.next.as_ref().map(|next| URL_SAFE_NO_PAD.encode(next)),
-            common_prefixes: Some(write.common_prefixes(&page)),
-            contents: Some(write.objects(&page)),
+            common_prefixes: Some(encoding.common_prefixes(&page)),
+            contents: Some(encoding.objects(&page)),
             name: Some(input.bucket),
-            prefix: Some(write.text(input.prefix.as_deref().unwrap_or_default())),
-            delimiter: input.delimiter.map(|delimiter| write.text(&delimiter)),
-            start_after: input.start_after.map(|after| write.text(&after)),
-            max_keys: Some(most),
+            prefix: Some(encoding.text(input.prefix.as_deref().unwrap_or_default())),
+            delimiter: input.delimiter.map(|delimiter| encoding.text(&delimiter)),
+            start_after: input.start_after.map(|after| encoding.text(&after)),
+            max_keys: Some(max),
             continuation_token: input.continuation_token,
             encoding_type: input.encoding_type,
             ..Default::default()
@@ -58,13 +58,14 @@ fn decode_token(token: &str) -> S3Result<String> {
     decoded.ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))
 }
 
-/// How keys are written: as they are, or escaped because XML cannot hold every character.
+/// The encoding of keys in a response: unchanged, or URL-encoded because XML cannot represent every
+/// character.
 #[derive(Clone, Copy)]
-struct Writing {
+struct KeyEncoding {
     escaped: bool,
 }
 
-impl Writing {
+impl KeyEncoding {
     fn of(encoding: Option<&EncodingType>) -> Self {
         Self { escaped: encoding.is_some_and(|encoding| encoding.as_str() == EncodingType::URL) }
     }

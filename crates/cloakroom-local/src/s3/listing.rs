@@ -1,19 +1,19 @@
-//! Listing a bucket: pages of keys and of what they have in common.
+//! Listing a bucket: pages of keys and common prefixes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::object::Object;
+use crate::s3::object::Object;
 
-/// What to list.
+/// The parameters of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Query<'q> {
     pub(super) prefix: &'q str,
     pub(super) delimiter: Option<&'q str>,
-    /// List only what comes after this.
+    /// Only keys after this one are listed.
     pub(super) after: &'q str,
-    pub(super) most: usize,
+    pub(super) max: usize,
 }
 
 /// One page.
@@ -21,7 +21,7 @@ pub(super) struct Query<'q> {
 pub(super) struct Page {
     pub(super) objects: Vec<(String, Arc<Object>)>,
     pub(super) common_prefixes: Vec<String>,
-    /// After what the next page begins, if there is more.
+    /// The key or prefix after which the next page begins. `None` if this is the last page.
     pub(super) next: Option<String>,
 }
 
@@ -31,11 +31,11 @@ impl Page {
     }
 }
 
-/// Lists keys in their order. Keys that go on with the delimiter after the prefix are shown as
-/// one, and skipped over without looking at each.
+/// Lists keys in order. Keys with the delimiter after the query's prefix are combined into one
+/// common prefix. They are skipped without examining each of them.
 pub(super) fn list(objects: &BTreeMap<String, Arc<Object>>, query: &Query<'_>) -> Page {
     let mut page = Page::default();
-    if query.most == 0 {
+    if query.max == 0 {
         return page;
     }
     let mut last: Option<String> = None;
@@ -48,7 +48,7 @@ pub(super) fn list(objects: &BTreeMap<String, Arc<Object>>, query: &Query<'_>) -
         if !key.starts_with(query.prefix) {
             return page;
         }
-        if page.len() == query.most {
+        if page.len() == query.max {
             page.next = last;
             return page;
         }
@@ -71,18 +71,18 @@ fn first(query: &Query<'_>) -> Bound<String> {
     if query.after < query.prefix {
         return Bound::Included(query.prefix.to_owned());
     }
-    // After a common prefix, everything under it has been listed.
+    // `after` is a common prefix, so all keys with this prefix have been listed.
     match common_prefix(query.after, query) {
         Some(common) if common == query.after => past(common),
         _ => Bound::Excluded(query.after.to_owned()),
     }
 }
 
-/// The first key that cannot start with this prefix.
+/// Returns the first key after all keys with this prefix.
 fn past(prefix: &str) -> Bound<String> {
     let mut chars = prefix.chars();
     while let Some(last) = chars.next_back() {
-        // A character without a successor is passed by passing the one before it.
+        // The last character has no successor, so the character before it is increased.
         let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
         if let Some(next) = next {
             return Bound::Included(format!("{}{next}", chars.as_str()));
@@ -100,20 +100,20 @@ fn common_prefix<'k>(key: &'k str, query: &Query<'_>) -> Option<&'k str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::object::About;
     use super::*;
+    use crate::s3::object::Properties;
 
     fn objects(keys: &[&str]) -> BTreeMap<String, Arc<Object>> {
-        let object = Arc::new(Object { about: About::default(), body: bytes::Bytes::new() });
+        let object = Arc::new(Object { properties: Properties::default(), body: bytes::Bytes::new() });
         keys.iter().map(|k| ((*k).to_owned(), Arc::clone(&object))).collect()
     }
 
-    /// All pages of two, as keys and common prefixes in the order they were given.
+    /// Lists all pages of two entries. Returns their keys and common prefixes in order.
     fn pages(objects: &BTreeMap<String, Arc<Object>>, prefix: &str) -> Vec<String> {
         let mut listed = Vec::new();
         let mut after = String::new();
         loop {
-            let page = list(objects, &Query { prefix, delimiter: Some("/"), after: &after, most: 2 });
+            let page = list(objects, &Query { prefix, delimiter: Some("/"), after: &after, max: 2 });
             assert!(page.len() <= 2);
             listed.extend(page.objects.into_iter().map(|(key, _)| key));
             listed.extend(page.common_prefixes);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_neither_repeat_nor_skip() {
+    fn pages_of_a_listing_neither_repeat_nor_skip_keys() {
         let objects = objects(&["a", "b/1", "b/2", "b/3", "c", "d/1", "d/é", "e"]);
         let mut listed = pages(&objects, "");
         listed.sort();
@@ -135,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn a_full_last_page_is_the_last() {
+    fn full_last_page_has_no_continuation() {
         let objects = objects(&["a", "b"]);
-        let query = Query { most: 2, ..Query::default() };
+        let query = Query { max: 2, ..Query::default() };
         assert_eq!(list(&objects, &query).next, None);
     }
 }

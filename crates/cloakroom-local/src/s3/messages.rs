@@ -1,10 +1,11 @@
-//! The texts of S3's errors, for those that come without one.
+//! The messages of S3's errors, for errors that are raised without a message.
 
 use bytes::Bytes;
 
-use crate::http::Response;
+use crate::http::endpoint::Response;
 
-/// What S3 says about errors that the framework or the services behind it raise without a text.
+/// Returns the message of S3 for errors that the framework or the operations raise without a
+/// message.
 fn text(code: &str) -> &'static str {
     match code {
         "InvalidBucketName" => "The specified bucket is not valid.",
@@ -22,11 +23,11 @@ fn text(code: &str) -> &'static str {
             "The request signature we calculated does not match the signature you provided. Check your key and signing \
              method."
         }
-        _ => "The request was refused. The code of this error says why.",
+        _ => "The request was rejected. The code of this error states the reason.",
     }
 }
 
-/// An answer in which an error has a text, as all errors of S3 have.
+/// Adds the message to an error response without one. All errors of S3 have a message.
 pub(super) fn with_message(answer: Response) -> Response {
     let is_error = answer.status().is_client_error() || answer.status().is_server_error();
     match is_error.then(|| inserted(answer.body())).flatten() {
@@ -39,7 +40,8 @@ pub(super) fn with_message(answer: Response) -> Response {
     }
 }
 
-/// The body of an error with the text that it lacks. `None` if the body has one, or is no error.
+/// Returns the body of an error with its missing message. `None` if the body has a message, or is
+/// not an error.
 fn inserted(body: &[u8]) -> Option<Bytes> {
     let body = std::str::from_utf8(body).ok()?;
     let (_, rest) = body.split_once("<Error><Code>")?;
@@ -56,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_errors_without_a_text_get_one() {
+    fn only_errors_without_a_message_get_one() {
         let xml = |inner: &str| format!("<?xml version=\"1.0\"?><Error>{inner}</Error>");
         let bare = inserted(xml("<Code>NoSuchTagSet</Code><RequestId>1</RequestId>").as_bytes()).expect("inserted");
         let expected = "<Code>NoSuchTagSet</Code><Message>The TagSet does not exist</Message><RequestId>1</RequestId>";

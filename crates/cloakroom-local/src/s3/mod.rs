@@ -1,4 +1,4 @@
-//! S3: a store of our own behind the `s3s` protocol framework.
+//! S3: a store in memory behind the protocol framework `s3s`.
 
 mod buckets;
 mod checksums;
@@ -24,10 +24,10 @@ use s3s::{Body, S3Error, S3ErrorCode, s3_error};
 
 use crate::credentials::Credentials;
 use crate::faults::Fault;
-use crate::http::{Api, Request, Response};
+use crate::http::endpoint::{Api, Request, Response};
 use crate::journal::{Entries, Journal};
+use crate::s3::store::Store;
 use crate::usage::{Meter, count};
-use store::Store;
 
 /// The S3 endpoint.
 pub(crate) struct S3 {
@@ -36,7 +36,7 @@ pub(crate) struct S3 {
 }
 
 impl S3 {
-    /// Buckets as the journal had them. Requests have to be signed with the credentials.
+    /// Opens the buckets from the journal. Clients must sign requests with the credentials.
     pub(crate) fn open(
         journal: Arc<Journal>,
         entries: &Entries,
@@ -55,8 +55,8 @@ impl S3 {
 }
 
 impl Api for S3 {
-    /// Bodies are held in memory: a good deal less than the 5 GiB of S3.
-    const LONGEST_BODY: usize = 1024 * 1024 * 1024;
+    /// Bodies are held in memory, so this is much less than the 5 GiB of S3.
+    const MAX_BODY_BYTES: usize = 1024 * 1024 * 1024;
 
     fn operation(&self, request: &Request) -> String {
         operation::name(request)
@@ -67,27 +67,27 @@ impl Api for S3 {
             Ok(answer) => messages::with_message(collect(answer).await),
             Err(error) => {
                 let error: s3s::StdError = error.into();
-                self.failure(&error.to_string())
+                self.internal_error(&error.to_string())
             }
         }
     }
 
-    fn refusal(&self, fault: Fault, _request: &Request) -> Response {
+    fn fault_response(&self, fault: Fault, _request: &Request) -> Response {
         render(match fault {
             Fault::Throttled(_) => s3_error!(SlowDown, "Please reduce your request rate. (injected)"),
             Fault::ServerError(pick) if pick % 2 == 1 => {
-                s3_error!(ServiceUnavailable, "The request was not done. (injected)")
+                s3_error!(ServiceUnavailable, "The request was not performed. (injected)")
             }
             Fault::ServerError(_) | Fault::TransactionConflict(_) => {
-                s3_error!(InternalError, "The request was not done. (injected)")
+                s3_error!(InternalError, "The request was not performed. (injected)")
             }
-            Fault::AnswerReplaced | Fault::AnswerDropped | Fault::Silence { .. } => {
-                s3_error!(InternalError, "The answer was lost. (injected)")
+            Fault::ResponseReplaced | Fault::ResponseDropped | Fault::Silence { .. } => {
+                s3_error!(InternalError, "The response was lost. (injected)")
             }
         })
     }
 
-    fn failure(&self, message: &str) -> Response {
+    fn internal_error(&self, message: &str) -> Response {
         render(s3_error!(InternalError, "{message}"))
     }
 
@@ -104,7 +104,7 @@ impl Api for S3 {
         });
     }
 
-    fn count_answer(&self, answer: &Response) {
+    fn count_response(&self, answer: &Response) {
         self.meter.record(|usage| usage.s3.bytes_out += answer.body().len() as u64);
     }
 }
@@ -115,7 +115,7 @@ enum Class {
     Delete,
 }
 
-/// The price class of an operation.
+/// Returns the price class of an operation.
 fn class(operation: &str) -> Class {
     let is = |prefix: &str| operation.starts_with(prefix);
     if is("Delete") || is("Abort") {
@@ -127,7 +127,7 @@ fn class(operation: &str) -> Class {
     }
 }
 
-/// Objects are in memory, so answers are whole already.
+/// Collects the body of a response. Objects are in memory, so nothing has to be waited for.
 async fn collect(answer: http::Response<Body>) -> Response {
     let (head, mut body) = answer.into_parts();
     match body.store_all_limited(usize::MAX).await {

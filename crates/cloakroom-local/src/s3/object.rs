@@ -1,4 +1,4 @@
-//! An object: its bytes and what is known about them.
+//! An object: its body and its properties.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use md5::{Digest as _, Md5};
 use s3s::dto::{ETag, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::checksums::Checksums;
 use crate::clock::Millis;
+use crate::s3::checksums::Checksums;
 
-/// An object as it was put. It never changes: a put replaces it.
+/// An object. It is immutable: a put replaces it.
 #[derive(Debug, Clone)]
 pub(super) struct Object {
-    pub(super) about: About,
+    pub(super) properties: Properties,
     pub(super) body: Bytes,
 }
 
-/// What is known about an object.
+/// The properties of an object.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct About {
+pub(super) struct Properties {
     /// The MD5 of the body in hexadecimal, without quotes.
     pub(super) etag: String,
     pub(super) modified_at: Millis,
@@ -29,7 +29,7 @@ pub(super) struct About {
     pub(super) tags: Vec<(String, String)>,
 }
 
-/// Standard headers that are given back as they were received.
+/// Standard headers that are returned as they were received.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Headers {
     pub(super) content_type: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Headers {
 
 impl Object {
     pub(super) fn etag(&self) -> ETag {
-        ETag::Strong(self.about.etag.clone())
+        ETag::Strong(self.properties.etag.clone())
     }
 
     pub(super) fn size(&self) -> i64 {
@@ -49,16 +49,16 @@ impl Object {
     }
 
     pub(super) fn last_modified(&self) -> Timestamp {
-        timestamp(self.about.modified_at)
+        timestamp(self.properties.modified_at)
     }
 }
 
-/// A time in the form that S3's answers take.
+/// Returns a time in the format of S3's responses.
 pub(super) fn timestamp(millis: Millis) -> Timestamp {
     (std::time::UNIX_EPOCH + std::time::Duration::from_millis(millis)).into()
 }
 
-/// The ETag of a body.
+/// Returns the ETag of a body: its MD5 in hexadecimal.
 pub(super) fn etag(body: &[u8]) -> String {
     let digest = Md5::digest(body);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -12,14 +12,14 @@ use s3s::dto::{
 };
 use s3s::{Body, S3Result};
 
-use super::checksums::Checksums;
-use super::conditions::{ReadCondition, WriteCondition};
-use super::limits;
-use super::object::Object;
-use super::service::Buckets;
+use crate::s3::checksums::Checksums;
+use crate::s3::conditions::{ReadCondition, WriteCondition};
+use crate::s3::limits;
+use crate::s3::object::Object;
+use crate::s3::service::Buckets;
 
-/// Reads an object for GET or HEAD, whose inputs and outputs have the same fields but no common type. Gives the
-/// object, the bytes that were asked for, and the fields of the output that both have.
+/// Reads an object for GET or HEAD. Their inputs and outputs have the same fields, but no common
+/// type. Returns the object, the requested bytes, and the output with the fields that both have.
 macro_rules! read {
     ($store:expr, $input:expr, $output:ident) => {{
         let input = $input;
@@ -33,7 +33,7 @@ macro_rules! read {
         .check(&object)?;
         let part = part(&object, input.range)?;
         let sums = checksums(&object, input.checksum_mode.as_ref(), input.range);
-        let headers = object.about.headers.clone();
+        let headers = object.properties.headers.clone();
         let output = $output {
             accept_ranges: Some("bytes".into()),
             content_length: i64::try_from(part.bytes.len()).ok(),
@@ -106,8 +106,11 @@ impl Buckets {
 
     pub(super) fn get_object_tagging(&self, input: GetObjectTaggingInput) -> S3Result<GetObjectTaggingOutput> {
         let object = self.store.object(&input.bucket, &input.key)?;
-        let tags =
-            object.about.tags.iter().map(|(key, value)| Tag { key: Some(key.clone()), value: Some(value.clone()) });
+        let tags = object
+            .properties
+            .tags
+            .iter()
+            .map(|(key, value)| Tag { key: Some(key.clone()), value: Some(value.clone()) });
         Ok(GetObjectTaggingOutput { tag_set: tags.collect(), version_id: None })
     }
 
@@ -117,7 +120,7 @@ impl Buckets {
     }
 }
 
-/// The bytes that a range asks for.
+/// The bytes of a requested range.
 struct Part {
     bytes: Bytes,
     content_range: Option<String>,
@@ -129,16 +132,17 @@ fn part(object: &Arc<Object>, range: Option<Range>) -> S3Result<Part> {
     };
     let length = object.body.len() as u64;
     let ops::Range { start, end } = range.check(length)?;
-    // Within the length of a body that is in memory.
+    // Both are at most the length of a body in memory.
     let bytes = object.body.slice(start as usize..end as usize);
     Ok(Part { bytes, content_range: Some(format!("bytes {start}-{}/{length}", end.saturating_sub(1))) })
 }
 
-/// The checksums to show: only if they were asked for, and only of whole objects.
+/// Returns the checksums of the response: only if the client requested them, and only for a whole
+/// object.
 fn checksums(object: &Object, mode: Option<&ChecksumMode>, range: Option<Range>) -> Checksums {
     let enabled = mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
     match enabled && range.is_none() {
-        true => object.about.checksums.clone(),
+        true => object.properties.checksums.clone(),
         false => Checksums::default(),
     }
 }
@@ -148,16 +152,16 @@ fn full_object(sums: &Checksums) -> Option<ChecksumType> {
 }
 
 fn content_type(object: &Object) -> Option<String> {
-    let given = object.about.headers.content_type.clone();
+    let given = object.properties.headers.content_type.clone();
     given.or_else(|| Some("binary/octet-stream".to_owned()))
 }
 
 fn metadata(object: &Object) -> Option<s3s::dto::Metadata> {
-    let metadata = &object.about.metadata;
+    let metadata = &object.properties.metadata;
     (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect())
 }
 
 fn tag_count(object: &Object) -> Option<i32> {
-    let count = i32::try_from(object.about.tags.len()).ok();
+    let count = i32::try_from(object.properties.tags.len()).ok();
     count.filter(|count| *count > 0)
 }

@@ -1,11 +1,11 @@
-//! Which operation a request asks for, judged by its method, path and query alone.
+//! The operation of a request, derived from its method, path and query.
 
 use http::Method;
 
-use crate::http::Request;
+use crate::http::endpoint::Request;
 
-/// Subresources of buckets that have their own operations: the parameter in the query, and
-/// what the operations on it are called after their verb.
+/// Subresources of buckets with operations of their own: the query parameter, and the name of the
+/// operations after the verb.
 const BUCKET_SUBRESOURCES: [(&str, &str); 11] = [
     ("lifecycle", "BucketLifecycleConfiguration"),
     ("publicAccessBlock", "PublicAccessBlock"),
@@ -20,7 +20,7 @@ const BUCKET_SUBRESOURCES: [(&str, &str); 11] = [
     ("notification", "BucketNotificationConfiguration"),
 ];
 
-/// The name of the operation as AWS spells it.
+/// Returns the name of the operation, as AWS spells it.
 pub(super) fn name(request: &Request) -> String {
     let path = request.uri().path().trim_start_matches('/');
     let query = request.uri().query().unwrap_or_default();
@@ -53,7 +53,7 @@ fn on_bucket(method: &Method, has: impl Fn(&str) -> bool) -> String {
     let verb = verb(method);
     let subresource = BUCKET_SUBRESOURCES.iter().find(|(name, _)| has(name));
     if let Some((parameter, noun)) = subresource {
-        // The one that is not called after its noun.
+        // The only name that differs from the others of its subresource.
         return match (*parameter, verb) {
             ("lifecycle", "Delete") => "DeleteBucketLifecycle".to_owned(),
             _ => format!("{verb}{noun}"),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operations_are_named_as_by_aws() {
+    fn s3_operations_have_the_names_of_aws() {
         for (method, uri, expected) in [
             ("GET", "/", "ListBuckets"),
             ("PUT", "/bucket", "CreateBucket"),

@@ -12,12 +12,12 @@ use s3s::dto::{
 };
 use s3s::{Body, S3Result, TrailingHeaders, s3_error};
 
-use super::checksums::Checksums;
-use super::conditions::{ReadCondition, WriteCondition};
-use super::limits;
-use super::object::{About, Headers, Object, etag};
-use super::service::Buckets;
 use crate::clock;
+use crate::s3::checksums::Checksums;
+use crate::s3::conditions::{ReadCondition, WriteCondition};
+use crate::s3::limits;
+use crate::s3::object::{Headers, Object, Properties, etag};
+use crate::s3::service::Buckets;
 
 impl Buckets {
     pub(super) async fn put(
@@ -26,19 +26,19 @@ impl Buckets {
         trailers: Option<TrailingHeaders>,
     ) -> S3Result<PutObjectOutput> {
         let body = read(input.body.take()).await?;
-        if let Some(claimed) = &input.content_md5
-            && *claimed != STANDARD.encode(Md5::digest(&body))
+        if let Some(sent) = &input.content_md5
+            && *sent != STANDARD.encode(Md5::digest(&body))
         {
             return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
         }
-        let mut claimed = Checksums::claimed(&input);
+        let mut sent = Checksums::sent(&input);
         if let Some(trailers) = trailers {
-            trailers.read(|trailers| claimed.add_trailers(trailers));
+            trailers.read(|trailers| sent.add_trailers(trailers));
         }
-        let checksums = claimed.verify(input.checksum_algorithm.as_ref(), &body)?;
+        let checksums = sent.verify(input.checksum_algorithm.as_ref(), &body)?;
         let condition = WriteCondition { if_match: input.if_match.take(), if_none_match: input.if_none_match.take() };
         let (bucket, key) = (input.bucket.clone(), input.key.clone());
-        let object = Object { about: about(input, &body, checksums.clone())?, body };
+        let object = Object { properties: properties(input, &body, checksums.clone())?, body };
         let etag = object.etag();
         self.store.put(&bucket, &key, object, &condition)?;
         Ok(PutObjectOutput {
@@ -55,7 +55,7 @@ impl Buckets {
 
     pub(super) fn copy_object(&self, input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
         let CopySource::Bucket { bucket, key, .. } = &input.copy_source else {
-            return Err(s3_error!(NotImplemented, "cloakroom-local copies from buckets only."));
+            return Err(s3_error!(NotImplemented, "cloakroom-local supports copies from buckets only."));
         };
         let source = self.store.object(bucket, key)?;
         ReadCondition {
@@ -64,31 +64,31 @@ impl Buckets {
             ..ReadCondition::default()
         }
         .check(&source)
-        .map_err(|_| s3_error!(PreconditionFailed, "The source is not as required."))?;
+        .map_err(|_| s3_error!(PreconditionFailed, "The source object does not satisfy the condition."))?;
 
         let mut copy = Object::clone(&source);
-        copy.about.modified_at = clock::now();
+        copy.properties.modified_at = clock::now();
         let replaces = |directive: Option<&str>| directive == Some("REPLACE");
         if replaces(input.metadata_directive.as_ref().map(MetadataDirective::as_str)) {
-            copy.about.headers = Headers {
+            copy.properties.headers = Headers {
                 content_type: input.content_type,
                 content_encoding: input.content_encoding,
                 content_language: input.content_language,
                 content_disposition: input.content_disposition,
                 cache_control: input.cache_control,
             };
-            copy.about.metadata = metadata(input.metadata)?;
+            copy.properties.metadata = metadata(input.metadata)?;
         }
         if replaces(input.tagging_directive.as_ref().map(TaggingDirective::as_str)) {
-            copy.about.tags = parse_tags(input.tagging.as_deref().unwrap_or_default())?;
+            copy.properties.tags = parse_tags(input.tagging.as_deref().unwrap_or_default())?;
         }
         let result = CopyObjectResult {
             e_tag: Some(copy.etag()),
             last_modified: Some(copy.last_modified()),
             ..Default::default()
         };
-        let anyhow = WriteCondition::default();
-        self.store.put(&input.bucket, &input.key, copy, &anyhow)?;
+        let unconditional = WriteCondition::default();
+        self.store.put(&input.bucket, &input.key, copy, &unconditional)?;
         Ok(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() })
     }
 }
@@ -97,14 +97,14 @@ async fn read(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     let Some(body) = body else {
         return Ok(Bytes::new());
     };
-    // The length is limited before a request gets here. What fails is the framing or signature
-    // of a chunk.
+    // The length was limited when the request was received. An error here concerns the framing or
+    // the signature of a chunk.
     let read = Body::from(body).store_all_limited(usize::MAX).await;
     read.map_err(|error| s3_error!(IncompleteBody, "The body cannot be read: {error}"))
 }
 
-fn about(input: PutObjectInput, body: &[u8], checksums: Checksums) -> S3Result<About> {
-    Ok(About {
+fn properties(input: PutObjectInput, body: &[u8], checksums: Checksums) -> S3Result<Properties> {
+    Ok(Properties {
         etag: etag(body),
         modified_at: clock::now(),
         headers: Headers {
@@ -126,7 +126,7 @@ fn metadata(given: Option<Metadata>) -> S3Result<BTreeMap<String, String>> {
     Ok(metadata)
 }
 
-/// Tags in a header are written like the query of a URL.
+/// Parses the tags in a header, which are encoded like the query of a URL.
 fn parse_tags(header: &str) -> S3Result<Vec<(String, String)>> {
     let pairs = header.split('&').filter(|pair| !pair.is_empty());
     let tags = pairs.map(|pair| {

@@ -1,19 +1,19 @@
-//! The operations that are offered. Those that are not are answered with `NotImplemented`.
+//! The supported operations. Any other operation returns `NotImplemented`.
 
 use async_trait::async_trait;
-#[allow(clippy::wildcard_imports, reason = "an input and an output for each operation")]
+#[allow(clippy::wildcard_imports, reason = "each operation has an input and an output")]
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::store::Store;
+use crate::s3::store::Store;
 
-/// The buckets behind S3's operations. The operations themselves are in `buckets` and
-/// `objects`.
+/// The buckets. Their operations are implemented in `buckets`, `objects`, `put_object` and
+/// `list_objects`.
 pub(super) struct Buckets {
     pub(super) store: Store,
 }
 
-/// Passes each operation on to the method of the same name.
+/// Forwards each operation to the method of the same name.
 macro_rules! operations {
     ($($name:ident($input:ty) -> $output:ty;)*) => {
         #[async_trait]

@@ -1,7 +1,7 @@
 //! Buckets and their objects.
 //!
-//! One lock guards everything, so that a condition is checked and the write it allows is done
-//! in one step. Bodies are only counted references under it.
+//! One lock protects all buckets, so checking a condition and performing the write is one atomic
+//! step. Bodies are reference-counted, so none is copied while the lock is held.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use s3s::{S3Result, s3_error};
 
-use super::conditions::WriteCondition;
-use super::object::{About, Object};
 use crate::clock::Millis;
 use crate::journal::{Batch, Entries, Journal};
+use crate::s3::conditions::WriteCondition;
+use crate::s3::object::{Object, Properties};
 
 /// All buckets.
 pub(super) struct Store {
@@ -27,27 +27,28 @@ type Buckets = BTreeMap<String, Bucket>;
 pub(super) struct Bucket {
     pub(super) created_at: Millis,
     pub(super) objects: BTreeMap<String, Arc<Object>>,
-    /// Configurations in S3's XML, by the name of the subresource.
+    /// Configurations as XML, by the name of their subresource. A policy is JSON.
     pub(super) settings: BTreeMap<String, Vec<u8>>,
 }
 
 const BUCKET: &str = "bucket";
 const SETTING: &str = "setting";
-const ABOUT: &str = "about";
+const PROPERTIES: &str = "about";
 const BODY: &str = "body";
 
-/// Names of buckets cannot contain the slash.
+/// Returns the key of a record. The slash is a safe separator, because bucket names cannot contain
+/// it.
 fn key(bucket: &str, rest: &str) -> String {
     format!("{bucket}/{rest}")
 }
 
 impl Store {
-    /// Buckets as the journal has them.
+    /// Opens the buckets from the journal.
     pub(super) fn open(journal: Arc<Journal>, entries: &Entries) -> Result<Self, String> {
         Ok(Self { buckets: Mutex::new(load(entries)?), journal })
     }
 
-    /// Works on the buckets, and records what the work notes in the batch.
+    /// Runs `work` on the buckets, and records the batch that it fills.
     fn change<T>(&self, work: impl FnOnce(&mut Buckets, &mut Batch) -> T) -> T {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch = Batch::default();
@@ -56,12 +57,12 @@ impl Store {
         outcome
     }
 
-    /// Looks at a bucket.
+    /// Reads a bucket.
     pub(super) fn read<T>(&self, bucket: &str, read: impl FnOnce(&Bucket) -> T) -> S3Result<T> {
         self.change(|buckets, _| get(buckets, bucket).map(|bucket| read(bucket)))
     }
 
-    /// The names of the buckets and when they were created.
+    /// Returns the names of the buckets and their creation times.
     pub(super) fn buckets(&self) -> Vec<(String, Millis)> {
         self.change(|buckets, _| {
             let buckets = buckets.iter();
@@ -120,28 +121,28 @@ impl Store {
 
     /// Puts an object if the condition holds.
     pub(super) fn put(&self, bucket: &str, name: &str, object: Object, condition: &WriteCondition) -> S3Result<()> {
-        // Encoded outside of the lock.
-        let records = self.journal.is_durable().then(|| (encode(&object.about), object.body.clone()));
+        // Encoded before the lock is taken.
+        let records = self.journal.is_durable().then(|| (encode(&object.properties), object.body.clone()));
         let object = Arc::new(object);
         self.change(|buckets, batch| {
             let objects = &mut get(buckets, bucket)?.objects;
             condition.check_put(objects.get(name).map(|object| &**object))?;
             objects.insert(name.to_owned(), object);
-            if let Some((about, body)) = records {
-                batch.put(ABOUT, key(bucket, name), about);
+            if let Some((properties, body)) = records {
+                batch.put(PROPERTIES, key(bucket, name), properties);
                 batch.put(BODY, key(bucket, name), body);
             }
             Ok(())
         })
     }
 
-    /// Deletes an object if it is there and the condition holds.
+    /// Deletes an object if it exists and the condition holds.
     pub(super) fn delete(&self, bucket: &str, name: &str, condition: &WriteCondition) -> S3Result<()> {
         self.change(|buckets, batch| {
             let objects = &mut get(buckets, bucket)?.objects;
             condition.check_delete(objects.get(name).map(|object| &**object))?;
             if objects.remove(name).is_some() {
-                batch.delete(ABOUT, key(bucket, name));
+                batch.delete(PROPERTIES, key(bucket, name));
                 batch.delete(BODY, key(bucket, name));
             }
             Ok(())
@@ -155,9 +156,9 @@ impl Store {
             let object = objects
                 .get_mut(name)
                 .ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist: {name}"))?;
-            let about = About { tags, ..object.about.clone() };
-            batch.put(ABOUT, key(bucket, name), encode(&about));
-            *object = Arc::new(Object { about, body: object.body.clone() });
+            let properties = Properties { tags, ..object.properties.clone() };
+            batch.put(PROPERTIES, key(bucket, name), encode(&properties));
+            *object = Arc::new(Object { properties, body: object.body.clone() });
             Ok(())
         })
     }
@@ -167,9 +168,9 @@ fn get<'b>(buckets: &'b mut Buckets, name: &str) -> S3Result<&'b mut Bucket> {
     buckets.get_mut(name).ok_or_else(|| s3_error!(NoSuchBucket, "The specified bucket does not exist: {name}"))
 }
 
-fn encode(about: &About) -> Vec<u8> {
+fn encode(properties: &Properties) -> Vec<u8> {
     // A plain structure with string keys always has a JSON form.
-    serde_json::to_vec(about).unwrap_or_default()
+    serde_json::to_vec(properties).unwrap_or_default()
 }
 
 fn load(entries: &Entries) -> Result<Buckets, String> {
@@ -188,17 +189,18 @@ fn load(entries: &Entries) -> Result<Buckets, String> {
         bucket.settings.insert(name, xml.clone());
     }
     let bodies = entries.get(BODY);
-    for (key, about) in space(ABOUT) {
-        let (bucket, name) = locate(&mut buckets, ABOUT, key)?;
-        let about = serde_json::from_slice(about).map_err(|error| format!("{}: {error}", corrupt(ABOUT, key)))?;
+    for (key, properties) in space(PROPERTIES) {
+        let (bucket, name) = locate(&mut buckets, PROPERTIES, key)?;
+        let properties =
+            serde_json::from_slice(properties).map_err(|error| format!("{}: {error}", corrupt(PROPERTIES, key)))?;
         let body = bodies.and_then(|bodies| bodies.get(key)).ok_or_else(|| corrupt(BODY, key))?;
         let body = Bytes::copy_from_slice(body);
-        bucket.objects.insert(name, Arc::new(Object { about, body }));
+        bucket.objects.insert(name, Arc::new(Object { properties, body }));
     }
     Ok(buckets)
 }
 
-/// The bucket that a key belongs to, and the rest of the key.
+/// Returns the bucket of a record's key, and the rest of the key.
 fn locate<'b>(buckets: &'b mut Buckets, kind: &str, key: &str) -> Result<(&'b mut Bucket, String), String> {
     let (bucket, rest) = key.split_once('/').ok_or_else(|| corrupt(kind, key))?;
     let bucket = buckets.get_mut(bucket).ok_or_else(|| corrupt(kind, key))?;
@@ -206,15 +208,15 @@ fn locate<'b>(buckets: &'b mut Buckets, kind: &str, key: &str) -> Result<(&'b mu
 }
 
 fn corrupt(kind: &str, key: &str) -> String {
-    format!("the {kind} record {key:?} makes no sense")
+    format!("the {kind} record {key:?} is invalid")
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
 
-    use super::super::object::etag;
     use super::*;
+    use crate::s3::object::etag;
 
     fn store() -> Store {
         let store = Store::open(Arc::new(Journal::in_memory()), &Entries::new()).expect("empty");
@@ -223,8 +225,8 @@ mod tests {
     }
 
     fn object(body: &str) -> Object {
-        let about = About { etag: etag(body.as_bytes()), ..About::default() };
-        Object { about, body: Bytes::copy_from_slice(body.as_bytes()) }
+        let properties = Properties { etag: etag(body.as_bytes()), ..Properties::default() };
+        Object { properties, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     fn if_match(body: &str) -> WriteCondition {
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn of_sixteen_racing_writers_one_wins() {
+    fn exactly_one_of_sixteen_concurrent_conditional_puts_succeeds() {
         let store = store();
         for round in 0..50 {
             let key = format!("race {round}");
@@ -258,24 +260,24 @@ mod tests {
                 writers.into_iter().filter_map(|writer| writer.join().expect("no panic")).collect()
             });
             assert_eq!(winners.len(), 1, "round {round}");
-            let there = store.object("bucket", &key).expect("the winner's");
-            assert_eq!(there.body, winners[0].as_bytes());
+            let stored = store.object("bucket", &key).expect("the object of the winner");
+            assert_eq!(stored.body, winners[0].as_bytes());
         }
     }
 
     #[test]
-    fn if_match_replaces_only_what_was_seen() {
+    fn if_match_replaces_only_the_object_with_this_etag() {
         let store = store();
         let put = |body: &str, condition: &WriteCondition| code(store.put("bucket", "key", object(body), condition));
         assert_eq!(put("1", &if_match("1")), "NoSuchKey");
         assert_eq!(put("1", &WriteCondition::default()), "done");
         assert_eq!(put("2", &if_match("1")), "done");
         assert_eq!(put("3", &if_match("1")), "PreconditionFailed");
-        assert_eq!(store.object("bucket", "key").expect("there").body, "2");
+        assert_eq!(store.object("bucket", "key").expect("an object").body, "2");
     }
 
     #[test]
-    fn if_match_deletes_only_what_was_seen() {
+    fn if_match_deletes_only_the_object_with_this_etag() {
         let store = store();
         store.put("bucket", "key", object("1"), &WriteCondition::default()).expect("put");
         let delete = |condition: &WriteCondition| code(store.delete("bucket", "key", condition));
@@ -283,7 +285,7 @@ mod tests {
         assert!(store.object("bucket", "key").is_ok());
         assert_eq!(delete(&if_match("1")), "done");
         assert!(store.object("bucket", "key").is_err());
-        assert_eq!(delete(&if_match("1")), "done", "what is not there may be deleted");
+        assert_eq!(delete(&if_match("1")), "done", "deleting a missing object succeeds");
     }
 
     #[test]

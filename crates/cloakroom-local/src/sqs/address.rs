@@ -1,17 +1,18 @@
-//! How queues and deliveries are named on the wire: URLs, ARNs and receipt handles.
+//! The wire format of the names of queues, messages and deliveries: URLs, ARNs, sequence numbers
+//! and receipt handles.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::error::{Error, Kind};
-use super::message::Number;
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::message::Number;
 
-/// The account that owns everything here.
+/// The account of all resources.
 pub(crate) const ACCOUNT: &str = "000000000000";
 
 const ARN_PREFIX: &str = "arn:aws:sqs:";
 
-/// The URL of a queue, on the host by which the client reached us.
+/// Returns the URL of a queue, with the host that the client used.
 pub(super) fn url(host: &str, name: &str) -> String {
     format!("http://{host}/{ACCOUNT}/{name}")
 }
@@ -20,13 +21,13 @@ pub(crate) fn arn(name: &str) -> String {
     format!("{ARN_PREFIX}{}:{ACCOUNT}:{name}", crate::REGION)
 }
 
-/// The queue that an ARN names, in whatever region and account.
+/// Returns the name of the queue in an ARN, of any region and account.
 pub(super) fn name_in_arn(arn: &str) -> Option<&str> {
     let (_, name) = arn.strip_prefix(ARN_PREFIX)?.rsplit_once(':')?;
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// The queue that a URL names. A bare name will do too.
+/// Returns the name of the queue in a URL. A name without a URL is also accepted.
 pub(super) fn name_in_url(url: &str) -> Result<&str, Error> {
     match url.rsplit('/').next() {
         Some(name) if !name.is_empty() => Ok(name),
@@ -34,14 +35,19 @@ pub(super) fn name_in_url(url: &str) -> Result<&str, Error> {
     }
 }
 
-/// A delivery of a message of a queue, as a receipt handle names it.
+/// Returns a sequence number, which has twenty digits.
+pub(super) fn sequence(number: u64) -> String {
+    format!("{number:020}")
+}
+
+/// A delivery of a message, as encoded in a receipt handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Handle {
+pub(super) struct ReceiptHandle {
     pub(super) number: Number,
     pub(super) receipt: Number,
 }
 
-impl Handle {
+impl ReceiptHandle {
     pub(super) fn encode(self, queue: &str) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}/{}/{queue}", self.number, self.receipt))
     }
@@ -67,16 +73,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_receipt_handle_is_good_for_its_queue_only() {
-        let handle = Handle { number: 7, receipt: 8 };
+    fn receipt_handle_is_valid_only_for_its_queue() {
+        let handle = ReceiptHandle { number: 7, receipt: 8 };
         let text = handle.encode("orders");
-        assert_eq!(Handle::decode("orders", &text), Ok(handle));
-        assert!(Handle::decode("others", &text).is_err());
-        assert!(Handle::decode("orders", "bogus").is_err());
+        assert_eq!(ReceiptHandle::decode("orders", &text), Ok(handle));
+        assert!(ReceiptHandle::decode("others", &text).is_err());
+        assert!(ReceiptHandle::decode("orders", "bogus").is_err());
     }
 
     #[test]
-    fn names_are_found_in_urls_and_arns() {
+    fn queue_names_are_parsed_from_urls_and_arns() {
         assert_eq!(name_in_url(&url("127.0.0.1:1", "orders")), Ok("orders"));
         assert!(name_in_url("").is_err());
         assert_eq!(name_in_arn(&arn("orders")), Some("orders"));

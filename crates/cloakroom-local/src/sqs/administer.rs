@@ -1,23 +1,23 @@
-//! Operations on queues as a whole.
+//! Operations on queues: creating, configuring, listing, tagging, purging and deleting.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::address::{arn, name_in_url, url};
-use super::error::{Error, Kind};
-use super::queue::Queue;
-use super::queues::Queues;
-use super::receive::within;
-use super::settings::{self, Settings};
-use super::{Answer, Sqs};
 use crate::clock::SECOND;
+use crate::sqs::address::{arn, name_in_url, url};
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::parameters::within;
+use crate::sqs::queue::Queue;
+use crate::sqs::queues::Queues;
+use crate::sqs::service::{Answer, Sqs};
+use crate::sqs::settings::{self, Settings};
 
-/// A request about one queue, with what some of them say besides.
+/// A request on one queue, with the parameters that some operations have.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct OfQueue {
+pub(super) struct QueueRequest {
     #[serde(default)]
     queue_url: String,
     #[serde(default)]
@@ -42,7 +42,7 @@ pub(super) struct Create {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Named {
+pub(super) struct GetUrl {
     queue_name: String,
 }
 
@@ -67,12 +67,12 @@ impl Sqs {
         Ok(Answer::new(&json!({ "QueueUrl": url(host, &name) })))
     }
 
-    pub(super) fn delete_queue(&self, request: &OfQueue) -> Result<Answer, Error> {
+    pub(super) fn delete_queue(&self, request: &QueueRequest) -> Result<Answer, Error> {
         let name = name_in_url(&request.queue_url)?;
         self.change(|queues, now| queues.delete(now, name)).map(|()| Answer::empty())
     }
 
-    pub(super) fn get_queue_url(&self, host: &str, request: &Named) -> Result<Answer, Error> {
+    pub(super) fn get_queue_url(&self, host: &str, request: &GetUrl) -> Result<Answer, Error> {
         let name = &request.queue_name;
         self.change(|queues, _| queues.get(name).map(drop))?;
         Ok(Answer::new(&json!({ "QueueUrl": url(host, name) })))
@@ -94,7 +94,7 @@ impl Sqs {
         })
     }
 
-    pub(super) fn get_queue_attributes(&self, request: &OfQueue) -> Result<Answer, Error> {
+    pub(super) fn get_queue_attributes(&self, request: &QueueRequest) -> Result<Answer, Error> {
         let name = name_in_url(&request.queue_url)?;
         self.change(|queues, now| {
             let queue = queues.get(name)?;
@@ -108,7 +108,7 @@ impl Sqs {
         })
     }
 
-    pub(super) fn set_queue_attributes(&self, request: OfQueue) -> Result<Answer, Error> {
+    pub(super) fn set_queue_attributes(&self, request: QueueRequest) -> Result<Answer, Error> {
         self.reconfigure(&request.queue_url, |name, queues| {
             let policy = request.attributes.get("RedrivePolicy").filter(|policy| !policy.is_empty()).cloned();
             let settings = queues.get(name)?.settings.with(name, request.attributes)?;
@@ -118,26 +118,26 @@ impl Sqs {
         })
     }
 
-    pub(super) fn purge_queue(&self, request: &OfQueue) -> Result<Answer, Error> {
+    pub(super) fn purge_queue(&self, request: &QueueRequest) -> Result<Answer, Error> {
         let name = name_in_url(&request.queue_url)?;
         self.change(|queues, now| queues.purge(now, name)).map(|()| Answer::empty())
     }
 
-    pub(super) fn tag_queue(&self, request: OfQueue) -> Result<Answer, Error> {
+    pub(super) fn tag_queue(&self, request: QueueRequest) -> Result<Answer, Error> {
         self.reconfigure(&request.queue_url, |name, queues| {
             queues.get(name)?.tags.extend(request.tags);
             Ok(())
         })
     }
 
-    pub(super) fn untag_queue(&self, request: &OfQueue) -> Result<Answer, Error> {
+    pub(super) fn untag_queue(&self, request: &QueueRequest) -> Result<Answer, Error> {
         self.reconfigure(&request.queue_url, |name, queues| {
             queues.get(name)?.tags.retain(|key, _| !request.tag_keys.contains(key));
             Ok(())
         })
     }
 
-    pub(super) fn list_queue_tags(&self, request: &OfQueue) -> Result<Answer, Error> {
+    pub(super) fn list_queue_tags(&self, request: &QueueRequest) -> Result<Answer, Error> {
         let name = name_in_url(&request.queue_url)?;
         self.change(|queues, _| {
             let tags = &queues.get(name)?.tags;
@@ -163,12 +163,13 @@ impl Sqs {
 }
 
 impl List {
-    /// One page of queues by name. The token of the next page is the last name of this one.
+    /// Returns one page of queues by name. The token of the next page is the last name of this
+    /// page.
     fn page<'n>(&self, host: &str, field: &str, names: impl Iterator<Item = &'n String>) -> Result<Answer, Error> {
-        let most = within("MaxResults", self.max_results, 1, 1_000)?.unwrap_or(1_000);
-        let most = usize::try_from(most).unwrap_or(1_000);
+        let max = within("MaxResults", self.max_results, 1, 1_000)?.unwrap_or(1_000);
+        let max = usize::try_from(max).unwrap_or(1_000);
         let mut names = names.filter(|name| **name > self.next_token);
-        let page: Vec<&String> = names.by_ref().take(most).collect();
+        let page: Vec<&String> = names.by_ref().take(max).collect();
         let urls: Vec<String> = page.iter().map(|name| url(host, name)).collect();
         let mut answer = json!({ field: urls });
         if let (Some(last), Some(_)) = (page.last(), names.next())

@@ -1,20 +1,20 @@
-//! Message attributes: what SQS refuses about them.
+//! The checks of message attributes.
 
-use super::error::{Error, Kind};
-use super::message::{Attribute, Attributes};
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::message::{Attribute, Attributes};
 
-/// How many attributes a message can have.
-const MOST: usize = 10;
-/// How long the name of an attribute and its type can be.
-const LONGEST: usize = 256;
-/// Beginnings of names that belong to AWS, in any case.
+/// The maximum number of attributes of a message.
+const MAX_ATTRIBUTES: usize = 10;
+/// The maximum length of an attribute's name and of its type, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+/// Prefixes of names that are reserved for AWS, in any case.
 const RESERVED: [&str; 2] = ["aws.", "amazon."];
 
-/// Checks the attributes that a sender gives.
+/// Checks the message attributes of a sender.
 pub(super) fn check(attributes: &Attributes) -> Result<(), Error> {
-    if attributes.len() > MOST {
+    if attributes.len() > MAX_ATTRIBUTES {
         return refuse(format!(
-            "Number of message attributes [{}] exceeds the allowed maximum [{MOST}].",
+            "Number of message attributes [{}] exceeds the allowed maximum [{MAX_ATTRIBUTES}].",
             attributes.len()
         ));
     }
@@ -24,7 +24,7 @@ pub(super) fn check(attributes: &Attributes) -> Result<(), Error> {
     })
 }
 
-/// Checks the system attributes that a sender gives: there is one, and it is a string.
+/// Checks the system attributes of a sender. Only `AWSTraceHeader` exists, and it is a string.
 pub(super) fn check_system(attributes: &Attributes) -> Result<(), Error> {
     attributes.iter().try_for_each(|(name, attribute)| {
         if name != "AWSTraceHeader" {
@@ -43,10 +43,10 @@ fn refuse(why: String) -> Result<(), Error> {
 
 fn check_name(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > LONGEST || !name.chars().all(plain) {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(plain) {
         return refuse(format!(
             "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore \
-             (_), hyphen (-), and period (.) characters, 1 to {LONGEST} of them."
+             (_), hyphen (-), and period (.) characters, 1 to {MAX_NAME_BYTES} of them."
         ));
     }
     if name.starts_with('.') || name.ends_with('.') || name.contains("..") {
@@ -66,7 +66,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 fn check_value(name: &str, attribute: &Attribute) -> Result<(), Error> {
     let kind = attribute.data_type.split('.').next().unwrap_or_default();
-    if attribute.data_type.len() > LONGEST || !matches!(kind, "String" | "Number" | "Binary") {
+    if attribute.data_type.len() > MAX_NAME_BYTES || !matches!(kind, "String" | "Number" | "Binary") {
         return refuse(format!(
             "The type of message attribute '{name}' is invalid. You must use only the following supported type \
              prefixes: Binary, Number, String."
@@ -87,17 +87,17 @@ fn check_value(name: &str, attribute: &Attribute) -> Result<(), Error> {
     }
 }
 
-/// What XML 1.0 allows, as in the service's older protocol.
+/// Whether XML 1.0 allows a character. SQS's older protocol is XML.
 pub(super) fn is_allowed(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// The most digits that a number can have, without zeros at either end.
-const MOST_DIGITS: usize = 38;
-/// The decimal exponents of the first digit of a number: from 10^-128 to 10^126.
+/// The maximum number of digits of a number, without leading and trailing zeros.
+const MAX_DIGITS: usize = 38;
+/// The allowed decimal exponents of the first digit of a number: from 10^-128 to 10^126.
 const EXPONENTS: std::ops::RangeInclusive<i64> = -128..=126;
 
-/// Whether a text is a decimal number that SQS takes: not `NaN`, not infinite, at most 38 digits.
+/// Whether a text is a decimal number that SQS accepts: not `NaN`, not infinite, at most 38 digits.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -114,7 +114,7 @@ fn is_number(text: &str) -> bool {
         return true;
     };
     let magnitude = exponent.saturating_add(whole.len() as i64 - first as i64 - 1);
-    digits.trim_matches('0').len() <= MOST_DIGITS && EXPONENTS.contains(&magnitude)
+    digits.trim_matches('0').len() <= MAX_DIGITS && EXPONENTS.contains(&magnitude)
 }
 
 #[cfg(test)]
@@ -126,52 +126,53 @@ mod tests {
     }
 
     #[test]
-    fn attribute_names_that_aws_refuses_are_refused() {
-        let taken = |name: &str| check(&Attributes::from([(name.to_owned(), attribute("String", "v"))]));
+    fn attribute_names_that_aws_rejects_are_rejected() {
+        let is_accepted = |name: &str| check(&Attributes::from([(name.to_owned(), attribute("String", "v"))]));
         for name in ["a", "a.b", "AWSome", "amazonas", "aws", "-", "_a", &"a".repeat(256)] {
-            assert_eq!(taken(name), Ok(()), "{name}");
+            assert_eq!(is_accepted(name), Ok(()), "{name}");
         }
         for name in ["", "AWS.x", "aws.x", "Amazon.x", "AMAZON.", ".a", "a.", "a..b", "a b", "é", &"a".repeat(257)] {
-            let error = taken(name).expect_err(name);
+            let error = is_accepted(name).expect_err(name);
             assert_eq!(error.kind, Kind::InvalidParameterValue, "{name}");
         }
     }
 
     #[test]
-    fn numbers_that_aws_refuses_are_refused() {
-        let taken = |value: &str| check(&Attributes::from([("n".to_owned(), attribute("Number", value))])).is_ok();
-        let (most, long) = ("9".repeat(38), "9".repeat(39));
-        for value in ["0", "-1", "+1", "1.50", "1e126", "1E-128", ".5", "5.", "0.000", most.as_str()] {
-            assert!(taken(value), "{value}");
+    fn numbers_that_aws_rejects_are_rejected() {
+        let is_accepted =
+            |value: &str| check(&Attributes::from([("n".to_owned(), attribute("Number", value))])).is_ok();
+        let (max, long) = ("9".repeat(38), "9".repeat(39));
+        for value in ["0", "-1", "+1", "1.50", "1e126", "1E-128", ".5", "5.", "0.000", max.as_str()] {
+            assert!(is_accepted(value), "{value}");
         }
         for value in ["NaN", "inf", "-infinity", "1e500", "1e127", "1e-129", "", " 1", "1_000", "0x1", "1e", ".", &long]
         {
-            assert!(!taken(value), "{value}");
+            assert!(!is_accepted(value), "{value}");
         }
     }
 
     #[test]
-    fn the_value_of_an_attribute_has_its_type() {
-        let taken = |attribute: Attribute| check(&Attributes::from([("n".to_owned(), attribute)])).is_ok();
-        assert!(taken(attribute("String.order", "1")) && taken(attribute("Number.int", "1")));
+    fn attribute_value_must_have_the_type_of_the_attribute() {
+        let is_accepted = |attribute: Attribute| check(&Attributes::from([("n".to_owned(), attribute)])).is_ok();
+        assert!(is_accepted(attribute("String.order", "1")) && is_accepted(attribute("Number.int", "1")));
         let binary = |value: &str| Attribute {
             data_type: "Binary".into(),
             string_value: None,
             binary_value: Some(value.into()),
         };
-        assert!(taken(binary("AP8=")) && !taken(binary("")) && !taken(binary("?")));
+        assert!(is_accepted(binary("AP8=")) && !is_accepted(binary("")) && !is_accepted(binary("?")));
         for (data_type, value) in [("Binary", "v"), ("String", ""), ("Text", "v"), ("string", "v"), ("", "v")] {
-            assert!(!taken(attribute(data_type, value)), "{data_type} {value}");
+            assert!(!is_accepted(attribute(data_type, value)), "{data_type} {value}");
         }
-        assert!(!taken(attribute(&format!("String.{}", "x".repeat(250)), "v")));
+        assert!(!is_accepted(attribute(&format!("String.{}", "x".repeat(250)), "v")));
     }
 
     #[test]
     fn the_trace_header_is_the_only_system_attribute() {
-        let taken = |name: &str, data_type: &str| {
+        let is_accepted = |name: &str, data_type: &str| {
             check_system(&Attributes::from([(name.to_owned(), attribute(data_type, "1"))])).is_ok()
         };
-        assert!(taken("AWSTraceHeader", "String"));
-        assert!(!taken("AWSTraceHeader", "Number") && !taken("Priority", "String"));
+        assert!(is_accepted("AWSTraceHeader", "String"));
+        assert!(!is_accepted("AWSTraceHeader", "Number") && !is_accepted("Priority", "String"));
     }
 }

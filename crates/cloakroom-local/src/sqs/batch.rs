@@ -1,10 +1,10 @@
-//! Batches: what is checked for all of them, and how entries succeed and fail one by one.
+//! Batches: checks of the whole batch, and the result of each entry.
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{Error, Kind};
+use crate::sqs::error::{Error, Kind};
 
 /// A request with several entries.
 #[derive(Debug, Deserialize)]
@@ -16,12 +16,12 @@ pub(super) struct Batch<E> {
     pub(super) entries: Vec<E>,
 }
 
-/// An entry that can be told from the others.
+/// An entry with an id.
 pub(super) trait Entry {
     fn id(&self) -> &str;
 }
 
-/// What became of the entries.
+/// The results of the entries.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Outcome<S> {
@@ -39,17 +39,17 @@ pub(super) struct Failure {
     message: String,
 }
 
-const MOST_ENTRIES: usize = 10;
+const MAX_ENTRIES: usize = 10;
 
 impl<E: Entry> Batch<E> {
-    /// Checks what makes the whole batch fail.
+    /// Checks the conditions under which the whole batch fails.
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.entries.is_empty() {
             return Err(Kind::EmptyBatchRequest.because("There should be at least one entry in the request."));
         }
-        if self.entries.len() > MOST_ENTRIES {
+        if self.entries.len() > MAX_ENTRIES {
             return Err(Kind::TooManyEntriesInBatchRequest.because(format!(
-                "Maximum number of entries per request are {MOST_ENTRIES}. You have sent {}.",
+                "Maximum number of entries per request are {MAX_ENTRIES}. You have sent {}.",
                 self.entries.len()
             )));
         }
@@ -70,12 +70,12 @@ impl<E: Entry> Batch<E> {
         Ok(())
     }
 
-    /// Does each entry on its own.
-    pub(super) fn each<S>(self, mut done: impl FnMut(E) -> Result<S, Error>) -> Outcome<S> {
+    /// Performs the operation for each entry separately.
+    pub(super) fn each<S>(self, mut operation: impl FnMut(E) -> Result<S, Error>) -> Outcome<S> {
         let mut outcome = Outcome { successful: Vec::with_capacity(self.entries.len()), failed: Vec::new() };
         for entry in self.entries {
             let id = entry.id().to_owned();
-            match done(entry) {
+            match operation(entry) {
                 Ok(success) => outcome.successful.push(success),
                 Err(error) => outcome.failed.push(Failure {
                     id,
@@ -89,7 +89,7 @@ impl<E: Entry> Batch<E> {
     }
 }
 
-/// The answer to an entry about which there is nothing more to say.
+/// The result of an entry without further content.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Success {

@@ -1,17 +1,19 @@
-//! What is done to a message by its receipt: DeleteMessage, ChangeMessageVisibility and their batches.
+//! Operations on a message by its receipt handle: DeleteMessage, ChangeMessageVisibility and their
+//! batches.
 
 use serde::Deserialize;
 
-use super::address::{Handle, name_in_url};
-use super::batch::{Batch, Entry, Success};
-use super::error::{Error, Kind};
-use super::queue::{Expired, Queue};
-use super::receive::within;
-use super::visibility::Unchanged;
-use super::{Answer, Sqs};
 use crate::clock::{Millis, SECOND};
+use crate::sqs::address::{ReceiptHandle, name_in_url};
+use crate::sqs::batch::{Batch, Entry, Success};
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::parameters::within;
+use crate::sqs::queue::{Expired, Queue};
+use crate::sqs::service::{Answer, Sqs};
+use crate::sqs::visibility::VisibilityError;
 
-/// A received message, alone or in a batch, and how long it shall be hidden if that is asked.
+/// A request on a received message, alone or in a batch. The visibility timeout is only for
+/// ChangeMessageVisibility.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ByReceipt {
@@ -32,34 +34,34 @@ impl Entry for ByReceipt {
 
 impl Sqs {
     pub(super) fn delete_message(&self, message: &ByReceipt) -> Result<Answer, Error> {
-        self.one(message, Self::delete)
+        self.for_one(message, Self::delete)
     }
 
     pub(super) fn delete_message_batch(&self, batch: Batch<ByReceipt>) -> Result<Answer, Error> {
-        self.each(batch, Self::delete)
+        self.for_each(batch, Self::delete)
     }
 
     pub(super) fn change_message_visibility(&self, message: &ByReceipt) -> Result<Answer, Error> {
-        self.one(message, Self::change_visibility)
+        self.for_one(message, Self::change_visibility)
     }
 
     pub(super) fn change_message_visibility_batch(&self, batch: Batch<ByReceipt>) -> Result<Answer, Error> {
-        self.each(batch, Self::change_visibility)
+        self.for_each(batch, Self::change_visibility)
     }
 
-    fn one(&self, message: &ByReceipt, done: Done) -> Result<Answer, Error> {
+    fn for_one(&self, message: &ByReceipt, operation: Operation) -> Result<Answer, Error> {
         let name = name_in_url(&message.queue_url)?;
-        self.change(|queues, now| done(self, queues.get(name)?, name, now, message))?;
+        self.change(|queues, now| operation(self, queues.get(name)?, name, now, message))?;
         Ok(Answer::empty())
     }
 
-    fn each(&self, batch: Batch<ByReceipt>, done: Done) -> Result<Answer, Error> {
+    fn for_each(&self, batch: Batch<ByReceipt>, operation: Operation) -> Result<Answer, Error> {
         let name = name_in_url(&batch.queue_url)?.to_owned();
         let outcome = self.change(|queues, now| {
             let queue = queues.get(&name)?;
             batch.check()?;
             Ok(batch.each(|message| {
-                done(self, queue, &name, now, &message)?;
+                operation(self, queue, &name, now, &message)?;
                 Ok(Success { id: message.id })
             }))
         })?;
@@ -67,7 +69,7 @@ impl Sqs {
     }
 
     fn delete(&self, queue: &mut Queue, name: &str, now: Millis, message: &ByReceipt) -> Result<(), Error> {
-        let handle = Handle::decode(name, &message.receipt_handle)?;
+        let handle = ReceiptHandle::decode(name, &message.receipt_handle)?;
         queue.advance(now);
         let deleted = queue
             .delete(handle.number, handle.receipt)
@@ -78,16 +80,16 @@ impl Sqs {
 
     fn change_visibility(&self, queue: &mut Queue, name: &str, now: Millis, message: &ByReceipt) -> Result<(), Error> {
         let visibility = visibility(message)?;
-        let handle = Handle::decode(name, &message.receipt_handle)?;
+        let handle = ReceiptHandle::decode(name, &message.receipt_handle)?;
         queue.advance(now);
         queue
             .change_visibility(now, handle.number, handle.receipt, visibility)
-            .map_err(|why| refusal(&why, &message.receipt_handle))
+            .map_err(|why| visibility_error(&why, &message.receipt_handle))
     }
 }
 
-/// What is done to one message, alone or as an entry of a batch.
-type Done = fn(&Sqs, &mut Queue, &str, Millis, &ByReceipt) -> Result<(), Error>;
+/// An operation on one message, alone or as an entry of a batch.
+type Operation = fn(&Sqs, &mut Queue, &str, Millis, &ByReceipt) -> Result<(), Error>;
 
 fn visibility(message: &ByReceipt) -> Result<Millis, Error> {
     let seconds = within("VisibilityTimeout", message.visibility_timeout, 0, 43_200)?;
@@ -96,13 +98,15 @@ fn visibility(message: &ByReceipt) -> Result<Millis, Error> {
     Ok(seconds * SECOND)
 }
 
-fn refusal(why: &Unchanged, handle: &str) -> Error {
+fn visibility_error(why: &VisibilityError, handle: &str) -> Error {
     match why {
-        Unchanged::Gone => invalid(handle, "Message does not exist or is not available for visibility timeout change"),
-        Unchanged::NotInFlight => {
+        VisibilityError::Gone => {
+            invalid(handle, "Message does not exist or is not available for visibility timeout change")
+        }
+        VisibilityError::NotInFlight => {
             Kind::MessageNotInflight.because(format!("The message of the receipt handle {handle} is not in flight."))
         }
-        Unchanged::TooLong => Kind::InvalidParameterValue.because(
+        VisibilityError::TooLong => Kind::InvalidParameterValue.because(
             "The parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond \
              the limit [43200 seconds].",
         ),

@@ -1,32 +1,32 @@
 //! The order of a FIFO queue: by message group.
 //!
-//! A message can be received if no earlier message of its group is in flight. So a message that is
-//! given back is deliverable at once, although later messages of its group are still in flight, and
-//! a receive takes the messages of a group up to the first one that is in flight.
+//! A message can be received if no earlier message of its group is in flight. Therefore a message
+//! that becomes visible again can be received immediately, even if later messages of its group are
+//! still in flight. A receive takes the messages of a group up to the first one that is in flight.
 //!
-//! The documentation of SQS says that no more messages of a group are returned "unless you delete
-//! the message or it becomes visible". One can also read this as "until nothing of the group is in
-//! flight", and this file once did. Reports that compare emulators with AWS show the rule above. It
-//! is also the harder one for a consumer: the first message of a batch may come again, to another
-//! consumer, before the rest of the batch is done.
+//! The documentation of SQS states that no more messages of a group are returned "unless you delete
+//! the message or it becomes visible". This could also mean "until no message of the group is in
+//! flight". Reports that compare emulators with AWS confirm the rule above. It is also the more
+//! difficult rule for a consumer: another consumer may receive the first message of a batch again
+//! before the rest of the batch is processed.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::message::Number;
+use crate::sqs::message::Number;
 
 /// The message groups of a FIFO queue.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     by_name: HashMap<String, Group>,
-    /// Groups from which something can be taken, in turn. May name groups that have become
-    /// blocked or empty since: taking checks.
-    free: VecDeque<String>,
-    serving: Option<Serving>,
+    /// Groups from which a message can be taken, in turn. May contain groups that have become
+    /// blocked or empty since, so taking a message checks again.
+    available: VecDeque<String>,
+    current: Option<CurrentGroup>,
 }
 
-/// The group that the current receive takes from.
+/// The group from which the current receive takes messages.
 #[derive(Debug)]
-struct Serving {
+struct CurrentGroup {
     group: String,
     /// The first message of the group that was in flight before this receive. Only earlier messages
     /// can be taken.
@@ -35,30 +35,30 @@ struct Serving {
 
 #[derive(Debug, Default)]
 struct Group {
-    /// Messages that are not in flight, in their order.
+    /// Messages that are not in flight, in order.
     waiting: BTreeSet<Number>,
     in_flight: BTreeSet<Number>,
-    /// Whether it stands in line to be taken from.
-    offered: bool,
+    /// Whether the group is in `available`.
+    is_queued: bool,
 }
 
 impl Group {
     /// Whether the first message of the group is not in flight.
-    fn is_free(&self) -> bool {
+    fn is_available(&self) -> bool {
         let (waiting, in_flight) = (self.waiting.first(), self.in_flight.first());
         waiting.is_some_and(|first| in_flight.is_none_or(|blocked| first < blocked))
     }
 }
 
 impl Groups {
-    /// A message has joined its group, or come back to its place in it.
-    pub(super) fn wait(&mut self, group: &str, number: Number) {
+    /// Adds a message to its group, or returns it to its position in the group.
+    pub(super) fn add_waiting(&mut self, group: &str, number: Number) {
         self.group(group).waiting.insert(number);
-        self.offer(group);
+        self.queue_if_available(group);
     }
 
-    /// A message of the group is in flight: later messages of the group have to wait.
-    pub(super) fn sent_out(&mut self, group: &str, number: Number) {
+    /// Marks a message of the group as in flight. Later messages of the group must wait.
+    pub(super) fn add_in_flight(&mut self, group: &str, number: Number) {
         self.group(group).in_flight.insert(number);
     }
 
@@ -66,68 +66,70 @@ impl Groups {
         self.by_name.entry(name.to_owned()).or_default()
     }
 
-    /// A message of the group is no longer in flight.
-    pub(super) fn returned(&mut self, group: &str, number: Number) {
+    /// Marks a message of the group as no longer in flight.
+    pub(super) fn remove_in_flight(&mut self, group: &str, number: Number) {
         if let Some(known) = self.by_name.get_mut(group) {
             known.in_flight.remove(&number);
-            self.offer(group);
+            self.queue_if_available(group);
         }
     }
 
-    /// A waiting message is gone.
-    pub(super) fn forget(&mut self, group: &str, number: Number) {
+    /// Removes a waiting message.
+    pub(super) fn remove_waiting(&mut self, group: &str, number: Number) {
         if let Some(known) = self.by_name.get_mut(group) {
             known.waiting.remove(&number);
-            self.offer(group);
+            self.queue_if_available(group);
         }
     }
 
-    /// Puts a group in the line of those that can be taken from, or drops it if it is empty.
-    pub(super) fn offer(&mut self, group: &str) {
+    /// Adds a group to the available groups if a message can be taken from it. Removes the group if
+    /// it is empty.
+    pub(super) fn queue_if_available(&mut self, group: &str) {
         let Some(known) = self.by_name.get_mut(group) else {
             return;
         };
         if known.waiting.is_empty() && known.in_flight.is_empty() {
             self.by_name.remove(group);
-        } else if known.is_free() && !known.offered {
-            known.offered = true;
-            self.free.push_back(group.to_owned());
+        } else if known.is_available() && !known.is_queued {
+            known.is_queued = true;
+            self.available.push_back(group.to_owned());
         }
     }
 
-    /// Takes the next message: as many as there are of one group, then of the next.
+    /// Takes the next message: first all available messages of one group, then those of the next
+    /// group.
     pub(super) fn take(&mut self, is_ready: impl Fn(Number) -> bool) -> Option<Number> {
         loop {
-            if let Some(serving) = &self.serving
-                && let Some(group) = self.by_name.get_mut(&serving.group)
+            if let Some(current) = &self.current
+                && let Some(group) = self.by_name.get_mut(&current.group)
                 && let Some(first) = group.waiting.first().copied()
-                && serving.until.is_none_or(|until| first < until)
+                && current.until.is_none_or(|until| first < until)
                 && is_ready(first)
             {
                 group.waiting.remove(&first);
                 return Some(first);
             }
-            self.serving = Some(self.next_free()?);
+            self.current = Some(self.next_available()?);
         }
     }
 
-    fn next_free(&mut self) -> Option<Serving> {
-        while let Some(name) = self.free.pop_front() {
+    fn next_available(&mut self) -> Option<CurrentGroup> {
+        while let Some(name) = self.available.pop_front() {
             if let Some(group) = self.by_name.get_mut(&name) {
-                group.offered = false;
-                if group.is_free() {
-                    return Some(Serving { until: group.in_flight.first().copied(), group: name });
+                group.is_queued = false;
+                if group.is_available() {
+                    return Some(CurrentGroup { until: group.in_flight.first().copied(), group: name });
                 }
             }
         }
         None
     }
 
-    /// Ends a receive: the group that it last took from can be taken from again, unless the receive
+    /// Ends a receive. The group of its last message becomes available again, unless the receive
     /// took its first message.
     pub(super) fn end_receive(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            self.offer(&serving.group);
+        if let Some(current) = self.current.take() {
+            self.queue_if_available(&current.group);
         }
     }
 

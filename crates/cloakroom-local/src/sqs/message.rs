@@ -1,4 +1,4 @@
-//! A message: what its sender gave, and how far its delivery is.
+//! A message: its content, and the state of its delivery.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 
-/// Orders messages of a queue and names them within it. Numbers also name deliveries, so a
-/// receipt of one delivery is never that of another.
+/// The number of a message, which orders the messages of a queue. Deliveries also have numbers from
+/// the same sequence, so the receipts of two deliveries are always different.
 pub(super) type Number = u64;
 
-/// What never changes about a message.
+/// The immutable part of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Content {
     pub(super) id: String,
@@ -24,11 +24,11 @@ pub(super) struct Content {
     pub(super) group: Option<String>,
     pub(super) deduplication_id: Option<String>,
     pub(super) sent_at: Millis,
-    /// The queue it was moved here from, if this is its dead-letter queue.
+    /// The ARN of the source queue, if the message was moved to a dead-letter queue.
     pub(super) dead_letter_source: Option<String>,
 }
 
-/// Message attributes by name. The order of the names is that of their checksum.
+/// Message attributes by name. Their checksum uses the same order.
 pub(super) type Attributes = BTreeMap<String, Attribute>;
 
 /// One message attribute.
@@ -38,7 +38,7 @@ pub(super) struct Attribute {
     pub(super) data_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) string_value: Option<String>,
-    /// Base64, as on the wire.
+    /// Base64, as in the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) binary_value: Option<String>,
 }
@@ -48,7 +48,8 @@ impl Attribute {
         self.data_type == "Binary" || self.data_type.starts_with("Binary.")
     }
 
-    /// The bytes of the value, unless it is no base64.
+    /// Returns the bytes of the value. `None` if it is not valid base64, or if there is not exactly
+    /// one value.
     pub(super) fn value(&self) -> Option<Vec<u8>> {
         match (&self.string_value, &self.binary_value) {
             (Some(text), None) => Some(text.as_bytes().to_vec()),
@@ -64,7 +65,7 @@ impl Content {
     }
 }
 
-/// The size of a message, which counts against the limits and for the bill.
+/// Returns the size of a message in bytes, for limits and billing.
 pub(super) fn size(body: &str, attributes: &Attributes) -> usize {
     let attributes = attributes.iter().map(|(name, attribute)| {
         let value = attribute.value().map_or(0, |value| value.len());
@@ -73,12 +74,12 @@ pub(super) fn size(body: &str, attributes: &Attributes) -> usize {
     body.len() + attributes.sum::<usize>()
 }
 
-/// The checksum that senders and receivers compare.
+/// Returns the checksum of a body, which senders and receivers compare.
 pub(super) fn md5_of_body(body: &str) -> String {
     hex(&Md5::digest(body.as_bytes()))
 }
 
-/// The checksum of attributes: each part with its length in four bytes before it.
+/// Returns the checksum of attributes: each part is preceded by its length in four bytes.
 pub(super) fn md5_of_attributes<'a>(
     attributes: impl IntoIterator<Item = (&'a String, &'a Attribute)>,
 ) -> Option<String> {
@@ -112,20 +113,21 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 pub(super) struct Message {
     pub(super) content: Arc<Content>,
     pub(super) delivery: Delivery,
-    /// Changes whenever `delivery.state` does, which makes older tickets for it void.
-    pub(super) turn: Number,
+    /// Changes whenever `delivery.state` changes, which invalidates older entries of the receive
+    /// order and of the deadlines.
+    pub(super) state_version: Number,
 }
 
-/// How far the delivery of a message is.
+/// The state of the delivery of a message.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Delivery {
     pub(super) state: State,
-    /// How often it was received.
+    /// How often the message was received.
     pub(super) received: u32,
     pub(super) first_received_at: Option<Millis>,
-    /// The latest delivery: the receipt that can delete the message.
+    /// The receipt of the latest delivery, which can delete the message.
     pub(super) receipt: Option<Number>,
-    /// An injected duplicate, which is not duplicated again.
+    /// Whether the message is an injected duplicate. It is not duplicated again.
     pub(super) copy: bool,
 }
 
@@ -134,10 +136,18 @@ pub(super) struct Delivery {
 pub(super) enum State {
     #[default]
     Ready,
-    /// Not yet to be received.
+    /// Not visible before this time.
     Delayed { until: Millis },
-    /// Received, and hidden from others for a while.
+    /// Received, and not visible before this time.
     InFlight { until: Millis },
+}
+
+/// One delivery of a message.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) number: Number,
+    pub(super) content: Arc<Content>,
+    pub(super) delivery: Delivery,
 }
 
 #[cfg(test)]
@@ -145,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_those_of_sqs() {
+    fn message_checksums_match_those_of_sqs() {
         assert_eq!(md5_of_body("hello"), "5d41402abc4b2a76b9719d911017c592");
         assert_eq!(md5_of_attributes(&Attributes::new()), None);
         let attributes = Attributes::from([(

@@ -1,247 +1,44 @@
-//! Moving messages out of a dead-letter queue: StartMessageMoveTask and its kin.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! A task that moves messages out of a dead-letter queue.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::address::name_in_arn;
-use super::error::{Error, Kind};
-use super::message::{Content, Delivery, Message};
-use super::queues::Queues;
-use super::receive::within;
-use super::{Answer, Sqs};
 use crate::clock::Millis;
-use crate::identifier;
 
-/// A task that moves messages from a dead-letter queue to where they came from, or elsewhere.
+/// A task that moves messages from a dead-letter queue to their source queues or to another queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct MoveTask {
     pub(super) handle: String,
     pub(super) started_at: Millis,
-    source_arn: String,
-    destination_arn: Option<String>,
-    most_per_second: Option<usize>,
-    status: Status,
-    moved: usize,
-    to_move: usize,
-    failure: Option<String>,
-    /// Not yet in the journal.
+    pub(super) source_arn: String,
+    pub(super) destination_arn: Option<String>,
+    pub(super) most_per_second: Option<usize>,
+    pub(super) status: Status,
+    pub(super) moved: usize,
+    pub(super) to_move: usize,
+    pub(super) failure: Option<String>,
+    /// Whether the journal does not contain the latest change.
     #[serde(skip)]
     pub(super) changed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-enum Status {
+pub(super) enum Status {
     Running,
     Completed,
     Cancelled,
     Failed,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Start {
-    source_arn: String,
-    destination_arn: Option<String>,
-    max_number_of_messages_per_second: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct List {
-    source_arn: String,
-    max_results: Option<i64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Cancel {
-    task_handle: String,
-}
-
-impl Sqs {
-    pub(super) fn start_message_move_task(&self, start: Start) -> Result<Answer, Error> {
-        let handle = self.change(|queues, now| queues.start_task(start, now))?;
-        self.run_move_task(handle.clone());
-        Ok(Answer::new(&json!({ "TaskHandle": handle })))
-    }
-
-    pub(super) fn list_message_move_tasks(&self, list: &List) -> Result<Answer, Error> {
-        self.change(|queues, _| {
-            let source = name_in_arn(&list.source_arn).filter(|n| queues.by_name.contains_key(*n));
-            source.ok_or_else(|| missing(&list.source_arn))?;
-            let tasks = queues.tasks.iter().rev();
-            let tasks = tasks.filter(|task| task.source_arn == list.source_arn);
-            let most = within("MaxResults", list.max_results, 1, 10)?.unwrap_or(1);
-            let most = usize::try_from(most).unwrap_or(1);
-            let results: Vec<_> = tasks.take(most).map(MoveTask::show).collect();
-            Ok(Answer::new(&json!({ "Results": results })))
-        })
-    }
-
-    pub(super) fn cancel_message_move_task(&self, cancel: &Cancel) -> Result<Answer, Error> {
-        self.change(|queues, _| {
-            let mut tasks = queues.tasks.iter_mut();
-            let task = tasks
-                .find(|task| task.handle == cancel.task_handle && task.status == Status::Running)
-                .ok_or_else(|| Kind::ResourceNotFound.because("There is no running task with this handle."))?;
-            task.end(Status::Cancelled);
-            let moved = task.moved;
-            Ok(Answer::new(&json!({ "ApproximateNumberOfMessagesMoved": moved })))
-        })
-    }
-
-    /// Goes on with the tasks that were running when the process ended.
-    pub(super) fn resume_move_tasks(&self) {
-        let running: Vec<String> = self.change(|queues, _| {
-            let tasks = queues.tasks.iter();
-            let running = tasks.filter(|task| task.status == Status::Running);
-            running.map(|task| task.handle.clone()).collect()
-        });
-        running.into_iter().for_each(|handle| self.run_move_task(handle));
-    }
-
-    fn run_move_task(&self, handle: String) {
-        let sqs = self.clone();
-        let mut stop = self.stop.clone();
-        tokio::spawn(async move {
-            while sqs.change(|queues, now| queues.continue_task(&handle, now)) {
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                    _ = stop.changed() => return,
-                }
-            }
-        });
-    }
-}
-
-fn missing(arn: &str) -> Error {
-    Kind::ResourceNotFound.because(format!("The resource that you specified doesn't exist: {arn}."))
-}
-
-impl Queues {
-    pub(super) fn start_task(&mut self, start: Start, now: Millis) -> Result<String, Error> {
-        let exists = |arn: &str| name_in_arn(arn).is_some_and(|n| self.by_name.contains_key(n));
-        for arn in std::iter::once(&start.source_arn).chain(&start.destination_arn) {
-            if !exists(arn) {
-                return Err(missing(arn));
-            }
-        }
-        let source = name_in_arn(&start.source_arn).unwrap_or_default().to_owned();
-        if self.sources_of(&source).is_empty() {
-            return Err(
-                Kind::InvalidParameterValue.because("Source queue must be configured as a Dead DeadLetter Queue.")
-            );
-        }
-        let mut tasks = self.tasks.iter();
-        if tasks.any(|t| t.source_arn == start.source_arn && t.status == Status::Running) {
-            return Err(Kind::UnsupportedOperation.because(
-                "There is already a task running. Only one active task is allowed for a source \
-                 queue arn at a given time.",
-            ));
-        }
-        let destination = start.destination_arn.as_deref().and_then(name_in_arn);
-        if destination.is_some_and(|name| name.ends_with(".fifo") != source.ends_with(".fifo")) {
-            let why = "Destination queue must be of the same type as the source queue.";
-            return Err(Kind::InvalidParameterValue.because(why));
-        }
-        let most_per_second = within("MaxNumberOfMessagesPerSecond", start.max_number_of_messages_per_second, 1, 500)?;
-        let handle = identifier::unique();
-        let to_move = self.get(&source)?.counts().ready;
-        self.tasks.push(MoveTask {
-            handle: handle.clone(),
-            started_at: now,
-            source_arn: start.source_arn,
-            destination_arn: start.destination_arn,
-            most_per_second: most_per_second.and_then(|most| usize::try_from(most).ok()),
-            status: Status::Running,
-            moved: 0,
-            to_move,
-            failure: None,
-            changed: true,
-        });
-        Ok(handle)
-    }
-
-    /// Moves what may be moved in this second, and tells whether there is more to do.
-    pub(super) fn continue_task(&mut self, handle: &str, now: Millis) -> bool {
-        let Some(index) = self.tasks.iter().position(|task| task.handle == handle) else {
-            return false;
-        };
-        let mut task = self.tasks[index].clone();
-        if task.status == Status::Running {
-            match self.move_some(&mut task, now) {
-                Ok(true) => task.end(Status::Completed),
-                Ok(false) => task.changed = true,
-                Err(failure) => {
-                    task.failure = Some(failure);
-                    task.end(Status::Failed);
-                }
-            }
-        }
-        let running = task.status == Status::Running;
-        self.tasks[index] = task;
-        running
-    }
-
-    /// Moves messages, and tells whether none is left.
-    fn move_some(&mut self, task: &mut MoveTask, now: Millis) -> Result<bool, String> {
-        let gone = |queue: &str| format!("the queue {queue} does not exist any more");
-        let source = name_in_arn(&task.source_arn).unwrap_or_default();
-        let most = task.most_per_second.unwrap_or(usize::MAX);
-        let queue = self.by_name.get_mut(source).ok_or_else(|| gone(source))?;
-        queue.advance(now);
-        for moved in 0..most {
-            let queue = self.by_name.get_mut(source).ok_or_else(|| gone(source))?;
-            let Some(message) = queue.take_out() else {
-                return Ok(true);
-            };
-            let origin = task.destination_arn.as_ref();
-            let origin = origin.or(message.content.dead_letter_source.as_ref());
-            let target = origin.and_then(|arn| name_in_arn(arn)).map(str::to_owned);
-            let target = target.filter(|target| self.by_name.contains_key(target));
-            let target = target.as_deref().unwrap_or(source);
-            let stays = target == source;
-            self.put_back(target, message, stays, now);
-            if stays {
-                return Err("CouldNotDetermineMessageSource".into());
-            }
-            task.moved += 1;
-            tracing::trace!(moved, target, "moved a message");
-        }
-        Ok(false)
-    }
-
-    /// Sends a message that was taken out as a new one or, if it `stays`, as the one it was.
-    fn put_back(&mut self, target: &str, message: Message, stays: bool, now: Millis) {
-        let Some(queue) = self.by_name.get_mut(target) else {
-            return;
-        };
-        if stays {
-            queue.add(now, message.content, 0, message.delivery);
-            return;
-        }
-        let content = Content {
-            id: identifier::unique(),
-            sent_at: now,
-            dead_letter_source: None,
-            ..Arc::unwrap_or_clone(message.content)
-        };
-        queue.add(now, Arc::new(content), 0, Delivery::default());
-    }
-}
-
 impl MoveTask {
-    fn end(&mut self, status: Status) {
+    pub(super) fn end(&mut self, status: Status) {
         self.status = status;
         self.changed = true;
     }
 
-    fn show(&self) -> serde_json::Value {
-        // Only a running task can be cancelled, so only it shows its handle.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        // Only a running task can be cancelled, so only a running task shows its handle.
         let handle = (self.status == Status::Running).then_some(&self.handle);
         let mut shown = json!({
             "Status": self.status,
@@ -253,7 +50,7 @@ impl MoveTask {
         let optional = [
             ("TaskHandle", handle.map(|handle| json!(handle))),
             ("DestinationArn", self.destination_arn.as_ref().map(|arn| json!(arn))),
-            ("MaxNumberOfMessagesPerSecond", self.most_per_second.map(|most| json!(most))),
+            ("MaxNumberOfMessagesPerSecond", self.most_per_second.map(|max| json!(max))),
             ("FailureReason", self.failure.as_ref().map(|why| json!(why))),
         ];
         for (name, value) in optional {

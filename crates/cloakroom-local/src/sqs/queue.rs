@@ -1,8 +1,8 @@
-//! One queue: which message can be received when.
+//! One queue: which messages can be received at which time.
 //!
-//! Nothing here reads a clock or waits: the time is a parameter. Nothing scans either: ready
-//! messages stand in line, delayed and in-flight ones in a heap by their deadline, and a
-//! message that was deleted leaves void entries behind that are skipped when they come up.
+//! This module neither reads a clock nor waits: the time is a parameter. It never scans all
+//! messages. Ready messages are in the receive order, and delayed and in-flight messages in a heap
+//! of deadlines. A deleted message leaves invalid entries in both, which are skipped.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::attempts::Attempts;
-use super::deduplication::{self, Deduplication, Original};
-use super::line::Line;
-use super::message::{Content, Delivery, Message, Number, State};
-use super::settings::Settings;
 use crate::clock::Millis;
+use crate::sqs::attempts::Attempts;
+use crate::sqs::deduplication::{self, Deduplication, Original};
+use crate::sqs::message::{Content, Delivery, Message, Number, Received, State};
+use crate::sqs::receive_order::ReceiveOrder;
+use crate::sqs::settings::Settings;
 
-/// Messages that can be in flight at a time.
-const MOST_IN_FLIGHT: usize = 120_000;
+/// The maximum number of messages in flight.
+const MAX_IN_FLIGHT: usize = 120_000;
 
 /// A queue.
 #[derive(Debug)]
@@ -27,16 +27,16 @@ pub(super) struct Queue {
     pub(super) tags: BTreeMap<String, String>,
     pub(super) created_at: Millis,
     pub(super) modified_at: Millis,
-    /// Woken when a receiver may find something new.
+    /// Notified when a receiver may find a message.
     pub(super) arrivals: Arc<Notify>,
     pub(super) messages: HashMap<Number, Message>,
     pub(super) deduplication: Deduplication,
     pub(super) attempts: Attempts,
-    /// When the queue was purged last.
+    /// The time of the last purge.
     pub(super) purged_at: Option<Millis>,
-    /// Changes since they were last taken, if anyone takes them.
+    /// Changes since the last call of `take_changes`. `None` if the queue is not durable.
     changes: Option<Vec<Change>>,
-    line: Line,
+    order: ReceiveOrder,
     deadlines: BinaryHeap<Reverse<(Millis, Number, Number)>>,
     by_age: BTreeSet<(Millis, Number)>,
     delayed: usize,
@@ -44,46 +44,39 @@ pub(super) struct Queue {
     last_number: Number,
 }
 
-/// What has to be written to the journal.
+/// A change to be written to the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    Sent(Number),
-    Moved(Number),
-    Gone(Number),
-    Accepted(String),
-    Forgotten(String),
+    Added(Number),
+    Updated(Number),
+    Removed(Number),
+    DeduplicationAdded(String),
+    DeduplicationRemoved(String),
 }
 
-/// What a receiver asks for.
+/// The options of a receive.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ask {
-    pub(super) most: usize,
+pub(super) struct ReceiveOptions {
+    pub(super) max_messages: usize,
     pub(super) visibility: Millis,
-    /// Messages received this often go to the dead-letter queue instead.
-    pub(super) dead_after: Option<u32>,
+    /// A message that was already received this often is moved to the dead-letter queue instead.
+    pub(super) max_receives: Option<u32>,
 }
 
-/// One delivery of a message.
-#[derive(Debug)]
-pub(super) struct Received {
-    pub(super) number: Number,
-    pub(super) content: Arc<Content>,
-    pub(super) delivery: Delivery,
-}
-
-/// What a receiver gets.
+/// The result of a receive.
 #[derive(Debug, Default)]
-pub(super) struct Receipt {
+pub(super) struct ReceiveResult {
     pub(super) messages: Vec<Received>,
-    /// Messages that were taken out because they were received too often.
-    pub(super) dead: Vec<Message>,
+    /// Messages that were removed because they were received too often.
+    pub(super) dead_letters: Vec<Message>,
 }
 
-/// The receipt no longer deletes its message: the visibility timeout of that delivery has passed.
+/// The receipt can no longer delete its message, because the visibility timeout of its delivery has
+/// ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expired;
 
-/// How many messages there are.
+/// The number of messages by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) ready: usize,
@@ -92,9 +85,9 @@ pub(super) struct Counts {
 }
 
 impl Queue {
-    /// An empty queue. A durable one keeps track of its changes for the journal.
+    /// Returns an empty queue. A durable queue collects its changes for the journal.
     pub(super) fn new(settings: Settings, now: Millis, durable: bool) -> Self {
-        let line = Line::new(settings.fifo);
+        let order = ReceiveOrder::new(settings.fifo);
         Self {
             settings,
             tags: BTreeMap::new(),
@@ -106,7 +99,7 @@ impl Queue {
             attempts: Attempts::default(),
             purged_at: None,
             changes: durable.then(Vec::new),
-            line,
+            order,
             deadlines: BinaryHeap::new(),
             by_age: BTreeSet::new(),
             delayed: 0,
@@ -115,31 +108,31 @@ impl Queue {
         }
     }
 
-    /// A number greater than all before. Counting from the clock keeps it so after a restart,
-    /// when the last number is not known.
-    fn number(&mut self, now: Millis) -> Number {
+    /// Returns a number greater than all previous numbers. It is derived from the clock, because
+    /// the last number is unknown after a restart.
+    fn next_number(&mut self, now: Millis) -> Number {
         self.last_number = (self.last_number + 1).max(now << 16);
         self.last_number
     }
 
-    fn note(&mut self, change: Change) {
+    fn record(&mut self, change: Change) {
         if let Some(changes) = &mut self.changes {
             changes.push(change);
         }
     }
 
-    /// What changed since the last call.
+    /// Returns the changes since the last call.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The message that one with this content would be a repetition of.
+    /// Returns the original of which a message with this content would be a repetition.
     pub(super) fn original(&self, now: Millis, content: &Content) -> Option<&Original> {
         let key = self.deduplication_key(content)?;
         self.deduplication.original(now, &key)
     }
 
-    /// The key under which a FIFO queue remembers a message.
+    /// Returns the deduplication key of a message. `None` if the queue does not deduplicate it.
     fn deduplication_key(&self, content: &Content) -> Option<String> {
         let id = content.deduplication_id.as_deref()?;
         let per_group = self.settings.deduplicates_per_group;
@@ -147,73 +140,73 @@ impl Queue {
         self.settings.fifo.then(|| deduplication::key(scope, id))
     }
 
-    /// Adds a message and remembers it for deduplication.
+    /// Adds a message, and records it for deduplication.
     pub(super) fn send(&mut self, now: Millis, content: Content, delay: Millis) -> Number {
         let key = self.deduplication_key(&content);
         let id = content.id.clone();
         let number = self.add(now, Arc::new(content), delay, Delivery::default());
         if let Some(key) = key {
-            self.note(Change::Accepted(key.clone()));
+            self.record(Change::DeduplicationAdded(key.clone()));
             self.deduplication.accept(now, key, id, number);
         }
         number
     }
 
-    /// Adds a message that comes from another queue, or a copy of one.
+    /// Adds a message from another queue, or a copy of a message.
     pub(super) fn add(&mut self, now: Millis, content: Arc<Content>, delay: Millis, mut delivery: Delivery) -> Number {
-        let number = self.number(now);
+        let number = self.next_number(now);
         delivery.receipt = None;
         delivery.state = match delay {
             0 => State::Ready,
             delay => State::Delayed { until: now + delay },
         };
         self.restore(number, content, delivery);
-        self.note(Change::Sent(number));
+        self.record(Change::Added(number));
         number
     }
 
-    /// Puts a message where its state says, as after a restart.
+    /// Adds a message in its given state, for example after a restart.
     pub(super) fn restore(&mut self, number: Number, content: Arc<Content>, delivery: Delivery) {
         let receipt = delivery.receipt.unwrap_or_default();
         self.last_number = self.last_number.max(number).max(receipt);
         self.by_age.insert((content.sent_at, number));
         let state = delivery.state;
-        let message = Message { content, delivery, turn: number };
+        let message = Message { content, delivery, state_version: number };
         self.messages.insert(number, message);
         self.enter(number, state);
     }
 
-    /// A message that is in no state yet enters one.
+    /// Sets the state of a message that has none.
     fn enter(&mut self, number: Number, state: State) {
         self.last_number += 1;
-        let turn = self.last_number;
+        let state_version = self.last_number;
         let Some(message) = self.messages.get_mut(&number) else { return };
-        message.turn = turn;
+        message.state_version = state_version;
         message.delivery.state = state;
-        self.line.enter(number, message);
+        self.order.enter(number, message);
         match state {
             State::Ready => self.arrivals.notify_one(),
             State::Delayed { until } => {
                 self.delayed += 1;
-                self.watch(until, number, turn);
+                self.add_deadline(until, number, state_version);
             }
             State::InFlight { until } => {
                 self.in_flight += 1;
-                self.watch(until, number, turn);
+                self.add_deadline(until, number, state_version);
             }
         }
     }
 
-    fn watch(&mut self, deadline: Millis, number: Number, turn: Number) {
+    fn add_deadline(&mut self, deadline: Millis, number: Number, state_version: Number) {
         let earliest = self.next_deadline().is_none_or(|next| deadline < next);
-        self.deadlines.push(Reverse((deadline, number, turn)));
+        self.deadlines.push(Reverse((deadline, number, state_version)));
         if earliest {
-            // Receivers that wait for a later deadline have to look at this one.
+            // Receivers that wait for a later deadline must consider this one.
             self.arrivals.notify_waiters();
         }
     }
 
-    /// A message leaves the state it is in.
+    /// Ends the current state of a message.
     fn leave(&mut self, number: Number) {
         let Some(message) = self.messages.get(&number) else { return };
         match message.delivery.state {
@@ -221,90 +214,91 @@ impl Queue {
             State::Delayed { .. } => self.delayed -= 1,
             State::InFlight { .. } => self.in_flight -= 1,
         }
-        self.line.leave(number, message);
+        self.order.leave(number, message);
     }
 
-    /// Takes a message out of the queue.
+    /// Removes a message from the queue.
     fn remove(&mut self, number: Number) -> Option<Message> {
         self.leave(number);
         let message = self.messages.remove(&number)?;
         self.by_age.remove(&(message.content.sent_at, number));
-        self.note(Change::Gone(number));
+        self.record(Change::Removed(number));
         if self.ready() > 0 {
-            // The next of its group may have become free.
+            // The next message of its group may have become available.
             self.arrivals.notify_one();
         }
         Some(message)
     }
 
-    /// Lets the time pass: drops messages past their retention, and makes those ready whose
-    /// deadline has come.
+    /// Applies the passage of time: deletes messages after their retention period, and makes
+    /// messages ready whose deadline has passed.
     pub(super) fn advance(&mut self, now: Millis) {
         while let Some((sent_at, number)) = self.by_age.first().copied()
             && sent_at + self.settings.retention <= now
         {
             self.remove(number);
         }
-        while let Some(Reverse((deadline, number, turn))) = self.deadlines.peek().copied()
+        while let Some(Reverse((deadline, number, state_version))) = self.deadlines.peek().copied()
             && deadline <= now
         {
             self.deadlines.pop();
-            if self.has_turn(number, turn) {
+            if self.is_current(number, state_version) {
                 self.leave(number);
                 self.enter(number, State::Ready);
             }
         }
         for key in self.deduplication.expire(now) {
-            self.note(Change::Forgotten(key));
+            self.record(Change::DeduplicationRemoved(key));
         }
     }
 
-    fn has_turn(&self, number: Number, turn: Number) -> bool {
-        self.messages.get(&number).is_some_and(|m| m.turn == turn)
+    fn is_current(&self, number: Number, state_version: Number) -> bool {
+        self.messages.get(&number).is_some_and(|m| m.state_version == state_version)
     }
 
-    /// When a receiver should look again if nothing arrives before.
+    /// Returns the time at which a receiver must check again if no message arrives before.
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         self.deadlines.peek().map(|Reverse((deadline, ..))| *deadline)
     }
 
-    /// Hands out messages. The caller has let the time pass.
-    pub(super) fn receive(&mut self, now: Millis, ask: &Ask) -> Receipt {
-        let mut receipt = Receipt::default();
-        while receipt.messages.len() < ask.most && self.in_flight < MOST_IN_FLIGHT {
-            let Some(number) = self.line.take(&self.messages) else { break };
+    /// Delivers messages. The caller has called `advance`.
+    pub(super) fn receive(&mut self, now: Millis, options: &ReceiveOptions) -> ReceiveResult {
+        let mut result = ReceiveResult::default();
+        while result.messages.len() < options.max_messages && self.in_flight < MAX_IN_FLIGHT {
+            let Some(number) = self.order.take(&self.messages) else { break };
             let received = self.messages.get(&number).map_or(0, |m| m.delivery.received);
-            if ask.dead_after.is_some_and(|limit| received >= limit) {
-                receipt.dead.extend(self.remove(number));
+            if options.max_receives.is_some_and(|limit| received >= limit) {
+                result.dead_letters.extend(self.remove(number));
             } else {
-                receipt.messages.extend(self.hand_out(now, number, ask.visibility));
+                result.messages.extend(self.deliver(now, number, options.visibility));
             }
         }
-        self.line.end_receive();
-        if !receipt.messages.is_empty() && self.ready() > 0 {
-            // Others who wait can have the rest.
+        self.order.end_receive();
+        if !result.messages.is_empty() && self.ready() > 0 {
+            // Other waiting receivers can receive the rest.
             self.arrivals.notify_one();
         }
-        receipt
+        result
     }
 
-    fn hand_out(&mut self, now: Millis, number: Number, visibility: Millis) -> Option<Received> {
+    fn deliver(&mut self, now: Millis, number: Number, visibility: Millis) -> Option<Received> {
         let until = now + visibility;
-        let receipt = self.number(now);
+        let receipt = self.next_number(now);
         let message = self.messages.get_mut(&number)?;
         message.delivery.received += 1;
         message.delivery.receipt = Some(receipt);
         message.delivery.first_received_at.get_or_insert(now);
         self.enter(number, State::InFlight { until });
-        self.note(Change::Moved(number));
+        self.record(Change::Updated(number));
         let message = self.messages.get(&number)?;
         Some(Received { number, content: Arc::clone(&message.content), delivery: message.delivery.clone() })
     }
 
-    /// Deletes a message, and tells whether it was there to be deleted. Deleting it again does
-    /// nothing, which SQS calls a success, and so does the receipt of an earlier delivery than the
-    /// latest. A FIFO queue refuses the latter, and any receipt whose delivery is over: others may
-    /// have the message by now, and the next of its group must not overtake them.
+    /// Deletes a message, and returns whether it existed. Deleting a message again does nothing,
+    /// which is a success in SQS. A standard queue also ignores the receipt of an earlier delivery.
+    /// A FIFO queue rejects such a receipt, and the receipt of a delivery whose visibility timeout
+    /// has ended. Another consumer may be processing the message then, and the next message of its
+    /// group must not overtake it.
     pub(super) fn delete(&mut self, number: Number, receipt: Number) -> Result<bool, Expired> {
         let Some(message) = self.messages.get(&number) else {
             return Ok(false);
@@ -317,42 +311,42 @@ impl Queue {
         Ok(latest && self.remove(number).is_some())
     }
 
-    /// Moves a message from one state to another.
+    /// Changes the state of a message.
     pub(super) fn change_state(&mut self, number: Number, state: State) {
         self.leave(number);
         self.enter(number, state);
-        self.note(Change::Moved(number));
+        self.record(Change::Updated(number));
     }
 
     /// Deletes all messages.
     pub(super) fn purge(&mut self) {
         let numbers: Vec<Number> = self.messages.keys().copied().collect();
-        numbers.into_iter().map(Change::Gone).for_each(|change| self.note(change));
+        numbers.into_iter().map(Change::Removed).for_each(|change| self.record(change));
         self.messages.clear();
         self.by_age.clear();
         self.deadlines.clear();
         (self.delayed, self.in_flight) = (0, 0);
-        self.line.clear();
+        self.order.clear();
     }
 
-    /// Deletes all messages and forgets which there were.
-    pub(super) fn empty(&mut self) {
+    /// Deletes all messages and all deduplication records.
+    pub(super) fn delete_everything(&mut self) {
         self.purge();
         for key in self.deduplication.clear() {
-            self.note(Change::Forgotten(key));
+            self.record(Change::DeduplicationRemoved(key));
         }
     }
 
-    /// Takes the next message out, to be moved to another queue.
-    pub(super) fn take_out(&mut self) -> Option<Message> {
-        let number = self.line.take(&self.messages)?;
+    /// Removes the next message, to move it to another queue.
+    pub(super) fn remove_next(&mut self) -> Option<Message> {
+        let number = self.order.take(&self.messages)?;
         let message = self.remove(number);
-        self.line.end_receive();
+        self.order.end_receive();
         message
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.in_flight >= MOST_IN_FLIGHT
+        self.in_flight >= MAX_IN_FLIGHT
     }
 
     fn ready(&self) -> usize {

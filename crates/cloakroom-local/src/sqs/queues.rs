@@ -1,49 +1,50 @@
-//! All queues, and what concerns more than one of them.
+//! All queues, and the operations that concern several queues.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::address;
-use super::error::{Error, Kind};
-use super::message::{Content, Delivery, Message};
-use super::move_task::MoveTask;
-use super::queue::{Ask, Queue, Received};
-use super::settings::Settings;
 use crate::clock::{Millis, SECOND};
-use crate::faults::Dice;
+use crate::faults::FaultInjector;
+use crate::sqs::address;
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::message::{Content, Delivery, Message, Received};
+use crate::sqs::move_task::MoveTask;
+use crate::sqs::queue::{Queue, ReceiveOptions};
+use crate::sqs::settings::Settings;
 
 /// The queues of the account.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     pub(super) by_name: BTreeMap<String, Queue>,
     pub(super) tasks: Vec<MoveTask>,
-    /// Queues that were created, configured or deleted since this was last recorded.
+    /// Queues that were created, configured or deleted, and are not yet recorded.
     pub(super) reconfigured: Vec<String>,
-    /// Whether changes are recorded.
+    /// Whether changes are recorded in the journal.
     pub(super) durable: bool,
-    /// Queues that were deleted, as long as the end of their messages is not recorded.
+    /// Deleted queues whose deleted messages are not yet recorded.
     pub(super) deleted: Vec<(String, Queue)>,
-    /// Whether a queue has to rest after it was purged or deleted, as in SQS.
+    /// Whether a queue cannot be purged again within a minute of a purge, nor created again within
+    /// a minute of its deletion, as in SQS.
     pub(super) cooldowns: bool,
-    /// When queues were deleted in the last minute. It is not in the journal: after a restart they
-    /// can be created again at once.
+    /// The deletion times of the last minute. The journal does not contain them: after a restart, a
+    /// queue can be created again immediately.
     pub(super) deleted_at: BTreeMap<String, Millis>,
 }
 
 /// How long a queue cannot be purged again after a purge, nor created again after its deletion.
 const COOLDOWN: Millis = 60 * SECOND;
 
-/// What a request to receive asks for.
+/// The parameters of a receive request.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Poll {
-    pub(super) most: usize,
-    /// By default that of the queue.
+    pub(super) max_messages: usize,
+    /// Default: the visibility timeout of the queue.
     pub(super) visibility: Option<Millis>,
     /// The `ReceiveRequestAttemptId`, on FIFO queues.
     pub(super) attempt: Option<String>,
 }
 
-/// The messages of one receive, and what faults added to it.
+/// The messages of one receive, and the number of injected duplicates.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) messages: Vec<Received>,
@@ -57,14 +58,14 @@ impl Queues {
             .ok_or_else(|| Kind::QueueDoesNotExist.because(format!("The specified queue does not exist: {name}.")))
     }
 
-    /// Notes that a queue has to be recorded anew.
+    /// Marks the settings of a queue to be recorded.
     pub(super) fn reconfigured(&mut self, name: &str) {
         if self.durable {
             self.reconfigured.push(name.to_owned());
         }
     }
 
-    /// Creates a queue, unless it is there.
+    /// Creates a queue. Succeeds if it already exists with the same settings.
     pub(super) fn create(
         &mut self,
         now: Millis,
@@ -73,7 +74,7 @@ impl Queues {
         tags: BTreeMap<String, String>,
     ) -> Result<(), Error> {
         if let Some(queue) = self.by_name.get(name) {
-            return agrees(queue, &settings);
+            return check_same_settings(queue, &settings);
         }
         self.deleted_at.retain(|_, at| now < *at + COOLDOWN);
         if self.cooldowns && self.deleted_at.contains_key(name) {
@@ -105,11 +106,11 @@ impl Queues {
         Ok(())
     }
 
-    /// Deletes a queue with everything in it.
+    /// Deletes a queue and its messages.
     pub(super) fn delete(&mut self, now: Millis, name: &str) -> Result<(), Error> {
         self.get(name)?;
         if let Some(mut queue) = self.by_name.remove(name) {
-            queue.empty();
+            queue.delete_everything();
             queue.arrivals.notify_waiters();
             self.reconfigured(name);
             self.deleted_at.insert(name.to_owned(), now);
@@ -120,9 +121,15 @@ impl Queues {
         Ok(())
     }
 
-    /// Receives from a queue. Messages that were received too often go to its dead-letter
-    /// queue on the way, provided that there is one.
-    pub(super) fn receive(&mut self, now: Millis, name: &str, poll: &Poll, dice: &Dice) -> Result<Delivered, Error> {
+    /// Receives from a queue. Messages that were received too often are moved to its dead-letter
+    /// queue, if there is one.
+    pub(super) fn receive(
+        &mut self,
+        now: Millis,
+        name: &str,
+        poll: &Poll,
+        injector: &FaultInjector,
+    ) -> Result<Delivered, Error> {
         let redrive = self.get(name)?.settings.redrive.clone();
         let redrive = redrive.filter(|redrive| self.by_name.contains_key(&redrive.target));
         let queue = self.get(name)?;
@@ -137,41 +144,42 @@ impl Queues {
             return Err(Kind::OverLimit
                 .because(format!("Too many messages are in flight in the queue {name}: delete some of them first.")));
         }
-        let dead_after = redrive.as_ref().map(|redrive| redrive.most_receives);
-        let receipt = queue.receive(now, &Ask { most: poll.most, visibility, dead_after });
+        let max_receives = redrive.as_ref().map(|redrive| redrive.max_receives);
+        let result = queue.receive(now, &ReceiveOptions { max_messages: poll.max_messages, visibility, max_receives });
         if let Some(id) = &poll.attempt
-            && !receipt.messages.is_empty()
+            && !result.messages.is_empty()
         {
-            queue.record_attempt(now, id, &receipt.messages, now + visibility);
+            queue.record_attempt(now, id, &result.messages, now + visibility);
         }
-        let duplicates = duplicate(queue, now, &receipt.messages, dice);
+        let duplicates = inject_duplicates(queue, now, &result.messages, injector);
         if let Some(redrive) = redrive {
-            for message in receipt.dead {
-                self.bury(now, name, &redrive.target, message);
+            for message in result.dead_letters {
+                self.move_to_dead_letter_queue(now, name, &redrive.target, message);
             }
         }
-        Ok(Delivered { messages: receipt.messages, duplicates })
+        Ok(Delivered { messages: result.messages, duplicates })
     }
 
-    fn bury(&mut self, now: Millis, source: &str, target: &str, message: Message) {
+    fn move_to_dead_letter_queue(&mut self, now: Millis, source: &str, target: &str, message: Message) {
         let Some(queue) = self.by_name.get_mut(target) else {
             return;
         };
-        // A standard queue counts the retention from when the message was first sent, a FIFO
-        // queue from when it was moved.
+        // A standard queue counts the retention period from the first send of the message, a FIFO
+        // queue from the move.
         let sent_at = match queue.settings.fifo {
             true => now,
             false => message.content.sent_at,
         };
         let content = Arc::unwrap_or_clone(message.content);
-        // SQS does so: two messages with the same deduplication id must not be taken for one in the
-        // dead-letter queue, where they may come from different groups or from different hours.
+        // SQS does the same. Two messages may have the same deduplication id if they come from
+        // different groups or were sent at different times. In the dead-letter queue they must not
+        // be treated as one message.
         let deduplication_id = content.deduplication_id.and(Some(content.id.clone()));
         let content = Content { dead_letter_source: Some(address::arn(source)), deduplication_id, sent_at, ..content };
         queue.add(now, Arc::new(content), 0, message.delivery);
     }
 
-    /// The queues whose dead-letter queue this is.
+    /// Returns the queues whose dead-letter queue this is.
     pub(super) fn sources_of(&self, name: &str) -> Vec<&String> {
         let sources = self.by_name.iter().filter(|(_, queue)| {
             let redrive = queue.settings.redrive.as_ref();
@@ -181,8 +189,8 @@ impl Queues {
     }
 }
 
-/// Creating a queue again is fine if it would be the same.
-fn agrees(queue: &Queue, wanted: &Settings) -> Result<(), Error> {
+/// Checks that an existing queue has the wanted settings.
+fn check_same_settings(queue: &Queue, wanted: &Settings) -> Result<(), Error> {
     let existing = queue.settings.effective();
     let differs = |(name, value): (&String, &String)| existing.get(name) != Some(value);
     match wanted.given.iter().find(|pair| differs(*pair)) {
@@ -194,8 +202,9 @@ fn agrees(queue: &Queue, wanted: &Settings) -> Result<(), Error> {
     }
 }
 
-/// Injects second deliveries of messages that are delivered for the first time.
-fn duplicate(queue: &mut Queue, now: Millis, messages: &[Received], dice: &Dice) -> u64 {
+/// Injects second deliveries of messages that are delivered for the first time. Returns the number
+/// of duplicates.
+fn inject_duplicates(queue: &mut Queue, now: Millis, messages: &[Received], injector: &FaultInjector) -> u64 {
     if queue.settings.fifo {
         return 0;
     }
@@ -204,7 +213,7 @@ fn duplicate(queue: &mut Queue, now: Millis, messages: &[Received], dice: &Dice)
         if message.delivery.copy || message.delivery.received > 1 {
             continue;
         }
-        if let Some(delay) = dice.duplicate() {
+        if let Some(delay) = injector.second_delivery() {
             let copy = Delivery { copy: true, ..Delivery::default() };
             queue.add(now, Arc::clone(&message.content), delay, copy);
             duplicates += 1;

@@ -6,14 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::address::{ACCOUNT, Handle, name_in_url};
-use super::error::{Error, Kind};
-use super::message::{Attribute, md5_of_attributes, md5_of_body};
-use super::queue::Received;
-use super::queues::{Delivered, Poll};
-use super::send::{check_id, sequence};
-use super::{Answer, Sqs};
 use crate::clock::{self, Millis, SECOND};
+use crate::sqs::address::{ACCOUNT, ReceiptHandle, name_in_url, sequence};
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::message::{Attribute, Received, md5_of_attributes, md5_of_body};
+use crate::sqs::parameters::{check_id, within};
+use crate::sqs::queues::{Delivered, Poll};
+use crate::sqs::service::{Answer, Sqs};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -23,7 +22,7 @@ pub(super) struct Receive {
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,
-    /// The older name of the next.
+    /// The older name of the next field.
     #[serde(default)]
     attribute_names: Vec<String>,
     #[serde(default)]
@@ -33,7 +32,7 @@ pub(super) struct Receive {
     receive_request_attempt_id: Option<String>,
 }
 
-/// The attributes of messages that are not given by their senders.
+/// The attributes of messages that the service sets.
 const SYSTEM_ATTRIBUTES: [&str; 9] = [
     "SenderId",
     "SentTimestamp",
@@ -50,13 +49,13 @@ const SYSTEM_ATTRIBUTES: [&str; 9] = [
 #[serde(rename_all = "PascalCase")]
 struct Messages<'m> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    messages: Vec<Shown<'m>>,
+    messages: Vec<MessageOutput<'m>>,
 }
 
-/// A message as its receiver sees it.
+/// A message in the response.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Shown<'m> {
+struct MessageOutput<'m> {
     message_id: &'m str,
     receipt_handle: String,
     #[serde(rename = "MD5OfBody")]
@@ -73,29 +72,29 @@ struct Shown<'m> {
 impl Sqs {
     pub(super) async fn receive_message(&self, receive: Receive) -> Result<Answer, Error> {
         let name = name_in_url(&receive.queue_url)?;
-        let most = within("MaxNumberOfMessages", receive.max_number_of_messages, 1, 10)?;
-        let most = usize::try_from(most.unwrap_or(1)).unwrap_or(1);
+        let max_messages = within("MaxNumberOfMessages", receive.max_number_of_messages, 1, 10)?;
+        let max_messages = usize::try_from(max_messages.unwrap_or(1)).unwrap_or(1);
         let visibility = within("VisibilityTimeout", receive.visibility_timeout, 0, 43_200)?;
         let visibility = visibility.map(|seconds| seconds * SECOND);
         let wait = within("WaitTimeSeconds", receive.wait_time_seconds, 0, 20)?;
         let wait = wait.map(|seconds| seconds * SECOND);
         let attempt = receive.receive_request_attempt_id.clone();
         attempt.as_deref().map_or(Ok(()), |id| check_id("ReceiveRequestAttemptId", id))?;
-        receive.asked().try_for_each(check_system_attribute)?;
+        receive.requested().try_for_each(check_system_attribute)?;
 
-        let delivered = self.poll(name, &Poll { most, visibility, attempt }, wait).await?;
+        let delivered = self.poll(name, &Poll { max_messages, visibility, attempt }, wait).await?;
         self.meter.record(|usage| {
             usage.sqs.messages_received += delivered.messages.len() as u64;
             usage.faults.duplicate_deliveries += delivered.duplicates;
         });
         let size = delivered.messages.iter().map(|m| m.content.size()).sum();
-        let shown = delivered.messages.iter().map(|m| receive.show(name, m));
+        let shown = delivered.messages.iter().map(|m| receive.output(name, m));
         let messages = Messages { messages: shown.collect() };
         Ok(Answer::new(&messages).carrying(size))
     }
 
-    /// Receives at once or, if there is nothing, as soon as there is something, until the wait
-    /// is over.
+    /// Receives immediately or, if there is no message, when one becomes available, until the wait
+    /// ends.
     async fn poll(&self, name: &str, poll: &Poll, wait: Option<Millis>) -> Result<Delivered, Error> {
         let started = Instant::now();
         let mut stop = self.stop.clone();
@@ -110,60 +109,49 @@ impl Sqs {
                 }
                 Ok((wait.unwrap_or(queue.settings.wait), std::sync::Arc::clone(&queue.arrivals)))
             })?;
-            // Registered before looking, so that nothing arrives unseen in between.
+            // Registered before the queue is examined, so that a message that arrives in between is
+            // not missed.
             let arrival = arrivals.notified();
             tokio::pin!(arrival);
             if wait > 0 {
                 arrival.as_mut().enable();
             }
             let (delivered, deadline) = self.change(|queues, now| {
-                let delivered = queues.receive(now, name, poll, &self.dice)?;
+                let delivered = queues.receive(now, name, poll, &self.injector)?;
                 Ok((delivered, queues.get(name)?.next_deadline()))
             })?;
-            let over = started + Duration::from_millis(wait);
-            if !delivered.messages.is_empty() || Instant::now() >= over || *stop.borrow() {
+            let end = started + Duration::from_millis(wait);
+            if !delivered.messages.is_empty() || Instant::now() >= end || *stop.borrow() {
                 return Ok(delivered);
             }
             tokio::select! {
                 () = arrival => {}
-                () = tokio::time::sleep_until(earlier(over, deadline)) => {}
+                () = tokio::time::sleep_until(earlier(end, deadline)) => {}
                 _ = stop.changed() => {}
             }
         }
     }
 }
 
-/// The end of a wait that has to look again when a message becomes visible.
-fn earlier(over: Instant, deadline: Option<Millis>) -> Instant {
+/// Returns the earlier one of the end of the wait and the next deadline.
+fn earlier(end: Instant, deadline: Option<Millis>) -> Instant {
     match deadline {
-        // One millisecond more, because the clock that deadlines are of counts whole ones.
+        // One millisecond more, because deadlines have a resolution of one millisecond.
         Some(deadline) => {
             let left = deadline.saturating_sub(clock::now()) + 1;
-            over.min(Instant::now() + Duration::from_millis(left))
+            end.min(Instant::now() + Duration::from_millis(left))
         }
-        None => over,
-    }
-}
-
-/// Checks the range of a parameter.
-pub(super) fn within(parameter: &str, value: Option<i64>, least: u64, most: u64) -> Result<Option<u64>, Error> {
-    let Some(value) = value else { return Ok(None) };
-    match u64::try_from(value) {
-        Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-        _ => Err(Kind::InvalidParameterValue.because(format!(
-            "Value {value} for parameter {parameter} is invalid. Reason: Must be between {least} \
-             and {most}, if provided."
-        ))),
+        None => end,
     }
 }
 
 impl Receive {
-    fn show<'m>(&self, queue: &str, message: &'m Received) -> Shown<'m> {
+    fn output<'m>(&self, queue: &str, message: &'m Received) -> MessageOutput<'m> {
         let content = &message.content;
-        let handle = Handle { number: message.number, receipt: message.delivery.receipt.unwrap_or_default() };
+        let handle = ReceiptHandle { number: message.number, receipt: message.delivery.receipt.unwrap_or_default() };
         let attributes: BTreeMap<_, _> =
             content.attributes.iter().filter(|(name, _)| self.wants_attribute(name)).collect();
-        Shown {
+        MessageOutput {
             message_id: &content.id,
             receipt_handle: handle.encode(queue),
             md5_of_body: md5_of_body(&content.body),
@@ -196,13 +184,13 @@ impl Receive {
             content.trace_header.clone(),
             content.dead_letter_source.clone(),
         ];
-        let wanted = |name: &str| self.asked().any(|wanted| wanted == "All" || wanted == name);
+        let wanted = |name: &str| self.requested().any(|wanted| wanted == "All" || wanted == name);
         let all = SYSTEM_ATTRIBUTES.into_iter().zip(values);
         all.filter(|(name, _)| wanted(name)).filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    /// The names of the system attributes that are asked for.
-    fn asked(&self) -> impl Iterator<Item = &str> {
+    /// Returns the names of the requested system attributes.
+    fn requested(&self) -> impl Iterator<Item = &str> {
         self.message_system_attribute_names.iter().chain(&self.attribute_names).map(String::as_str)
     }
 }

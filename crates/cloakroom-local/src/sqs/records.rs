@@ -1,7 +1,7 @@
-//! Queues in the journal.
+//! The records of queues in the journal.
 //!
-//! Each message has two records: what its sender gave, written once, and how far its delivery
-//! is, written on each change.
+//! Each message has two records: its content, written once, and the state of its delivery, written
+//! on each change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::deduplication::Original;
-use super::message::{Content, Delivery, Number};
-use super::queue::{Change, Queue};
-use super::queues::Queues;
-use super::settings::Settings;
 use crate::clock::Millis;
 use crate::journal::{Batch, Entries};
+use crate::sqs::deduplication::Original;
+use crate::sqs::message::{Content, Delivery, Number};
+use crate::sqs::queue::{Change, Queue};
+use crate::sqs::queues::Queues;
+use crate::sqs::settings::Settings;
 
 const QUEUE: &str = "queue";
 const CONTENT: &str = "content";
@@ -23,7 +23,7 @@ const DELIVERY: &str = "delivery";
 const DEDUPLICATION: &str = "deduplication";
 const TASK: &str = "move task";
 
-/// What is known of a queue apart from its messages.
+/// The record of a queue, without its messages.
 #[derive(Serialize, Deserialize)]
 struct QueueRecord {
     attributes: BTreeMap<String, String>,
@@ -34,7 +34,8 @@ struct QueueRecord {
     purged_at: Option<Millis>,
 }
 
-/// Names of queues cannot contain the slash.
+/// Returns the key of a record. The slash is a safe separator, because queue names cannot contain
+/// it.
 fn key(queue: &str, rest: &str) -> String {
     format!("{queue}/{rest}")
 }
@@ -44,11 +45,11 @@ fn message_key(queue: &str, number: Number) -> String {
 }
 
 fn encode(record: &impl Serialize) -> Vec<u8> {
-    // Plain structures with string keys always have a JSON form.
+    // Structures with string keys can always be serialized as JSON.
     serde_json::to_vec(record).unwrap_or_default()
 }
 
-/// What has changed since the last call, as one batch.
+/// Returns the changes since the last call, as one batch.
 pub(super) fn changes(queues: &mut Queues) -> Batch {
     let mut batch = Batch::default();
     for name in std::mem::take(&mut queues.reconfigured) {
@@ -89,31 +90,31 @@ fn record_queue(batch: &mut Batch, name: &str, queue: Option<&Queue>) {
 
 fn record_change(batch: &mut Batch, name: &str, queue: &Queue, change: &Change) {
     match change {
-        Change::Sent(number) => {
-            // It may have gone again in the same request, which is a change of its own.
+        Change::Added(number) => {
+            // The same request may have removed the message again, which is a change of its own.
             if let Some(message) = queue.messages.get(number) {
                 let key = message_key(name, *number);
                 batch.put(CONTENT, key.clone(), encode(&*message.content));
                 batch.put(DELIVERY, key, encode(&message.delivery));
             }
         }
-        Change::Moved(number) => {
+        Change::Updated(number) => {
             if let Some(message) = queue.messages.get(number) {
                 let key = message_key(name, *number);
                 batch.put(DELIVERY, key, encode(&message.delivery));
             }
         }
-        Change::Gone(number) => {
+        Change::Removed(number) => {
             let key = message_key(name, *number);
             batch.delete(CONTENT, key.clone());
             batch.delete(DELIVERY, key);
         }
-        Change::Accepted(id) => {
+        Change::DeduplicationAdded(id) => {
             if let Some(original) = queue.deduplication.get(id) {
                 batch.put(DEDUPLICATION, key(name, id), encode(original));
             }
         }
-        Change::Forgotten(id) => batch.delete(DEDUPLICATION, key(name, id)),
+        Change::DeduplicationRemoved(id) => batch.delete(DEDUPLICATION, key(name, id)),
     }
 }
 
@@ -136,7 +137,7 @@ pub(super) fn load(entries: &Entries, durable: bool) -> Result<Queues, String> {
         let delivery = deliveries.remove(&key).unwrap_or_default();
         messages.push((number, queue.to_owned(), content, delivery));
     }
-    // The order in which they were sent is that of their numbers.
+    // Messages were sent in the order of their numbers.
     messages.sort_unstable_by_key(|(number, ..)| *number);
     for (number, queue, content, delivery) in messages {
         let queue = queues.by_name.get_mut(&queue);
@@ -181,5 +182,5 @@ fn split(key: &str) -> Result<(&str, &str), String> {
 }
 
 fn corrupt(space: &str, key: &str) -> String {
-    format!("the {space} record {key:?} makes no sense")
+    format!("the {space} record {key:?} is invalid")
 }

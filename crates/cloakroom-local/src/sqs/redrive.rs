@@ -1,29 +1,28 @@
-//! Dead-letter queues: which queue has which, and which queue may be one.
+//! The attributes of dead-letter queues: `RedrivePolicy` and `RedriveAllowPolicy`.
 
 use serde_json::{Map, Value};
 
-use super::address::{arn, name_in_arn};
-use super::error::{Error, Kind};
-use super::queues::Queues;
+use crate::sqs::address::{arn, name_in_arn};
+use crate::sqs::error::{Error, Kind};
 
-/// When messages go to which dead-letter queue.
+/// The dead-letter queue of a queue, and when messages are moved to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Redrive {
     pub(super) target: String,
-    pub(super) most_receives: u32,
+    pub(super) max_receives: u32,
 }
 
-/// How often a message can be received before it goes to the dead-letter queue.
+/// The allowed values of `maxReceiveCount`.
 const RECEIVES: std::ops::RangeInclusive<u32> = 1..=1_000;
-/// How many source queues `RedriveAllowPolicy` can name.
-const MOST_SOURCES: usize = 10;
+/// The maximum number of source queues in a `RedriveAllowPolicy`.
+const MAX_SOURCES: usize = 10;
 
-const POLICY: &str = "RedrivePolicy";
-const ALLOW_POLICY: &str = "RedriveAllowPolicy";
-const TARGET: &str = "deadLetterTargetArn";
+pub(super) const POLICY: &str = "RedrivePolicy";
+pub(super) const ALLOW_POLICY: &str = "RedriveAllowPolicy";
+pub(super) const TARGET: &str = "deadLetterTargetArn";
 const COUNT: &str = "maxReceiveCount";
 
-fn invalid(parameter: &str, text: &str, reason: &str) -> Error {
+pub(super) fn invalid(parameter: &str, text: &str, reason: &str) -> Error {
     Kind::InvalidParameterValue.because(format!("Value {text} for parameter {parameter} is invalid. Reason: {reason}."))
 }
 
@@ -38,19 +37,19 @@ pub(super) fn parse(text: &str) -> Result<Redrive, Error> {
     let target = given(TARGET)?.as_str().and_then(name_in_arn);
     let target = target.ok_or_else(|| refuse("Invalid value for deadLetterTargetArn"))?.to_owned();
     let count = given(COUNT)?;
-    // SQS takes the count as a number or as a string.
+    // SQS accepts the count as a number or as a string.
     let parsed = match count.as_str() {
         Some(text) => text.parse().ok(),
         None => count.as_u64().and_then(|count| u32::try_from(count).ok()),
     };
-    let most_receives = parsed.filter(|count| RECEIVES.contains(count)).ok_or_else(|| {
+    let max_receives = parsed.filter(|count| RECEIVES.contains(count)).ok_or_else(|| {
         let range = "valid values are from 1 to 1000 both inclusive";
         refuse(&format!("Invalid value for maxReceiveCount: {count}, {range}"))
     })?;
-    Ok(Redrive { target, most_receives })
+    Ok(Redrive { target, max_receives })
 }
 
-/// Checks a `RedrivePolicy` that a client sets: it has no other attributes.
+/// Checks a `RedrivePolicy` that a client sets. It must not have other attributes.
 pub(super) fn check_policy(text: &str) -> Result<(), Error> {
     parse(text)?;
     match map(text).is_some_and(|policy| policy.keys().all(|name| name == TARGET || name == COUNT)) {
@@ -74,21 +73,21 @@ pub(super) fn check_allow_policy(text: &str) -> Result<(), Error> {
     let sources = policy.get("sourceQueueArns");
     match policy.get("redrivePermission").and_then(Value::as_str) {
         Some("allowAll" | "denyAll") if sources.is_none() => Ok(()),
-        Some("allowAll" | "denyAll") => refuse("sourceQueueArns goes with the permission byQueue only"),
+        Some("allowAll" | "denyAll") => refuse("sourceQueueArns is allowed only with the permission byQueue"),
         Some("byQueue") => match sources.and_then(Value::as_array) {
-            Some(arns) if (1..=MOST_SOURCES).contains(&arns.len()) && arns.iter().all(Value::is_string) => Ok(()),
+            Some(arns) if (1..=MAX_SOURCES).contains(&arns.len()) && arns.iter().all(Value::is_string) => Ok(()),
             _ => refuse("sourceQueueArns must be a list of 1 to 10 ARNs"),
         },
         _ => refuse("redrivePermission must be allowAll, denyAll or byQueue"),
     }
 }
 
-fn map(text: &str) -> Option<Map<String, Value>> {
+pub(super) fn map(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
 }
 
-/// Whether the `RedriveAllowPolicy` of a queue lets this queue have it as its dead-letter queue.
-fn allows(policy: &str, source: &str) -> bool {
+/// Whether a `RedriveAllowPolicy` allows this source queue.
+pub(super) fn allows(policy: &str, source: &str) -> bool {
     let policy = map(policy).unwrap_or_default();
     match policy.get("redrivePermission").and_then(Value::as_str) {
         Some("denyAll") => false,
@@ -97,28 +96,5 @@ fn allows(policy: &str, source: &str) -> bool {
             arns.any(|named| named.as_str() == Some(&arn(source)))
         }
         _ => true,
-    }
-}
-
-impl Queues {
-    /// Checks that the dead-letter queue of a `RedrivePolicy` that a client sets is there, is of the
-    /// same kind as the source queue and allows it.
-    pub(super) fn check_dead_letter_queue(&self, source: &str, policy: &str) -> Result<(), Error> {
-        let refuse = |reason: &str| Err(invalid(POLICY, policy, reason));
-        let target = parse(policy)?.target;
-        // Queues of other accounts and regions do not exist here.
-        let is_ours = map(policy).is_some_and(|map| map.get(TARGET).and_then(Value::as_str) == Some(&arn(&target)));
-        let Some(queue) = self.by_name.get(&target).filter(|_| is_ours) else {
-            return refuse("Dead letter target does not exist");
-        };
-        if queue.settings.fifo != source.ends_with(".fifo") {
-            return refuse("Dead-letter queue must be same type of queue as the source");
-        }
-        match queue.settings.given.get(ALLOW_POLICY) {
-            Some(allow) if !allows(allow, source) => {
-                refuse("The RedriveAllowPolicy of the dead-letter queue does not allow this source queue")
-            }
-            _ => Ok(()),
-        }
     }
 }

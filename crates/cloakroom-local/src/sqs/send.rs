@@ -1,21 +1,21 @@
 //! SendMessage and SendMessageBatch.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::address::name_in_url;
-use super::attributes;
-use super::batch::{Batch, Entry};
-use super::error::{Error, Kind};
-use super::message::{self, Attributes, Content, hex, md5_of_attributes, md5_of_body};
-use super::queue::Queue;
-use super::settings::{LARGEST_MESSAGE, Settings};
-use super::{Answer, Sqs};
 use crate::clock::{Millis, SECOND};
 use crate::identifier;
+use crate::sqs::address::{name_in_url, sequence};
+use crate::sqs::attributes;
+use crate::sqs::batch::{Batch, Entry};
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::message::{self, Attributes, Content, hex, md5_of_attributes, md5_of_body};
+use crate::sqs::parameters::check_id;
+use crate::sqs::queue::Queue;
+use crate::sqs::service::{Answer, Sqs};
+use crate::sqs::settings::{MAX_MESSAGE_BYTES, Settings};
 use s3s::crypto::Checksum as _;
 
-/// A message as its sender gives it, alone or in a batch.
+/// A message in a request, alone or in a batch.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Outgoing {
@@ -39,7 +39,7 @@ impl Entry for Outgoing {
     }
 }
 
-/// What the sender is told.
+/// The result of a send.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Sent {
@@ -69,9 +69,9 @@ impl Sqs {
         self.change(|queues, _| queues.get(&name).map(drop))?;
         batch.check()?;
         let total: usize = batch.entries.iter().map(Outgoing::size).sum();
-        if total > LARGEST_MESSAGE {
+        if total > MAX_MESSAGE_BYTES {
             return Err(Kind::BatchRequestTooLong.because(format!(
-                "Batch requests cannot be longer than {LARGEST_MESSAGE} bytes. You have sent \
+                "Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes. You have sent \
                  {total} bytes."
             )));
         }
@@ -105,7 +105,7 @@ impl Sqs {
         }
         let late = match queue.settings.fifo {
             true => None,
-            false => self.dice.lateness(),
+            false => self.injector.late_delivery(),
         };
         let number = queue.send(now, content, delay + late.unwrap_or(0));
         sent.sequence_number = queue.settings.fifo.then(|| sequence(number));
@@ -115,11 +115,6 @@ impl Sqs {
         });
         Ok(sent)
     }
-}
-
-/// Sequence numbers have twenty digits.
-pub(super) fn sequence(number: u64) -> String {
-    format!("{number:020}")
 }
 
 impl Outgoing {
@@ -156,11 +151,11 @@ impl Outgoing {
                  to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
             ));
         }
-        if size > settings.largest_message {
+        if size > settings.max_message_bytes {
             return Err(Kind::InvalidParameterValue.because(format!(
                 "One or more parameters are invalid. Reason: Message must be shorter than {} \
                  bytes.",
-                settings.largest_message
+                settings.max_message_bytes
             )));
         }
         attributes::check(&self.message_attributes)?;
@@ -206,16 +201,5 @@ fn deduplication_id(given: Option<String>, body: &str, settings: &Settings) -> R
             "The queue should either have ContentBasedDeduplication enabled or \
              MessageDeduplicationId provided explicitly",
         ),
-    }
-}
-
-pub(super) fn check_id(parameter: &str, id: &str) -> Result<(), Error> {
-    match (1..=128).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic()) {
-        true => Ok(()),
-        false => Err(Kind::InvalidParameterValue.because(format!(
-            "Value {} for parameter {parameter} is invalid. Reason: {parameter} can only include \
-             alphanumeric and punctuation characters. 1 to 128 in length.",
-            Value::from(id)
-        ))),
     }
 }

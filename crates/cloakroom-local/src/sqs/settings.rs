@@ -1,15 +1,15 @@
-//! The attributes of a queue: checked when they are set, kept as they were given.
+//! The attributes of a queue. They are checked when they are set, and stored as they were given.
 
 use std::collections::BTreeMap;
 
-use super::error::{Error, Kind};
-use super::redrive::{self, Redrive};
 use crate::clock::{Millis, SECOND};
+use crate::sqs::error::{Error, Kind};
+use crate::sqs::redrive::{self, Redrive};
 
-/// The largest message, and the largest batch, in bytes.
-pub(super) const LARGEST_MESSAGE: usize = 1_048_576;
+/// The maximum size of a message and of a batch, in bytes.
+pub(super) const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
-/// What a queue was configured to do.
+/// The settings of a queue.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Settings {
     /// The attributes as they were given.
@@ -19,23 +19,25 @@ pub(super) struct Settings {
     pub(super) delay: Millis,
     pub(super) retention: Millis,
     pub(super) wait: Millis,
-    pub(super) largest_message: usize,
+    pub(super) max_message_bytes: usize,
     pub(super) redrive: Option<Redrive>,
     pub(super) deduplicates_by_content: bool,
     pub(super) deduplicates_per_group: bool,
 }
 
-/// Attributes with a number: name, least, most and default, in the order of [`Settings::read`].
+/// Attributes with a number: name, minimum, maximum and default, in the order of
+/// [`Settings::read`].
 const NUMBERS: [(&str, u64, u64, u64); 5] = [
     ("VisibilityTimeout", 0, 43_200, 30),
     ("DelaySeconds", 0, 900, 0),
     ("MessageRetentionPeriod", 60, 1_209_600, 345_600),
     ("ReceiveMessageWaitTimeSeconds", 0, 20, 0),
-    ("MaximumMessageSize", 1_024, LARGEST_MESSAGE as u64, LARGEST_MESSAGE as u64),
+    ("MaximumMessageSize", 1_024, MAX_MESSAGE_BYTES as u64, MAX_MESSAGE_BYTES as u64),
 ];
 
-/// Attributes that are checked, kept and given back, but change nothing here, apart from
-/// `RedriveAllowPolicy`, which binds the queues that have this one as their dead-letter queue.
+/// Attributes that are checked, stored and returned, but have no effect here. Only
+/// `RedriveAllowPolicy` has an effect: it restricts which queues may have this queue as their
+/// dead-letter queue.
 const INERT: [&str; 6] = [
     "Policy",
     "RedriveAllowPolicy",
@@ -48,11 +50,11 @@ const INERT: [&str; 6] = [
 /// Attributes that only FIFO queues have.
 const FIFO_ONLY: [&str; 3] = ["ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"];
 
-/// Attributes that an empty value removes. Any other attribute has to have a value.
+/// Attributes that an empty value removes. Any other attribute must have a value.
 const REMOVABLE: [&str; 4] = ["Policy", "RedrivePolicy", "RedriveAllowPolicy", "KmsMasterKeyId"];
 
 impl Settings {
-    /// Checks the attributes of a queue of this name.
+    /// Checks the attributes of a queue with this name.
     pub(super) fn parse(name: &str, given: BTreeMap<String, String>) -> Result<Self, Error> {
         for attribute in given.keys() {
             if !is_known(attribute) {
@@ -71,8 +73,8 @@ impl Settings {
         Self::read(given, fifo)
     }
 
-    /// The attributes of a queue of this name as the journal has them. An earlier version may have
-    /// taken some that are refused today.
+    /// Restores the attributes of a queue with this name from the journal. An earlier version may
+    /// have accepted attributes that are rejected today.
     pub(super) fn restore(name: &str, mut given: BTreeMap<String, String>) -> Result<Self, Error> {
         let fifo = name.ends_with(".fifo");
         given.retain(|attribute, _| fifo || attribute != "FifoQueue" && !FIFO_ONLY.contains(&attribute.as_str()));
@@ -92,7 +94,7 @@ impl Settings {
             delay: delay? * SECOND,
             retention: retention? * SECOND,
             wait: wait? * SECOND,
-            largest_message: usize::try_from(largest?).unwrap_or(LARGEST_MESSAGE),
+            max_message_bytes: usize::try_from(largest?).unwrap_or(MAX_MESSAGE_BYTES),
             redrive: given.get("RedrivePolicy").map(|text| redrive::parse(text)).transpose()?,
             deduplicates_by_content: flag(&given, "ContentBasedDeduplication")?,
             deduplicates_per_group,
@@ -100,7 +102,8 @@ impl Settings {
         })
     }
 
-    /// These settings with some attributes changed. An empty value removes a removable attribute.
+    /// Returns these settings with some attributes changed. An empty value removes a removable
+    /// attribute.
     pub(super) fn with(&self, name: &str, changes: BTreeMap<String, String>) -> Result<Self, Error> {
         let mut given = self.given.clone();
         for (attribute, value) in changes {
@@ -115,7 +118,7 @@ impl Settings {
         Self::parse(name, given)
     }
 
-    /// All attributes with their values, given or by default.
+    /// Returns all attributes with their given or default values.
     pub(super) fn effective(&self) -> BTreeMap<String, String> {
         let mut all = self.given.clone();
         for (name, _, _, default) in NUMBERS {
@@ -135,7 +138,7 @@ impl Settings {
     }
 }
 
-/// Checks what [`Settings::read`] does not need to understand.
+/// Checks the attributes that [`Settings::read`] does not parse.
 fn check(given: &BTreeMap<String, String>, fifo: bool) -> Result<(), Error> {
     if !fifo && given.contains_key("FifoQueue") {
         return Err(Kind::InvalidAttributeName.because("Unknown Attribute FifoQueue."));
@@ -160,7 +163,7 @@ fn check(given: &BTreeMap<String, String>, fifo: bool) -> Result<(), Error> {
     value("RedriveAllowPolicy").map_or(Ok(()), redrive::check_allow_policy)
 }
 
-/// Checks that queues have an attribute of this name, whether or not it can be set.
+/// Checks that queues have an attribute with this name, whether or not it can be set.
 pub(super) fn check_readable(attribute: &str) -> Result<(), Error> {
     match attribute == "All" || is_known(attribute) || DERIVED.contains(&attribute) {
         true => Ok(()),
@@ -168,7 +171,7 @@ pub(super) fn check_readable(attribute: &str) -> Result<(), Error> {
     }
 }
 
-/// Attributes that can be read only.
+/// Read-only attributes.
 const DERIVED: [&str; 6] = [
     "QueueArn",
     "ApproximateNumberOfMessages",
@@ -188,12 +191,12 @@ fn invalid(attribute: &str, value: &str) -> Error {
     Kind::InvalidAttributeValue.because(format!("Invalid value for the parameter {attribute}: {value}."))
 }
 
-fn number(given: &BTreeMap<String, String>, (name, least, most, default): (&str, u64, u64, u64)) -> Result<u64, Error> {
+fn number(given: &BTreeMap<String, String>, (name, min, max, default): (&str, u64, u64, u64)) -> Result<u64, Error> {
     let Some(value) = given.get(name) else {
         return Ok(default);
     };
     let number = value.parse().ok();
-    number.filter(|number| (least..=most).contains(number)).ok_or_else(|| invalid(name, value))
+    number.filter(|number| (min..=max).contains(number)).ok_or_else(|| invalid(name, value))
 }
 
 fn flag(given: &BTreeMap<String, String>, name: &str) -> Result<bool, Error> {
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_checked() {
+    fn invalid_queue_attribute_values_are_rejected() {
         for (name, value) in [
             ("VisibilityTimeout", "43201"),
             ("MaximumMessageSize", "1048577"),
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_queue_has_the_suffix_and_the_attribute() {
+    fn fifo_queue_needs_the_suffix_and_the_attribute() {
         let fifo = given(&[("FifoQueue", "true")]);
         assert!(Settings::parse("q", fifo.clone()).is_err());
         assert!(Settings::parse("q.fifo", given(&[])).is_err());
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_of_fifo_queues_are_refused_on_standard_queues() {
+    fn attributes_of_fifo_queues_are_rejected_on_standard_queues() {
         for (name, value) in [
             ("FifoQueue", "false"),
             ("ContentBasedDeduplication", "false"),
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn redrive_policies_that_aws_refuses_are_refused() {
+    fn redrive_policies_that_aws_rejects_are_rejected() {
         let target = r#""deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead""#;
         let refused = |attribute: &str, text: &str| {
             let error = Settings::parse("q", given(&[(attribute, text)])).expect_err(text);
@@ -312,18 +315,18 @@ mod tests {
     }
 
     #[test]
-    fn queues_of_earlier_versions_are_restored_with_attributes_that_are_refused_today() {
+    fn queues_of_earlier_versions_are_restored_with_attributes_that_are_now_rejected() {
         let settings = Settings::restore("q", given(&[("FifoQueue", "false"), ("DeduplicationScope", "queue")]));
         assert!(!settings.expect("restored").fifo);
     }
 
     #[test]
-    fn an_empty_value_takes_an_attribute_back() {
+    fn empty_value_removes_a_queue_attribute() {
         let arn = "arn:aws:sqs:us-east-1:000000000000:dead";
         let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"3"}}"#);
         let settings = Settings::parse("q", given(&[("RedrivePolicy", &policy)])).expect("a policy");
         let redrive = settings.redrive.clone().expect("parsed");
-        assert_eq!((redrive.target.as_str(), redrive.most_receives), ("dead", 3));
+        assert_eq!((redrive.target.as_str(), redrive.max_receives), ("dead", 3));
         let settings = settings.with("q", given(&[("RedrivePolicy", "")]));
         assert_eq!(settings.expect("valid").redrive, None);
     }

@@ -1,43 +1,44 @@
-//! ChangeMessageVisibility: how long a message that was received stays hidden.
+//! ChangeMessageVisibility: changing the visibility timeout of a received message.
 
-use super::message::{Number, State};
-use super::queue::Queue;
 use crate::clock::{Millis, SECOND};
+use crate::sqs::message::{Number, State};
+use crate::sqs::queue::Queue;
 
-/// How many seconds one delivery can hide a message.
-const MOST_HIDDEN: u64 = 43_200;
+/// The maximum number of seconds for which one delivery can hide a message.
+const MAX_HIDDEN_SECONDS: u64 = 43_200;
 
-/// Why a receipt does not change the visibility of a message.
+/// The reason why a receipt cannot change the visibility timeout of its message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unchanged {
-    /// It was deleted, or has been received again since.
+pub(super) enum VisibilityError {
+    /// The message was deleted or received again.
     Gone,
-    /// Its visibility timeout has passed.
+    /// The visibility timeout has ended.
     NotInFlight,
-    /// It would be hidden for more than twelve hours since it was received.
+    /// The message would be hidden for more than twelve hours since it was received.
     TooLong,
 }
 
 impl Queue {
-    /// Hides a message for this long from now, or shows it at once if that is zero.
+    /// Sets the visibility timeout of a message, counted from now. Zero makes the message visible
+    /// immediately.
     pub(super) fn change_visibility(
         &mut self,
         now: Millis,
         number: Number,
         receipt: Number,
         visibility: Millis,
-    ) -> Result<(), Unchanged> {
-        let message = self.messages.get(&number).ok_or(Unchanged::Gone)?;
+    ) -> Result<(), VisibilityError> {
+        let message = self.messages.get(&number).ok_or(VisibilityError::Gone)?;
         if message.delivery.receipt != Some(receipt) {
-            return Err(Unchanged::Gone);
+            return Err(VisibilityError::Gone);
         }
         if !matches!(message.delivery.state, State::InFlight { .. }) {
-            return Err(Unchanged::NotInFlight);
+            return Err(VisibilityError::NotInFlight);
         }
-        // Receipts count from the time at which they were given.
+        // The upper bits of a receipt are the time of its delivery.
         let received_at = receipt >> 16;
-        if now.saturating_sub(received_at) / SECOND + visibility / SECOND > MOST_HIDDEN {
-            return Err(Unchanged::TooLong);
+        if now.saturating_sub(received_at) / SECOND + visibility / SECOND > MAX_HIDDEN_SECONDS {
+            return Err(VisibilityError::TooLong);
         }
         let state = match visibility {
             0 => State::Ready,

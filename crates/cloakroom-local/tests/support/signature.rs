@@ -1,22 +1,22 @@
-//! Signature version 4, for S3.
+//! AWS Signature Version 4, for S3.
 
 use std::time::SystemTime;
 
 use s3s::crypto::{Checksum as _, Sha256};
 use s3s::dto::{Timestamp, TimestampFormat};
 
-/// The time now as signatures have it: `20260131T235959Z`.
+/// Returns the current time in the format of signatures: `20260131T235959Z`.
 #[allow(clippy::disallowed_methods, reason = "S3 checks that a signature is fresh")]
 fn time() -> String {
     let mut text = Vec::new();
     let now = Timestamp::from(SystemTime::now());
-    now.format(TimestampFormat::DateTime, &mut text).expect("a time of our era");
+    now.format(TimestampFormat::DateTime, &mut text).expect("a time that can be formatted");
     let text = String::from_utf8(text).expect("ASCII").replace(['-', ':'], "");
     let (seconds, _) = text.split_once('.').expect("fractions of seconds");
     format!("{seconds}Z")
 }
 
-/// The query as it is signed: each parameter with its value, which may be empty.
+/// Returns the canonical form of a query: each parameter with its value, which may be empty.
 fn canonical(query: &str) -> String {
     let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
     let with_value = parameters
@@ -24,8 +24,8 @@ fn canonical(query: &str) -> String {
     with_value.collect::<Vec<_>>().join("&")
 }
 
-/// The headers that sign a request with the default credentials. The parameters of a query are in
-/// the order of their names.
+/// Returns the headers that sign a request with the default credentials. The parameters of the
+/// query must be sorted by name.
 pub(super) fn sign(host: &str, method: &str, path: &str, body: &[u8]) -> Vec<(&'static str, String)> {
     let time = time();
     let scope = format!("{}/us-east-1/s3/aws4_request", &time[..8]);
@@ -50,7 +50,7 @@ pub(super) fn sign(host: &str, method: &str, path: &str, body: &[u8]) -> Vec<(&'
 }
 
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    // Keys are never longer than a block here.
+    // Keys are at most as long as a block here.
     let mut block = [0_u8; 64];
     block[..key.len()].copy_from_slice(key);
     let inner: Vec<u8> = block.iter().map(|byte| byte ^ 0x36).chain(message.iter().copied()).collect();

@@ -1,18 +1,18 @@
-//! The shop as Lambda functions: the same code for each of its services, triggered by the service's queue.
+//! The shop as Lambda functions: the same binary for each service. The service's queue triggers it.
 //!
-//! It is configured by its environment. A value that is wrong ends it at once with exit code 2, and with a text that
-//! names the variable.
+//! Environment variables configure it. An invalid value ends it at once with exit code 2 and an error that names the
+//! variable.
 //!
-//! | variable | what it says | default |
+//! | variable | meaning | default |
 //! |---|---|---|
-//! | `SHOP_SERVICE` | the service that this function is: `orders`, `stock` or `billing` | must be set |
+//! | `SHOP_SERVICE` | the service of this function: `orders`, `stock` or `billing` | must be set |
 //! | `CLOAKROOM_TABLE` | the table | must be set |
 //! | `CLOAKROOM_BUCKET` | the bucket for payloads | must be set |
-//! | `CLOAKROOM_PAYLOAD_TABLE` | the table for small payloads | none: all are in the bucket |
-//! | `CLOAKROOM_SMALL_PAYLOAD_BYTES` | up to how many bytes a payload is small | as many as are cheaper there |
-//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | after how many days small payloads expire | 50 |
-//! | `CLOAKROOM_QUEUE_PREFIX` | what the names of all queues begin with | nothing |
-//! | `CLOAKROOM_LOG` | what is logged, such as `warn,cloakroom::counts=info` | `info` |
+//! | `CLOAKROOM_PAYLOAD_TABLE` | the table for small payloads | none: all payloads are in the bucket |
+//! | `CLOAKROOM_SMALL_PAYLOAD_BYTES` | the largest small payload, in bytes | the size up to which the table is cheaper |
+//! | `CLOAKROOM_PAYLOAD_TTL_DAYS` | days until small payloads expire | 50 |
+//! | `CLOAKROOM_QUEUE_PREFIX` | the prefix of all queue names | none |
+//! | `CLOAKROOM_LOG` | the log filter, such as `warn,cloakroom::counts=info` | `info` |
 //!
 //! Region and credentials come from Lambda. The trigger must have `ReportBatchItemFailures` on.
 
@@ -57,17 +57,18 @@ fn read(environment: &Environment) -> Result<(Service, AwsSettings, EnvFilter), 
 }
 
 async fn run(service: Service, settings: AwsSettings) -> Result<(), Error> {
-    let config = aws_config::load_defaults(aws_config::BehaviorVersion::v2026_01_12()).await;
+    let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12());
+    let config = loader.http_client(cloakroom_aws::http_client()).load().await;
     let queue_prefix = settings.queues.prefix.clone();
     let ports = Aws::configured(&config, settings)?.ports();
     let counts = CountsLog::new(service);
     let endpoint = service.endpoint(ports, EndpointSettings::default(), counts.observer())?;
     let function = Function::new(endpoint).queue_prefix(queue_prefix);
     let counts = Mutex::new(counts);
-    // `function.run()` would do, but for the counts.
+    // Without the counts, `function.run()` would be enough.
     let handle = async |LambdaEvent { payload, context, .. }: LambdaEvent<SqsEvent>| {
         let response = function.handle(payload, Timestamp::from_millis(context.deadline)).await;
-        counts.lock().unwrap_or_else(PoisonError::into_inner).tell();
+        counts.lock().unwrap_or_else(PoisonError::into_inner).log();
         Ok::<_, Error>(response)
     };
     lambda_runtime::run(service_fn(handle)).await

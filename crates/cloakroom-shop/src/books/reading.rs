@@ -1,4 +1,4 @@
-//! Reads the books from where they are stored.
+//! Reads the books from the table, the payload stores and the queues.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,16 +19,16 @@ use super::{Books, Entry};
 use crate::{Service, Site};
 
 impl Books {
-    /// Reads every item of the tables, every key of the bucket and the depth of every queue. While services are at
-    /// work, that is not the state of any one moment.
+    /// Reads every item of the tables, every key of the bucket and the depth of every queue. While services run, the
+    /// result is not consistent in time.
     ///
     /// # Errors
-    /// A call to AWS failed, or something in the table is not the shop's.
+    /// A call to AWS failed, or the table has an item that is not the shop's.
     pub async fn read(site: &Site, queues: &QueueDepths) -> Result<Self, PortError> {
         let mut books = Self { messages: queues.all().await?, ..Self::default() };
         let embedded = read_table(site, &mut books).await?;
         for found in embedded {
-            // One whose message is settled stays until the next commit drops it.
+            // A record whose message is settled stays until the next commit drops it.
             if !is_settled(site, &found).await? {
                 books.records.push(format!("{} in the state of {}", found.message, found.endpoint));
             }
@@ -39,7 +39,7 @@ impl Books {
     }
 }
 
-/// Answers with the records that are embedded in states.
+/// Returns the records that are embedded in states.
 async fn read_table(site: &Site, books: &mut Books) -> Result<Vec<Found>, PortError> {
     let mut embedded = Vec::new();
     let table = &site.settings.table;
@@ -90,7 +90,7 @@ fn entry<S: DeserializeOwned>(partition: &str, item: HashMap<String, AttributeVa
     Ok(Entry { state, version: version.number() })
 }
 
-/// Payloads have their claim for a key; keys of dedupe entries have a `/` in them.
+/// The key of a payload is its claim. Keys of dedupe entries contain a `/`.
 async fn read_bucket(site: &Site, books: &mut Books) -> Result<(), PortError> {
     let bucket = &site.settings.bucket;
     let mut pages = site.s3.list_objects_v2().bucket(bucket).into_paginator().send();
@@ -102,7 +102,7 @@ async fn read_bucket(site: &Site, books: &mut Books) -> Result<(), PortError> {
     Ok(())
 }
 
-/// Entries have no body.
+/// Dedupe entries have no body.
 async fn read_payload_table(site: &Site, books: &mut Books) -> Result<(), PortError> {
     let Some(table) = &site.settings.payload_table else { return Ok(()) };
     let scan = site.dynamodb.scan().table_name(table).consistent_read(true);
@@ -114,7 +114,7 @@ async fn read_payload_table(site: &Site, books: &mut Books) -> Result<(), PortEr
     Ok(())
 }
 
-/// Wraps an error of the SDK, all of it.
+/// Converts an error of the SDK, with its whole chain of causes.
 fn failed<E: Error>(what: &str) -> impl Fn(E) -> PortError {
     move |error| {
         let mut text = error.to_string();
@@ -127,8 +127,8 @@ fn failed<E: Error>(what: &str) -> impl Fn(E) -> PortError {
     }
 }
 
-/// The queues of the services and those of their dead letters, looked up once: what is asked for later is their depth
-/// only, which is left out of what a message costs.
+/// The queues of the services and their dead-letter queues, looked up once. Later requests ask only for their depth,
+/// and are not counted in the cost of a message.
 #[derive(Clone, Debug)]
 pub struct QueueDepths {
     sqs: aws_sdk_sqs::Client,
@@ -137,10 +137,10 @@ pub struct QueueDepths {
 }
 
 impl QueueDepths {
-    /// Looks the queues up.
+    /// Looks up the queues.
     ///
     /// # Errors
-    /// One of them does not exist, or may not be seen.
+    /// A queue does not exist, or access to it is denied.
     pub async fn find(site: &Site) -> Result<Self, PortError> {
         let mut urls = BTreeMap::new();
         for service in Service::ALL {
@@ -155,7 +155,7 @@ impl QueueDepths {
         Ok(Self { sqs: site.sqs.clone(), urls })
     }
 
-    /// How many messages each queue holds: visible, delayed and in flight.
+    /// Returns how many messages each queue holds: visible, delayed and in flight.
     ///
     /// # Errors
     /// A call to SQS failed.
@@ -167,8 +167,8 @@ impl QueueDepths {
         Ok(depths)
     }
 
-    /// How many messages the services have before them. They are asked one after the other, and a message may slip
-    /// past: that there are none is certain only when it is told twice and nothing was processed in between.
+    /// Returns how many messages the services have to process. The queues are asked one after the other, and a message
+    /// may move between them: zero is certain only if it is returned twice and nothing was processed in between.
     ///
     /// # Errors
     /// A call to SQS failed.
@@ -183,7 +183,7 @@ impl QueueDepths {
     }
 
     async fn depth(&self, queue: &str, url: &str) -> Result<u64, PortError> {
-        let what = format!("asking queue `{queue}` for its depth");
+        let what = format!("reading the depth of queue `{queue}`");
         let wanted = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesDelayed,
@@ -193,6 +193,6 @@ impl QueueDepths {
         let attributes = ask.send().await.map_err(failed(&what))?.attributes.unwrap_or_default();
         let numbers = wanted.iter().map(|name| attributes.get(name)?.parse::<u64>().ok());
         let sum: Option<u64> = numbers.sum();
-        sum.ok_or_else(|| PortError::new(what, "it does not tell").without_effect())
+        sum.ok_or_else(|| PortError::new(what, "the response has no depth").without_effect())
     }
 }

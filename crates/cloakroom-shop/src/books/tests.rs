@@ -52,14 +52,14 @@ fn balanced_books_are_balanced() {
 }
 
 #[test]
-fn whatever_is_off_is_found() {
+fn each_wrong_number_is_found() {
     type Change = fn(&mut Books);
     let changes: [(&str, Change); 16] = [
-        ("is not there", |books| books.orders.clear()),
-        ("did not end", |books| order(books).state.state = Status::Reserved),
+        ("is missing", |books| books.orders.clear()),
+        ("has no final state", |books| order(books).state.state = Status::Reserved),
         ("ended 2 times", |books| order(books).state.ended = 2),
-        ("is not as it was placed", |books| order(books).state.customer = "d".to_owned()),
-        ("is not as it was placed", |books| order(books).state.amount_cents = 11),
+        ("differs from what was placed", |books| order(books).state.customer = "d".to_owned()),
+        ("differs from what was placed", |books| order(books).state.amount_cents = 11),
         ("order `o`: 3 messages, processed 4 times", |books| order(books).version = 4),
         ("order `o`: 3 messages, processed 2 times", |books| order(books).version = 2),
         ("stock of `s`: 2000 at first", |books| stock(books).state.available -= 1),

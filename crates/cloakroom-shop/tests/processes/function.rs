@@ -1,4 +1,4 @@
-//! `shop-function` as processes behind an embedded Lambda: a function for each service, in trouble.
+//! `shop-function` as processes behind an embedded Lambda: a function for each service, with faults.
 
 use std::process::Stdio;
 
@@ -10,10 +10,10 @@ use crate::scene::{Scene, trouble};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_shop-function");
 const ORDERS: usize = 30;
-/// Processes of each function: as many invocations run at a time.
+/// The number of processes of each function, and so of concurrent invocations.
 const PROCESSES: usize = 2;
 
-/// Starts a process of a function. Dropped, it is killed.
+/// Starts a process of a function. Dropping it kills the process.
 fn process(scene: &Scene, function: &Function, service: Service) -> Child {
     let mut command = Command::new(BINARY);
     command.env_clear().envs(scene.environment()).envs(function.environment()).env("SHOP_SERVICE", service.name());
@@ -37,7 +37,7 @@ async fn the_books_balance_although_functions_crash() {
     scene.submit_twice().await;
     scene.until_busy().await;
     for (number, dead) in processes.iter_mut().step_by(PROCESSES).enumerate() {
-        // In the midst of an invocation.
+        // During an invocation.
         functions[number].until(|stats| stats.under_way > 0).await;
         dead.kill().await.expect("it is killed");
         *dead = process(&scene, &functions[number], Service::ALL[number]);

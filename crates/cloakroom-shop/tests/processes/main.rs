@@ -1,4 +1,5 @@
-//! The binaries of the shop as processes on embedded AWS, in trouble. They are one test binary, since most of the time they wait.
+//! The binaries of the shop as processes on embedded AWS, with faults. All tests are one binary, since most of them wait
+//! most of the time.
 
 mod function;
 mod scene;

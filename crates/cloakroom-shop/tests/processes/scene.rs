@@ -1,5 +1,5 @@
-//! The scene for the tests of both binaries: embedded AWS with everything made that the shop needs, orders, and the
-//! audit of the books. What processes the orders is for each test to say.
+//! The setup for the tests of both binaries: embedded AWS with the resources of the shop, orders, and the audit of the
+//! books. Each test starts the processes itself.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -19,17 +19,17 @@ use tokio::{
     sync::watch,
 };
 
-/// What is waited for and does not come by then never comes.
+/// The time limit of a wait.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// Between two looks at whatever is waited for.
+/// The pause between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 const PREFIX: &str = "test-";
 
-/// For how long messages are invisible, unless who receives them says otherwise: functions do not.
+/// The visibility timeout of the queues. Functions do not set their own.
 const VISIBILITY_S: u32 = 5;
 
-/// Waits until a look finds something.
+/// Waits until a check returns a value.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
@@ -39,10 +39,10 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
             }
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("condition not met in time: {what}"))
 }
 
-/// More trouble than AWS makes in a bad week.
+/// More faults than AWS has in a bad week.
 pub(crate) fn trouble() -> Faults {
     Faults {
         throttled: 0.02,
@@ -57,7 +57,7 @@ pub(crate) fn trouble() -> Faults {
     }
 }
 
-/// Nothing works.
+/// Every call fails.
 pub(crate) fn outage() -> Faults {
     Faults { server_errors: 1.0, ..Faults::default() }
 }
@@ -65,14 +65,14 @@ pub(crate) fn outage() -> Faults {
 pub(crate) struct Scene {
     pub(crate) aws: LocalAws,
     pub(crate) site: Site,
-    /// The services' way to S3.
+    /// The proxy through which the services reach S3.
     pub(crate) s3: Valve,
     queues: QueueDepths,
     orders: Vec<PlaceOrder>,
 }
 
 impl Scene {
-    /// Sets the scene, and the faults when all is there.
+    /// Creates the resources, then sets the faults.
     pub(crate) async fn set(faults: Faults, orders: usize) -> Self {
         let aws = LocalAws::start().await.expect("embedded AWS");
         let site = site(&aws).await;
@@ -80,7 +80,7 @@ impl Scene {
         let settings = ProvisioningSettings {
             queues,
             visibility_s: Some(VISIBILITY_S),
-            // Leases lapse on a machine that is busy: that uses up receives, and is not what is tested.
+            // On a busy machine visibility timeouts end early. That uses up receives, which these tests are not about.
             receives_max: Some(1_000),
             ..ProvisioningSettings::default()
         };
@@ -93,7 +93,7 @@ impl Scene {
         Self { aws, site, s3, queues, orders: sample::orders(orders) }
     }
 
-    /// The environment of the binaries.
+    /// Returns the environment variables of the binaries.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut environment = self.aws.environment();
         environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL_S3");
@@ -107,7 +107,7 @@ impl Scene {
         environment
     }
 
-    /// Submits every order, and all of them again.
+    /// Submits every order twice.
     pub(crate) async fn submit_twice(&self) {
         let ports = self.site.aws().expect("settings").ports();
         for _ in 0..2 {
@@ -115,24 +115,24 @@ impl Scene {
         }
     }
 
-    /// Waits until the services are in the midst of the orders: some messages are processed, and not nearly all.
+    /// Waits until some messages are processed, and most are not.
     pub(crate) async fn until_busy(&self) {
         let some = self.orders.len() as u64;
         let commits = until("some messages are processed", async || {
             Some(self.books().await?.commits()).filter(|commits| *commits >= some / 2)
         });
         let commits = commits.await;
-        // An order takes six messages, unless something is lacking.
-        assert!(commits < 4 * some, "{commits} messages of {some} orders were processed between two looks");
+        // An order takes six messages, unless stock or money is lacking.
+        assert!(commits < 4 * some, "{commits} messages of {some} orders were processed between two checks");
     }
 
-    /// Waits until the books balance: at two looks, with nothing processed in between. So no message slips past that
-    /// the queues do not count.
+    /// Waits until the books balance in two checks, with nothing processed in between. So no message is missed that the
+    /// queues do not count.
     pub(crate) async fn until_balanced(&self) -> Books {
         let mut before = None;
         let balancing = async {
             loop {
-                // Reading the books takes as much as processing some messages: only when it may be over.
+                // Reading the books takes as long as processing some messages, so it waits until the queues are empty.
                 let is_empty = self.queues.ahead().await.is_ok_and(|ahead| ahead == 0);
                 let books = if is_empty { self.books().await } else { None };
                 let balanced = books.filter(|books| books.audit(&self.orders).balanced);
@@ -153,7 +153,7 @@ impl Scene {
         panic!("the books do not balance: {found:?}");
     }
 
-    /// The books; none if a fault was in the way.
+    /// Returns the books. `None` if a fault prevented reading them.
     async fn books(&self) -> Option<Books> {
         Books::read(&self.site, &self.queues).await.ok()
     }
@@ -163,7 +163,7 @@ async fn site(aws: &LocalAws) -> Site {
     let environment = aws.environment();
     let get = |name| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()).expect(name);
     let credentials = Credentials::new(get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY"), None, None, "tests");
-    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(cloakroom_aws::http_client());
     let config = loader.credentials_provider(credentials).region(Region::new(get("AWS_REGION"))).load().await;
     let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(aws.dynamodb_url()).build();
     let s3 = aws_sdk_s3::config::Builder::from(&config).endpoint_url(aws.s3_url()).force_path_style(true).build();
@@ -177,8 +177,8 @@ async fn site(aws: &LocalAws) -> Site {
     }
 }
 
-/// A way to a server that can be shut. Whoever is on it waits, and goes on when it is opened again: also requests of
-/// processes that have been killed since.
+/// A proxy that can be closed. While it is closed, requests wait. When it opens, they continue, also those of processes
+/// that were killed in the meantime.
 #[derive(Debug)]
 pub(crate) struct Valve {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! `shop-service` as processes on embedded AWS, in trouble: told to stop, killed, and asked how it is.
+//! `shop-service` as processes on embedded AWS, with faults: stopped, killed, and with health checks.
 
 use std::{
     net::SocketAddr,
@@ -20,15 +20,15 @@ use tokio::{
 use crate::scene::{Scene, outage, trouble, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_shop-service");
-/// Some 180 messages, with a hundred faults.
+/// About 180 messages, with a hundred faults.
 const ORDERS: usize = 30;
-/// Enough to be in the midst of them when somebody looks.
+/// Enough orders that some are unfinished when the test looks.
 const FEWER: usize = 60;
 
-/// What a process has beyond its drain, on a machine that is busy.
+/// The time that a process may need beyond its drain on a busy machine.
 const MARGIN: Duration = Duration::from_secs(20);
 
-/// A process of the service. Dropped, it is killed.
+/// A process of the service. Dropping it kills the process.
 struct Process {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
@@ -45,7 +45,7 @@ fn command(environment: &[(&'static str, String)], more: &[(&str, &str)]) -> Com
 }
 
 impl Process {
-    /// Starts one that serves its health, but may not be ready yet.
+    /// Starts a process that serves health checks, and may not be ready yet.
     async fn start(scene: &Scene, more: &[(&str, &str)]) -> Self {
         let mut child = command(&scene.environment(), more).stderr(Stdio::inherit()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
@@ -66,14 +66,14 @@ impl Process {
         process
     }
 
-    /// Starts one, and waits until it works.
+    /// Starts a process, and waits until it is ready.
     async fn at_work(scene: &Scene, more: &[(&str, &str)]) -> Self {
         let process = Self::start(scene, more).await;
         process.until("/ready", 200).await;
         process
     }
 
-    /// Starts one, and tells it to stop while it has messages in hand that it cannot finish, since S3 does not answer.
+    /// Starts a process, and stops it while it has messages in flight that it cannot finish, because S3 does not respond.
     async fn stuck_at_its_end(scene: &Scene, more: &[(&str, &str)]) -> Self {
         let process = Self::at_work(scene, more).await;
         scene.submit_twice().await;
@@ -84,13 +84,13 @@ impl Process {
         process
     }
 
-    /// The lines of its log that are so.
+    /// Returns the matching lines of its log.
     fn told(&self, is_so: impl Fn(&Value) -> bool) -> Vec<Value> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter().filter(|line| is_so(line)).cloned().collect()
     }
 
-    /// All that its lines of counts add up to.
+    /// Returns the sum of its lines of counts.
     fn counts(&self) -> Counts {
         let lines = self.told(|line| line["target"] == "cloakroom::counts");
         assert!(!lines.is_empty(), "no line of counts");
@@ -98,7 +98,7 @@ impl Process {
         counts.fold(Counts::default(), |sum, counts| sum + counts)
     }
 
-    /// The status of an answer; none if there was no answer.
+    /// Returns the status of a response. `None` if there was no response.
     async fn status(&self, path: &str) -> Option<u16> {
         let mut stream = TcpStream::connect(self.health).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n");
@@ -110,7 +110,7 @@ impl Process {
 
     async fn until(&self, path: &str, status: u16) {
         until(&format!("{path} is answered with {status}"), async || {
-            assert!(!self.listener.is_finished(), "it has ended before {path} was answered with {status}");
+            assert!(!self.listener.is_finished(), "the process ended before {path} returned {status}");
             self.status(path).await.filter(|answered| *answered == status)
         })
         .await;
@@ -122,7 +122,7 @@ impl Process {
         assert!(status.expect("a shell").success(), "kill -{signal}");
     }
 
-    /// Waits for its end, and for the last line of its log. Returns its exit code.
+    /// Waits for the end of the process and the last line of its log. Returns the exit code.
     async fn ended(&mut self, within: Duration) -> Option<i32> {
         let status =
             tokio::time::timeout(within, self.child.wait()).await.expect("it ends").expect("it can be waited for");
@@ -131,7 +131,7 @@ impl Process {
     }
 }
 
-/// The time that a process with this drain may take to end.
+/// Returns how long a process with this drain may take to end.
 fn deadline(drain_seconds: u64) -> Duration {
     Duration::from_secs(drain_seconds + 3) + MARGIN
 }
@@ -139,7 +139,7 @@ fn deadline(drain_seconds: u64) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_books_balance_in_spite_of_trouble() {
     let scene = Scene::set(trouble(), ORDERS).await;
-    // At the end nothing is left to be drained but idle long polls, for which nobody has to wait.
+    // At the end only idle long polls are left, and the test need not wait for them.
     let (drain, lease) = (("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "6"));
     let settings = [("SHOP_SERVICES", "orders,stock"), ("SHOP_IN_FLIGHT", "orders=32"), drain, lease];
     let mut first = Process::at_work(&scene, &settings).await;
@@ -151,7 +151,7 @@ async fn the_books_balance_in_spite_of_trouble() {
     second.signal("INT").await;
     assert_eq!([first.ended(deadline(2)).await, second.ended(deadline(2)).await], [Some(0), Some(0)]);
     let counts = first.counts() + second.counts();
-    // More if two runs finish a message at the same time.
+    // There are more if two runs finish a message at the same time.
     assert!(counts.processed + counts.resumed >= books.commits(), "{counts:?}, {} commits", books.commits());
     // Each order was submitted twice.
     assert!(counts.duplicate >= ORDERS as u64 && counts.handled >= counts.processed, "{counts:?}");
@@ -161,13 +161,13 @@ async fn the_books_balance_in_spite_of_trouble() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goes_on() {
     let scene = Scene::set(trouble(), FEWER).await;
-    // Messages whose answers are lost come again soon.
+    // Messages whose responses are lost are received again soon.
     let settings = [("SHOP_DRAIN_SECONDS", "2"), ("SHOP_VISIBILITY_SECONDS", "6")];
     let mut worker = Process::stuck_at_its_end(&scene, &settings).await;
     assert_eq!(worker.status("/live").await, Some(200));
     assert_eq!(worker.ended(deadline(2)).await, Some(0));
     let given_back = worker.told(|line| line["message"] == "shutdown: messages given back unfinished");
-    assert!(!given_back.is_empty(), "it had nothing in hand");
+    assert!(!given_back.is_empty(), "it had no message in flight");
     assert!(worker.counts().handled > 0);
 
     scene.s3.open();
@@ -180,14 +180,14 @@ async fn a_worker_that_is_told_to_stop_ends_within_its_deadline_and_the_next_goe
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_while_it_drains_loses_nothing() {
     let scene = Scene::set(trouble(), FEWER).await;
-    // Its messages come again soon; and yet late enough for a busy machine to keep its leases.
+    // Its messages are received again soon, and late enough for a busy machine to extend its visibility timeouts.
     let settings = [("SHOP_DRAIN_SECONDS", "3600"), ("SHOP_VISIBILITY_SECONDS", "6")];
     let mut worker = Process::stuck_at_its_end(&scene, &settings).await;
     worker.child.start_kill().expect("it has not ended");
-    assert_eq!(worker.ended(MARGIN).await, None, "it ended by itself before it was killed");
+    assert_eq!(worker.ended(MARGIN).await, None, "the process ended before it was killed");
 
     let _next = Process::start(&scene, &settings[1..]).await;
-    // What the dead has sent to S3 arrives now.
+    // Requests that the killed process sent to S3 arrive now.
     scene.s3.open();
     scene.until_balanced().await;
 }
@@ -217,7 +217,7 @@ async fn process_whose_worker_makes_no_progress_is_not_live_until_it_makes_some(
     let scene = Scene::set(Faults::default(), 0).await;
     let settings = [("SHOP_SERVICES", "orders"), ("SHOP_IDLE_SECONDS", "1")];
     let worker = Process::at_work(&scene, &settings).await;
-    // Its queue is empty, and answers its long poll after 20 seconds.
+    // The queue is empty, and ends its long poll after 20 seconds.
     worker.until("/live", 503).await;
     let url = scene.site.sqs.get_queue_url().queue_name("test-orders").send().await.expect("the queue").queue_url;
     let send = scene.site.sqs.send_message().set_queue_url(url).message_body("not an order");

@@ -1,4 +1,4 @@
-//! Where every call of a worker waits until it is let through, and what becomes of it then.
+//! The gate: every call of a worker waits here until the run gives it an outcome.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -14,46 +14,23 @@ use std::{
 use cloakroom::PortError;
 use futures::{FutureExt as _, future::BoxFuture};
 
-use crate::wire::{Call, Operation, Wire};
+use crate::{
+    crash_kit::events::{CallOutcome, RunEvent},
+    wire::{Call, Operation, Wire},
+};
 
-/// What becomes of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// It happens, and is answered.
-    Through,
-    /// It did not happen, and that is known.
-    Refused,
-    /// It did not happen, but that is not known.
-    Vanished,
-    /// It happened, but that is not known.
-    Unanswered,
-    /// That is not known, and it happens after that many more steps.
-    Late(usize),
-}
-
-/// A line of a timeline.
-#[derive(Clone, Debug)]
-pub(super) enum Line {
-    Received { worker: usize, kind: &'static str, receive_count: u32 },
-    AllIsOver,
-    Called { worker: usize, call: Call, way: Way, answer: Result<String, String> },
-    Stopped { worker: usize, before: Call },
-    Ended { worker: usize, how: String },
-    Arrived { call: Call },
-}
-
-/// What the workers of one run share: nothing but what is noted about them.
+/// The data that the workers of one run share. Only the kit reads it.
 #[derive(Debug)]
-pub(super) struct Hall {
+pub(super) struct SharedRun {
     /// The queues that were opened.
     pub(super) queues: Mutex<BTreeSet<String>>,
-    /// Only if somebody wants to read it: it takes time.
-    log: Option<Mutex<Vec<Line>>>,
+    /// The events. `None` if they are not needed, because recording takes time.
+    log: Option<Mutex<Vec<RunEvent>>>,
     late: Mutex<Vec<Late>>,
     pub(super) step: AtomicUsize,
 }
 
-/// A call on its way.
+/// A call that takes effect later.
 struct Late {
     due: usize,
     call: Call,
@@ -70,7 +47,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Hall {
+impl SharedRun {
     pub(super) fn new(is_traced: bool) -> Self {
         Self {
             queues: Mutex::default(),
@@ -80,70 +57,73 @@ impl Hall {
         }
     }
 
-    pub(super) fn note(&self, line: impl FnOnce() -> Line) {
+    pub(super) fn note(&self, line: impl FnOnce() -> RunEvent) {
         if let Some(log) = &self.log {
             lock(log).push(line());
         }
     }
 
-    /// What was noted so far is of no interest.
+    /// Deletes the events so far.
     pub(super) fn forget(&self) {
         if let Some(log) = &self.log {
             lock(log).clear();
         }
     }
 
-    pub(super) fn lines(&self) -> Vec<Line> {
+    pub(super) fn lines(&self) -> Vec<RunEvent> {
         self.log.as_ref().map(|log| lock(log).clone()).unwrap_or_default()
     }
 
-    /// Lets the late calls happen that are due before this step.
-    pub(super) fn arrive(&self, step: usize) {
+    /// Applies the late calls that are due before this step.
+    pub(super) fn apply_late_calls(&self, step: usize) {
         let due: Vec<Late> = lock(&self.late).extract_if(.., |late| late.due <= step).collect();
         for Late { call, effect, .. } in due {
-            // A call that waits for something else would never arrive, and that is as good.
+            // A call that waits for something else never takes effect, which is a valid outcome,
+            // too.
             let _ = effect.now_or_never();
-            self.note(|| Line::Arrived { call });
+            self.note(|| RunEvent::Arrived { call });
         }
     }
 }
 
-/// The way of one process to its ports.
+/// The connection of one process to its ports.
 #[derive(Debug)]
 pub(super) struct Gate {
-    hall: Arc<Hall>,
-    /// Nobody waits.
+    shared: Arc<SharedRun>,
+    /// Calls do not wait.
     is_open: bool,
-    /// Who works behind it.
+    /// The number of the worker that uses the connection.
     pub(super) worker: AtomicUsize,
-    waiting: Mutex<VecDeque<(Call, Weak<Ticket>)>>,
+    waiting: Mutex<VecDeque<(Call, Weak<PendingCall>)>>,
 }
 
-/// The place of a caller that waits.
+/// A call that waits for its outcome.
 #[derive(Debug, Default)]
-struct Ticket(Mutex<(Option<Way>, Option<Waker>)>);
+struct PendingCall(Mutex<(Option<CallOutcome>, Option<Waker>)>);
 
 impl Gate {
-    pub(super) fn new(hall: &Arc<Hall>, is_open: bool) -> Arc<Self> {
+    pub(super) fn new(shared: &Arc<SharedRun>, is_open: bool) -> Arc<Self> {
         let (worker, waiting) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { hall: Arc::clone(hall), is_open, worker, waiting })
+        Arc::new(Self { shared: Arc::clone(shared), is_open, worker, waiting })
     }
 
-    /// The call that would be let through next. Calls that are made at the same time go in the order in which they came.
+    /// The call that gets an outcome next. Concurrent calls are taken in the order in which they
+    /// were made.
     pub(super) fn next(&self) -> Option<Call> {
         let mut waiting = lock(&self.waiting);
-        // A caller may have been dropped meanwhile, as the others are when one of several fails.
-        waiting.retain(|(_, ticket)| ticket.strong_count() > 0);
+        // A caller may have been dropped in the meantime, as happens when one of several concurrent
+        // calls fails.
+        waiting.retain(|(_, pending)| pending.strong_count() > 0);
         waiting.front().map(|(call, _)| call.clone())
     }
 
-    /// Lets the next call go this way.
-    pub(super) fn open(&self, way: Way) {
+    /// Gives the next call this outcome.
+    pub(super) fn open(&self, call_outcome: CallOutcome) {
         let mut waiting = lock(&self.waiting);
-        while let Some((_, ticket)) = waiting.pop_front() {
-            if let Some(ticket) = ticket.upgrade() {
-                let mut place = lock(&ticket.0);
-                place.0 = Some(way);
+        while let Some((_, pending)) = waiting.pop_front() {
+            if let Some(pending) = pending.upgrade() {
+                let mut place = lock(&pending.0);
+                place.0 = Some(call_outcome);
                 if let Some(waker) = place.1.take() {
                     waker.wake();
                 }
@@ -152,16 +132,16 @@ impl Gate {
         }
     }
 
-    async fn pass(&self, call: &Call) -> Way {
+    async fn pass(&self, call: &Call) -> CallOutcome {
         if self.is_open {
-            return Way::Through;
+            return CallOutcome::Answered;
         }
-        let ticket = Arc::new(Ticket::default());
-        lock(&self.waiting).push_back((call.clone(), Arc::downgrade(&ticket)));
+        let pending = Arc::new(PendingCall::default());
+        lock(&self.waiting).push_back((call.clone(), Arc::downgrade(&pending)));
         poll_fn(|context| {
-            let mut place = lock(&ticket.0);
+            let mut place = lock(&pending.0);
             match place.0 {
-                Some(way) => Poll::Ready(way),
+                Some(call_outcome) => Poll::Ready(call_outcome),
                 None => {
                     place.1 = Some(context.waker().clone());
                     Poll::Pending
@@ -179,44 +159,44 @@ impl Wire for Gate {
         effect: impl Future<Output = Result<T, PortError>> + Send + 'static,
     ) -> Result<T, PortError> {
         if call.operation == Operation::OpenQueue {
-            lock(&self.hall.queues).insert(call.subject.clone());
+            lock(&self.shared.queues).insert(call.subject.clone());
         }
-        let way = self.pass(&call).await;
+        let call_outcome = self.pass(&call).await;
         let failure = || PortError::new(call.to_string(), "the crash kit lost it");
-        let result = match way {
-            Way::Through => effect.await,
-            Way::Refused => Err(failure().without_effect()),
-            Way::Vanished => Err(failure()),
-            Way::Unanswered => effect.await.and_then(|_| Err(failure())),
-            Way::Late(steps) => {
-                let due = self.hall.step.load(Ordering::Relaxed).saturating_add(steps);
+        let result = match call_outcome {
+            CallOutcome::Answered => effect.await,
+            CallOutcome::Refused => Err(failure().without_effect()),
+            CallOutcome::Vanished => Err(failure()),
+            CallOutcome::Unanswered => effect.await.and_then(|_| Err(failure())),
+            CallOutcome::Late(steps) => {
+                let due = self.shared.step.load(Ordering::Relaxed).saturating_add(steps);
                 let effect = effect.map(|_| ()).boxed();
-                lock(&self.hall.late).push(Late { due, call: call.clone(), effect });
+                lock(&self.shared.late).push(Late { due, call: call.clone(), effect });
                 Err(failure())
             }
         };
-        self.hall.note(|| Line::Called {
+        self.shared.note(|| RunEvent::Called {
             worker: self.worker.load(Ordering::Relaxed),
             call,
-            way,
+            call_outcome,
             answer: result.as_ref().map(|value| format!("{value:?}")).map_err(ToString::to_string),
         });
         result
     }
 }
 
-/// The way of everybody who is not the engine: a handler that calls ports itself.
+/// The connection of handlers that call ports themselves. It records these calls.
 #[derive(Debug, Default)]
-pub(super) struct Guard(Mutex<Vec<Call>>);
+pub(super) struct PortCallRecorder(Mutex<Vec<Call>>);
 
-impl Guard {
-    /// The calls since this was last asked.
+impl PortCallRecorder {
+    /// Returns the calls since the last call of this function.
     pub(super) fn take(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.0))
     }
 }
 
-impl Wire for Guard {
+impl Wire for PortCallRecorder {
     async fn carry<T: fmt::Debug + Send + 'static>(
         self: Arc<Self>,
         call: Call,

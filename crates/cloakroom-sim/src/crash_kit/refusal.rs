@@ -1,17 +1,20 @@
-//! Whether it was its handler that refused a message.
+//! Whether a message was refused by its handler.
 
-use super::{picture::reason_of_handler, plan::Choice};
-use crate::wire::Operation;
+use crate::{
+    crash_kit::{plan::Choice, snapshot::reason_of_handler},
+    wire::Operation,
+};
 
-/// How Cloakroom itself says why it parks a message that its handler has not refused: a beginning, and what comes after it. Of a
-/// handler's answer nothing is to be seen but such a reason. `tests/crash_kit/refused.rs` has a case for each that can be brought
-/// about here, and fails when one is put in other words.
+/// The reasons for which Cloakroom itself parks a message that its handler has not refused: the
+/// beginning of the text, and a part that follows. The reason is all that the kit sees of a
+/// handler's result. `tests/crash_kit/refused.rs` has a case for each reason that can be caused
+/// here. The case fails when the wording changes.
 const REASONS: [(&str, &str); 17] = [
     // The handler did not run.
     ("endpoint `", "` has no handler for `"),
     ("the payload is no `", "`: "),
     ("the state of partition `", "` cannot be read: "),
-    // It accepted the message, and what it made of it cannot be.
+    // It accepted the message, and its result cannot be written or sent.
     ("endpoint `", "`, for which it has no route: "),
     ("a `", "` cannot be written as JSON: "),
     ("a `", "` was delayed by "),
@@ -28,16 +31,17 @@ const REASONS: [(&str, &str); 17] = [
     ("message `", "; at most "),
 ];
 
-/// The end of the only reason that comes of a commit and is the handler's: it demands something of an item.
+/// The end of the only reason that a commit causes and that comes from the handler: a condition on
+/// an item.
 const NOT_AS_DEMANDED: &str = "` is not as the handler demands";
 
-/// Whether the handler of a message that was parked for this reason, undisturbed, ran and refused it.
+/// Whether the handler ran and refused a message that was parked for this reason, undisturbed.
 pub(super) fn is_by_handler(reason: &str, choices: &[Choice]) -> bool {
     let was_called = |operation| choices.iter().any(|choice| choice.operation == operation);
     if was_called(Operation::Commit) {
         return reason.ends_with(NOT_AS_DEMANDED);
     }
-    // What cannot be read as a message is parked before its payload is sought.
+    // A message that cannot be decoded is parked before its payload is read.
     let is_known = was_called(Operation::ReadPayload) || was_called(Operation::HasEntry);
     let reason = reason_of_handler(reason);
     let is_said_by =

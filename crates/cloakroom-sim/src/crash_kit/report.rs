@@ -1,35 +1,37 @@
-//! What the kit has to tell.
+//! The report of the kit.
 
 use std::fmt;
 
-use super::plan::Tried;
+use crate::crash_kit::plan::Tried;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FindingKind {
     /// The endpoint cannot be built.
     NotBuilt,
-    /// A message that the kit was given cannot be written as JSON, so nobody could send it.
+    /// A message that was given to the kit cannot be written as JSON, so it cannot be sent.
     NotWritable,
-    /// A message ended otherwise than it was given to the kit for: it was not accepted although it should be, or
-    /// accepted although it should be refused.
+    /// A message ended otherwise than expected: it was not accepted although it should be, or it
+    /// was accepted although it should be refused.
     Unexpected,
     /// The handler panicked.
     Panicked,
-    /// The handler waits for something that the kit does not have: a real clock, a socket, another task.
+    /// The handler waits for something that the kit does not have: a real clock, a socket or
+    /// another task.
     Waits,
-    /// The handler, run twice on the same state, message and time, made something else of them.
+    /// The handler had another effect when it ran again on the same state, message and time.
     DependsOnOutside,
-    /// The handler writes by way of a port itself, outside of its transaction.
+    /// The handler itself writes through a port, outside of its transaction.
     WritesElsewhere,
-    /// The handler reads by way of a port itself.
+    /// The handler itself reads through a port.
     ReadsElsewhere,
-    /// However often the message is delivered, it is not finished.
+    /// The message is not finished, however often it is delivered.
     NeverFinished,
-    /// After a stop, a lost answer or a second delivery something is not as if the message had been processed once,
-    /// undisturbed.
+    /// After a stop, a lost response or a second delivery the result differs from that of the
+    /// message processed once, undisturbed.
     Differs,
-    /// Two messages that were processed at the same time have left something that neither order of them leaves.
+    /// Two messages that were processed at the same time left a result that neither order of them
+    /// leaves.
     NoOrder,
 }
 
@@ -37,64 +39,65 @@ impl FindingKind {
     /// What to do next.
     const fn advice(self) -> &'static str {
         match self {
-            Self::NotBuilt => "mend the endpoint that the kit is given",
-            Self::NotWritable => "mend the type of the message: JSON has no other keys than text",
+            Self::NotBuilt => "fix the endpoint that the kit is given",
+            Self::NotWritable => "fix the type of the message: in JSON every key is text",
             Self::Unexpected => {
-                "mend the handler, or what was `given` before; a message that its handler shall refuse is given with `refused`"
+                "fix the handler, or the `given` messages; a message that its handler should refuse is given with `refused`"
             }
             Self::Panicked => {
-                "mend the handler. If it needs a runtime (timers, sockets), it cannot run here: do that part in front of or \
-                 behind the message"
+                "fix the handler. If it needs a runtime (timers, sockets), it cannot run here: do that work before or \
+                 after the message"
             }
             Self::Waits => {
-                "the kit runs handlers on virtual time in the calling thread. Do what needs a runtime in front of or behind the \
-                 message: send a message to a service that does it and replies"
+                "the kit runs handlers on virtual time in the calling thread. Do work that needs a runtime before or after \
+                 the message: send a message to a service that does the work and replies"
             }
             Self::DependsOnOutside => {
-                "a handler runs again after a crash, and whatever it makes then must be the same: take ids from `tx.new_id()`, \
-                 the time from `tx.now()`, everything else from the state and the message. Answers of other services come as \
-                 messages. Beware of the order of a `HashMap`"
+                "a handler runs again after a crash, and it must have the same effect: take ids from `tx.new_id()`, the \
+                 time from `tx.now()`, and everything else from the state and the message. Let other services answer with \
+                 messages. The order of a `HashMap` changes"
             }
             Self::WritesElsewhere => {
-                "what is not written by `tx` happens again with every run of the handler, also if nothing is committed. Items of the \
-                 same partition: `tx.put`; another partition: send a message to its owner"
+                "a write outside of `tx` happens again with every run of the handler, also if nothing is committed. For \
+                 items of the same partition use `tx.put`; for another partition send a message to its owner"
             }
             Self::ReadsElsewhere => {
-                "what a handler reads beside its state may be different in the next run: keep it in the state, or have it sent"
+                "data that a handler reads outside its state may differ in the next run: keep it in the state, or have it sent"
             }
-            Self::NeverFinished => "see the last error; it stays when nothing disturbs the message any more",
+            Self::NeverFinished => "see the last error; it occurs even when nothing disturbs the message any more",
             Self::Differs | Self::NoOrder => {
-                "the handler does the same every time, so look at the ports: each must pass `cloakroom::conformance`. If they are \
-                 Cloakroom's own, this is a bug of Cloakroom: please report it with this text"
+                "the handler has the same effect every time, so check the ports: each must pass \
+                 `cloakroom::conformance`. If the ports are Cloakroom's own, this is a bug of Cloakroom: please report it \
+                 with this text"
             }
         }
     }
 }
 
-/// A field that is not as it should be.
+/// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where it is, such as ``item `state#orders` of `order#1`, paid``.
+    /// The path of the field, such as ``item `state#orders` of `order#1`, paid``.
     pub field: String,
-    /// As the undisturbed run left it.
+    /// The value after the undisturbed run.
     pub expected: String,
-    /// As this one did.
+    /// The value after this run.
     pub actual: String,
 }
 
-/// Something that is wrong, and how it comes about.
+/// A problem, and the steps that lead to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// The kind of problem.
     pub kind: FindingKind,
-    /// Which message it is about, by type, and in which combination of identity and timing; two if they met. The endpoint, if
-    /// it cannot be built.
+    /// The message, by type, with the combination of identity, timing and placement. Both messages
+    /// if there were two. The endpoint, if it cannot be built.
     pub message: String,
     /// What happened.
     pub text: String,
     /// The steps that led to it, if they matter.
     pub timeline: Vec<String>,
-    /// What came of it, field by field.
+    /// The result, field by field.
     pub differences: Vec<Difference>,
 }
 
@@ -125,31 +128,31 @@ pub(super) enum Round {
 impl Round {
     const fn text(self) -> &'static str {
         match self {
-            Self::Stops => "its process stops before or after any call, and so may the next one",
+            Self::Stops => "its process stops before or after any call, and the next process may stop, too",
             Self::Answers => {
-                "the answer of any call is lost, whether it happened, did not or will, and then the process stops"
+                "the response of any call is lost, whether it happened, did not or will, and then the process stops"
             }
-            Self::Deliveries => "two deliveries at the same time, turn about in any order, and one of them may stop",
-            Self::Meetings => "the two at the same time, turn about in any order, and one of them may stop",
+            Self::Deliveries => "two deliveries at the same time, interleaved in any order, and one of them may stop",
+            Self::Meetings => "the two at the same time, interleaved in any order, and one of them may stop",
             Self::Folds => {
-                "the two in one batch, committed together; its process stops, an answer is lost, or one of the two is \
+                "the two in one batch, committed together; its process stops, a response is lost, or one of the two is \
                  delivered once more at the same time"
             }
         }
     }
 }
 
-/// What was tried with one message, or with two that met.
+/// What was tried with one message, or with two together.
 #[derive(Clone, Debug)]
 pub(super) struct Tested {
     pub(super) message: String,
-    /// How it ends when nothing disturbs it, and how many calls that takes. Empty if it came to no end.
+    /// How the message ends undisturbed, and the number of calls.
     pub(super) ends: String,
-    /// One for each combination of timing, identity and placement.
+    /// One entry for each round of each combination of timing, identity and placement.
     pub(super) rounds: Vec<(Round, Tried)>,
 }
 
-/// What the kit did and found. Its text is for the one who reads the failed test.
+/// What the kit did and found. Its text is for the reader of a failed test.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub(super) endpoint: String,
@@ -159,43 +162,47 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether everything that was tried ended as if each message had been processed once. False also if nothing was tried.
+    /// Whether every run ended as if each message had been processed once. False if nothing was
+    /// tried.
     pub fn passed(&self) -> bool {
         self.findings.is_empty() && self.runs() > 0
     }
 
-    /// What is wrong; at most a few for each message: what comes after the first is seldom worth reading.
+    /// The problems. There are at most a few for each message, because later ones usually follow
+    /// from the first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// How many times messages were processed in a fresh world: for each round of each combination of timing, identity and placement once
-    /// undisturbed, and then each time disturbed in another way.
+    /// The number of runs, each in a new world: for each round of each combination of timing,
+    /// identity and placement one undisturbed run, and then one for each disturbance or combination
+    /// of them.
     pub fn runs(&self) -> usize {
         self.tried().map(|(_, tried)| tried.runs).sum()
     }
 
-    /// How many of the [runs](Self::runs) had a process stop.
+    /// The number of [runs](Self::runs) in which a process stopped.
     pub fn crash_points(&self) -> usize {
         self.of(&[Round::Stops]).map(Tried::disturbed).sum()
     }
 
-    /// How many of the [runs](Self::runs) had the answer of a call lost.
+    /// The number of [runs](Self::runs) in which the response of a call was lost.
     pub fn lost_answers(&self) -> usize {
         self.of(&[Round::Answers]).map(Tried::disturbed).sum()
     }
 
-    /// How many of the [runs](Self::runs) had two deliveries at the same time.
+    /// The number of [runs](Self::runs) with two deliveries at the same time.
     pub fn interleavings(&self) -> usize {
         self.of(&[Round::Deliveries, Round::Meetings]).map(|tried| tried.runs).sum()
     }
 
-    /// How many of the [runs](Self::runs) had two messages in one batch.
+    /// The number of [runs](Self::runs) with two messages in one batch.
     pub fn folds(&self) -> usize {
         self.of(&[Round::Folds]).map(|tried| tried.runs).sum()
     }
 
-    /// Whether a bound cut something off. What is cut off has more disturbances in one run than all that was tried.
+    /// Whether a bound left out runs. Each of these has more disturbances than any run that was
+    /// made.
     pub fn is_truncated(&self) -> bool {
         self.tried().any(|(_, tried)| tried.left_out > 0)
     }
@@ -233,9 +240,9 @@ impl fmt::Display for Report {
 impl Report {
     fn line(&self, round: Round, tried: &[Tried]) -> String {
         let runs: usize = tried.iter().map(|tried| tried.runs).sum();
-        let twists = tried.iter().map(|tried| tried.twists).min().unwrap_or_default();
+        let disturbances = tried.iter().map(|tried| tried.disturbances).min().unwrap_or_default();
         let left_out: usize = tried.iter().map(|tried| tried.left_out).sum();
-        let disturbances = if twists == 1 { "one disturbance" } else { &format!("{twists} disturbances") };
+        let disturbances = if disturbances == 1 { "one disturbance" } else { &format!("{disturbances} disturbances") };
         let all = format!("{runs:>6} runs: {}. All with up to {disturbances}", round.text());
         match left_out {
             0 => all,

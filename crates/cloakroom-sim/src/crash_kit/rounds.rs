@@ -1,28 +1,32 @@
-//! What is tried with a message, round by round.
+//! The rounds of runs for a message.
 
 use cloakroom::{Outcome, ports::Placement, protocol::CheckIn};
 
-use super::{
-    CrashKit,
-    gate::Way,
-    picture::Picture,
-    plan::{Choice, Plan, Search, Twist},
-    refusal::is_by_handler,
-    report::{Difference, Finding, FindingKind, Round, Tested},
-    run::Shown,
-    scene::Scene,
-    world::{DeadLetter, Expected, Variant},
+use crate::{
+    crash_kit::{
+        case::TestCase,
+        events::CallOutcome,
+        kit_message::{Expectation, KitMessage},
+        plan::{Choice, Disturbance, Plan, Search},
+        refusal::is_by_handler,
+        report::{Difference, Finding, FindingKind, Round, Tested},
+        run::RunResult,
+        setup::Setup,
+        snapshot::Snapshot,
+        world::Variant,
+    },
+    wire::Operation,
 };
-use crate::wire::Operation;
 
-/// How often a handler is run on the same, to see whether it does the same.
+/// How often a handler runs again on the same input, to check that it has the same effect.
 const SAME_AGAIN: usize = 4;
 
-/// A worker on its own needs fewer runs than two: what goes wrong with it mostly does at its first disturbance.
+/// The divisor of the maximum number of runs for a single worker. Most problems of a single worker
+/// show at the first disturbance.
 const SHARE: usize = 4;
 
-/// Both timings of check-in, both identities and both placements. With check-in after the commit records lie beside the state,
-/// whatever the placement.
+/// Both timings of check-in, both identities and both placements. With check-in after the commit
+/// all records are separate, in both placements.
 const VARIANTS: [Variant; 6] = [
     variant(CheckIn::BeforeCommit, true, Placement::Separate),
     variant(CheckIn::BeforeCommit, false, Placement::Separate),
@@ -36,21 +40,22 @@ const fn variant(check_in: CheckIn, is_claimed: bool, placement: Placement) -> V
     Variant { check_in, is_claimed, placement }
 }
 
-fn variants(kit: &CrashKit) -> impl Iterator<Item = Variant> {
-    let wanted = kit.placement;
+fn variants(setup: &Setup) -> impl Iterator<Item = Variant> {
+    let wanted = setup.placement;
     VARIANTS.into_iter().filter(move |variant| wanted.is_none_or(|placement| placement == variant.placement))
 }
 
-fn stops(_: &Plan, _: Choice) -> Vec<Twist> {
-    vec![Twist::Stop]
+fn stops(_: &Plan, _: Choice) -> Vec<Disturbance> {
+    vec![Disturbance::Stop]
 }
 
-fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
+fn answers(plan: &Plan, choice: Choice) -> Vec<Disturbance> {
     if !plan.is_empty() {
-        return vec![Twist::Stop];
+        return vec![Disturbance::Stop];
     }
     let late: &[usize] = match choice.operation {
-        // The one call that must not be repeated while it is under way.
+        // A commit is the one call that must not be repeated while it is in flight, so its delays
+        // are tried in more detail.
         Operation::Commit => &[1, 2, 3, 4, 5, 6, 7, 8, 9, usize::MAX],
         Operation::CheckIn
         | Operation::StoreClaims
@@ -71,52 +76,67 @@ fn answers(plan: &Plan, choice: Choice) -> Vec<Twist> {
         | Operation::Acknowledge
         | Operation::Extend => &[],
     };
-    let late = late.iter().map(|steps| Way::Late(*steps));
-    [Way::Refused, Way::Vanished, Way::Unanswered].into_iter().chain(late).map(Twist::Call).collect()
+    let late = late.iter().map(|steps| CallOutcome::Late(*steps));
+    [CallOutcome::Refused, CallOutcome::Vanished, CallOutcome::Unanswered]
+        .into_iter()
+        .chain(late)
+        .map(Disturbance::Call)
+        .collect()
 }
 
-fn turns(plan: &Plan, choice: Choice) -> Vec<Twist> {
+fn interleavings(plan: &Plan, choice: Choice) -> Vec<Disturbance> {
     match (choice.has_other, plan.stops()) {
         (false, _) => vec![],
-        (true, 0) => vec![Twist::Switch, Twist::Stop],
-        (true, _) => vec![Twist::Switch],
+        (true, 0) => vec![Disturbance::Switch, Disturbance::Stop],
+        (true, _) => vec![Disturbance::Switch],
     }
 }
 
-/// How a message ends that came to no end, or was not tried to the end.
-const CUT_SHORT: &str = "cut short by what was found";
+/// The end of a message that was not tested completely.
+const CUT_SHORT: &str = "stopped by a finding";
 
-/// Everything with one message. The finding, if there is one, ended it.
-pub(super) fn alone(kit: &CrashKit, letter: &DeadLetter) -> (Tested, Option<Finding>) {
-    let message = format!("`{}` for `{}`", letter.kind, letter.partition);
+/// Runs all rounds with one message. A finding ends them.
+pub(super) fn test_alone(setup: &Setup, kit_message: &KitMessage) -> (Tested, Option<Finding>) {
+    let message = format!("`{}` for `{}`", kit_message.kind, kit_message.partition);
     let mut tested = Tested { message, ends: CUT_SHORT.to_owned(), rounds: Vec::new() };
-    let finding = variants(kit).try_for_each(|variant| alone_as(kit, letter, variant, &mut tested)).err();
+    let finding = variants(setup).try_for_each(|variant| test_alone_in(setup, kit_message, variant, &mut tested)).err();
     (tested, finding.map(|finding| *finding))
 }
 
-fn alone_as(kit: &CrashKit, letter: &DeadLetter, variant: Variant, tested: &mut Tested) -> Result<(), Box<Finding>> {
-    let letters = [letter];
-    let mut scene = Scene { kit, variant, letters: &letters, right: Vec::new(), kind: FindingKind::Differs };
-    let shown = undisturbed(&scene, letter, tested)?;
-    scene.right.push((shown.picture.clone(), shown.picture.clone()));
-    is_the_same_again(&scene, &shown)?;
-    let stops = Search { twists: stops, twists_max: 2, runs_max: kit.runs_max / SHARE };
-    tested.rounds.push((Round::Stops, scene.search(stops, &[&[0]])?));
-    let answers = Search { twists: answers, twists_max: 2, runs_max: kit.runs_max / SHARE };
-    tested.rounds.push((Round::Answers, scene.search(answers, &[&[0]])?));
-    let turns = Search { twists: turns, twists_max: usize::MAX, runs_max: kit.runs_max };
-    tested.rounds.push((Round::Deliveries, scene.search(turns, &[&[0], &[0]])?));
+fn test_alone_in(
+    setup: &Setup,
+    kit_message: &KitMessage,
+    variant: Variant,
+    tested: &mut Tested,
+) -> Result<(), Box<Finding>> {
+    let kit_messages = [kit_message];
+    let mut case = TestCase {
+        setup,
+        variant,
+        kit_messages: &kit_messages,
+        accepted_results: Vec::new(),
+        kind: FindingKind::Differs,
+    };
+    let run_result = undisturbed(&case, kit_message, tested)?;
+    case.accepted_results.push((run_result.snapshot.clone(), run_result.snapshot.clone()));
+    is_repeatable(&case, &run_result)?;
+    let stops = Search { disturbances: stops, disturbances_max: 2, runs_max: setup.runs_max / SHARE };
+    tested.rounds.push((Round::Stops, case.search(stops, &[&[0]])?));
+    let answers = Search { disturbances: answers, disturbances_max: 2, runs_max: setup.runs_max / SHARE };
+    tested.rounds.push((Round::Answers, case.search(answers, &[&[0]])?));
+    let interleavings = Search { disturbances: interleavings, disturbances_max: usize::MAX, runs_max: setup.runs_max };
+    tested.rounds.push((Round::Deliveries, case.search(interleavings, &[&[0], &[0]])?));
     Ok(())
 }
 
-/// The run that all others are compared with.
-fn undisturbed(scene: &Scene<'_>, letter: &DeadLetter, tested: &mut Tested) -> Result<Shown, Box<Finding>> {
-    let fail = |kind, text: String| Err(Box::new(scene.finding(kind, text)));
-    let mut run = scene.run(0, false).map_err(|trouble| scene.stopped(trouble))?;
-    let shown = run.play(&Plan::default(), &[&[0]]).map_err(|trouble| scene.stopped(trouble))?;
-    let calls = shown.choices.len();
-    let is_parked = shown.outcomes == [Outcome::Parked];
-    let is_deferred = shown.outcomes == [Outcome::Deferred];
+/// Makes the run that all others are compared with.
+fn undisturbed(case: &TestCase<'_>, kit_message: &KitMessage, tested: &mut Tested) -> Result<RunResult, Box<Finding>> {
+    let fail = |kind, text: String| Err(Box::new(case.finding(kind, text)));
+    let mut run = case.run(0, false).map_err(|failure| case.stopped(failure))?;
+    let run_result = run.play(&Plan::default(), &[&[0]]).map_err(|failure| case.stopped(failure))?;
+    let calls = run_result.choices.len();
+    let is_parked = run_result.outcomes == [Outcome::Parked];
+    let is_deferred = run_result.outcomes == [Outcome::Deferred];
     let reason = if is_parked { run.world.reason_of_parking() } else { String::new() };
     tested.ends = match is_parked {
         true => format!("refused ({reason}), {calls} calls"),
@@ -126,129 +146,136 @@ fn undisturbed(scene: &Scene<'_>, letter: &DeadLetter, tested: &mut Tested) -> R
     if reason.contains(" panicked: ") {
         return fail(FindingKind::Panicked, reason);
     }
-    let is_expected = match letter.expected {
-        Expected::Accepted => !is_parked && !is_deferred,
-        Expected::Refused => is_parked,
-        Expected::Deferred => is_deferred,
+    let is_expected = match kit_message.expected {
+        Expectation::Accepted => !is_parked && !is_deferred,
+        Expectation::Refused => is_parked,
+        Expectation::Deferred => is_deferred,
     };
     if !is_expected {
         let what = if is_deferred {
-            "deferred (a message that comes before, `given`, may lead to a state on which its handler accepts it)"
-                .to_owned()
+            "deferred (a `given` message may lead to a state on which its handler accepts it)".to_owned()
         } else if is_parked {
             format!("parked in the dead-letter queue: {reason}")
         } else {
             "accepted".to_owned()
         };
-        let text = match letter.expected {
-            Expected::Accepted => format!("it was not accepted, but {what}"),
-            Expected::Refused => format!("it should be refused, and was {what}"),
-            Expected::Deferred => format!("it should be deferred, and was {what}"),
+        let text = match kit_message.expected {
+            Expectation::Accepted => format!("it was not accepted, but {what}"),
+            Expectation::Refused => format!("it should be refused, and was {what}"),
+            Expectation::Deferred => format!("it should be deferred, and was {what}"),
         };
         return fail(FindingKind::Unexpected, text);
     }
-    if is_parked && !is_by_handler(&reason, &shown.choices) {
+    if is_parked && !is_by_handler(&reason, &run_result.choices) {
         let text = format!("it was parked, but it was not its handler that refused it: {reason}");
         return fail(FindingKind::Unexpected, text);
     }
-    is_complete(scene, &shown, letter.expected)?;
-    Ok(shown)
+    is_complete(case, &run_result, kit_message.expected)?;
+    Ok(run_result)
 }
 
-/// What must be true even of the run with which others are compared.
-fn is_complete(scene: &Scene<'_>, shown: &Shown, expected: Expected) -> Result<(), Box<Finding>> {
-    let before = scene.run(0, false).and_then(|run| run.before());
-    let before = before.map_err(|trouble| scene.stopped(trouble))?;
-    let mut differences = shown.picture.differences(&before);
-    // Of a message that is refused there must be no trace but this one, and of one that is deferred none.
+/// Checks what must be true even of the run that others are compared with.
+fn is_complete(case: &TestCase<'_>, run_result: &RunResult, expected: Expectation) -> Result<(), Box<Finding>> {
+    let before = case.run(0, false).and_then(|run| run.before());
+    let before = before.map_err(|failure| case.stopped(failure))?;
+    let mut differences = run_result.snapshot.differences(&before);
+    // A refused message must leave nothing but itself in the dead-letter queue. A deferred message
+    // must leave nothing.
     differences.retain(|Difference { field, .. }| match expected {
-        Expected::Refused => !field.starts_with("parked in "),
-        Expected::Accepted => field.starts_with("outbox record "),
-        Expected::Deferred => true,
+        Expectation::Refused => !field.starts_with("parked in "),
+        Expectation::Accepted => field.starts_with("outbox record "),
+        Expectation::Deferred => true,
     });
-    let has_parked = shown.picture.has("parked in ");
-    if differences.is_empty() && has_parked == (expected == Expected::Refused) {
+    let has_parked = run_result.snapshot.has("parked in ");
+    if differences.is_empty() && has_parked == (expected == Expectation::Refused) {
         return Ok(());
     }
-    let text = "something is left that should not be, although nothing disturbed the message:";
-    Err(Box::new(Finding { differences, ..scene.finding(FindingKind::Differs, text) }))
+    let text = "the message left something behind, although nothing disturbed it:";
+    Err(Box::new(Finding { differences, ..case.finding(FindingKind::Differs, text) }))
 }
 
-/// Has the handler run again on the same: in other processes, and then twice in one, whose first commit does not happen.
-fn is_the_same_again(scene: &Scene<'_>, shown: &Shown) -> Result<(), Box<Finding>> {
-    let commit = shown.choices.iter().position(|choice| choice.operation == Operation::Commit);
-    let twice = commit.map(|step| Plan::of(step, Twist::Call(Way::Vanished)));
+/// Runs the handler again on the same input: in other processes, and then twice in one process,
+/// whose first commit does not take effect.
+fn is_repeatable(case: &TestCase<'_>, run_result: &RunResult) -> Result<(), Box<Finding>> {
+    let commit = run_result.choices.iter().position(|choice| choice.operation == Operation::Commit);
+    let twice = commit.map(|step| Plan::of(step, Disturbance::Call(CallOutcome::Vanished)));
     let plans = std::iter::repeat_n(Plan::default(), SAME_AGAIN).chain(twice);
     for (plan, seed) in plans.zip(1..) {
-        let again = scene.run(seed, false).and_then(|mut run| run.play(&plan, &[&[0]]));
-        let text = "its handler ran twice on the same state and message, with the same clock, and made something else of them:";
+        let again = case.run(seed, false).and_then(|mut run| run.play(&plan, &[&[0]]));
+        let text = "its handler ran twice on the same state and message, with the same clock, and had another effect:";
         let differences = match again {
-            Ok(again) if again.picture == shown.picture => continue,
-            Ok(again) => again.picture.differences(&shown.picture),
-            Err(trouble) => return Err(scene.stopped(trouble)),
+            Ok(again) if again.snapshot == run_result.snapshot => continue,
+            Ok(again) => again.snapshot.differences(&run_result.snapshot),
+            Err(failure) => return Err(case.stopped(failure)),
         };
-        return Err(Box::new(Finding { differences, ..scene.finding(FindingKind::DependsOnOutside, text) }));
+        return Err(Box::new(Finding { differences, ..case.finding(FindingKind::DependsOnOutside, text) }));
     }
     Ok(())
 }
 
-/// Two messages of one partition at the same time.
-pub(super) fn together(kit: &CrashKit, letters: [&DeadLetter; 2]) -> (Tested, Option<Finding>) {
-    let [one, other] = letters.map(|letter| letter.kind);
-    let message = format!("`{one}` and `{other}` for `{}`", letters[0].partition);
+/// Processes two messages of one partition at the same time.
+pub(super) fn test_pair(setup: &Setup, kit_messages: [&KitMessage; 2]) -> (Tested, Option<Finding>) {
+    let [one, other] = kit_messages.map(|kit_message| kit_message.kind);
+    let message = format!("`{one}` and `{other}` for `{}`", kit_messages[0].partition);
     let mut tested = Tested { message, ends: CUT_SHORT.to_owned(), rounds: Vec::new() };
-    let finding = variants(kit).try_for_each(|variant| together_as(kit, &letters, variant, &mut tested)).err();
+    let finding =
+        variants(setup).try_for_each(|variant| test_pair_in(setup, &kit_messages, variant, &mut tested)).err();
     if finding.is_none() {
         tested.ends = "equal to one after the other".to_owned();
     }
     (tested, finding.map(|finding| *finding))
 }
 
-fn together_as(
-    kit: &CrashKit,
-    letters: &[&DeadLetter; 2],
+fn test_pair_in(
+    setup: &Setup,
+    kit_messages: &[&KitMessage; 2],
     variant: Variant,
     tested: &mut Tested,
 ) -> Result<(), Box<Finding>> {
-    let mut scene = Scene { kit, variant, letters, right: Vec::new(), kind: FindingKind::NoOrder };
+    let mut case = TestCase { setup, variant, kit_messages, accepted_results: Vec::new(), kind: FindingKind::NoOrder };
     for order in [[&[0][..], &[1]], [&[1], &[0]]] {
-        let shown = scene.run(0, false).and_then(|mut run| run.play(&Plan::default(), &order));
-        let Shown { picture, late, outcomes, .. } = shown.map_err(|trouble| scene.stopped(trouble))?;
-        // SUBTLE: the payload of a message that was parked is still there, and the other message may have led to a state on
-        // which its handler accepts a duplicate. Other duplicates change nothing
-        // (`a_message_that_is_refused_until_another_one_was_processed_passes`).
-        let late = if outcomes.contains(&Outcome::Parked) { late } else { picture.clone() };
-        scene.right.push((picture, late));
+        let run_result = case.run(0, false).and_then(|mut run| run.play(&Plan::default(), &order));
+        let RunResult { snapshot, late, outcomes, .. } = run_result.map_err(|failure| case.stopped(failure))?;
+        // SUBTLE: (1) A message is parked, and its payload still exists. (2) The other message
+        // leads to a state on which the handler accepts the first one. (3) The late duplicate is
+        // then processed. Any other late duplicate changes nothing. If it were compared with the
+        // earlier snapshot, a correct handler would be a finding
+        // (`message_refused_until_another_one_was_processed_passes_the_kit`).
+        let late = if outcomes.contains(&Outcome::Parked) { late } else { snapshot.clone() };
+        case.accepted_results.push((snapshot, late));
     }
     for order in [[&[0][..], &[1]], [&[1], &[0]]] {
-        let search = Search { twists: turns, twists_max: usize::MAX, runs_max: kit.runs_max / 2 };
-        tested.rounds.push((Round::Meetings, scene.search(search, &order)?));
+        let search = Search { disturbances: interleavings, disturbances_max: usize::MAX, runs_max: setup.runs_max / 2 };
+        tested.rounds.push((Round::Meetings, case.search(search, &order)?));
     }
-    if kit.settings.fold_max > 1 {
-        folded(kit, scene, tested)?;
+    if setup.settings.fold_max > 1 {
+        folds(setup, case, tested)?;
     }
     Ok(())
 }
 
-/// The two in one batch, so that they are committed together: in both orders, and in company of a duplicate of one of them.
+/// Delivers both messages in one batch, so that they are committed together: in both orders, and
+/// together with a duplicate of one of them.
 ///
-/// SUBTLE: a message of a batch is acknowledged with the others. If it was parked, and their process dies, it is received again, and what they
-/// have made of the state may suit it by then: so it is processed, and lies parked, too
-/// (`a_message_that_is_refused_until_another_one_was_processed_passes`).
-fn folded(kit: &CrashKit, mut scene: Scene<'_>, tested: &mut Tested) -> Result<(), Box<Finding>> {
-    let orders = scene.right.clone();
+/// SUBTLE: a message of a batch is acknowledged with the others. (1) One of them is parked. (2)
+/// Their process stops before it acknowledges them. (3) The message is received again, and the
+/// handler may accept it on the state that the others left. So it is processed and also parked.
+/// Without these results a correct handler would be a finding
+/// (`message_refused_until_another_one_was_processed_passes_the_kit`).
+fn folds(setup: &Setup, mut case: TestCase<'_>, tested: &mut Tested) -> Result<(), Box<Finding>> {
+    let orders = case.accepted_results.clone();
     for (other, _) in &orders {
-        let too = |picture: &Picture| picture.with_parked_of(other);
-        scene.right.extend(orders.iter().map(|(picture, late)| (too(picture), too(late))));
+        let too = |snapshot: &Snapshot| snapshot.with_parked_of(other);
+        case.accepted_results.extend(orders.iter().map(|(snapshot, late)| (too(snapshot), too(late))));
     }
-    let runs_max = kit.runs_max / SHARE;
-    for (twists, twists_max, deliveries) in [
-        (stops as fn(&Plan, Choice) -> Vec<Twist>, 2, &[&[0, 1][..]][..]),
+    let runs_max = setup.runs_max / SHARE;
+    for (disturbances, disturbances_max, deliveries) in [
+        (stops as fn(&Plan, Choice) -> Vec<Disturbance>, 2, &[&[0, 1][..]][..]),
         (answers, 2, &[&[1, 0]]),
-        (turns, usize::MAX, &[&[0, 1], &[1]]),
+        (interleavings, usize::MAX, &[&[0, 1], &[1]]),
     ] {
-        let search = Search { twists, twists_max, runs_max };
-        tested.rounds.push((Round::Folds, scene.search(search, deliveries)?));
+        let search = Search { disturbances, disturbances_max, runs_max };
+        tested.rounds.push((Round::Folds, case.search(search, deliveries)?));
     }
     Ok(())
 }

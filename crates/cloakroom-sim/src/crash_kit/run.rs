@@ -1,5 +1,5 @@
-//! One run: a fresh world, earlier messages, and deliveries of the messages under test that go on step by step, with
-//! whatever the plan does to them. A step is a call of a port, or the death of a process.
+//! One run: a new world, earlier messages, and deliveries of the messages under test. They continue
+//! step by step, and the plan disturbs them. A step is a call of a port, or the stop of a process.
 
 use std::{
     collections::VecDeque,
@@ -8,129 +8,134 @@ use std::{
 
 use cloakroom::{Delivery, Endpoint, Outcome, engine::NotFinished};
 
-use super::{
-    CrashKit,
-    gate::{Gate, Line, Way},
-    picture::Picture,
-    plan::{Choice, Plan, Twist},
-    report::FindingKind,
-    worker::{Is, Worker},
-    world::{DeadLetter, Trouble, Variant, World, waits},
+use crate::{
+    crash_kit::{
+        events::{CallOutcome, RunEvent},
+        gate::Gate,
+        kit_message::KitMessage,
+        plan::{Choice, Disturbance, Plan},
+        report::FindingKind,
+        setup::Setup,
+        snapshot::Snapshot,
+        worker::{CrashWorker, WorkerState},
+        world::{CrashWorld, RunFailure, Variant, waits},
+    },
+    wire::Call,
 };
-use crate::wire::Call;
 
-/// What a run that came to its end has shown.
+/// The result of a run that ended.
 #[derive(Debug)]
-pub(super) struct Shown {
-    /// When every message was acknowledged.
-    pub(super) picture: Picture,
-    /// After a late duplicate of each. It would mend what is left behind, so one picture cannot be in the place of both.
-    pub(super) late: Picture,
+pub(super) struct RunResult {
+    /// The snapshot when every message was acknowledged.
+    pub(super) snapshot: Snapshot,
+    /// The snapshot after a late duplicate of each message. A late duplicate may repair what the
+    /// run left, so both snapshots are compared.
+    pub(super) late: Snapshot,
     pub(super) choices: Vec<Choice>,
-    /// How each message ended, as whoever acknowledged it was told.
+    /// The outcome of each message that was reported to the worker that acknowledged it.
     pub(super) outcomes: Vec<Outcome>,
 }
 
-pub(super) struct Run<'a> {
-    pub(super) world: World<'a>,
-    letters: Vec<&'a DeadLetter>,
+pub(super) struct CrashRun<'a> {
+    pub(super) world: CrashWorld<'a>,
+    kit_messages: Vec<&'a KitMessage>,
     deliveries: Vec<Delivery>,
     outcomes: Vec<Option<Outcome>>,
-    /// How many messages had ended when each was delivered last.
+    /// For each message: how many messages had ended when it was last delivered.
     delivered: Vec<usize>,
-    /// Of each message whose handler has deferred it: how many messages had ended when it was delivered.
+    /// For each message that was deferred: how many messages had ended when it was delivered.
     deferred: Vec<Option<usize>>,
-    /// The first one has the turn.
-    alive: VecDeque<Worker>,
-    /// A process that is free.
+    /// The workers that are running. The first one continues next.
+    alive: VecDeque<CrashWorker>,
+    /// A process without a delivery.
     idle: Option<(Endpoint, Arc<Gate>)>,
     workers: usize,
     receives_max: u32,
     last_error: String,
 }
 
-/// Deliveries of one message after which it should be finished, beyond those that its handler may ask for.
+/// How many deliveries of one message may be needed beyond those that its handler may ask for.
 const REDELIVERIES_MAX: u32 = 8;
 
-impl<'a> Run<'a> {
+impl<'a> CrashRun<'a> {
     pub(super) fn new(
-        kit: &'a CrashKit,
+        setup: &'a Setup,
         variant: Variant,
-        letters: &[&'a DeadLetter],
+        kit_messages: &[&'a KitMessage],
         seed: u64,
         is_traced: bool,
-    ) -> Result<Self, Trouble> {
-        let world = World::new(kit, variant, seed, is_traced);
-        let numbered = letters.iter().zip(1..);
-        let deliveries = numbered.map(|(letter, number)| world.delivery(letter, format!("message-{number}")));
+    ) -> Result<Self, RunFailure> {
+        let world = CrashWorld::new(setup, variant, seed, is_traced);
+        let numbered = kit_messages.iter().zip(1..);
+        let deliveries = numbered.map(|(kit_message, number)| world.delivery(kit_message, format!("message-{number}")));
         Ok(Self {
             deliveries: deliveries.collect::<Result<_, _>>()?,
             world,
-            letters: letters.to_vec(),
-            outcomes: vec![None; letters.len()],
-            delivered: vec![0; letters.len()],
-            deferred: vec![None; letters.len()],
+            kit_messages: kit_messages.to_vec(),
+            outcomes: vec![None; kit_messages.len()],
+            delivered: vec![0; kit_messages.len()],
+            deferred: vec![None; kit_messages.len()],
             alive: VecDeque::new(),
             idle: None,
             workers: 0,
-            receives_max: kit.settings.attempts_max.saturating_add(REDELIVERIES_MAX),
+            receives_max: setup.settings.attempts_max.saturating_add(REDELIVERIES_MAX),
             last_error: String::new(),
         })
     }
 
-    /// What can be observed before any of the messages under test was delivered.
-    pub(super) fn before(&self) -> Result<Picture, Trouble> {
+    /// Returns the snapshot before any of the messages under test was delivered.
+    pub(super) fn before(&self) -> Result<Snapshot, RunFailure> {
         self.world.process_given()?;
-        Ok(self.picture())
+        Ok(self.snapshot())
     }
 
-    /// Plays: deliveries of these messages at the same time, each alone or several in one batch, then redeliveries until every
-    /// message is acknowledged, then a duplicate of each that comes when all is over.
-    pub(super) fn play(&mut self, plan: &Plan, deliveries: &[&[usize]]) -> Result<Shown, Trouble> {
+    /// Makes the run: delivers these messages at the same time, each alone or several in one batch.
+    /// Then redelivers until every message is acknowledged. Then delivers a late duplicate of each.
+    pub(super) fn play(&mut self, plan: &Plan, deliveries: &[&[usize]]) -> Result<RunResult, RunFailure> {
         self.world.process_given()?;
-        self.world.hall.forget();
+        self.world.shared.forget();
         for messages in deliveries {
             self.deliver(messages)?;
         }
-        let together = deliveries.iter().map(|messages| messages.len()).max().unwrap_or(1);
+        let batch_max = deliveries.iter().map(|messages| messages.len()).max().unwrap_or(1);
         let mut choices = Vec::new();
         loop {
-            self.world.hall.step.store(choices.len(), Ordering::Relaxed);
-            self.world.hall.arrive(choices.len());
+            self.world.shared.step.store(choices.len(), Ordering::Relaxed);
+            self.world.shared.apply_late_calls(choices.len());
             let Some(front) = self.alive.front() else {
-                let left: Vec<usize> = self.left().take(together).collect();
+                let left: Vec<usize> = self.left().take(batch_max).collect();
                 if left.is_empty() {
                     break;
                 }
                 self.deliver(&left)?;
                 continue;
             };
-            let Some(call) = front.gate.next() else { return Err(waits(&self.letters_of(&front.messages))) };
+            let Some(call) = front.gate.next() else { return Err(waits(&self.kit_messages_of(&front.messages))) };
             if choices.len() >= STEPS_MAX {
                 return Err(self.never_finished(front.messages[0]));
             }
             let step = choices.len();
             choices.push(Choice { operation: call.operation, has_other: self.alive.len() > 1 });
             match plan.at(step) {
-                None => self.go_on(Way::Through)?,
-                Some(Twist::Call(way)) => self.go_on(way)?,
-                Some(Twist::Stop) => self.stop(call),
-                Some(Twist::Switch) => {
+                None => self.advance(CallOutcome::Answered)?,
+                Some(Disturbance::Call(call_outcome)) => self.advance(call_outcome)?,
+                Some(Disturbance::Stop) => self.stop(call),
+                Some(Disturbance::Switch) => {
                     self.alive.rotate_left(1);
-                    self.go_on(Way::Through)?;
+                    self.advance(CallOutcome::Answered)?;
                 }
             }
         }
-        self.world.hall.arrive(usize::MAX);
+        self.world.shared.apply_late_calls(usize::MAX);
         self.outcomes.iter_mut().for_each(|outcome| *outcome = outcome.or(Some(Outcome::Deferred)));
-        let picture = self.picture();
-        self.deliver_when_all_is_over()?;
+        let snapshot = self.snapshot();
+        self.deliver_late_duplicates()?;
         let outcomes = self.outcomes.iter().flatten().copied().collect();
-        Ok(Shown { picture, late: self.picture(), choices, outcomes })
+        Ok(RunResult { snapshot, late: self.snapshot(), choices, outcomes })
     }
 
-    /// The messages that are to be delivered again: all that have not ended, but for those that were deferred and for which nothing
-    /// has changed since.
+    /// The messages to deliver again: those that have not ended, except deferred ones for which
+    /// nothing has changed since.
     fn left(&self) -> impl Iterator<Item = usize> {
         let ended = self.ended();
         let is_left =
@@ -143,8 +148,8 @@ impl<'a> Run<'a> {
         self.outcomes.iter().flatten().count()
     }
 
-    /// A delivery, to a process that is free or to a new one. It goes as far as its first call.
-    fn deliver(&mut self, messages: &[usize]) -> Result<(), Trouble> {
+    /// Delivers messages to an idle process or to a new one, up to its first call.
+    fn deliver(&mut self, messages: &[usize]) -> Result<(), RunFailure> {
         for message in messages {
             self.delivered[*message] = self.ended();
             let delivery = &mut self.deliveries[*message];
@@ -152,8 +157,9 @@ impl<'a> Run<'a> {
             if delivery.receive_count > self.receives_max {
                 return Err(self.never_finished(*message));
             }
-            let (worker, kind, receive_count) = (self.workers, self.letters[*message].kind, delivery.receive_count);
-            self.world.hall.note(|| Line::Received { worker, kind, receive_count });
+            let (worker, kind, receive_count) =
+                (self.workers, self.kit_messages[*message].kind, delivery.receive_count);
+            self.world.shared.note(|| RunEvent::Received { worker, kind, receive_count });
         }
         let deliveries = messages.iter().map(|message| self.deliveries[*message].clone()).collect();
         let (endpoint, gate) = match self.idle.take() {
@@ -162,30 +168,30 @@ impl<'a> Run<'a> {
         };
         gate.worker.store(self.workers, Ordering::Relaxed);
         self.workers += 1;
-        self.alive.push_front(Worker::new(messages.to_vec(), endpoint, gate, deliveries));
-        self.settle()?;
-        // Who came first has the first turn.
+        self.alive.push_front(CrashWorker::new(messages.to_vec(), endpoint, gate, deliveries));
+        self.run_to_next_call()?;
+        // The worker that came first continues first.
         self.alive.rotate_left(usize::from(!self.alive.is_empty()));
         Ok(())
     }
 
-    fn go_on(&mut self, way: Way) -> Result<(), Trouble> {
+    fn advance(&mut self, call_outcome: CallOutcome) -> Result<(), RunFailure> {
         if let Some(front) = self.alive.front() {
-            front.gate.open(way);
+            front.gate.open(call_outcome);
         }
-        self.settle()
+        self.run_to_next_call()
     }
 
-    /// Lets whoever has the turn go as far as the next call.
-    fn settle(&mut self) -> Result<(), Trouble> {
+    /// Runs the current worker up to its next call.
+    fn run_to_next_call(&mut self) -> Result<(), RunFailure> {
         let Some(front) = self.alive.front_mut() else { return Ok(()) };
-        let is = front.go_on();
-        let letters = self.letters_of(&self.alive[0].messages);
-        self.world.nothing_strange(&letters)?;
-        match is {
-            Is::AtGate => Ok(()),
-            Is::Stuck => Err(waits(&letters)),
-            Is::Ended(results) => {
+        let state = front.advance();
+        let kit_messages = self.kit_messages_of(&self.alive[0].messages);
+        self.world.check_port_calls(&kit_messages)?;
+        match state {
+            WorkerState::AtGate => Ok(()),
+            WorkerState::Stuck => Err(waits(&kit_messages)),
+            WorkerState::Ended(results) => {
                 self.end(&results);
                 Ok(())
             }
@@ -198,7 +204,7 @@ impl<'a> Run<'a> {
             let how = match result {
                 Ok(Outcome::Deferred) => {
                     self.deferred[*message] = Some(self.delivered[*message]);
-                    "its handler defers the message, which comes again".to_owned()
+                    "its handler defers the message, which is delivered again".to_owned()
                 }
                 Ok(outcome) => {
                     self.outcomes[*message].get_or_insert(*outcome);
@@ -206,10 +212,10 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => {
                     self.last_error = error.to_string();
-                    format!("{error}; the message goes back to its queue")
+                    format!("{error}; the message returns to its queue")
                 }
             };
-            self.world.hall.note(|| Line::Ended { worker: worker.gate.worker.load(Ordering::Relaxed), how });
+            self.world.shared.note(|| RunEvent::Ended { worker: worker.gate.worker.load(Ordering::Relaxed), how });
         }
         self.idle = Some((worker.endpoint, worker.gate));
     }
@@ -217,43 +223,43 @@ impl<'a> Run<'a> {
     fn stop(&mut self, call: Call) {
         if let Some(worker) = self.alive.pop_front() {
             let number = worker.gate.worker.load(Ordering::Relaxed);
-            self.world.hall.note(|| Line::Stopped { worker: number, before: call });
+            self.world.shared.note(|| RunEvent::Stopped { worker: number, before: call });
         }
     }
 
-    fn deliver_when_all_is_over(&self) -> Result<(), Trouble> {
+    fn deliver_late_duplicates(&self) -> Result<(), RunFailure> {
         let (endpoint, gate) = self.world.endpoint(true)?;
         gate.worker.store(self.workers, Ordering::Relaxed);
-        self.world.hall.note(|| Line::AllIsOver);
-        for (message, letter) in self.letters.iter().enumerate() {
+        self.world.shared.note(|| RunEvent::LateDuplicates);
+        for (message, kit_message) in self.kit_messages.iter().enumerate() {
             let earlier = &self.deliveries[message];
             let delivery = Delivery { receive_count: earlier.receive_count + 1, ..earlier.clone() };
-            let is = Worker::new(vec![message], endpoint.clone(), Arc::clone(&gate), vec![delivery]).go_on();
-            self.world.nothing_strange(&[letter])?;
-            match is {
-                Is::Ended(_) => {}
-                Is::AtGate | Is::Stuck => return Err(waits(&[letter])),
+            let state = CrashWorker::new(vec![message], endpoint.clone(), Arc::clone(&gate), vec![delivery]).advance();
+            self.world.check_port_calls(&[kit_message])?;
+            match state {
+                WorkerState::Ended(_) => {}
+                WorkerState::AtGate | WorkerState::Stuck => return Err(waits(&[kit_message])),
             }
         }
         Ok(())
     }
 
-    fn letters_of(&self, messages: &[usize]) -> Vec<&'a DeadLetter> {
-        messages.iter().map(|message| self.letters[*message]).collect()
+    fn kit_messages_of(&self, messages: &[usize]) -> Vec<&'a KitMessage> {
+        messages.iter().map(|message| self.kit_messages[*message]).collect()
     }
 
-    fn never_finished(&self, message: usize) -> Trouble {
-        let kind = self.letters[message].kind;
+    fn never_finished(&self, message: usize) -> RunFailure {
+        let kind = self.kit_messages[message].kind;
         let text =
             format!("`{kind}` is not finished, however often it is delivered. The last error: {}", self.last_error);
-        Trouble::new(FindingKind::NeverFinished, text)
+        RunFailure::new(FindingKind::NeverFinished, text)
     }
 
-    fn picture(&self) -> Picture {
-        let messages: Vec<_> = self.letters.iter().copied().zip(&self.deliveries).collect();
-        self.world.picture(&messages)
+    fn snapshot(&self) -> Snapshot {
+        let messages: Vec<_> = self.kit_messages.iter().copied().zip(&self.deliveries).collect();
+        self.world.snapshot(&messages)
     }
 }
 
-/// More than any message takes, whatever happens to it.
+/// More steps than any message takes, however it is disturbed.
 const STEPS_MAX: usize = 10_000;

@@ -9,63 +9,63 @@ use std::{
 use cloakroom::{Delivery, Endpoint, Outcome, engine::NotFinished, worker::Batch};
 use futures::{FutureExt as _, future::BoxFuture};
 
-use super::{clock::END, gate::Gate};
+use crate::crash_kit::{clock::NEVER, gate::Gate};
 
-/// Somebody who processes one delivery, or several that came in one batch.
-pub(super) struct Worker {
-    /// Which of the messages under test; one at least.
+/// A worker that processes one delivery, or several of one batch.
+pub(super) struct CrashWorker {
+    /// The numbers of its messages under test, at least one.
     pub(super) messages: Vec<usize>,
     pub(super) endpoint: Endpoint,
     pub(super) gate: Arc<Gate>,
     future: BoxFuture<'static, Vec<Result<Outcome, NotFinished>>>,
 }
 
-/// How far a worker is.
-pub(super) enum Is {
+/// The state of a worker.
+pub(super) enum WorkerState {
     AtGate,
-    /// With an answer for each of its messages.
+    /// It ended, with a result for each of its messages.
     Ended(Vec<Result<Outcome, NotFinished>>),
-    /// It waits, and not for a call.
+    /// It waits for something other than a call.
     Stuck,
 }
 
-/// A handler may give way that many times between two calls.
+/// How often a handler may yield between two calls.
 const POLLS_MAX: usize = 10_000;
 
 #[derive(Default)]
-struct Woken(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-impl Worker {
+impl CrashWorker {
     pub(super) fn new(messages: Vec<usize>, endpoint: Endpoint, gate: Arc<Gate>, deliveries: Vec<Delivery>) -> Self {
         let processing = endpoint.clone();
         let processing = async move {
-            let batch = Batch { queue: processing.name(), deliveries: &deliveries, in_flight_max: 1, until: END };
+            let batch = Batch { queue: processing.name(), deliveries: &deliveries, in_flight_max: 1, until: NEVER };
             processing.process_batch(batch).await
         };
         Self { messages, endpoint, gate, future: processing.boxed() }
     }
 
-    /// Goes on until somebody else has to do something.
-    pub(super) fn go_on(&mut self) -> Is {
-        let woken = Arc::new(Woken::default());
+    /// Runs the worker until it makes a call, ends, or waits for something else.
+    pub(super) fn advance(&mut self) -> WorkerState {
+        let woken = Arc::new(WakeFlag::default());
         let waker = Waker::from(Arc::clone(&woken));
         for _ in 0..POLLS_MAX {
             if let Poll::Ready(result) = self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Is::Ended(result);
+                return WorkerState::Ended(result);
             }
             if self.gate.next().is_some() {
-                return Is::AtGate;
+                return WorkerState::AtGate;
             }
             if !woken.0.swap(false, Ordering::Relaxed) {
-                return Is::Stuck;
+                return WorkerState::Stuck;
             }
         }
-        Is::Stuck
+        WorkerState::Stuck
     }
 }

@@ -1,5 +1,6 @@
-//! Virtual time for hundreds of thousands who wait: those of one millisecond are woken together, and to look at a clock
-//! once more costs nothing. ([`MemoryClock`](cloakroom::memory::MemoryClock) wakes one at a time, which finds more.)
+//! Virtual time for hundreds of thousands of sleeping tasks. Tasks of one millisecond are woken
+//! together, and reading the clock costs nothing. ([`MemoryClock`](cloakroom::memory::MemoryClock)
+//! wakes one task at a time, which finds more races.)
 
 use std::{
     collections::BTreeMap,
@@ -15,58 +16,58 @@ use std::{
 use async_trait::async_trait;
 use cloakroom::{Timestamp, ports::Clock};
 
-/// Time that passes only when nothing else can be done.
+/// Time that advances only when nothing else can be done.
 #[derive(Debug, Default)]
 pub(crate) struct FleetClock(Mutex<Timers>);
 
 #[derive(Debug, Default)]
 struct Timers {
     now: Timestamp,
-    /// Who waits for a moment, in the order in which they came. Who was dropped is still in it, as a ticket of which
-    /// nobody has the place any more.
-    moments: BTreeMap<Timestamp, Vec<Ticket>>,
-    places: Vec<Place>,
+    /// The sleeping tasks by their deadlines, in the order in which they began to sleep. A task
+    /// that was dropped is still in it, with a key whose generation is over.
+    deadlines: BTreeMap<Timestamp, Vec<TimerKey>>,
+    slots: Vec<TimerSlot>,
     free: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Ticket {
-    place: usize,
-    /// The how manieth who had this place.
-    holder: u64,
+struct TimerKey {
+    slot: usize,
+    /// How many tasks have used this slot before.
+    generation: u64,
 }
 
 #[derive(Debug, Default)]
-struct Place {
-    holder: u64,
+struct TimerSlot {
+    generation: u64,
     waker: Option<Waker>,
 }
 
 impl Timers {
-    fn enter(&mut self, until: Timestamp, waker: &Waker) -> Ticket {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            self.places.len() - 1
+    fn register(&mut self, until: Timestamp, waker: &Waker) -> TimerKey {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(TimerSlot::default());
+            self.slots.len() - 1
         });
-        self.places[place].waker = Some(waker.clone());
-        let ticket = Ticket { place, holder: self.places[place].holder };
-        self.moments.entry(until).or_default().push(ticket);
-        ticket
+        self.slots[slot].waker = Some(waker.clone());
+        let key = TimerKey { slot, generation: self.slots[slot].generation };
+        self.deadlines.entry(until).or_default().push(key);
+        key
     }
 
-    /// Gives a place up, if the ticket still holds one.
-    fn leave(&mut self, Ticket { place, holder }: Ticket) -> Option<Waker> {
-        let found = self.places.get_mut(place).filter(|found| found.holder == holder)?;
-        found.holder += 1;
-        self.free.push(place);
-        found.waker.take()
+    /// Releases the slot of a task, if the task still uses it.
+    fn release(&mut self, TimerKey { slot, generation }: TimerKey) -> Option<Waker> {
+        let slot_of_key = self.slots.get_mut(slot).filter(|slot_of_key| slot_of_key.generation == generation)?;
+        slot_of_key.generation += 1;
+        self.free.push(slot);
+        slot_of_key.waker.take()
     }
 }
 
 #[derive(Debug)]
-struct Woken(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -77,16 +78,16 @@ impl FleetClock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a future to its end.
+    /// Runs a future until it ends.
     ///
     /// # Panics
-    /// If it waits for something that can never happen.
+    /// If the future waits for something that can never happen.
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
-        let waker = Waker::from(Arc::clone(&woken));
+        let wake_flag = Arc::new(WakeFlag(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&wake_flag));
         loop {
-            while woken.0.swap(false, Ordering::SeqCst) {
+            while wake_flag.0.swap(false, Ordering::SeqCst) {
                 if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return value;
                 }
@@ -95,16 +96,16 @@ impl FleetClock {
         }
     }
 
-    /// Jumps to the next moment that somebody waits for; false if there is none.
+    /// Advances to the next deadline and wakes its tasks. Returns false if there is none.
     fn advance(&self) -> bool {
         let mut timers = self.timers();
-        while let Some((moment, tickets)) = timers.moments.pop_first() {
-            let wakers: Vec<Waker> = tickets.into_iter().filter_map(|ticket| timers.leave(ticket)).collect();
+        while let Some((deadline, keys)) = timers.deadlines.pop_first() {
+            let wakers: Vec<Waker> = keys.into_iter().filter_map(|key| timers.release(key)).collect();
             if wakers.is_empty() {
-                // Time must not jump for nobody.
+                // Time must not advance to the deadline of dropped tasks.
                 continue;
             }
-            timers.now = timers.now.max(moment);
+            timers.now = timers.now.max(deadline);
             drop(timers);
             wakers.into_iter().for_each(Waker::wake);
             return true;
@@ -121,18 +122,18 @@ impl Clock for FleetClock {
 
     async fn sleep(&self, duration: Duration) {
         let until = self.now().after(duration);
-        let mut entry = Entry { clock: self, ticket: None };
+        let mut entry = SleepGuard { clock: self, key: None };
         std::future::poll_fn(|context| {
             let mut timers = self.timers();
             if timers.now >= until {
                 return Poll::Ready(());
             }
-            let held = entry.ticket.and_then(|Ticket { place, holder }| {
-                timers.places.get_mut(place).filter(|place| place.holder == holder)
+            let current = entry.key.and_then(|TimerKey { slot, generation }| {
+                timers.slots.get_mut(slot).filter(|slot| slot.generation == generation)
             });
-            match held.and_then(|place| place.waker.as_mut()) {
+            match current.and_then(|slot| slot.waker.as_mut()) {
                 Some(waker) => waker.clone_from(context.waker()),
-                None => entry.ticket = Some(timers.enter(until, context.waker())),
+                None => entry.key = Some(timers.register(until, context.waker())),
             }
             Poll::Pending
         })
@@ -140,16 +141,16 @@ impl Clock for FleetClock {
     }
 }
 
-/// Gives up the place of a dropped sleep.
-struct Entry<'a> {
+/// Releases the slot of a sleep that is dropped.
+struct SleepGuard<'a> {
     clock: &'a FleetClock,
-    ticket: Option<Ticket>,
+    key: Option<TimerKey>,
 }
 
-impl Drop for Entry<'_> {
+impl Drop for SleepGuard<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket {
-            self.clock.timers().leave(ticket);
+        if let Some(key) = self.key {
+            self.clock.timers().release(key);
         }
     }
 }
@@ -161,14 +162,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_passes_for_those_who_wait_and_not_for_those_who_were_dropped() {
+    fn time_advances_for_sleeping_tasks_and_not_for_dropped_ones() {
         let clock = FleetClock::default();
         let ms = |ms| clock.sleep(Duration::from_millis(ms));
         let passed = |clock: &FleetClock| clock.now().as_millis();
         clock.run(join(ms(30), ms(20)));
         assert_eq!(passed(&clock), 30);
         clock.run(async {
-            // The place of the one that is dropped goes to the next one, who must not be woken in its stead.
+            // The slot of the dropped task goes to the next one, which must not be woken by the old
+            // deadline.
             select(ms(1_000), ms(5)).await;
             ms(5_000).await;
         });

@@ -1,33 +1,37 @@
-//! One entity alone: how many messages a second it takes.
+//! A single entity: how many messages per second it can process.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fleet, FleetError, Step};
+use crate::fleet::{
+    config::{Fleet, FleetError},
+    step::Step,
+};
 
-/// Each rung of a ladder is so much higher than the one before it.
+/// The factor between the rates of a ladder.
 const RUNG: f64 = 1.25;
-/// As many messages are measured on each rung.
+/// How many messages are measured at each rate.
 const MESSAGES: f64 = 400.0;
 
-/// Rising rates, up to the first that was too high.
+/// Rising rates, up to the first one that was too high.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
     /// The rates that the fleet kept up with, in order.
     pub kept_up: Vec<Step>,
-    /// The first that it did not; none if it kept up with the last one.
+    /// The first rate that was too high. `None` if the fleet kept up with all.
     pub too_much: Option<Step>,
 }
 
 impl Ladder {
-    /// Messages a second that it sustains; 0 if the lowest rate was too high.
+    /// The number of messages per second that it sustains, or 0 if the lowest rate was too high.
     pub fn sustained_per_s(&self) -> f64 {
         self.kept_up.last().map_or(0.0, |step| step.reached_per_s)
     }
 }
 
-/// Offers a fleet messages for a single entity, from one rate to another in rungs of a quarter, until it does not keep up.
+/// Offers messages for a single entity, at rates that rise by a quarter, until the fleet does not
+/// keep up.
 ///
 /// # Errors
 /// See [`Fleet::run`].

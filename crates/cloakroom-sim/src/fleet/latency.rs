@@ -1,4 +1,4 @@
-//! How long services take to answer: assumptions, all in one place.
+//! The latencies of the services. All of these assumptions are here.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 /// z of the 99th percentile of the normal distribution.
 const Z99: f64 = 2.326_347_9;
 
-/// How long one kind of request takes: log-normal, from the middle and the tail.
+/// The latency of one kind of request. It is log-normally distributed, with this median and tail.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Half of the requests take no longer, in milliseconds.
+    /// The median, in milliseconds.
     pub p50_ms: f64,
-    /// 99 of a hundred take no longer, in milliseconds.
+    /// The 99th percentile, in milliseconds.
     pub p99_ms: f64,
 }
 
 impl Latency {
-    /// A request that always takes as long.
+    /// A latency that is always the same.
     pub const fn constant(ms: f64) -> Self {
         Self { p50_ms: ms, p99_ms: ms }
     }
@@ -35,22 +35,23 @@ impl Latency {
         (self.p99_ms / self.p50_ms).ln() / Z99
     }
 
-    /// Whole milliseconds, because virtual time has no smaller steps.
-    pub(crate) fn draw(self, dice: &mut fastrand::Rng) -> Duration {
-        let ms = self.p50_ms * (self.sigma() * normal(dice)).exp();
+    /// Draws a latency in whole milliseconds, because virtual time has no smaller steps.
+    pub(crate) fn draw(self, random: &mut fastrand::Rng) -> Duration {
+        let ms = self.p50_ms * (self.sigma() * normal(random)).exp();
         Duration::from_millis(ms.round().clamp(1.0, 60_000.0) as u64)
     }
 }
 
-/// A normally distributed number, after Box and Muller.
-fn normal(dice: &mut fastrand::Rng) -> f64 {
-    // Not zero, of which there is no logarithm.
-    let (radius, angle) = (1.0 - dice.f64(), dice.f64());
+/// A normally distributed number (Box-Muller).
+fn normal(random: &mut fastrand::Rng) -> f64 {
+    // Not zero, which has no logarithm.
+    let (radius, angle) = (1.0 - random.f64(), random.f64());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
-/// How long the services take, within one region. The defaults are assumptions: round figures of what users publish, not
-/// measured, and no promise of AWS. A request takes effect when its answer arrives.
+/// The latencies of the services, within one region. The defaults are assumptions: round figures
+/// from what users publish. They are not measured, and AWS does not promise them. A request takes
+/// effect when its response arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Latencies {
@@ -91,7 +92,8 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Each takes as long as the middle of its kind, always: for arithmetic.
+    /// Returns constant latencies, each the median of its kind. They make results easy to
+    /// calculate.
     #[must_use]
     pub fn constant(self) -> Self {
         let middle = |latency: Latency| Latency::constant(latency.p50_ms);
@@ -108,7 +110,7 @@ impl Latencies {
         }
     }
 
-    /// Each with its name.
+    /// All latencies with their names.
     pub(crate) const fn all(&self) -> [(&'static str, Latency); 9] {
         [
             ("item_get", self.item_get),
@@ -129,13 +131,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_are_faster_than_the_middle_and_one_in_a_hundred_slower_than_the_tail() {
-        let mut dice = fastrand::Rng::with_seed(1);
+    fn latencies_have_the_given_median_and_99th_percentile() {
+        let mut random = fastrand::Rng::with_seed(1);
         let latency = Latency::of(20.0, 80.0);
-        let drawn: Vec<_> = (0..10_000).map(|_| latency.draw(&mut dice).as_millis()).collect();
+        let drawn: Vec<_> = (0..10_000).map(|_| latency.draw(&mut random).as_millis()).collect();
         let slower_than = |ms| drawn.iter().filter(|drawn| **drawn > ms).count();
         assert!((4_600..5_200).contains(&slower_than(20)), "{}", slower_than(20));
         assert!((60..140).contains(&slower_than(80)), "{}", slower_than(80));
-        assert_eq!(Latency::constant(7.0).draw(&mut dice), Duration::from_millis(7));
+        assert_eq!(Latency::constant(7.0).draw(&mut random), Duration::from_millis(7));
     }
 }

@@ -1,38 +1,43 @@
-//! The limits that a fleet can come to.
+//! The limits of a fleet.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What bounds a fleet.
+/// A limit of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// One commit at a time: the share of time in which the hottest entity had a message in hand.
+    /// One commit at a time: the share of time in which the hottest entity had a message in flight.
     EntityTurns,
-    /// Write units of the hottest entity: all of its items are in one physical partition, which takes 1,000 a second.
+    /// Write units of the hottest entity: all of its items are in one physical partition, which
+    /// takes 1,000 per second.
     EntityUnits,
-    /// Write units of the busiest physical partition of the table: 1,000 a second.
+    /// Write units of the busiest physical partition of the table: 1,000 per second.
     TableWrites,
-    /// Read units of the busiest physical partition of the table: 3,000 a second.
+    /// Read units of the busiest physical partition of the table: 3,000 per second.
     TableReads,
-    /// Payloads written and deleted: 3,500 requests a second for a prefix on S3, 1,000 write units for a partition of a table.
+    /// Payloads written and deleted: 3,500 requests per second for a prefix on S3, 1,000 write
+    /// units for a partition of a table.
     PayloadWrites,
-    /// Payloads read: 5,500 requests a second for a prefix on S3, 3,000 read units for a partition of a table.
+    /// Payloads read: 5,500 requests per second for a prefix on S3, 3,000 read units for a
+    /// partition of a table.
     PayloadReads,
-    /// Messages received and not yet deleted: 120,000 for a standard queue, 20,000 for a FIFO queue.
+    /// Messages received and not yet deleted: 120,000 for a standard queue, 20,000 for a FIFO
+    /// queue.
     InFlight,
-    /// Requests of one kind to a FIFO queue for one message group: 300 a second, each for up to ten messages.
+    /// Requests of one kind to a FIFO queue for one message group: 300 per second, each for up to
+    /// ten messages.
     GroupRequests,
-    /// Messages that all workers hold at a time.
+    /// The messages that all workers can process at a time.
     Workers,
-    /// Receives: the share of time in which more messages waited than each worker takes with its next receive, and workers had room
-    /// for them. On standard queues.
+    /// Receives of standard queues: the share of time in which more messages waited than the
+    /// workers take with their next receives, and the workers had capacity for them.
     Receives,
 }
 
 impl Limit {
-    /// All of them.
+    /// All limits.
     pub const ALL: [Self; 10] = [
         Self::EntityTurns,
         Self::EntityUnits,
@@ -46,7 +51,7 @@ impl Limit {
         Self::Receives,
     ];
 
-    /// Its name in tables and pictures.
+    /// The name in tables and charts.
     pub const fn name(self) -> &'static str {
         match self {
             Self::EntityTurns => "entity turns",
@@ -62,20 +67,20 @@ impl Limit {
         }
     }
 
-    /// What to do about it.
+    /// What to do about the limit.
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::EntityTurns => "fold more messages into one commit, or divide the entity",
-            Self::EntityUnits => "fold, embed the record, or divide the entity: no table can split an item collection",
-            Self::TableWrites | Self::TableReads => "warm the table for more, or wait for it to split",
+            Self::EntityTurns => "fold more messages into one commit, or split the entity",
+            Self::EntityUnits => "fold, embed the record, or split the entity: no table can split an item collection",
+            Self::TableWrites | Self::TableReads => "warm the table for more throughput, or wait until it splits",
             Self::PayloadWrites | Self::PayloadReads => {
-                "have the payload store divided beforehand, or wait for it to split"
+                "have the payload store divided in advance, or wait until it splits"
             }
-            Self::InFlight => "take more queues, or make work on a message shorter",
-            Self::GroupRequests => "take a standard queue, or more groups",
-            Self::Workers => "run more workers, or let each hold more messages",
+            Self::InFlight => "use more queues, or make the processing of a message shorter",
+            Self::GroupRequests => "use a standard queue, or more groups",
+            Self::Workers => "run more workers, or raise `in_flight_max`",
             Self::Receives => {
-                "run more workers, which receive ten messages at a time; or wait, if they hold back after they were throttled"
+                "run more workers, which receive ten messages at a time; or wait, if workers pause after they were throttled"
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The payload store. Of what is checked in nothing is kept, since nobody here receives it; what is to be received was
-//! brought by the load, and is the same for all.
+//! The payload store. It does not keep outgoing payloads, because no simulated worker receives
+//! them. The load adds the incoming payloads, which are all the same.
 
 use std::{
     collections::HashSet,
@@ -9,49 +9,37 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cloakroom::{MessageId, PortError, format::Claim, ports::PayloadStore};
-use serde::{Deserialize, Serialize};
 
-use super::{cloud::Cloud, shards::Use};
-
-/// Where payloads are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PayloadPlace {
-    /// As objects on S3.
-    #[default]
-    Objects,
-    /// As items of a DynamoDB table of their own.
-    Items,
-}
+use crate::fleet::{payload_place::PayloadPlace, services::Services, shards::Access};
 
 /// The name of the payload store, which is part of every claim.
 pub(crate) const NAME: &str = "fleet";
 
 #[derive(Debug)]
 pub(crate) struct Payloads {
-    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) services: Arc<Services>,
     pub(crate) payload: Bytes,
-    /// Those that wait for their message to be processed.
+    /// The claims whose messages were not processed yet.
     waiting: Mutex<HashSet<Claim>>,
 }
 
 impl Payloads {
-    pub(crate) fn new(cloud: Arc<Cloud>, payload: Bytes) -> Self {
-        Self { cloud, payload, waiting: Mutex::default() }
+    pub(crate) fn new(services: Arc<Services>, payload: Bytes) -> Self {
+        Self { services, payload, waiting: Mutex::default() }
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashSet<Claim>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A payload of which the cloud takes no notice: it is its sender's expense.
+    /// Adds a payload without a request, because its producer is not part of the fleet.
     pub(crate) fn bring(&self, claim: Claim) {
         self.waiting().insert(claim);
     }
 
     async fn request(&self, kind: Kind, claim: &Claim, bytes: usize) -> Result<(), PortError> {
-        let latencies = &self.cloud.latencies;
-        let (operation, latency) = match (self.cloud.payload_place, kind) {
+        let latencies = &self.services.latencies;
+        let (operation, latency) = match (self.services.payload_place, kind) {
             (PayloadPlace::Objects, Kind::Put) => ("PutObject", latencies.object_put),
             (PayloadPlace::Objects, Kind::Get) => ("GetObject", latencies.object_get),
             (PayloadPlace::Objects, Kind::Delete) => ("DeleteObject", latencies.object_delete),
@@ -59,9 +47,9 @@ impl Payloads {
             (PayloadPlace::Items, Kind::Get) => ("GetItem", latencies.item_get),
             (PayloadPlace::Items, Kind::Delete) => ("DeleteItem", latencies.item_put),
         };
-        self.cloud.answer(latency).await;
-        let what = if kind == Kind::Get { Use::Read } else { Use::Write };
-        self.cloud.payload(operation, claim.as_str(), what, bytes)
+        self.services.answer(latency).await;
+        let what = if kind == Kind::Get { Access::Read } else { Access::Write };
+        self.services.payload(operation, claim.as_str(), what, bytes)
     }
 }
 
@@ -93,7 +81,8 @@ impl PayloadStore for Payloads {
         Ok(())
     }
 
-    /// A worker asks once, when it starts, whether it reaches the store. Messages of a fleet have claims.
+    /// A worker calls this once when it starts, to check that the store is available. All messages
+    /// of a fleet have claims.
     async fn has_entry(&self, _: &str, _: &MessageId) -> Result<bool, PortError> {
         Ok(false)
     }

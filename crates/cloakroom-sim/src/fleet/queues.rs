@@ -1,4 +1,4 @@
-//! All queues of a fleet: those that workers receive from, and what lies outside.
+//! All queues of a fleet: those that workers receive from, and those that they send to.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,34 +9,34 @@ use cloakroom::{
     ports::{Clock as _, Queue, QueueMessage, Queues, fifo::is_fifo},
 };
 
-use super::{
-    cloud::Cloud,
+use crate::fleet::{
     queue::{BATCH, Inbox},
+    services::Services,
 };
 
-/// The queue that outgoing messages go to: who receives them is another fleet.
+/// A queue for outgoing messages. Its receivers are not part of the fleet.
 #[derive(Debug)]
-struct Outside {
+struct OutgoingQueue {
     name: String,
-    cloud: Arc<Cloud>,
+    services: Arc<Services>,
 }
 
 #[async_trait]
-impl Queue for Outside {
+impl Queue for OutgoingQueue {
     fn name(&self) -> &str {
         &self.name
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
-        self.cloud.answer(self.cloud.latencies.send).await;
+        self.services.answer(self.services.latencies.send).await;
         let sent = messages
             .chunks(BATCH)
-            .try_for_each(|batch| self.cloud.queue("SendMessageBatch", is_fifo(&self.name), Some(batch.len())));
+            .try_for_each(|batch| self.services.queue("SendMessageBatch", is_fifo(&self.name), Some(batch.len())));
         messages.iter().map(|_| sent.clone()).collect()
     }
 
     async fn receive(&self, _: usize, wait: Duration, _: Duration) -> Result<Vec<Delivery>, PortError> {
-        self.cloud.clock.sleep(wait).await;
+        self.services.clock.sleep(wait).await;
         Ok(Vec::new())
     }
 
@@ -51,19 +51,19 @@ impl Queue for Outside {
     }
 }
 
-/// The inboxes, and whatever else is asked for.
+/// The inboxes, and an outgoing queue for every other name.
 #[derive(Debug)]
-pub(crate) struct Everywhere {
+pub(crate) struct FleetQueues {
     pub(crate) inboxes: BTreeMap<String, Arc<Inbox>>,
-    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) services: Arc<Services>,
 }
 
 #[async_trait]
-impl Queues for Everywhere {
+impl Queues for FleetQueues {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         Ok(match self.inboxes.get(name) {
             Some(inbox) => Arc::<Inbox>::clone(inbox),
-            None => Arc::new(Outside { name: name.to_owned(), cloud: Arc::clone(&self.cloud) }),
+            None => Arc::new(OutgoingQueue { name: name.to_owned(), services: Arc::clone(&self.services) }),
         })
     }
 }

@@ -1,49 +1,51 @@
-//! A service that spreads keys over shards, each of which takes so much a second: the physical partitions of a DynamoDB
-//! table, and the prefixes into which S3 divides a bucket.
+//! A service that spreads keys over shards, each with a capacity per second: the physical
+//! partitions of a DynamoDB table, or the prefixes into which S3 divides a bucket.
 
 use std::time::Duration;
 
 use cloakroom::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How many shards there are, and how more of them come into being.
+/// How many shards there are, and when they split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sharding {
-    /// At the beginning, each with an equal part of the keys: 4 for a new on-demand table, more if it was warmed; 1 for
-    /// a new bucket, more if AWS divided it beforehand.
+    /// The number of shards at the beginning, each with an equal part of the keys: 4 for a new
+    /// on-demand table, more if it was warmed. 1 for a new bucket, more if AWS divided it in
+    /// advance.
     pub shards: usize,
-    /// A shard splits in the middle when it was used to four fifths, in every second, for as long. AWS does not
-    /// say how long: some minutes for tables, 30 to 60 minutes for buckets. None: never.
+    /// A shard splits in the middle after it was used to four fifths in every second of this time.
+    /// AWS does not publish the time: some minutes for tables, 30 to 60 minutes for buckets.
+    /// `None`: shards never split.
     pub split_after: Option<Duration>,
 }
 
 impl Sharding {
-    /// So many shards, which stay.
+    /// A fixed number of shards.
     pub const fn fixed(shards: usize) -> Self {
         Self { shards, split_after: None }
     }
 }
 
-/// What one shard takes in a second.
+/// The capacity of one shard per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct PerSecond {
     pub(crate) reads: f64,
     pub(crate) writes: f64,
 }
 
-/// A table's partitions: read and write units.
+/// A partition of a table: read and write units.
 pub(crate) const TABLE: PerSecond = PerSecond { reads: 3_000.0, writes: 1_000.0 };
-/// A bucket's prefixes: GET; PUT and DELETE.
+/// A prefix of a bucket: GET requests, and PUT and DELETE requests.
 pub(crate) const BUCKET: PerSecond = PerSecond { reads: 5_500.0, writes: 3_500.0 };
 
-/// From which use on a shard is busy.
+/// The utilisation at which a shard counts as busy.
 const BUSY: f64 = 0.8;
 
 #[derive(Debug)]
 pub(crate) struct Shards {
     per_second: PerSecond,
     split_after: Option<Duration>,
-    /// By the first hash of its range.
+    /// The shards, by the first hash of their range.
     shards: Vec<Shard>,
     pub(crate) splits: u64,
 }
@@ -51,39 +53,39 @@ pub(crate) struct Shards {
 #[derive(Clone, Debug)]
 struct Shard {
     first: u64,
-    reads: Bucket,
-    writes: Bucket,
-    /// The second that is looked at for a split, and since when all seconds were busy.
+    reads: TokenBucket,
+    writes: TokenBucket,
+    /// The second that is checked for a split, and since when all seconds were busy.
     second: Timestamp,
     busy: Option<Timestamp>,
 }
 
-/// A token bucket that holds what is given in one second: that more can be saved up is left out. It begins empty, so that a
-/// limit shows in a run of few seconds, too.
+/// A token bucket with the capacity of one second. Burst capacity beyond that is left out. The
+/// bucket is empty at the beginning, so that a limit shows in a run of a few seconds, too.
 #[derive(Clone, Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     per_second: f64,
     tokens: f64,
     filled: Timestamp,
-    /// Since the measuring began.
+    /// Tokens used since the beginning of the measurement.
     pub(crate) used: f64,
-    /// In the second that is looked at.
+    /// Tokens used in the second that is checked.
     used_lately: f64,
 }
 
-/// What is asked for.
+/// The kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum Access {
     Read,
     Write,
 }
 
-impl Bucket {
+impl TokenBucket {
     pub(crate) const fn new(per_second: f64, now: Timestamp) -> Self {
         Self { per_second, tokens: 0.0, filled: now, used: 0.0, used_lately: 0.0 }
     }
 
-    /// Takes, if there is anything left: the last one to be served may take more than that.
+    /// Takes tokens if any are left. The last access may take more than are left.
     pub(crate) fn take(&mut self, amount: f64, now: Timestamp) -> bool {
         let gained = now.since(self.filled).as_secs_f64() * self.per_second;
         (self.tokens, self.filled) = ((self.tokens + gained).min(self.per_second), now);
@@ -104,8 +106,8 @@ impl Shards {
         Self { per_second, split_after, shards, splits: 0 }
     }
 
-    /// Whether the key's shard takes it.
-    pub(crate) fn take(&mut self, key: &str, what: Use, amount: f64, now: Timestamp) -> bool {
+    /// Takes from the shard of the key. Returns false if the shard has no capacity left.
+    pub(crate) fn take(&mut self, key: &str, what: Access, amount: f64, now: Timestamp) -> bool {
         let hash = hash(key);
         let find = |shards: &[Shard]| shards.partition_point(|shard| shard.first <= hash) - 1;
         let mut number = find(&self.shards);
@@ -115,8 +117,8 @@ impl Shards {
         }
         let shard = &mut self.shards[number];
         match what {
-            Use::Read => shard.reads.take(amount, now),
-            Use::Write => shard.writes.take(amount, now),
+            Access::Read => shard.reads.take(amount, now),
+            Access::Write => shard.writes.take(amount, now),
         }
     }
 
@@ -129,18 +131,19 @@ impl Shards {
         self.splits += 1;
     }
 
-    /// Counts use from now on.
+    /// Begins the measurement.
     pub(crate) fn begin(&mut self) {
         for shard in &mut self.shards {
             (shard.reads.used, shard.writes.used) = (0.0, 0.0);
         }
     }
 
-    /// Use of the busiest shard since the [beginning](Self::begin): 1 is all that it gives.
-    pub(crate) fn utilisation(&self, what: Use, over: Duration) -> f64 {
+    /// The utilisation of the busiest shard since the [beginning](Self::begin), where 1 is its
+    /// capacity.
+    pub(crate) fn utilisation(&self, what: Access, over: Duration) -> f64 {
         let used = self.shards.iter().map(|shard| match what {
-            Use::Read => shard.reads.used / shard.reads.per_second,
-            Use::Write => shard.writes.used / shard.writes.per_second,
+            Access::Read => shard.reads.used / shard.reads.per_second,
+            Access::Write => shard.writes.used / shard.writes.per_second,
         });
         used.fold(0.0, f64::max) / over.as_secs_f64()
     }
@@ -152,16 +155,22 @@ impl Shards {
 
 impl Shard {
     fn new(first: u64, PerSecond { reads, writes }: PerSecond, now: Timestamp) -> Self {
-        Self { first, reads: Bucket::new(reads, now), writes: Bucket::new(writes, now), second: now, busy: None }
+        Self {
+            first,
+            reads: TokenBucket::new(reads, now),
+            writes: TokenBucket::new(writes, now),
+            second: now,
+            busy: None,
+        }
     }
 
-    /// Whether it was busy for so long.
+    /// Whether the shard was busy for this time.
     fn is_due(&mut self, after: Duration, now: Timestamp) -> bool {
         let passed = now.since(self.second);
         if passed < Duration::from_secs(1) {
             return false;
         }
-        let share = |bucket: &Bucket| bucket.used_lately / (bucket.per_second * passed.as_secs_f64());
+        let share = |bucket: &TokenBucket| bucket.used_lately / (bucket.per_second * passed.as_secs_f64());
         let is_busy = share(&self.reads).max(share(&self.writes)) >= BUSY;
         (self.reads.used_lately, self.writes.used_lately) = (0.0, 0.0);
         self.busy = is_busy.then(|| self.busy.unwrap_or(self.second));
@@ -170,7 +179,8 @@ impl Shard {
     }
 }
 
-/// Spreads keys evenly (FNV-1a, and the finish of SplitMix64 since FNV's high bits are weak).
+/// Spreads keys evenly: FNV-1a, and then the finish of SplitMix64, because the high bits of FNV are
+/// weak.
 pub(crate) fn hash(key: &str) -> u64 {
     let fnv = key
         .bytes()
@@ -191,31 +201,31 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_gives_so_much_a_second_and_no_more() {
+    fn shard_serves_its_capacity_per_second_and_no_more() {
         let mut shards = Shards::new(SLOW, Sharding::fixed(1), at(0));
-        let mut taken = |from, to| (from..to).filter(|ms| shards.take("k", Use::Write, 1.0, at(*ms))).count();
+        let mut taken = |from, to| (from..to).filter(|ms| shards.take("k", Access::Write, 1.0, at(*ms))).count();
         let at_first = taken(0, 10_000);
         assert!((99..=101).contains(&at_first), "{at_first}");
         let after_a_pause = taken(20_000, 21_000);
-        assert!((19..=21).contains(&after_a_pause), "what was saved up, and what came: {after_a_pause}");
-        assert!(shards.take("k", Use::Read, 1.0, at(21_000)), "reads are counted for themselves");
+        assert!((19..=21).contains(&after_a_pause), "the saved tokens and the new ones: {after_a_pause}");
+        assert!(shards.take("k", Access::Read, 1.0, at(21_000)), "reads have their own bucket");
     }
 
     #[test]
-    fn a_shard_that_is_busy_for_long_splits_and_an_idle_one_does_not() {
+    fn busy_shard_splits_and_idle_shard_does_not() {
         let sharding = Sharding { shards: 1, split_after: Some(Duration::from_secs(10)) };
         let mut shards = Shards::new(SLOW, sharding, at(0));
         for ms in (0..9_000).step_by(50) {
-            shards.take("k", Use::Write, 1.0, at(ms));
+            shards.take("k", Access::Write, 1.0, at(ms));
         }
         assert_eq!(shards.len(), 1);
         for ms in (9_000..12_000).step_by(50) {
-            shards.take("k", Use::Write, 1.0, at(ms));
+            shards.take("k", Access::Write, 1.0, at(ms));
         }
         assert_eq!((shards.len(), shards.splits), (2, 1));
         let mut idle = Shards::new(SLOW, sharding, at(0));
         for ms in (0..60_000).step_by(500) {
-            idle.take("k", Use::Write, 1.0, at(ms));
+            idle.take("k", Access::Write, 1.0, at(ms));
         }
         assert_eq!(idle.len(), 1);
     }
@@ -224,7 +234,7 @@ mod tests {
     fn keys_spread_evenly() {
         let mut shards = Shards::new(TABLE, Sharding::fixed(8), at(0));
         for number in 0..8_000 {
-            shards.take(&format!("entity#{number}"), Use::Read, 1.0, at(number));
+            shards.take(&format!("entity#{number}"), Access::Read, 1.0, at(number));
         }
         let used: Vec<_> = shards.shards.iter().map(|shard| shard.reads.used).collect();
         assert!(used.iter().all(|used| (900.0..1_100.0).contains(used)), "{used:?}");

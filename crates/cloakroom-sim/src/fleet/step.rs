@@ -1,77 +1,81 @@
-//! What was measured of a fleet under one load.
+//! The measurements of a fleet under one load.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use cloakroom::observe::{Consumption, Counts, Service, Used};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Fleet, Limit,
-    cloud::Cloud,
-    queue::{self, Inbox, Seen},
+use crate::fleet::{
+    config::Fleet,
+    limit::Limit,
+    queue::{self, Inbox, QueueMeasurement},
+    services::Services,
 };
 
-/// What a fleet consists of, at the end.
+/// The parts of a fleet at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Workers.
+    /// The number of workers.
     pub workers: usize,
-    /// Messages that they hold at a time, all together.
+    /// The number of messages that all workers together can process at a time.
     pub in_flight_max: usize,
-    /// Queues.
+    /// The number of queues.
     pub queues: usize,
     /// Physical partitions of the table.
     pub table_partitions: usize,
     /// Prefixes of the bucket, or physical partitions of the payload table.
     pub payload_shards: usize,
-    /// How many of both came into being by splits.
+    /// How many partitions and shards were created by splits.
     pub splits: u64,
-    /// Entities.
+    /// The number of entities.
     pub entities: u64,
 }
 
-/// What was measured.
+/// The measurements under one load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The deployment.
     pub deployment: Deployment,
-    /// Exponent of Zipf's law; 0 is even.
+    /// The exponent of Zipf's law. 0 is even.
     pub skew: f64,
-    /// Messages that were offered in a second.
+    /// Messages that were offered per second.
     pub offered_per_s: f64,
-    /// Messages that were acknowledged in a second.
+    /// Messages that were acknowledged per second.
     pub reached_per_s: f64,
     /// Messages that waited in the queues at the end.
     pub waiting: u64,
-    /// Messages in the hands of workers, on average.
-    pub in_hand: f64,
-    /// Half of the messages took no longer, from their offer to their acknowledgement.
+    /// Messages that workers were processing, on average.
+    #[serde(rename = "in_hand")]
+    pub in_flight: f64,
+    /// The median latency from offer to acknowledgement, in milliseconds.
     pub latency_p50_ms: u64,
-    /// 99 % took no longer.
+    /// The 99th percentile of the latency, in milliseconds.
     pub latency_p99_ms: u64,
-    /// What happened to messages.
+    /// Counts of what happened to messages.
     pub counts: Counts,
-    /// What was asked of the services.
+    /// The requests to the services, and what they used.
     pub consumption: Consumption,
     /// Messages that were acknowledged.
     pub acknowledged: u64,
-    /// Units of the table; those of a payload table are not in it.
+    /// Units of the table, without those of a payload table.
     pub table_units: Used,
-    /// How often a limit was met.
+    /// How often each limit was met.
     pub throttles: BTreeMap<Limit, u64>,
-    /// The share of each limit that was used; of what there are many, of the busiest.
+    /// The used share of each limit. For limits of several shards or queues it is the share of the
+    /// busiest one.
     pub utilisation: BTreeMap<Limit, f64>,
-    /// The limit that binds, or would bind first.
+    /// The limit that binds, or that would bind first.
     pub binding: Limit,
 }
 
 impl Step {
-    /// Whether it keeps up with what is offered.
+    /// Whether the fleet keeps up with the load.
     pub fn keeps_up(&self) -> bool {
         self.reached_per_s >= 0.95 * self.offered_per_s
     }
 
-    /// Messages in each request to queues of this operation, such as `ReceiveMessage`, on average: ten are possible.
+    /// The average number of messages in each request of this operation to queues, such as
+    /// `ReceiveMessage`. At most ten.
     pub fn fill(&self, operation: &str) -> f64 {
         let mut used = self.consumption.of(Service::Sqs, operation);
         used += self.consumption.of(Service::SqsFifo, operation);
@@ -80,22 +84,22 @@ impl Step {
 }
 
 impl Fleet {
-    pub(crate) fn step(&self, cloud: &Cloud, inboxes: &[Arc<Inbox>], counts: Counts) -> Step {
+    pub(crate) fn step(&self, services: &Services, inboxes: &[Arc<Inbox>], counts: Counts) -> Step {
         let over = self.measured;
-        let (measured, mut utilisation) = cloud.end(over);
-        let seen: Vec<Seen> = inboxes.iter().map(|inbox| inbox.end(over)).collect();
-        let in_hand: f64 = seen.iter().map(|seen| seen.in_hand).sum();
-        let busiest = |share: fn(&Seen) -> f64| seen.iter().map(share).fold(0.0, f64::max);
+        let (measured, mut utilisation) = services.end(over);
+        let measured_queues: Vec<QueueMeasurement> = inboxes.iter().map(|inbox| inbox.end(over)).collect();
+        let mean_in_flight: f64 = measured_queues.iter().map(|queue| queue.in_flight).sum();
+        let busiest = |share: fn(&QueueMeasurement) -> f64| measured_queues.iter().map(share).fold(0.0, f64::max);
         let in_flight_max = self.workers * self.worker.in_flight_max;
-        let in_flight = busiest(|seen| seen.in_hand) / queue::in_flight_max(self.is_fifo) as f64;
+        let in_flight = busiest(|queue| queue.in_flight) / queue::in_flight_max(self.is_fifo) as f64;
         utilisation.insert(Limit::InFlight, in_flight);
         if self.is_fifo {
-            utilisation.insert(Limit::GroupRequests, busiest(|seen| seen.requests));
+            utilisation.insert(Limit::GroupRequests, busiest(|queue| queue.requests));
         }
-        utilisation.insert(Limit::Workers, in_hand / in_flight_max as f64);
-        utilisation.insert(Limit::Receives, busiest(|seen| seen.unserved));
+        utilisation.insert(Limit::Workers, mean_in_flight / in_flight_max as f64);
+        utilisation.insert(Limit::Receives, busiest(|queue| queue.unserved));
         let per_second = |messages: u64| messages as f64 / over.as_secs_f64();
-        let (table_partitions, payload_shards, splits) = cloud.shards();
+        let (table_partitions, payload_shards, splits) = services.shards();
         Step {
             deployment: Deployment {
                 workers: self.workers,
@@ -109,8 +113,8 @@ impl Fleet {
             skew: self.skew,
             offered_per_s: per_second(measured.offered),
             reached_per_s: per_second(measured.acknowledged),
-            waiting: seen.iter().map(|seen| seen.waiting as u64).sum(),
-            in_hand,
+            waiting: measured_queues.iter().map(|queue| queue.waiting as u64).sum(),
+            in_flight: mean_in_flight,
             latency_p50_ms: measured.latency_ms(0.5),
             latency_p99_ms: measured.latency_ms(0.99),
             counts,
@@ -124,10 +128,12 @@ impl Fleet {
     }
 }
 
-/// A limit binds if it refuses more than so many requests for each message; a few refusals are only bad luck.
+/// A limit binds if it refuses more than this many requests for each message. Fewer refusals are
+/// random.
 const REFUSED: f64 = 0.01;
 
-/// What was refused most; if nothing was refused often, what is used most.
+/// Returns the limit that refused most requests. If none refused many, the limit with the highest
+/// utilisation.
 fn binding(throttles: &BTreeMap<Limit, u64>, utilisation: &BTreeMap<Limit, f64>, acknowledged: u64) -> Limit {
     let refused = |limit: &Limit| throttles.get(limit).copied().unwrap_or_default();
     let is_often = |limit: &Limit| refused(limit) as f64 > REFUSED * acknowledged as f64;
@@ -142,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_refused_often_binds_and_else_what_is_used_most() {
+    fn binding_limit_is_the_most_refused_and_else_the_most_used_one() {
         let utilisation = BTreeMap::from([(Limit::Workers, 0.9), (Limit::TableWrites, 0.7)]);
         assert_eq!(binding(&BTreeMap::new(), &utilisation, 100), Limit::Workers);
         let throttles = BTreeMap::from([(Limit::TableWrites, 8), (Limit::PayloadReads, 6)]);

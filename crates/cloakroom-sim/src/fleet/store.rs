@@ -1,4 +1,4 @@
-//! The table: partitions in memory, behind latencies and units.
+//! The table: partitions in memory, with latencies and units.
 
 use std::{
     collections::HashMap,
@@ -20,30 +20,31 @@ use cloakroom::{
     protocol::Consistency,
 };
 
-use super::{
-    cloud::{Cloud, units},
-    shards::{Use, hash},
+use crate::fleet::{
+    services::{Services, units},
+    shards::{Access, hash},
 };
 
-/// Parts into which the table is divided in memory, whatever its physical partitions are.
+/// The number of parts of the table in memory. It does not depend on the physical partitions.
 const PARTS: usize = 1024;
-/// Items up to this size take one unit, whatever is done with them.
+/// Items up to this size take one unit.
 const SMALL: usize = 1024;
 
-/// A table that answers as a table does: after a while, and only so much.
+/// A table with latencies and limits.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// Each has a part of the partitions: what is small is found sooner.
+    /// The parts of the table. Lookups in small parts are faster.
     items: Vec<Arc<MemoryStore>>,
-    cloud: Arc<Cloud>,
-    /// Sizes of the items that are not [`SMALL`], by partition and sort key: who reads, replaces or deletes one is billed for it.
+    services: Arc<Services>,
+    /// Sizes of the items that are not [`SMALL`], by partition and sort key. A request that reads,
+    /// replaces or deletes such an item is billed for its size.
     large: Mutex<HashMap<String, usize>>,
 }
 
 impl Table {
-    pub(crate) fn new(cloud: Arc<Cloud>) -> Self {
+    pub(crate) fn new(services: Arc<Services>) -> Self {
         let items = (0..PARTS).map(|_| Memory::new().store).collect();
-        Self { items, cloud, large: Mutex::default() }
+        Self { items, services, large: Mutex::default() }
     }
 
     fn items(&self, partition: &Partition) -> &MemoryStore {
@@ -54,7 +55,7 @@ impl Table {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The size of an item as it is now; of what is small nobody wants to know more.
+    /// The current size of an item, or 0 if it is small.
     fn bytes(&self, partition: &Partition, sort_key: &str) -> usize {
         self.large().get(&name(partition, sort_key)).copied().unwrap_or(0)
     }
@@ -72,21 +73,21 @@ impl Table {
         sort_key: impl Fn() -> String,
         consistency: Consistency,
     ) -> Result<(), PortError> {
-        self.cloud.answer(self.cloud.latencies.item_get).await;
-        let whole = units(Use::Read, self.bytes(partition, &sort_key()));
+        self.services.answer(self.services.latencies.item_get).await;
+        let whole = units(Access::Read, self.bytes(partition, &sort_key()));
         let units = match consistency {
             Consistency::Any => whole / 2.0,
             Consistency::Strong => whole,
         };
-        self.cloud.table("GetItem", partition.as_str(), Use::Read, units)
+        self.services.table("GetItem", partition.as_str(), Access::Read, units)
     }
 
-    /// Replaces or deletes a record, and is billed for the larger of before and after.
+    /// Replaces or deletes a record. The larger of both sizes is billed.
     async fn change(&self, operation: &'static str, key: RecordKey<'_>, after: usize) -> Result<(), PortError> {
-        self.cloud.answer(self.cloud.latencies.item_put).await;
+        self.services.answer(self.services.latencies.item_put).await;
         let sort_key = placement::record_sort_key(key);
         let bytes = self.bytes(key.partition, &sort_key).max(after);
-        self.cloud.table(operation, key.partition.as_str(), Use::Write, units(Use::Write, bytes))?;
+        self.services.table(operation, key.partition.as_str(), Access::Write, units(Access::Write, bytes))?;
         self.written(key.partition, &sort_key, after);
         Ok(())
     }
@@ -96,8 +97,8 @@ fn name(partition: &Partition, sort_key: &str) -> String {
     format!("{partition} {sort_key}")
 }
 
-/// The size of what is written, with its keys.
-fn size(partition: &Partition, Write { sort_key, action, .. }: &Write) -> usize {
+/// The size of an item that is written, with its keys.
+fn written_bytes(partition: &Partition, Write { sort_key, action, .. }: &Write) -> usize {
     let keys = attribute::PARTITION.len() + attribute::SORT.len() + partition.as_str().len() + sort_key.len();
     match action {
         ItemAction::Put(item) => keys + item_bytes(item),
@@ -132,19 +133,20 @@ impl PartitionStore for Table {
         let writes: Vec<(String, usize)> = placement::writes(&commit)
             .1
             .into_iter()
-            .map(|write| (size(partition, &write), write.sort_key))
+            .map(|write| (written_bytes(partition, &write), write.sort_key))
             .map(|(bytes, sort_key)| (sort_key, bytes))
             .collect();
-        // One item is a put. Several are a transaction, which prepares and commits each.
+        // A commit of one item is a put. A commit of several items is a transaction, which prepares
+        // and commits each.
         let (operation, latency, times) = match writes.len() {
-            1 => ("PutItem", self.cloud.latencies.item_put, 1.0),
-            _ => ("TransactWriteItems", self.cloud.latencies.transaction, 2.0),
+            1 => ("PutItem", self.services.latencies.item_put, 1.0),
+            _ => ("TransactWriteItems", self.services.latencies.transaction, 2.0),
         };
-        self.cloud.answer(latency).await;
+        self.services.answer(latency).await;
         let billed = writes.iter().map(|(sort_key, bytes)| self.bytes(partition, sort_key).max(*bytes));
-        let all = times * billed.map(|bytes| units(Use::Write, bytes)).sum::<f64>();
-        // A lost condition is billed, too.
-        self.cloud.table(operation, partition.as_str(), Use::Write, all)?;
+        let all = times * billed.map(|bytes| units(Access::Write, bytes)).sum::<f64>();
+        // A commit whose condition fails is billed, too.
+        self.services.table(operation, partition.as_str(), Access::Write, all)?;
         let committed = self.items(partition).commit(commit).await?;
         if matches!(committed, Committed::Applied(_)) {
             writes.iter().for_each(|(sort_key, bytes)| self.written(partition, sort_key, *bytes));

@@ -1,37 +1,45 @@
-//! Commits: what a worker drafts, and what becomes of it.
+//! Commits: what a worker writes, and the result.
 
 use cloakroom::protocol::{
     Do, Saw, Version,
     fold::{self, CommitResult},
 };
 
-use super::{
-    Model,
+use crate::model::{
+    commit_draft::{CommitDraft, CommitPart},
+    definition::Model,
+    entity::Entity,
+    member::{Member, claims_of},
+    record::{EmbeddedRecords, Record},
     scenario::{Handler, Placement},
-    work::{How, Step},
-    worker::{Member, Worker, claims_of},
-    world::{Commit, Entity, Part, Record, Records, World},
-    wrong_orders::{Detour, WrongOrder},
+    step::{StepMode, WorkerStep},
+    worker::ModelWorker,
+    world::ModelWorld,
+    wrong_orders::WrongOrder,
+    wrong_steps::Detour,
 };
 
-impl Worker {
-    /// What it would commit for these of its members.
-    fn draft_commit(&self, model: &Model, places: &[usize], expected: Version, placement: Placement) -> Commit {
+impl ModelWorker {
+    /// Returns what the worker would commit for the members at these positions.
+    fn draft_commit(&self, model: &Model, positions: &[usize], expected: Version, placement: Placement) -> CommitDraft {
         let embeds = |member: &Member| placement == Placement::Embedded && member.can_embed(model);
-        let part =
-            |member: &Member| Part { message: member.message, record: member.record(), is_embedded: embeds(member) };
-        let parts: Vec<Part> = places.iter().map(|place| part(&self.members[*place])).collect();
+        let part = |member: &Member| CommitPart {
+            message: member.message,
+            record: member.record(),
+            is_embedded: embeds(member),
+        };
+        let parts: Vec<CommitPart> = positions.iter().map(|position| part(&self.members[*position])).collect();
         let expected = u8::try_from(expected.number()).unwrap_or(u8::MAX);
         let is_embedded = parts.iter().all(|part| part.is_embedded);
         let view = self.view.unwrap_or_default();
         let drops = match model.order {
             Some(WrongOrder::DropBlindly) => true,
-            Some(WrongOrder::BesideWithoutMap) => !is_embedded,
+            Some(WrongOrder::SeparateWithoutMap) => !is_embedded,
             Some(WrongOrder::TombstoneWithoutMap) => self.members.iter().any(|member| member.deletes(model)),
             Some(_) | None => false,
         };
-        let key = |part: &Part| model.key(part.message);
-        let mut records = if drops { Records::default() } else { view.records };
+        let key = |part: &CommitPart| model.key(part.message);
+        let mut records = if drops { EmbeddedRecords::default() } else { view.records };
         let puts = match model.order {
             Some(WrongOrder::TombstoneWithoutMap) if drops => 0,
             Some(WrongOrder::FoldInTwoPuts) => 1,
@@ -46,7 +54,7 @@ impl Worker {
             is_complete: view.is_complete && is_embedded,
             is_deleted: self.members.iter().any(|member| member.deletes(model)),
         };
-        Commit { entity: self.members[0].spec(model).entity, expected, state, parts }
+        CommitDraft { entity: self.members[0].spec(model).entity, expected, state, parts }
     }
 }
 
@@ -56,32 +64,44 @@ impl Member {
     }
 }
 
-impl World {
-    /// Commits for all members who want it, or leaves it to its fate.
-    pub(super) fn commit(&mut self, model: &Model, worker: &mut Worker, expected: Version, step: Step) -> Option<Saw> {
-        if let How::Without(message) = step.how {
+impl ModelWorld {
+    /// Commits for all members that have reached the commit, in the mode of this step.
+    pub(super) fn commit(
+        &mut self,
+        model: &Model,
+        worker: &mut ModelWorker,
+        expected: Version,
+        step: WorkerStep,
+    ) -> Option<Saw> {
+        if let StepMode::Without(message) = step.mode {
             worker.view.iter_mut().for_each(|view| view.records.drop_of(message));
             return None;
         }
-        let places = worker.places(Do::Commit(expected));
+        let positions = worker.positions(Do::Commit(expected));
         if !worker.left.is_empty() && model.order != Some(WrongOrder::CommitWithoutAMember) {
-            return Some(self.see_commit(model, worker, &places, CommitResult::NotTried));
+            return Some(self.see_commit(model, worker, &positions, CommitResult::NotTried));
         }
-        let commit = worker.draft_commit(model, &places, expected, step.placement);
+        let commit = worker.draft_commit(model, &positions, expected, step.placement);
         if model.order == Some(WrongOrder::FoldInTwoPuts) {
             return Some(self.commit_in_two_puts(model, worker, &commit));
         }
-        let result = match step.how {
-            How::Late => {
+        let result = match step.mode {
+            StepMode::Late => {
                 self.late.push(commit.clone());
                 CommitResult::Unknown
             }
-            How::Hidden => {
+            StepMode::Hidden => {
                 self.apply(model, &commit);
                 CommitResult::Overtaken
             }
-            How::Refused => CommitResult::Refused,
-            How::Well | How::Stale | How::Past(_) | How::Failing | How::Failed | How::GivenUp | How::Without(_) => {
+            StepMode::Refused => CommitResult::Refused,
+            StepMode::Normal
+            | StepMode::Stale
+            | StepMode::Past(_)
+            | StepMode::Failing
+            | StepMode::Failed
+            | StepMode::GivenUp
+            | StepMode::Without(_) => {
                 if self.apply(model, &commit) {
                     CommitResult::Applied
                 } else {
@@ -90,29 +110,30 @@ impl World {
             }
         };
         self.delete_claims(model, &commit, result);
-        if places.len() == worker.members.len() {
+        if positions.len() == worker.members.len() {
             worker.view = None;
         }
-        Some(self.see_commit(model, worker, &places, result))
+        Some(self.see_commit(model, worker, &positions, result))
     }
 
-    /// Tells members how their commit ended. If they are committed one by one from here on, all but the first start again.
-    fn see_commit(&self, model: &Model, worker: &mut Worker, places: &[usize], result: CommitResult) -> Saw {
+    /// Reports the result of a commit to its members. If the members are committed one by one from
+    /// here on, all but the first start again.
+    fn see_commit(&self, model: &Model, worker: &mut ModelWorker, positions: &[usize], result: CommitResult) -> Saw {
         let mut seen = Saw::NotTried;
-        for place in places {
-            let claims = claims_of(&worker.members[*place].record());
-            seen = fold::after_commit(result, claims, places.len(), !worker.is_late);
-            worker.see(model, *place, seen);
+        for position in positions {
+            let claims = claims_of(&worker.members[*position].record());
+            seen = fold::after_commit(result, claims, positions.len(), !worker.may_be_stale);
+            worker.see(model, *position, seen);
         }
-        if fold::narrows(result, places.len()) {
+        if fold::narrows(result, positions.len()) {
             let wants: Vec<_> = worker.members.iter().map(|member| Some(member.todo)).collect();
-            fold::set_aside(&wants).into_iter().for_each(|place| worker.members[place].restarts = true);
+            fold::set_aside(&wants).into_iter().for_each(|position| worker.members[position].restarts = true);
         }
         seen
     }
 
-    /// A wrong order: the claims of an attempt that did not commit are deleted.
-    fn delete_claims(&mut self, model: &Model, commit: &Commit, result: CommitResult) {
+    /// Deletes the claims of an attempt that did not commit. Only wrong orders do so.
+    fn delete_claims(&mut self, model: &Model, commit: &CommitDraft, result: CommitResult) {
         let deletes = match model.order {
             Some(WrongOrder::DeleteClaimsAfterLost) => result == CommitResult::Overtaken,
             Some(WrongOrder::DeleteClaimsAfterUnknown) => result == CommitResult::Unknown,
@@ -128,66 +149,68 @@ impl World {
         }
     }
 
-    /// A wrong order: first the state as the last handler has left it, and the first record; then all records.
-    fn commit_in_two_puts(&mut self, model: &Model, worker: &mut Worker, commit: &Commit) -> Saw {
+    /// Commits in two writes, as a wrong order does: first the state as the last handler left it
+    /// with the first record, then all records.
+    fn commit_in_two_puts(&mut self, model: &Model, worker: &mut ModelWorker, commit: &CommitDraft) -> Saw {
         let is_second = worker.members[0].detour == Detour::Done;
         let applies = is_second || self.apply(model, commit);
-        for (place, part) in commit.parts.iter().enumerate() {
+        for (position, part) in commit.parts.iter().enumerate() {
             if is_second {
                 self.put_record(model, commit.entity, *part);
             }
             match applies {
-                true if is_second || place == 0 => worker.see(model, place, committed(part)),
-                true => worker.members[place].detour = Detour::Done,
-                false => worker.see(model, place, Saw::Lost),
+                true if is_second || position == 0 => worker.see(model, position, committed(part)),
+                true => worker.members[position].detour = Detour::Done,
+                false => worker.see(model, position, Saw::Lost),
             }
         }
         if applies { committed(&commit.parts[0]) } else { Saw::Lost }
     }
 
-    /// Applies a commit, if its conditions hold.
-    pub(super) fn apply(&mut self, model: &Model, commit: &Commit) -> bool {
-        let Commit { entity: number, expected, state, parts } = commit;
+    /// Applies a commit if its conditions hold. Returns whether they do.
+    pub(super) fn apply(&mut self, model: &Model, commit: &CommitDraft) -> bool {
+        let CommitDraft { entity: number, expected, state, parts } = commit;
         let number = usize::from(*number);
         let entity = self.entities[number];
         let is_unchanged = entity.version == *expected || model.order == Some(WrongOrder::NoVersionCondition);
-        // That there is none beside is not demanded of an embedded one: a single put sees one item.
-        let record = |part: &Part| self.messages[usize::from(model.key(part.message))].record;
-        let is_free = |part: &Part| part.is_embedded || record(part).is_none();
+        // A commit that embeds a record does not check that there is no separate one: a single put
+        // sees one item.
+        let record = |part: &CommitPart| self.messages[usize::from(model.key(part.message))].record;
+        let is_free = |part: &CommitPart| part.is_embedded || record(part).is_none();
         let is_first = parts.iter().all(is_free) || model.order == Some(WrongOrder::NoRecordCondition);
         if !is_unchanged || !is_first {
             return false;
         }
         let deletes =
             parts.iter().any(|part| model.scenario.messages[usize::from(part.message)].handler == Handler::Deletes);
-        // What never existed leaves a version even so.
+        // A state that never existed gets a version, too.
         let forgets = deletes && entity.version > 0 && model.order == Some(WrongOrder::TrueDelete);
         let state = if forgets { Entity::default() } else { *state };
-        self.went_back |= state.version < entity.version;
+        self.version_decreased |= state.version < entity.version;
         self.entities[number] = state;
         self.past[number].push(entity);
         let puts = if model.order == Some(WrongOrder::FoldInTwoPuts) { 1 } else { parts.len() };
-        for (place, part) in parts.iter().enumerate() {
+        for (position, part) in parts.iter().enumerate() {
             self.messages[usize::from(part.message)].commits += 1;
-            self.demand(model, *part);
-            if place < puts && !part.is_embedded {
+            self.require_dispatch(model, *part);
+            if position < puts && !part.is_embedded {
                 self.messages[usize::from(model.key(part.message))].record = Some(part.record);
             }
         }
         true
     }
 
-    /// From now on what a record sends has to arrive.
-    fn demand(&mut self, model: &Model, part: Part) {
+    /// Marks the messages that a record sends: from now on they must be dispatched.
+    fn require_dispatch(&mut self, model: &Model, part: CommitPart) {
         let Record { sends, claims, .. } = part.record;
         let children = model.scenario.messages[usize::from(part.message)].sends.iter().filter(|_| sends);
-        for (place, child) in children.enumerate() {
-            self.messages[*child].is_due = true;
-            self.messages[*child].rightful = claims.map(|claims| claims[place]);
+        for (position, child) in children.enumerate() {
+            self.messages[*child].must_be_sent = true;
+            self.messages[*child].recorded_claim = claims.map(|claims| claims[position]);
         }
     }
 
-    fn put_record(&mut self, model: &Model, entity: u8, part: Part) {
+    fn put_record(&mut self, model: &Model, entity: u8, part: CommitPart) {
         let key = model.key(part.message);
         match part.is_embedded {
             true => self.entities[usize::from(entity)].records.put(key, part.record),
@@ -195,26 +218,27 @@ impl World {
         }
     }
 
-    /// Stores claims in a record that has none; in one that is embedded only by a wrong order.
+    /// Stores claims in a record that has none. Only a wrong order stores claims in an embedded
+    /// record.
     pub(super) fn store_claims(&mut self, model: &Model, member: &mut Member) -> Saw {
         let spec = member.spec(model);
         let key = model.key(member.message);
-        let beside = self.messages[usize::from(key)].record;
+        let separate = self.messages[usize::from(key)].record;
         let embedded = self.entities[usize::from(spec.entity)].records.of(key);
-        let Some(record) = beside.or(embedded) else { return Saw::RecordGone };
+        let Some(record) = separate.or(embedded) else { return Saw::RecordGone };
         match record.claims {
             Some(claims) if model.order != Some(WrongOrder::ClaimsStoredTwice) => member.claims = Some(claims),
             Some(_) | None => {
                 let record = Record { claims: member.claims, ..record };
-                let part = Part { message: member.message, record, is_embedded: beside.is_none() };
+                let part = CommitPart { message: member.message, record, is_embedded: separate.is_none() };
                 self.put_record(model, spec.entity, part);
-                self.demand(model, part);
+                self.require_dispatch(model, part);
             }
         }
         Saw::ClaimsStored
     }
 }
 
-const fn committed(part: &Part) -> Saw {
+const fn committed(part: &CommitPart) -> Saw {
     Saw::Committed(claims_of(&part.record))
 }

@@ -1,4 +1,4 @@
-//! What is explored: the messages there are, what their handlers do, and how much trouble there may be.
+//! Scenarios: the messages, what their handlers do, and how many faults may occur.
 
 use cloakroom::protocol::{CheckIn, WhenMissing};
 
@@ -7,54 +7,56 @@ use cloakroom::protocol::{CheckIn, WhenMissing};
 pub enum Identity {
     /// By the claim of its payload.
     Claim,
-    /// By its id alone, as a message of a stranger is: a dedupe entry tells that it was processed.
+    /// By its id alone, as a message of a foreign producer is. A dedupe entry shows that it was
+    /// processed.
     Id,
-    /// By its id alone; its record stays beside the state, and tells that it was processed.
+    /// By its id alone. Its record stays as a separate item and shows that it was processed.
     Retained,
 }
 
-/// Where commits put records.
+/// Where commits write records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Separate the state, each an item of its own.
+    /// As items of their own.
     Separate,
-    /// In the state's item, as far as nothing has to be changed in them.
+    /// In the state's item, unless the record must be changed later.
     Embedded,
 }
 
-/// What the handler of a message does. What it depends on is the state that its worker has read.
+/// What the handler of a message does. It depends on the state that its worker has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
     /// Changes the state and sends.
     Sends,
-    /// Sends only if that message was applied to the state before; otherwise it has no effect.
+    /// Sends only if the given message was applied to the state before. Otherwise it has no effect.
     SendsAfter(usize),
-    /// Rejects, unless that message was applied to the state before.
+    /// Rejects the message unless the given message was applied to the state before.
     RejectsUnlessAfter(usize),
     /// Deletes the state.
     Deletes,
-    /// Changes the state and sends, or fails for good, for no reason that the model knows.
+    /// Either changes the state and sends, or rejects the message. The model tries both.
     MayReject,
-    /// Defers the message, unless that message was applied to the state before.
+    /// Defers the message unless the given message was applied to the state before.
     DefersUnlessAfter(usize),
 }
 
-/// A logical message: it keeps its identity however often it is sent.
+/// A logical message. It keeps its identity however often it is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
-    /// What it is called in timelines.
+pub struct MessageSpec {
+    /// The name in counterexamples.
     pub name: &'static str,
-    /// The number of the entity, that is partition, that processes it.
+    /// The number of the entity (the partition) that processes it.
     pub entity: u8,
     /// How it is identified.
     pub identity: Identity,
     /// What its handler does.
     pub handler: Handler,
-    /// The numbers of the messages that its handler sends; up to two.
+    /// The numbers of the messages that its handler sends, at most two.
     pub sends: &'static [usize],
-    /// Whether it lies on its queue at the beginning; all others are sent by handlers.
+    /// Whether it is in its queue at the beginning. Handlers send all other messages.
     pub is_first: bool,
-    /// How often it is delivered at most: each delivery is a worker, and any worker may stop, or wait, anywhere.
+    /// The maximum number of deliveries. Each delivery is a worker, and any worker may stop or
+    /// pause at any step.
     pub deliveries: u8,
     /// The number of an earlier message that has the same id under another claim.
     pub namesake: Option<usize>,
@@ -63,44 +65,50 @@ pub struct Message {
 /// A model to explore.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// What it is called.
+    /// The name.
     pub name: &'static str,
-    /// What it shows, in a sentence.
+    /// What it shows, in one sentence.
     pub shows: &'static str,
     /// The messages.
-    pub messages: &'static [Message],
-    /// When payloads are checked in. Several: each worker may do it in another way, as during a deployment.
+    pub messages: &'static [MessageSpec],
+    /// When payloads are checked in. If there are several, each worker may use any of them, as
+    /// during a deployment.
     pub timings: &'static [CheckIn],
-    /// Where records are put. Several: each commit may do it in another way, as during a deployment, or when an item grows too large.
+    /// Where records are written. If there are several, each commit may use any of them, as during
+    /// a deployment or when an item grows too large.
     pub placements: &'static [Placement],
-    /// How many messages of one entity are processed together at most, in any combination and order.
+    /// How many messages of one entity are processed together at most, in any combination and
+    /// order.
     pub fold_max: usize,
-    /// What a delivery does about a missing payload. Several: each of them.
+    /// What a delivery does if the payload is missing. If there are several, all of them are tried.
     pub when_missing: &'static [WhenMissing],
-    /// How many times a state is read as it was at any time before: with eventual consistency.
+    /// How many reads of a state, with eventual consistency, may return any earlier state.
     pub stale_reads: u8,
-    /// How many commits get an answer other than the true one.
+    /// How many commits may get a response that is not the true one.
     pub faults: u8,
-    /// How often a message is moved to the dead-letter queue by the queue itself.
+    /// How often the queue itself moves a message to the dead-letter queue.
     pub dead_letters: u8,
-    /// How often a message is put back from the dead-letter queue.
+    /// How often a message is moved back from the dead-letter queue.
     pub redrives: u8,
-    /// How often somebody tries to finish a message from the dead-letter queue.
+    /// How often an operator tries to finish a message in the dead-letter queue.
     pub finishes: u8,
-    /// How often a message that was committed is deleted from its queue by a hand.
+    /// How often an operator deletes a committed message from its queue.
     pub purges: u8,
-    /// How often an id comes again, as another message, when everything that remembers the first one has expired.
+    /// How often an id is used again for another message, after every trace of the first one has
+    /// expired.
     pub renewals: u8,
     /// How often the tombstone of a deleted state expires.
     pub expired_tombstones: u8,
-    /// How often somebody finds a record, and finishes it without having its message. If at all, somebody comes again and again.
+    /// How often a sweep finds a record and finishes it without its message. If this is not 0,
+    /// sweeps are repeated until no record is left.
     pub sweeps: u8,
-    /// How often a worker gives up a message, wherever it is in its work, and sends it to its queue again.
+    /// How often a worker gives up a message at any step and sends it to its queue again.
     pub given_up: u8,
-    /// How often a sweep drops the embedded record of a message that cannot come any more.
+    /// How often a sweep drops the embedded record of a message that can no longer be delivered.
     pub drops: u8,
-    /// What has to come up at some time, or the scenario does not show what it is meant to.
+    /// The properties that at least one state must have. Otherwise the scenario does not show what
+    /// it should.
     pub reaches: &'static [&'static str],
-    /// The number of states there are: a change of it is a change of the protocol, or of the model.
+    /// The number of states. It changes only if the protocol or the model changes.
     pub states: usize,
 }

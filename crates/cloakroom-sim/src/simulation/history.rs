@@ -1,4 +1,5 @@
-//! The history: what the stores and the queues did, written down when it took effect. The judge believes nothing else.
+//! The history: what the stores and the queues did, recorded when it took effect. The laws use
+//! nothing else.
 
 use std::collections::BTreeMap;
 
@@ -11,35 +12,35 @@ use cloakroom::{
 };
 use serde::de::DeserializeOwned;
 
-use super::tally::Tally;
+use crate::simulation::tally::Tally;
 
 /// Something that a store or a queue did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// Somebody outside wants this message to be processed.
+pub(crate) enum StoreEvent {
+    /// A message was submitted from outside.
     Submitted(Sent),
-    /// A commit was applied.
+    /// A commit applied.
     Committed {
-        /// The endpoint whose commit it was.
+        /// The endpoint.
         endpoint: String,
         /// The partition.
         partition: Partition,
         /// The identity of the message that was processed.
         message: MessageId,
-        /// The version of the stored state just before.
+        /// The stored version just before.
         before: Version,
-        /// The version of the stored state just after.
+        /// The stored version just after.
         after: Version,
-        /// What the record says is to be sent.
+        /// The messages that the record requires to be sent.
         outgoing: Vec<Sent>,
     },
     /// The claims of a record's messages were stored after its commit.
     ClaimsStored(Vec<Sent>),
-    /// A message came into a queue, or into a queue once more.
+    /// A message was put into a queue, for the first time or again.
     Sent(Sent),
     /// A payload was written.
     CheckedIn(Claim),
-    /// A payload was deleted that was there.
+    /// An existing payload was deleted.
     Deleted(Claim),
     /// A dedupe entry was written.
     EntryPut {
@@ -50,19 +51,20 @@ pub(crate) enum Deed {
     },
 }
 
-/// A message on its way to an endpoint.
+/// A message to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sent {
-    /// The queue, which is called as the endpoint is.
+    /// The queue, which has the name of the endpoint.
     pub(crate) queue: String,
-    /// The logical message: its id, or its identity if it has no claim. Ids of what endpoints send are unique.
+    /// The logical message: its id, or its identity if it has no claim. Ids of messages that
+    /// endpoints send are unique.
     pub(crate) message: MessageId,
-    /// The claim, if it has one (yet).
+    /// The claim, if it already has one.
     pub(crate) claim: Option<Claim>,
 }
 
 impl Sent {
-    /// A message as it is put on a queue.
+    /// Decodes a message of a queue.
     pub(crate) fn read(queue: &str, message: &QueueMessage) -> Option<Self> {
         let envelope = Envelope::decode(&message.body).ok()?;
         Some(Self::new(queue, envelope))
@@ -86,24 +88,25 @@ impl Sent {
     }
 }
 
-/// All deeds in their order, and how often something happened that is no deed.
+/// All events in order, and counts of what is no event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
-    pub(crate) deeds: Vec<Deed>,
-    /// The messages that were sent under each claim.
+    pub(crate) events: Vec<StoreEvent>,
+    /// The message that was sent under each claim.
     sent: BTreeMap<Claim, MessageId>,
     pub(crate) tally: Tally,
 }
 
 impl History {
-    pub(crate) fn record(&mut self, deed: Deed) {
-        if let Deed::Sent(Sent { message, claim: Some(claim), .. }) = &deed {
+    pub(crate) fn record(&mut self, event: StoreEvent) {
+        if let StoreEvent::Sent(Sent { message, claim: Some(claim), .. }) = &event {
             self.sent.insert(claim.clone(), message.clone());
         }
-        self.deeds.push(deed);
+        self.events.push(event);
     }
 
-    /// The logical message of this identity, so that two claims of one message are seen to belong together.
+    /// Returns the logical message of this identity, so that two claims of one message count as one
+    /// message.
     pub(crate) fn message(&self, identity: &MessageId) -> MessageId {
         self.sent.get(&Claim::new(identity.as_str())).unwrap_or(identity).clone()
     }
@@ -112,32 +115,32 @@ impl History {
 /// What is left when everything has come to rest.
 #[derive(Clone, Debug, Default)]
 pub struct Rest {
-    /// Whether it came to rest at all.
+    /// Whether everything came to rest in time.
     pub(crate) is_reached: bool,
     /// By endpoint and partition.
     pub(crate) states: BTreeMap<(String, Partition), StateRead>,
     /// Records whose messages are not settled.
     pub(crate) records: Vec<String>,
-    /// The messages in every queue that has any.
+    /// The messages of every queue that is not empty.
     pub(crate) queues: BTreeMap<String, Vec<QueueMessage>>,
-    /// The claims of all payloads there are.
+    /// The claims of all payloads that exist.
     pub(crate) payloads: Vec<Claim>,
 }
 
 /// The final state of an entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Final<S> {
-    /// How many messages it has processed.
+    /// The number of messages that it has processed.
     pub version: u64,
-    /// The state; `None` if it was deleted.
+    /// The state, or `None` if it was deleted.
     pub state: Option<S>,
 }
 
 impl Rest {
-    /// The final states of an endpoint's entities, by partition.
+    /// Returns the final states of an endpoint's entities, by partition.
     ///
     /// # Errors
-    /// A state that is not of this type.
+    /// If a state does not have this type.
     pub fn states<S: DeserializeOwned>(&self, endpoint: &str) -> Result<BTreeMap<Partition, Final<S>>, String> {
         let own = self.states.iter().filter(|((owner, _), _)| owner == endpoint);
         own.map(|((_, partition), StateRead { version, state, .. })| {
@@ -148,7 +151,7 @@ impl Rest {
         .collect()
     }
 
-    /// The parked messages of an endpoint, each with the reason that it was parked for.
+    /// The parked messages of an endpoint, each with its reason.
     pub(crate) fn parked(&self, endpoint: &str) -> Vec<(Sent, String)> {
         let messages = self.queues.get(&dead_letters(endpoint)).map(Vec::as_slice).unwrap_or_default();
         messages
@@ -158,7 +161,7 @@ impl Rest {
     }
 }
 
-/// What a message was parked for; empty if it was not parked by an endpoint.
+/// The reason for which a message was parked. Empty if no endpoint parked it.
 pub(crate) fn reason(message: &QueueMessage) -> &str {
     message.attributes.get(parking::REASON).map(String::as_str).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! The library's own scenario: accounts that transfer to each other, and two subscribers that keep book of them.
+//! The library's own scenario: accounts that transfer to each other, and two subscribers that
+//! record every change.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,16 +9,21 @@ use cloakroom::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Final, Rest, Scenario, Submission};
+use crate::simulation::{
+    history::{Final, Rest},
+    scenario::{Scenario, Submission},
+};
 
 const ACCOUNTS: &str = "accounts";
 const JOURNAL: &str = "journal";
 const STATEMENTS: &str = "statements";
 
-/// Accounts, and two endpoints in the same partitions that are told of every change. There are messages with a claim
-/// and with an id only; fan-out, replies and delayed messages; messages without effect, deletion and re-creation, items
-/// beside the state; messages out of order, that are rejected, deferred or tried again until it is their turn; and one that is
-/// rejected for ever.
+/// Accounts, and two endpoints in the same partitions that receive every change.
+///
+/// There are messages with a claim and messages with an id only. There are fan-out, replies,
+/// delayed messages, messages without effect, deletion and re-creation, and separate items.
+/// Messages arrive out of order. These are rejected, deferred or retried until it is their turn.
+/// One message is rejected forever.
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger;
 
@@ -27,18 +33,18 @@ struct Account {
     /// The last step of the sequence that was taken.
     step: u64,
     received: u64,
-    /// Some states are so large that hardly a record finds room beside them.
+    /// Fills some states so much that hardly a record fits into the item.
     remark: String,
 }
 
-/// Journal and statement alike.
+/// The state of the journal and of the statements.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Book {
     total: i64,
     lines: u64,
 }
 
-/// A message that is kept by the account one of its fields names.
+/// Declares a message to the account that its first field names.
 macro_rules! message {
     ($type:ident { $account:ident $(, $field:ident: $kind:ty)* }, $name:literal) => {
         #[derive(Debug, Serialize, Deserialize)]
@@ -64,9 +70,9 @@ message!(Received { account }, "ledger.received");
 message!(Posted { account, amount: i64 }, "ledger.posted");
 message!(Nudge { account }, "ledger.nudge");
 message!(Close { account, to: u64 }, "ledger.close");
-message!(Step { account, number: u64, early: Early }, "ledger.step");
+message!(SequenceStep { account, number: u64, early: Early }, "ledger.step");
 
-/// What a step does whose turn has not come yet.
+/// What a step does that is received too early.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Early {
     Fail,
@@ -74,13 +80,13 @@ enum Early {
     Reject,
 }
 
-/// Begins the reason of whatever is rejected.
+/// The beginning of the reason of every rejection.
 const OUT_OF_TURN: &str = "not its turn";
 
 /// How long a step is deferred.
 const DEFERRAL: Duration = Duration::from_secs(15);
 
-/// A step whose turn never comes.
+/// A step that is always too early.
 const NEVER: u64 = 99;
 
 fn accounts() -> EndpointBuilder<Account> {
@@ -131,12 +137,12 @@ async fn received(state: &mut Account, _: Received, _: &mut Tx) -> Handled {
     Ok(())
 }
 
-/// Without effect.
+/// Has no effect.
 async fn nudge(_: &mut Account, _: Nudge, _: &mut Tx) -> Handled {
     Ok(())
 }
 
-/// Deletes the account. What is sent to it later makes a new one.
+/// Deletes the account. A later message to it creates a new one.
 async fn close(state: &mut Account, Close { account, to }: Close, tx: &mut Tx) -> Handled {
     let amount = state.balance;
     state.add(account, -amount, tx);
@@ -145,7 +151,7 @@ async fn close(state: &mut Account, Close { account, to }: Close, tx: &mut Tx) -
     Ok(())
 }
 
-async fn step(state: &mut Account, Step { number, early, .. }: Step, _: &mut Tx) -> Handled {
+async fn step(state: &mut Account, SequenceStep { number, early, .. }: SequenceStep, _: &mut Tx) -> Handled {
     if number == state.step + 1 {
         state.step = number;
         return Ok(());
@@ -168,7 +174,7 @@ async fn posted(book: &mut Book, Posted { amount, .. }: Posted, _: &mut Tx) -> H
     Ok(())
 }
 
-/// An account of its own for steps: the others are deleted now and then.
+/// An account for steps only, because the others are deleted from time to time.
 const STEPS: u64 = 100;
 
 impl Scenario for Ledger {
@@ -191,8 +197,9 @@ impl Scenario for Ledger {
         // One account or two, so that messages contend for them.
         let accounts = random.u64(1..3);
         let count = if random.u32(0..8) == 0 { random.u64(3..7) } else { random.u64(1..3) };
-        let mut submissions: Vec<_> = (0..count).map(|number| some(number, accounts, random)).collect();
-        // Sometimes many come at once, and most of them to one account: so they are folded.
+        let mut submissions: Vec<_> = (0..count).map(|number| balance_change(number, accounts, random)).collect();
+        // Sometimes many messages arrive at once, most of them for one account, so that they are
+        // folded.
         if count > 2 && random.bool() {
             submissions = submissions.into_iter().map(|submission| submission.after(Duration::ZERO)).collect();
         }
@@ -212,7 +219,7 @@ impl Scenario for Ledger {
 }
 
 /// One of the messages that change balances.
-fn some(number: u64, accounts: u64, random: &mut fastrand::Rng) -> Submission {
+fn balance_change(number: u64, accounts: u64, random: &mut fastrand::Rng) -> Submission {
     let (account, to, amount) = (random.u64(0..accounts), random.u64(0..accounts), random.i64(1..1_000));
     let id = format!("m-{number}");
     let submission = match random.u32(0..10) {
@@ -224,7 +231,7 @@ fn some(number: u64, accounts: u64, random: &mut fastrand::Rng) -> Submission {
     submission.with_claim(random.bool()).after(Duration::from_millis(random.u64(0..3_000)))
 }
 
-/// Messages whose order matters, and perhaps one whose turn never comes.
+/// Messages whose order matters, and sometimes one that is always too early.
 fn steps(random: &mut fastrand::Rng) -> Vec<Submission> {
     let mut numbers: Vec<u64> = (1..=random.u64(1..4)).collect();
     if random.u32(0..3) == 0 {
@@ -235,7 +242,7 @@ fn steps(random: &mut fastrand::Rng) -> Vec<Submission> {
             NEVER => Early::Reject,
             _ => random.choice([Early::Fail, Early::Defer, Early::Reject]).unwrap_or(Early::Reject),
         };
-        let step = Step { account: STEPS, number, early };
+        let step = SequenceStep { account: STEPS, number, early };
         let submission = Submission::to(ACCOUNTS, &format!("step-{number}"), &step).with_claim(random.bool());
         submission.after(Duration::from_millis(random.u64(0..1_000)))
     };
@@ -260,19 +267,20 @@ fn audit(submissions: &[Submission], rest: &Rest) -> Result<Vec<String>, String>
             let balance = accounts.get(partition).and_then(|account| account.state.as_ref()).map_or(0, |it| it.balance);
             if *total != balance || lines != version {
                 findings.push(format!(
-                    "`{partition}` holds {balance}; `{name}` says {total} in {lines} lines of {version} messages"
+                    "`{partition}` holds {balance}; `{name}` has {total} in {lines} lines of {version} messages"
                 ));
             }
         }
     }
     let mut numbers: Vec<u64> =
-        submissions.iter().filter_map(Submission::message::<Step>).map(|it| it.number).collect();
+        submissions.iter().filter_map(Submission::message::<SequenceStep>).map(|it| it.number).collect();
     numbers.sort_unstable();
-    // Only some may have been submitted: then the others' turn may never come.
+    // Only some steps may have been submitted. Then later steps stay too early.
     let reachable = (1..).zip(&numbers).take_while(|(turn, number)| turn == *number).count() as u64;
     let taken = accounts.get(&Partition::new(format!("account#{STEPS}"))).and_then(|it| it.state.as_ref());
     if taken.map_or(0, |it| it.step) != reachable {
-        findings.push(format!("{reachable} steps could be taken, and {:?} were", taken.map(|it| it.step)));
+        findings
+            .push(format!("{reachable} steps could be taken, and the last one taken is {:?}", taken.map(|it| it.step)));
     }
     Ok(findings)
 }

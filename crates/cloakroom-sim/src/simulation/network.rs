@@ -1,53 +1,57 @@
-//! The network: each call is a request, an effect and a reply. The effect belongs to the world, not to the caller.
+//! The network: each call is a request, an effect and a reply. The effect belongs to the world, not
+//! to the caller.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use cloakroom::PortError;
 use futures::channel::oneshot;
 
-use super::{
-    trace,
-    weather::{Fault, risks},
-    world::World,
+use crate::{
+    simulation::{
+        faults::{Fault, possible_faults},
+        trace,
+        world::SimulationWorld,
+    },
+    wire::{Call, Operation, Wire},
 };
-use crate::wire::{Call, Operation, Wire};
 
-/// How long a call takes that nothing befalls, at most, one way.
+/// The maximum time of a request or a reply without a fault.
 const SHORT_MS: u64 = 20;
-/// From a hiccup to longer than a lease.
+/// From a short delay to longer than a visibility timeout.
 const LONG_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
 
-/// The way of one caller to the ports.
+/// The connection of one caller to the ports.
 #[derive(Debug)]
 pub(crate) struct Network {
-    pub(crate) world: Arc<World>,
+    pub(crate) world: Arc<SimulationWorld>,
     pub(crate) caller: String,
 }
 
-/// What becomes of a call.
-struct Way {
+/// The fault and the durations of a call.
+struct CallPlan {
     fault: Option<Fault>,
     request: Duration,
     reply: Duration,
 }
 
 impl Network {
-    fn way(&self, operation: Operation) -> Way {
-        let weather = &self.world.weather;
-        if !weather.is_stormy() {
+    fn plan(&self, operation: Operation) -> CallPlan {
+        let injector = &self.world.injector;
+        if !injector.is_active() {
             let short = Duration::from_millis(5);
-            return Way { fault: None, request: short, reply: short };
+            return CallPlan { fault: None, request: short, reply: short };
         }
-        let mut decision = weather.decide(&format!("{} {operation:?}", self.caller));
-        let fault = weather.strike(&mut decision, risks(operation));
+        let mut decision = injector.decide(&format!("{} {operation:?}", self.caller));
+        let fault = injector.draw(&mut decision, possible_faults(operation));
         let [request, reply] = [(); 2].map(|()| Duration::from_millis(decision.number(1..=SHORT_MS)));
         let long = decision.duration(LONG_MS);
         match fault {
-            Some(Fault::SlowRequest) => Way { fault, request: long, reply },
-            Some(Fault::SlowReply) => Way { fault, request, reply: long },
-            // For a late one: when it is given up, and how long after that it happens.
-            Some(Fault::Late) => Way { fault, request: decision.duration(100..=5_000), reply: long },
-            Some(_) | None => Way { fault, request, reply },
+            Some(Fault::SlowRequest) => CallPlan { fault, request: long, reply },
+            Some(Fault::SlowReply) => CallPlan { fault, request, reply: long },
+            // For a late call: when the caller gives up, and how long after that the call takes
+            // effect.
+            Some(Fault::Late) => CallPlan { fault, request: decision.duration(100..=5_000), reply: long },
+            Some(_) | None => CallPlan { fault, request, reply },
         }
     }
 }
@@ -60,15 +64,15 @@ impl Wire for Network {
     ) -> Result<T, PortError> {
         let (answer, answered) = oneshot::channel();
         let what = call.to_string();
-        // A receive waits for messages most of its time.
+        // A receive waits for messages most of the time, so it does not count as pending.
         let counts = call.operation != Operation::Receive;
         let network = Arc::clone(&self);
         if counts {
             self.world.begin();
         }
-        let way = self.way(call.operation);
+        let plan = self.plan(call.operation);
         self.world.spawn(async move {
-            network.travel(way, &call, effect, answer).await;
+            network.perform(plan, &call, effect, answer).await;
             if counts {
                 network.world.end();
             }
@@ -78,9 +82,9 @@ impl Wire for Network {
 }
 
 impl Network {
-    async fn travel<T: Send + 'static>(
+    async fn perform<T: Send + 'static>(
         &self,
-        Way { fault, request, reply }: Way,
+        CallPlan { fault, request, reply }: CallPlan,
         call: &Call,
         effect: impl Future<Output = Result<T, PortError>> + Send,
         answer: oneshot::Sender<Result<T, PortError>>,
@@ -92,29 +96,29 @@ impl Network {
             Some(Fault::Refused) => Err(failure("refused: not now").without_effect()),
             Some(Fault::Vanished) => Err(failure("no connection")),
             Some(Fault::Unanswered) => {
-                self.told(call, fault, &effect.await);
+                self.trace_result(call, fault, &effect.await);
                 Err(failure("no answer"))
             }
             Some(Fault::Late) => {
-                // Whoever waited is told, and the request goes on.
+                // The caller gets an error, and the request continues.
                 let _ = answer.send(Err(failure("no answer in time")));
-                world.tell(|| format!("{} gives up {}", self.caller, trace::call(call)));
+                world.log(|| format!("{} gives up {}", self.caller, trace::call(call)));
                 world.sleep(reply).await;
-                return self.told(call, fault, &effect.await);
+                return self.trace_result(call, fault, &effect.await);
             }
             Some(_) | None => effect.await,
         };
         if fault != Some(Fault::Unanswered) {
-            self.told(call, fault, &result);
+            self.trace_result(call, fault, &result);
         }
         world.sleep(reply).await;
-        // A caller that has died does not listen.
+        // The caller may have stopped.
         let _ = answer.send(result);
     }
 
-    fn told<T: 'static>(&self, call: &Call, fault: Option<Fault>, result: &Result<T, PortError>) {
+    fn trace_result<T: 'static>(&self, call: &Call, fault: Option<Fault>, result: &Result<T, PortError>) {
         // Receiving nothing is not worth a line.
-        self.world.tell(|| {
+        self.world.log(|| {
             let fault = fault.map(|fault| format!(" [{fault}]")).unwrap_or_default();
             format!("{} {}: {}{fault}", self.caller, trace::call(call), trace::answer(result))
         });
@@ -129,13 +133,13 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
-    use crate::simulation::{trace::Trace, weather::Weather};
+    use crate::simulation::{faults::FaultInjector, trace::Trace};
 
     #[test]
-    fn what_was_sent_before_a_crash_takes_effect_after_it() {
+    fn call_sent_before_a_stop_takes_effect_after_it() {
         let memory = Memory::new();
-        let weather = Weather::new(1, Arc::clone(&memory.clock), Some([].into()));
-        let world = Arc::new(World::new(memory, weather, Trace::new(false)));
+        let injector = FaultInjector::new(1, Arc::clone(&memory.clock), Some([].into()));
+        let world = Arc::new(SimulationWorld::new(memory, injector, Trace::new(false)));
         let network = Arc::new(Network { world: Arc::clone(&world), caller: "worker".to_owned() });
         let has_happened = Arc::new(AtomicBool::new(false));
         let effect = {
@@ -147,7 +151,7 @@ mod tests {
         };
         let call = Call { operation: Operation::Commit, subject: "p".to_owned() };
         world.run(async {
-            assert!(network.carry(call, effect).now_or_never().is_none(), "it is dropped in the middle");
+            assert!(network.carry(call, effect).now_or_never().is_none(), "the caller is dropped in the middle");
             assert_eq!((has_happened.load(Ordering::Relaxed), world.pending()), (false, (1, 1)));
             world.sleep(Duration::from_secs(1)).await;
             assert_eq!((has_happened.load(Ordering::Relaxed), world.pending()), (true, (0, 1)));

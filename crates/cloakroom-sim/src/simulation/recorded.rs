@@ -1,4 +1,4 @@
-//! The stores, with what they do written down as they do it.
+//! The stores, with a record of what they do.
 
 use std::{
     collections::BTreeMap,
@@ -17,41 +17,41 @@ use cloakroom::{
     protocol::{Consistency, Version},
 };
 
-use super::{
-    history::{Deed, Sent},
-    queue::TroubledQueue,
+use crate::simulation::{
+    faults::Fault,
+    faulty_queue::FaultyQueue,
+    history::{Sent, StoreEvent},
     trace,
-    weather::Fault,
-    world::World,
+    world::SimulationWorld,
 };
 
-/// How long the store's client waits before it repeats a commit, at most.
+/// The maximum time that the store's client waits before it repeats a commit.
 const REPEAT_MS: std::ops::RangeInclusive<u64> = 1..=5_000;
 
-/// How many commits ago a state may be that is read late.
+/// How many commits old a state may be that a late read returns.
 const LATE_COMMITS_MAX: u64 = 3;
 
-/// The ports of the world's memory, recorded.
-pub(crate) fn recorded(world: &Arc<World>, redrive_after: u32) -> Ports {
-    let port = || Arc::new(Recorded { world: Arc::clone(world), redrive_after, past: Mutex::default() });
+/// Returns the ports of the world's memory, with everything that they do recorded.
+pub(crate) fn recorded(world: &Arc<SimulationWorld>, redrive_after: u32) -> Ports {
+    let port = || Arc::new(RecordingPorts { world: Arc::clone(world), redrive_after, past: Mutex::default() });
     Ports { store: port(), payloads: port(), queues: port(), ..world.memory.ports() }
 }
 
 #[derive(Debug)]
-struct Recorded {
-    world: Arc<World>,
-    /// How often a message is received before it is moved to the dead-letter queue.
+struct RecordingPorts {
+    world: Arc<SimulationWorld>,
+    /// How many times a message is received before it is moved to the dead-letter queue.
     redrive_after: u32,
-    /// What each state was after each of its commits, by endpoint and partition.
+    /// Each state after each of its commits, by endpoint and partition.
     past: Mutex<BTreeMap<(String, Partition), Vec<StateRead>>>,
 }
 
-impl Recorded {
+impl RecordingPorts {
     async fn current(&self, partition: &Partition, endpoint: &str) -> Result<StateRead, PortError> {
         self.world.memory.store.read_state(partition, endpoint, Consistency::Strong).await
     }
 
-    /// One try of a commit, written down if it applies.
+    /// Tries a commit once, and records it if it applies.
     async fn try_commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let Commit { partition, endpoint, .. } = commit;
         let before = self.current(partition, endpoint).await?;
@@ -59,30 +59,30 @@ impl Recorded {
         if let Committed::Applied(placement) = result {
             let after = self.current(partition, endpoint).await?;
             self.count(commit, placement, [&before, &after]);
-            self.write_down(commit, placement, [before.version, after.version]);
+            self.record_commit(commit, placement, [before.version, after.version]);
             self.past().entry((endpoint.to_owned(), partition.clone())).or_default().push(after);
         }
         Ok(result)
     }
 
-    fn write_down(&self, commit: Commit<'_>, placement: Placement, [before, after]: [Version; 2]) {
+    fn record_commit(&self, commit: Commit<'_>, placement: Placement, [before, after]: [Version; 2]) {
         let Commit { partition, endpoint, .. } = commit;
         for (number, (message, record)) in commit.records.iter().enumerate() {
-            // Each has a version of its own; the last one's is what the store has now.
+            // Each message has a version of its own. The last one's is the version in the store.
             let is_last = number + 1 == commit.records.len();
             let (before, after) = (before.after(number), if is_last { after } else { before.after(number + 1) });
-            self.world.tell(|| {
+            self.world.log(|| {
                 let sends = trace::outgoing(&record.messages);
-                let lies = match placement {
-                    Placement::Separate => "beside",
+                let place = match placement {
+                    Placement::Separate => "separate",
                     Placement::Embedded => "embedded",
                 };
                 format!(
-                    "    {partition} at {endpoint}: {message} makes version {after} of {before}, {lies}, to be sent:{sends}"
+                    "    {partition} at {endpoint}: {message} makes version {after} of {before}, {place}, to be sent:{sends}"
                 )
             });
             let message = self.world.history().message(message);
-            self.world.record(Deed::Committed {
+            self.world.record(StoreEvent::Committed {
                 endpoint: endpoint.to_owned(),
                 partition: partition.clone(),
                 message,
@@ -114,7 +114,7 @@ impl Recorded {
 }
 
 #[async_trait]
-impl PartitionStore for Recorded {
+impl PartitionStore for RecordingPorts {
     async fn read_state(
         &self,
         partition: &Partition,
@@ -122,16 +122,17 @@ impl PartitionStore for Recorded {
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
         let read = self.world.memory.store.read_state(partition, endpoint, consistency).await?;
-        if consistency == Consistency::Strong || !self.world.weather.is_stormy() {
+        if consistency == Consistency::Strong || !self.world.injector.is_active() {
             return Ok(read);
         }
-        let mut decision = self.world.weather.decide(&format!("{endpoint} {partition} read"));
-        if self.world.weather.strike(&mut decision, &[Fault::ReadLate]).is_none() {
+        let mut decision = self.world.injector.decide(&format!("{endpoint} {partition} read"));
+        if self.world.injector.draw(&mut decision, &[Fault::ReadLate]).is_none() {
             return Ok(read);
         }
         let past = self.past();
         let past = past.get(&(endpoint.to_owned(), partition.clone())).map_or(&[][..], Vec::as_slice);
-        // As it was before the last commit, or the one before that. Before the first there was nothing.
+        // The state before the last commit, or before an earlier one. Before the first commit there
+        // was nothing.
         let commits_ago = decision.number(1..=LATE_COMMITS_MAX);
         let then = past.len().checked_sub(1 + commits_ago as usize).and_then(|number| past.get(number));
         Ok(then.cloned().unwrap_or_default())
@@ -149,15 +150,15 @@ impl PartitionStore for Recorded {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let result = self.try_commit(commit).await?;
-        if !matches!(result, Committed::Applied(_)) || !self.world.weather.is_stormy() {
+        if !matches!(result, Committed::Applied(_)) || !self.world.injector.is_active() {
             return Ok(result);
         }
         let (endpoint, message) = (commit.endpoint, commit.records.first().map_or("", |(message, _)| message.as_str()));
-        let mut decision = self.world.weather.decide(&format!("{endpoint} {message} commit"));
-        if self.world.weather.strike(&mut decision, &[Fault::CommitRepeated]).is_none() {
+        let mut decision = self.world.injector.decide(&format!("{endpoint} {message} commit"));
+        if self.world.injector.draw(&mut decision, &[Fault::CommitRepeated]).is_none() {
             return Ok(result);
         }
-        // What the client library does when the answer to its first try was lost.
+        // The client library repeats a commit if the response to its first try was lost.
         self.world.sleep(decision.duration(REPEAT_MS)).await;
         self.try_commit(commit).await
     }
@@ -165,8 +166,8 @@ impl PartitionStore for Recorded {
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError> {
         let stored = self.world.memory.store.store_claims(key, record).await?;
         if stored == ClaimsStored::Stored {
-            self.world.tell(|| format!("    {} stored for sending:{}", key.message, trace::outgoing(&record.messages)));
-            self.world.record(Deed::ClaimsStored(Sent::of(record)));
+            self.world.log(|| format!("    {} stored for sending:{}", key.message, trace::outgoing(&record.messages)));
+            self.world.record(StoreEvent::ClaimsStored(Sent::of(record)));
         }
         Ok(stored)
     }
@@ -190,7 +191,7 @@ impl PartitionStore for Recorded {
 }
 
 #[async_trait]
-impl PayloadStore for Recorded {
+impl PayloadStore for RecordingPorts {
     fn name(&self) -> &str {
         self.world.memory.payloads.name()
     }
@@ -204,7 +205,7 @@ impl PayloadStore for Recorded {
     }
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
-        self.world.record(Deed::CheckedIn(claim.clone()));
+        self.world.record(StoreEvent::CheckedIn(claim.clone()));
         self.world.memory.payloads.check_in(claim, payload).await
     }
 
@@ -217,7 +218,7 @@ impl PayloadStore for Recorded {
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
         let payloads = &self.world.memory.payloads;
         if payloads.read(claim).await?.is_some() {
-            self.world.record(Deed::Deleted(claim.clone()));
+            self.world.record(StoreEvent::Deleted(claim.clone()));
         }
         payloads.delete(claim).await
     }
@@ -229,15 +230,15 @@ impl PayloadStore for Recorded {
     }
 
     async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
-        self.world.record(Deed::EntryPut { endpoint: endpoint.to_owned(), message: message.clone() });
+        self.world.record(StoreEvent::EntryPut { endpoint: endpoint.to_owned(), message: message.clone() });
         self.world.memory.payloads.put_entry(endpoint, message).await
     }
 }
 
 #[async_trait]
-impl Queues for Recorded {
+impl Queues for RecordingPorts {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         self.world.memory.queues.open(name).await?;
-        Ok(Arc::new(TroubledQueue::new(&self.world, name, self.redrive_after)))
+        Ok(Arc::new(FaultyQueue::new(&self.world, name, self.redrive_after)))
     }
 }

@@ -1,14 +1,16 @@
-//! What is simulated: services, what is asked of them, and what must be true in the end.
+//! What is simulated: services, the messages that are submitted, and the audit of the final states.
 
 use std::{fmt, time::Duration};
 
 use cloakroom::{Endpoint, EndpointSettings, Error, Message, MessageId, Ports, format::Envelope};
 
-use super::history::Rest;
+use crate::simulation::history::Rest;
 
-/// Services that are simulated. The library's own are [`Ledger`](super::Ledger); this is how to simulate yours.
+/// The services that are simulated. [`Ledger`](crate::simulation::Ledger) is the library's own
+/// scenario. Implement this trait to simulate yours.
 ///
-/// Everything it does must follow from its arguments: no clock, no chance and no order of a `HashMap` of its own.
+/// Everything must follow from the arguments: no clock, no random numbers and no order of a
+/// `HashMap` of its own.
 ///
 /// ```
 /// use cloakroom::{Endpoint, EndpointSettings, Error, Handled, Message, Partition, Ports, Tx};
@@ -54,65 +56,66 @@ use super::history::Rest;
 /// assert!(run.violations.is_empty(), "{:?}", run.violations);
 /// ```
 pub trait Scenario: fmt::Debug {
-    /// How it is called.
+    /// The name of the scenario.
     fn name(&self) -> &'static str;
 
-    /// The names of its endpoints, which are also those of their queues. The name of a dead-letter queue is
-    /// that of its endpoint and `-dead`: the default.
+    /// The names of the endpoints, which are also the names of their queues. The dead-letter queue
+    /// of an endpoint has the default name: that of the endpoint and `-dead`.
     fn endpoints(&self) -> &'static [&'static str];
 
-    /// Builds one of them, as it is built in production but for ports and settings.
+    /// Builds an endpoint as in production, except for ports and settings.
     ///
     /// # Errors
     /// Those of [`EndpointBuilder::build`](cloakroom::endpoint::EndpointBuilder::build).
     fn endpoint(&self, name: &str, ports: Ports, settings: EndpointSettings) -> Result<Endpoint, Error>;
 
-    /// What is asked of the services. Few messages make a failure easy to read: ten or so, with all that follow.
+    /// Returns the messages that are submitted. Few messages make a failure easy to read: about
+    /// ten, with all that follow.
     fn submissions(&self, random: &mut fastrand::Rng) -> Vec<Submission>;
 
-    /// Whether a message may stay in its dead-letter queue for ever when it was parked for this reason: a
-    /// rejection of its handler that no other try can mend.
+    /// Whether a message that was parked for this reason may stay in its dead-letter queue forever:
+    /// its handler rejected it, and no retry can change that.
     fn is_rejection(&self, _reason: &str) -> bool {
         false
     }
 
-    /// What is wrong with the final states, in words; nothing, if all is well. Only some of what was drawn may have
-    /// been submitted.
+    /// Returns what is wrong with the final states. Empty if nothing is. Only some of the drawn
+    /// submissions may have been made.
     fn audit(&self, submissions: &[Submission], rest: &Rest) -> Vec<String>;
 }
 
-/// A message that somebody outside sends.
+/// A message that is sent from outside.
 #[derive(Clone, Debug)]
 pub struct Submission {
     pub(crate) queue: String,
-    /// With its payload inline.
+    /// The payload is inline.
     pub(crate) envelope: Envelope,
     pub(crate) after: Duration,
     pub(crate) has_claim: bool,
 }
 
 impl Submission {
-    /// A message to an endpoint's queue at the beginning, with its payload inline and only an id, as foreign producers
-    /// send it. The id must be its own.
+    /// Returns a message to an endpoint's queue, sent at the beginning. It has its payload inline
+    /// and only an id, as messages of foreign producers do. The id must be unique.
     pub fn to<M: Message>(queue: &str, id: &str, message: &M) -> Self {
         let mut envelope = Envelope::new(MessageId::new(id), "outside", M::TYPE, message.partition());
         envelope.data = serde_json::to_value(message).ok();
         Self { queue: queue.to_owned(), envelope, after: Duration::ZERO, has_claim: false }
     }
 
-    /// Sent that much later.
+    /// Sends it this much later.
     #[must_use]
     pub fn after(self, after: Duration) -> Self {
         Self { after, ..self }
     }
 
-    /// Checked in, so that it travels with a claim.
+    /// Checks in the payload, so that the message carries a claim.
     #[must_use]
     pub fn with_claim(self, has_claim: bool) -> Self {
         Self { has_claim, ..self }
     }
 
-    /// The message, if it is one of this type.
+    /// Returns the message if it has this type.
     pub fn message<M: Message>(&self) -> Option<M> {
         let is_of_type = self.envelope.kind == M::TYPE;
         self.envelope.data.clone().filter(|_| is_of_type).and_then(|data| serde_json::from_value(data).ok())

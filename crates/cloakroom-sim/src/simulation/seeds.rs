@@ -1,9 +1,9 @@
-//! Seeds that failed once. Each stays, and is run again by a test.
+//! Seeds that failed once. Each stays in the list, and a test runs it again.
 
-/// A scenario, a seed, and what it showed, on a line each.
+/// On each line a scenario, a seed, and what it showed.
 const SEEDS: &str = include_str!("../../seeds.txt");
 
-/// The seeds of a scenario that failed at some time.
+/// Returns the seeds of a scenario that failed once.
 ///
 /// ```
 /// use cloakroom_sim::simulation::known_seeds;
@@ -22,6 +22,8 @@ fn read(line: &str) -> (&str, u64) {
     let mut words = line.split_whitespace();
     match (words.next(), words.next().map(str::parse)) {
         (Some(scenario), Some(Ok(seed))) => (scenario, seed),
-        _ => panic!("`{line}` in seeds.txt is not a scenario, a seed, and what it showed"),
+        _ => {
+            panic!("`{line}` in seeds.txt is not a scenario, a seed, and what it showed; write these three on one line")
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! Shrinking: what is left out of a run that breaks a law, as long as it breaks that law.
+//! Shrinking: removing items of a run that breaks a law, as long as it still breaks that law.
 
 use std::collections::BTreeSet;
 
-/// The smallest part of `items` that this finds for which `fails` still holds: first halves are left out, then ever
-/// smaller pieces, then single ones ("delta debugging"). `fails` must hold for all of them.
+/// Returns the smallest part of `items` that this finds for which `fails` still holds. It first
+/// removes halves, then smaller pieces, then single items ("delta debugging"). `fails` must hold
+/// for all items.
 pub(crate) fn smallest<T: Clone + Ord>(
     items: &BTreeSet<T>,
     mut fails: impl FnMut(&BTreeSet<T>) -> bool,
@@ -22,7 +23,8 @@ pub(crate) fn smallest<T: Clone + Ord>(
                 start = end;
             }
         }
-        // Single ones again, as long as any can go: leaving one out may make another one needless.
+        // Single items are tried again while any can be removed, because removing one may make
+        // another one unnecessary.
         size = if size == 1 { usize::from(kept.len() < before) } else { size.div_ceil(2) };
     }
     kept.into_iter().collect()
@@ -33,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_needed_is_kept() {
+    fn shrinking_keeps_only_needed_items() {
         let all: BTreeSet<u32> = (0..100).collect();
         let needed = BTreeSet::from([3, 57, 58]);
         let mut tries = 0;

@@ -1,52 +1,54 @@
-//! What happened in one seed, or in many.
+//! Counts of what happened in one seed, or in many.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::weather::Fault;
+use crate::simulation::faults::Fault;
 
 /// Counts over the histories of one seed, or of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Worlds.
+    /// Seeds that were run.
     pub seeds: u64,
     /// Messages that had to be processed: submitted, or in the record of an applied commit.
     pub messages: u64,
     /// Messages that were committed.
     pub commits: u64,
-    /// Of the messages in them, those that were committed together with others.
+    /// Of the committed messages: those that were committed together with others.
     pub folded: u64,
-    /// Those whose records were embedded in the state's item.
+    /// Of the committed messages: those whose records were embedded in the state's item.
     pub embedded: u64,
-    /// Those whose records were to be embedded, and lay beside the state because its item would have grown too large.
+    /// Of the committed messages: those whose records should have been embedded, and are separate
+    /// because the state's item would have grown too large.
     pub spilled: u64,
-    /// Embedded records of others that a commit carried on.
+    /// Embedded records of other messages that a commit carried over.
     pub carried: u64,
-    /// Embedded records of others that a commit dropped, since they were settled.
+    /// Embedded records of other messages that a commit dropped, because they were settled.
     pub dropped: u64,
-    /// Records that were kept as the proof that their messages were processed.
+    /// Records that were retained as the proof that their messages were processed.
     pub retained: u64,
-    /// What went wrong, how often.
+    /// How often each fault occurred.
     pub faults: BTreeMap<Fault, u64>,
-    /// Times that a payload was missing, or an entry found: duplicates that were recognised.
+    /// How often a payload was missing or a dedupe entry was found: duplicates that were
+    /// recognised.
     pub duplicates: u64,
     /// Messages that were received more than once.
     pub redeliveries: u64,
-    /// Records beside the state that were found, by whoever went on from there.
+    /// Separate records that a worker found, so that it resumed.
     pub resumes: u64,
-    /// Messages that came to a dead-letter queue.
+    /// Messages that were moved to a dead-letter queue.
     pub parked: u64,
-    /// Of these, those that were committed before, and that the operator finished while workers went on.
+    /// Of these, those that were committed before and that the operator finished while workers ran.
     pub finished: u64,
-    /// Payloads left that nobody refers to.
+    /// Payloads that no message refers to.
     pub orphans: u64,
-    /// Laws that were broken.
+    /// Violations of laws.
     pub violations: u64,
     /// Virtual time.
     pub time: Duration,
 }
 
 impl Tally {
-    /// Adds what another one counted.
+    /// Adds the counts of another tally.
     pub fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.messages += other.messages;

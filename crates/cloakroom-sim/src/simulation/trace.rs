@@ -1,4 +1,5 @@
-//! The trace: every call with its time, its caller and a shortened answer, and whatever else happens in the world.
+//! The trace: every call with its time, its caller and a shortened response, and all other events
+//! of the world.
 
 use std::{
     any::Any,
@@ -16,7 +17,7 @@ use cloakroom::{
 
 use crate::wire::{Call, Operation};
 
-/// Lines, if anybody wants them.
+/// The lines of the trace, if it is wanted.
 #[derive(Debug)]
 pub(crate) struct Trace(Option<Mutex<Vec<String>>>);
 
@@ -25,7 +26,7 @@ impl Trace {
         Self(is_wanted.then(Mutex::default))
     }
 
-    pub(crate) fn tell(&self, now: Timestamp, text: impl FnOnce() -> String) {
+    pub(crate) fn add(&self, now: Timestamp, text: impl FnOnce() -> String) {
         if let Some(lines) = &self.0 {
             let seconds = now.as_millis() as f64 / 1000.0;
             let line = format!("{seconds:>9.3} s  {}", shortened(&text()));
@@ -40,7 +41,7 @@ impl Trace {
     }
 }
 
-/// A call, as short as can be told apart.
+/// Returns a call as short as calls can still be distinguished.
 pub(crate) fn call(call: &Call) -> String {
     match call.operation {
         Operation::CheckIn | Operation::ReadPayload | Operation::DeletePayload => {
@@ -65,17 +66,18 @@ pub(crate) fn call(call: &Call) -> String {
     }
 }
 
-/// The first digits of a claim, or of an id.
+/// The first digits of a claim or of an id.
 pub(crate) fn short(claim: &str) -> &str {
     claim.get(..8).unwrap_or(claim)
 }
 
-/// What a violation concerns, as it is written in a trace: claims and ids are shortened, entities are not.
+/// Returns a subject of a violation as the trace writes it. Claims and ids are shortened, entities
+/// are not.
 pub(crate) fn subject(subject: &str) -> String {
     if subject.contains(' ') { subject.to_owned() } else { short(subject).to_owned() }
 }
 
-/// Ids with as many digits as tell them apart.
+/// Shortens ids to as many digits as distinguish them.
 fn shortened(text: &str) -> String {
     text.split(' ')
         .map(|word| if is_uuid(word) { [short(word), &word[36..]].concat() } else { word.to_owned() })
@@ -83,12 +85,13 @@ fn shortened(text: &str) -> String {
         .join(" ")
 }
 
-/// Whether it begins with one.
+/// Whether a word begins with a UUID.
 fn is_uuid(word: &str) -> bool {
     word.is_ascii() && word.len() >= 36 && [8, 13, 18, 23].iter().all(|at| word.as_bytes()[*at] == b'-')
 }
 
-/// An answer, without what has no order of its own (attributes of items) and what is too long to read.
+/// Returns a response without parts that have no order (attributes of items), and without parts
+/// that are too long.
 pub(crate) fn answer<T: Any>(result: &Result<T, PortError>) -> String {
     let value: &dyn Any = match result {
         Ok(value) => value,

@@ -1,4 +1,4 @@
-//! The world: time, the tasks that belong to nobody, and what is written down about them.
+//! The world of a seed: time, tasks that no caller owns, and the history.
 
 use std::{
     collections::VecDeque,
@@ -12,27 +12,27 @@ use std::{
 use cloakroom::{memory::Memory, ports::Clock as _};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
-use super::{
-    history::{Deed, History},
+use crate::simulation::{
+    faults::FaultInjector,
+    history::{History, StoreEvent},
     trace::Trace,
-    weather::Weather,
 };
 
-/// One seed's world.
-pub(crate) struct World {
+/// The world of one seed.
+pub(crate) struct SimulationWorld {
     pub(crate) memory: Memory,
-    pub(crate) weather: Weather,
+    pub(crate) injector: FaultInjector,
     pub(crate) trace: Trace,
     history: Mutex<History>,
     /// Tasks that have not been polled yet.
     spawned: Mutex<VecDeque<BoxFuture<'static, ()>>>,
-    /// What is under way that may still change something, and how often something was begun.
+    /// How many calls are pending that may still change something, and how many were ever started.
     pending: Mutex<(u64, u64)>,
 }
 
-impl fmt::Debug for World {
+impl fmt::Debug for SimulationWorld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("weather", &self.weather).finish_non_exhaustive()
+        f.debug_struct("World").field("injector", &self.injector).finish_non_exhaustive()
     }
 }
 
@@ -40,17 +40,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl World {
-    pub(crate) fn new(memory: Memory, weather: Weather, trace: Trace) -> Self {
-        Self { memory, weather, trace, history: Mutex::default(), spawned: Mutex::default(), pending: Mutex::default() }
+impl SimulationWorld {
+    pub(crate) fn new(memory: Memory, injector: FaultInjector, trace: Trace) -> Self {
+        Self {
+            memory,
+            injector,
+            trace,
+            history: Mutex::default(),
+            spawned: Mutex::default(),
+            pending: Mutex::default(),
+        }
     }
 
-    /// Lets a task run for itself: it goes on when whoever began it is gone.
+    /// Spawns a task that continues when its caller has stopped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         lock(&self.spawned).push_back(Box::pin(task));
     }
 
-    /// Runs everything until `main` ends. What else is under way then is dropped.
+    /// Runs everything until `main` ends. Tasks that are still running are dropped.
     pub(crate) fn run<T>(&self, main: impl Future<Output = T>) -> T {
         let mut tasks = FuturesUnordered::new();
         let mut main = pin!(main);
@@ -66,7 +73,7 @@ impl World {
                 }
             }
         }));
-        // They refer to this world, which would never be freed.
+        // The tasks refer to this world, which would otherwise never be freed.
         lock(&self.spawned).clear();
         value
     }
@@ -75,33 +82,33 @@ impl World {
         self.memory.clock.sleep(duration).await;
     }
 
-    pub(crate) fn tell(&self, text: impl FnOnce() -> String) {
-        self.trace.tell(self.memory.clock.now(), text);
+    pub(crate) fn log(&self, text: impl FnOnce() -> String) {
+        self.trace.add(self.memory.clock.now(), text);
     }
 
-    /// Writes down what a store did.
-    pub(crate) fn record(&self, deed: Deed) {
-        lock(&self.history).record(deed);
+    /// Records what a store did.
+    pub(crate) fn record(&self, event: StoreEvent) {
+        lock(&self.history).record(event);
     }
 
-    /// What is written down.
+    /// The history so far.
     pub(crate) fn history(&self) -> MutexGuard<'_, History> {
         lock(&self.history)
     }
 
-    /// Something is under way that may still change something.
+    /// Starts something that may still change something.
     pub(crate) fn begin(&self) {
         let mut pending = lock(&self.pending);
         pending.0 += 1;
         pending.1 += 1;
     }
 
-    /// It has come to its end.
+    /// Ends it.
     pub(crate) fn end(&self) {
         lock(&self.pending).0 -= 1;
     }
 
-    /// How much is under way, and how much was ever begun.
+    /// How many calls are pending, and how many were ever started.
     pub(crate) fn pending(&self) -> (u64, u64) {
         *lock(&self.pending)
     }

@@ -1,4 +1,4 @@
-//! Ports that break one law each, to see that the judge notices.
+//! Ports with one flaw each, to test that the laws detect it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,34 +29,35 @@ pub(crate) enum Flaw {
     StaleRecords,
     /// Payloads are read from a replica that lags behind.
     StalePayloads,
-    /// A commit applies whatever the version is.
+    /// A commit applies at any version.
     NoVersionCondition,
     /// The bucket's lifecycle removes payloads that are needed.
     EarlyExpiry,
     /// The client library repeats the write of a payload.
     RepeatedCheckIn,
-    /// Claims are stored whether there are some or not.
+    /// Claims are stored even if the record already has claims.
     UnconditionalClaims,
     /// A deleted state leaves no tombstone.
     NoTombstone,
-    /// Every commit drops the embedded records of others, settled or not.
+    /// Every commit drops the embedded records of other messages, whether they are settled or not.
     EmbeddedDropped,
-    /// A commit whose records lie beside drops those that are embedded.
-    DroppedBeside,
-    /// A tombstone keeps the version, and no embedded records.
+    /// A commit with separate records drops the embedded ones.
+    DroppedBySeparate,
+    /// A tombstone keeps the version, but no embedded records.
     TombstoneWithoutRecords,
-    /// A commit that embeds its records does not move the version.
-    VersionStands,
-    /// Every other read of a state tells that all records are embedded, whether some lie beside or not. If every read told
-    /// it, work would rarely come to an end, and take as long as a simulation may.
-    BelievedComplete,
-    /// Of a fold the state is written, and the record of its first message.
+    /// A commit that embeds its records does not increase the version.
+    VersionUnchanged,
+    /// Every other read of a state reports that all records are embedded, even if some are
+    /// separate. If every read reported that, processing would rarely end, and each simulation
+    /// would take its maximum time.
+    ReportedComplete,
+    /// A commit of a fold writes the state, and only the record of its first message.
     TornFold,
 }
 
 /// How far a replica lags behind, and after what time a write is repeated.
 const LAG: Duration = Duration::from_millis(1_500);
-/// What a lifecycle leaves a payload.
+/// The age at which the lifecycle rule deletes a payload.
 const LIFETIME: Duration = Duration::from_secs(5);
 
 pub(crate) fn sabotage(flaw: Flaw, memory: &Memory, ports: Ports) -> Ports {
@@ -76,9 +77,9 @@ struct Broken {
     flaw: Flaw,
     memory: Memory,
     ports: Ports,
-    /// What each record was, from when on.
+    /// The values of each record, with the time of each change.
     records: Mutex<BTreeMap<String, Past<Record>>>,
-    /// What each payload was, from when on.
+    /// The values of each payload, with the time of each change.
     payloads: Mutex<BTreeMap<Claim, Past<Bytes>>>,
     /// Payloads that were written twice.
     repeated: Mutex<BTreeSet<Claim>>,
@@ -94,7 +95,7 @@ fn name(key: RecordKey<'_>) -> String {
     format!("{} {} {}", key.partition, key.endpoint, key.message)
 }
 
-/// What a replica knows that lags behind.
+/// The value that a lagging replica returns.
 fn stale<T: Clone>(past: Option<&Past<T>>, now: Timestamp) -> Option<T> {
     let known = past?.iter().rev().find(|(since, _)| now.since(*since) >= LAG);
     known.and_then(|(_, value)| value.clone())
@@ -115,21 +116,21 @@ impl Broken {
         lock(&self.payloads).entry(claim.clone()).or_default().push((self.now(), payload));
     }
 
-    /// Spoils a state that was just committed with embedded records.
+    /// Applies the flaw to a state that was just committed with embedded records.
     fn spoil(&self, commit: Commit<'_>) {
         let sort_key = Key::State { endpoint: commit.endpoint }.text();
         let Some(mut item) = self.memory.store.partition(commit.partition).remove(&sort_key) else { return };
         if self.flaw == Flaw::TombstoneWithoutRecords && matches!(commit.state, StateWrite::Tombstone { .. }) {
             item.remove(attribute::RECORDS);
         }
-        if self.flaw == Flaw::VersionStands {
+        if self.flaw == Flaw::VersionUnchanged {
             let before = AttributeValue::N(commit.expected.number().to_string());
             item.insert(attribute::VERSION.to_owned(), before);
         }
         self.memory.store.put_item(commit.partition, &sort_key, item);
     }
 
-    /// The first write of a payload, if it was long enough ago.
+    /// The first write of a payload, if it is at least this old.
     fn written(&self, claim: &Claim, ago: Duration) -> Option<Bytes> {
         let payloads = lock(&self.payloads);
         let (written, payload) = payloads.get(claim)?.first()?;
@@ -146,7 +147,7 @@ impl PartitionStore for Broken {
         consistency: Consistency,
     ) -> Result<StateRead, PortError> {
         let mut read = self.ports.store.read_state(partition, endpoint, consistency).await?;
-        read.embedded.is_complete |= self.flaw == Flaw::BelievedComplete && self.ports.random.bits().is_multiple_of(2);
+        read.embedded.is_complete |= self.flaw == Flaw::ReportedComplete && self.ports.random.bits().is_multiple_of(2);
         Ok(read)
     }
 
@@ -167,8 +168,8 @@ impl PartitionStore for Broken {
         if self.flaw == Flaw::NoVersionCondition {
             expected = self.memory.store.read_state(partition, endpoint, Consistency::Strong).await?.version;
         }
-        let drops =
-            self.flaw == Flaw::EmbeddedDropped || self.flaw == Flaw::DroppedBeside && commit.embedded_bytes_max == 0;
+        let drops = self.flaw == Flaw::EmbeddedDropped
+            || self.flaw == Flaw::DroppedBySeparate && commit.embedded_bytes_max == 0;
         let nothing = Embedded { records: BTreeMap::new(), ..commit.kept.clone() };
         let kept = if drops { &nothing } else { commit.kept };
         let records = if self.flaw == Flaw::TornFold { &commit.records[..1] } else { commit.records };
@@ -177,7 +178,7 @@ impl PartitionStore for Broken {
             self.spoil(commit);
         }
         if self.flaw == Flaw::NoTombstone && matches!(commit.state, StateWrite::Tombstone { .. }) {
-            // As absent as an item can be that is there.
+            // An existing item that looks as absent as possible.
             let nothing = [
                 (attribute::VERSION.to_owned(), AttributeValue::N("0".to_owned())),
                 (attribute::DELETED.to_owned(), AttributeValue::Bool(true)),

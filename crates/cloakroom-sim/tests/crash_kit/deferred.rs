@@ -9,12 +9,12 @@ use super::{
 };
 
 #[test]
-fn a_deferred_message_passes_when_nothing_comes_of_it() {
+fn deferred_message_without_effect_passes_the_kit() {
     passes(&CrashKit::new(|_| builder()).deferred(Reserve::of("Ada")).run());
 }
 
 #[test]
-fn a_message_that_is_deferred_until_another_one_was_processed_passes() {
+fn message_deferred_until_another_one_was_processed_passes_the_kit() {
     let report = CrashKit::new(|_| builder()).message(Buy::of("Emma")).deferred(Reserve::of("Ada")).runs_max(30).run();
     passes(&report);
     assert_eq!(report.to_string().matches("equal to one after the other").count(), 1, "{report}");
@@ -22,7 +22,7 @@ fn a_message_that_is_deferred_until_another_one_was_processed_passes() {
 }
 
 #[test]
-fn a_message_that_is_deferred_and_should_not_be_is_found() {
+fn kit_finds_an_unexpected_deferral() {
     let report = CrashKit::new(|_| builder()).message(Reserve::of("Ada")).run();
     fails(&report, FindingKind::Unexpected, &["was not accepted, but deferred", "`given`"]);
     let report = CrashKit::new(|_| builder()).refused(Reserve::of("Ada")).run();

@@ -34,7 +34,8 @@ async fn write(store: &dyn PartitionStore) -> Result<(), HandlerError> {
     Ok(())
 }
 
-/// Buys books, and has a handler of notes that writes elsewhere if there are at least that many.
+/// Buys books. The handler of notes writes to another partition if there are at least this many
+/// copies.
 fn writes_from(copies: u32) -> impl Fn(&Ports) -> EndpointBuilder<Book> + 'static {
     move |ports| {
         let store = Arc::clone(&ports.store);
@@ -47,13 +48,13 @@ fn writes_from(copies: u32) -> impl Fn(&Ports) -> EndpointBuilder<Book> + 'stati
 }
 
 #[test]
-fn a_write_to_another_partition_is_found() {
+fn kit_finds_a_write_to_another_partition() {
     let report = CrashKit::new(writes_from(0)).message(Note::of("a note")).run();
     fails(&report, FindingKind::WritesElsewhere, &["`note`", "shelf#1", "send a message to its owner"]);
 }
 
 #[test]
-fn a_write_that_only_another_message_leads_to_is_found() {
+fn kit_finds_a_write_that_depends_on_another_message() {
     let report = CrashKit::new(writes_from(1)).message(Buy::of("Emma")).message(Note::of("a note")).run();
     let text = "the handler of `note` itself calls a port that writes: Commit x of shelf#1";
     fails(&report, FindingKind::WritesElsewhere, &["`book.buy` and `note`", text]);
@@ -61,7 +62,7 @@ fn a_write_that_only_another_message_leads_to_is_found() {
 }
 
 #[test]
-fn a_write_by_an_earlier_message_is_its_own() {
+fn kit_attributes_a_write_by_a_given_message_to_that_message() {
     let kit = CrashKit::new(writes_from(0)).given(Note::of("a note"));
     let report = kit.message(Buy::of("Emma")).message(Buy::of("Emma")).run();
     fails(&report, FindingKind::WritesElsewhere, &["the handler of `note` itself calls a port that writes"]);
@@ -70,7 +71,7 @@ fn a_write_by_an_earlier_message_is_its_own() {
 }
 
 #[test]
-fn a_look_at_another_partition_is_found() {
+fn kit_finds_a_read_of_another_partition() {
     let report = CrashKit::new(|ports| {
         let store = Arc::clone(&ports.store);
         let handler = move |_: &mut Book, _: Note, _: &mut Tx| {

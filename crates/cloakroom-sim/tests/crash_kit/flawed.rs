@@ -1,4 +1,4 @@
-//! Stores that break the protocol, over memory.
+//! Stores that break the protocol, based on memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,22 +14,22 @@ use cloakroom::{
     protocol::Consistency,
 };
 
-/// What is wrong with the store.
+/// The flaw of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// A commit does not care which version it was made on.
+    /// A commit applies at any version.
     NoVersion,
-    /// Records are read as they were: not there yet.
+    /// Reads of records return that there is none.
     StaleRecord,
     /// Records are not cleared.
     NoClear,
-    /// Claims replace those that are stored already.
+    /// New claims replace claims that are already stored.
     ClaimsReplaced,
     /// Embedded records are not written.
     NothingEmbedded,
-    /// Of a fold the state is written, and the record of its first message.
+    /// A commit of a fold writes the state, and only the record of its first message.
     TornFold,
-    /// A commit cares for its version only if the same message was the last one to commit.
+    /// A commit checks its version only if the same message committed last.
     OthersOverwritten,
 }
 
@@ -71,7 +71,7 @@ impl PartitionStore for Flawed {
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
         let Commit { partition, endpoint, .. } = commit;
         let last = commit.records.last().map(|(message, _)| (*message).clone());
-        let is_other = *self.last.lock().expect("nobody panics with it") != last;
+        let is_other = *self.last.lock().expect("no thread panics with the lock") != last;
         let mut expected = commit.expected;
         if self.flaw == Flaw::NoVersion || self.flaw == Flaw::OthersOverwritten && is_other {
             expected = self.memory.store.read_state(partition, endpoint, Consistency::Strong).await?.version;
@@ -86,7 +86,7 @@ impl PartitionStore for Flawed {
             }
         }
         if matches!(committed, Committed::Applied(_)) {
-            *self.last.lock().expect("nobody panics with it") = last;
+            *self.last.lock().expect("no thread panics with the lock") = last;
         }
         Ok(committed)
     }

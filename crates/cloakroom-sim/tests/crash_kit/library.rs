@@ -1,11 +1,11 @@
-//! A library that lends books: handlers as they should be.
+//! A library that lends books: correct handlers.
 
 use std::time::Duration;
 
 use cloakroom::{Condition, Endpoint, Handled, HandlerError, Message, Partition, Tx, endpoint::EndpointBuilder};
 use serde::{Deserialize, Serialize};
 
-/// The state: one entity a book.
+/// The state of a book.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Book {
     pub(crate) copies: u32,
@@ -13,7 +13,7 @@ pub(crate) struct Book {
     pub(crate) since: String,
 }
 
-/// Messages of one field, for the book.
+/// Declares messages with one text, for the same book.
 macro_rules! message {
     ($($type:ident $name:literal)*) => {$(
         #[derive(Debug, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub(crate) async fn buy(book: &mut Book, _: Buy, _: &mut Tx) -> Handled {
     Ok(())
 }
 
-/// Own items, ids, the time, a fan-out and a reply.
+/// Uses its own items, ids, the time, a fan-out and a reply.
 async fn lend(book: &mut Book, lend: Lend, tx: &mut Tx) -> Handled {
     if book.copies == 0 {
         return Err(HandlerError::reject("no copy is left"));
@@ -97,10 +97,10 @@ async fn discard(_: &mut Book, _: Discard, tx: &mut Tx) -> Handled {
 async fn refuse(book: &mut Book, _: Refuse, tx: &mut Tx) -> Handled {
     book.copies = 99;
     tx.send(Note::of("never sent"));
-    Err(HandlerError::reject("this library says no"))
+    Err(HandlerError::reject("this library refuses it"))
 }
 
-/// Waits for a copy.
+/// Defers the message until there is a copy.
 async fn reserve(book: &mut Book, reserve: Reserve, tx: &mut Tx) -> Handled {
     book.readers.push(reserve.text.clone());
     tx.send(Note { text: reserve.text });

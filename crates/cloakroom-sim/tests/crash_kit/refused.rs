@@ -1,4 +1,4 @@
-//! Messages that must be refused: by their handler, and for no other reason.
+//! Messages that must be refused by their handler, and for no other reason.
 
 use std::{collections::BTreeMap, future::ready, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 #[test]
-fn refused_messages_pass_when_nothing_comes_of_them() {
+fn refused_messages_without_effect_pass_the_kit() {
     let report = CrashKit::new(|_| builder())
         .given(Buy::of("Emma"))
         .refused(Refuse::of(""))
@@ -24,14 +24,14 @@ fn refused_messages_pass_when_nothing_comes_of_them() {
 }
 
 #[test]
-fn a_message_that_is_refused_until_another_one_was_processed_passes() {
+fn message_refused_until_another_one_was_processed_passes_the_kit() {
     let report = CrashKit::new(|_| builder()).message(Buy::of("Emma")).refused(Lend::of("Ada")).runs_max(30).run();
     passes(&report);
     assert_eq!(report.to_string().matches("equal to one after the other").count(), 1, "{report}");
 }
 
 #[test]
-fn an_item_that_is_not_as_the_handler_demands_refuses_the_message() {
+fn failed_item_condition_is_a_refusal_by_the_handler() {
     let endpoint = || {
         let handler = |_: &mut Book, note: Note, tx: &mut Tx| {
             tx.put(format!("slip#{}", note.text), &note, Condition::Absent);
@@ -39,24 +39,24 @@ fn an_item_that_is_not_as_the_handler_demands_refuses_the_message() {
         };
         Endpoint::builder::<Book>("books").on(handler)
     };
-    // It takes that many passes to give it up.
+    // The message is given up after this many passes.
     let settings = EndpointSettings { attempts_max: 2, passes_max: 2, ..EndpointSettings::default() };
     let kit = CrashKit::new(move |_| endpoint()).settings(settings);
     passes(&kit.given(Note::of("a")).refused(Note::of("a")).runs_max(20).run());
 }
 
-/// For another reason than that its handler refuses it.
+/// Asserts that the message is parked for another reason than a refusal of its handler.
 #[track_caller]
 fn is_parked_otherwise(kit: CrashKit, reason: &str) {
     fails(&kit.run(), FindingKind::Unexpected, &["was not its handler that refused it", reason]);
 }
 
 #[test]
-fn a_message_without_a_handler_is_not_refused_by_it() {
+fn message_without_a_handler_is_no_refusal_by_the_handler() {
     is_parked_otherwise(CrashKit::new(|_| builder()).refused(Lent::of("")), "has no handler for `book.lent`");
 }
 
-/// Messages that are not as they should be.
+/// Declares messages that are not valid.
 macro_rules! message {
     ($type:ident, $name:literal, $partition:expr, $field:ty) => {
         #[derive(Serialize, Deserialize)]
@@ -80,12 +80,12 @@ message!(Long, "long", "x".repeat(2_000), String);
 message!(Unwritten, "book.refuse", "book#1", BTreeMap<(u8, u8), u8>);
 
 #[test]
-fn a_message_that_cannot_be_read_is_not_refused_by_its_handler() {
+fn unreadable_message_is_no_refusal_by_the_handler() {
     is_parked_otherwise(CrashKit::new(|_| builder()).refused(OldRefuse { text: 7 }), "the payload is no `book.refuse`");
 }
 
 #[test]
-fn a_message_that_cannot_be_anywhere_is_not_refused_by_its_handler() {
+fn message_without_a_partition_is_no_refusal_by_the_handler() {
     is_parked_otherwise(
         CrashKit::new(|_| builder()).refused(Unplaced { text: String::new() }),
         "`partitionkey` must not be empty",
@@ -97,7 +97,7 @@ fn unwritten() -> Unwritten {
 }
 
 #[test]
-fn a_message_that_cannot_be_written_is_found() {
+fn kit_finds_a_message_that_cannot_be_written() {
     let words = ["`book.refuse`", "cannot be written as JSON", "key must be a string"];
     fails(&CrashKit::new(|_| builder()).refused(unwritten()).run(), FindingKind::NotWritable, &words);
     fails(&CrashKit::new(|_| builder()).message(unwritten()).run(), FindingKind::NotWritable, &words);
@@ -105,7 +105,8 @@ fn a_message_that_cannot_be_written_is_found() {
     fails(&report, FindingKind::NotWritable, &words);
 }
 
-/// A handler of notes that accepts what then cannot be done.
+/// Returns a kit with a handler of notes that accepts the message, but whose result cannot be
+/// written or sent.
 fn notes(handler: impl Fn(&mut Book, &mut Tx) + Copy + Send + Sync + 'static) -> CrashKit {
     CrashKit::new(move |_| {
         let handler = move |book: &mut Book, _: Note, tx: &mut Tx| {
@@ -124,9 +125,10 @@ fn notes(handler: impl Fn(&mut Book, &mut Tx) + Copy + Send + Sync + 'static) ->
 }
 
 #[test]
-fn a_handler_has_not_refused_what_it_sends_in_vain() {
+fn unsendable_message_is_no_refusal_by_the_handler() {
     let nowhere = || Unplaced { text: String::new() };
-    // A missing route parks no message: it is added, and the message is processed.
+    // A missing route does not park the message: after the route is added, the message is
+    // processed.
     fails(&notes(|_, tx| tx.send(Lend::of(""))).run(), FindingKind::NeverFinished, &["has no route"]);
     is_parked_otherwise(notes(move |_, tx| tx.send(nowhere())), "has an empty partition");
     is_parked_otherwise(notes(|_, tx| tx.send(FarAway { text: String::new() })), "at most 2048 are possible");
@@ -138,7 +140,7 @@ fn a_handler_has_not_refused_what_it_sends_in_vain() {
 }
 
 #[test]
-fn a_handler_has_not_refused_what_it_writes_in_vain() {
+fn unwritable_item_is_no_refusal_by_the_handler() {
     let put = |item: fn() -> BTreeMap<&'static str, f64>| notes(move |_, tx| tx.put("a", &item(), Condition::Any));
     is_parked_otherwise(put(|| [("number", f64::INFINITY)].into()), "which no attribute can hold");
     is_parked_otherwise(put(|| [("cloakroom_version", 1.0)].into()), "rename it");
@@ -149,14 +151,14 @@ fn a_handler_has_not_refused_what_it_writes_in_vain() {
     is_parked_otherwise(notes(|book, _| book.since = "x".repeat(500_000)), "at most 409600 are possible");
 }
 
-/// What is written of it cannot be read.
+/// A state that cannot be read after it was written.
 #[derive(Default, Serialize, Deserialize)]
 struct Forgetful {
     #[serde(skip_serializing)]
     _copies: u32,
 }
 
-/// A state that a handler of notes leaves.
+/// Returns a kit with a handler of notes that leaves this state.
 fn leaves<S: State>(state: fn() -> S) -> CrashKit {
     CrashKit::new(move |_| {
         let handler = move |left: &mut S, _: Note, _: &mut Tx| {
@@ -169,7 +171,7 @@ fn leaves<S: State>(state: fn() -> S) -> CrashKit {
 }
 
 #[test]
-fn a_handler_has_not_refused_a_state_that_cannot_be() {
+fn unstorable_state_is_no_refusal_by_the_handler() {
     is_parked_otherwise(leaves(Forgetful::default).given(Note::of("")), "cannot be read: missing field");
     is_parked_otherwise(leaves(|| 7), "cannot be written as attributes");
     is_parked_otherwise(leaves(|| BTreeMap::from([("number".to_owned(), f64::NAN)])), "which no attribute can hold");

@@ -1,10 +1,10 @@
-//! What every law needs: its name, its keys, and how it fails.
+//! The context of a law: its name, its keys, and its failure.
 
 use std::fmt::{Debug, Display};
 
 use crate::error::PortError;
 
-/// Runs laws one after the other; each is told its name.
+/// Runs laws one after the other. Each law receives its own name.
 macro_rules! laws {
     ($scope:expr, $subject:expr; $($law:ident),+ $(,)?) => {
         $(
@@ -15,7 +15,8 @@ macro_rules! laws {
 
 pub(super) use laws;
 
-/// A law at work: makes keys that no other law uses, and tells what broke it.
+/// A running law. It makes keys that no other law uses, and it panics with a description if it is
+/// broken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Law<'a> {
     pub(super) name: &'static str,
@@ -23,39 +24,40 @@ pub(super) struct Law<'a> {
 }
 
 impl Law<'_> {
-    pub(super) fn key(&self, what: impl Display) -> String {
-        format!("{} {} {what}", self.scope, self.name)
+    pub(super) fn key(&self, suffix: impl Display) -> String {
+        format!("{} {} {suffix}", self.scope, self.name)
     }
 
-    /// Demands that `seen` is as it must be.
+    /// Requires that `actual` equals `expected`. `what` names the compared value.
     #[track_caller]
-    pub(super) fn same<T: PartialEq + Debug>(&self, what: &str, seen: &T, must: &T) {
-        if seen != must {
-            self.broken(format_args!("{what}: saw {}, but it must be {}", brief(seen), brief(must)));
+    pub(super) fn same<T: PartialEq + Debug>(&self, what: &str, actual: &T, expected: &T) {
+        if actual != expected {
+            self.broken(format_args!("{what}: found {}, expected {}", brief(actual), brief(expected)));
         }
     }
 
-    /// Demands that `holds`.
+    /// Requires that `holds`. `requirement` describes the condition, and `actual` is the value that
+    /// was found.
     #[track_caller]
-    pub(super) fn check(&self, what: &str, holds: bool, seen: &dyn Debug) {
+    pub(super) fn check(&self, requirement: &str, holds: bool, actual: &dyn Debug) {
         if !holds {
-            self.broken(format_args!("{what}: saw {}", brief(&seen)));
+            self.broken(format_args!("{requirement}: found {}", brief(&actual)));
         }
     }
 
-    /// Demands a success.
+    /// Requires a success. `action` names the operation.
     #[track_caller]
-    pub(super) fn ok<T>(&self, what: &str, result: Result<T, PortError>) -> T {
-        result.unwrap_or_else(|error| self.broken(format_args!("{what}: {error}")))
+    pub(super) fn ok<T>(&self, action: &str, result: Result<T, PortError>) -> T {
+        result.unwrap_or_else(|error| self.broken(format_args!("{action}: {error}")))
     }
 
     #[track_caller]
-    pub(super) fn broken(&self, what: impl Display) -> ! {
-        panic!("law `{}` is broken: {what}", self.name)
+    pub(super) fn broken(&self, description: impl Display) -> ! {
+        panic!("law `{}` is broken: {description}", self.name)
     }
 }
 
-/// Payloads of a mebibyte are seen, too.
+/// Shortens long values, because some laws use payloads of a mebibyte.
 fn brief(value: &dyn Debug) -> String {
     const CHARS_MAX: usize = 600;
     let text = format!("{value:?}");
@@ -65,6 +67,7 @@ fn brief(value: &dyn Debug) -> String {
     }
 }
 
-/// Texts that have been mistaken for something else: for a path, a pattern, an encoded or a normalised text.
+/// Texts that some implementations confuse: with a path, a pattern, an encoded or a normalised
+/// text.
 pub(super) const ODD: [&str; 12] =
     ["ä€😀", "a b", "a+b", "a%20b", "a#b", "a/b", "../a", "a//b", "a?b=c&d", "'\"<>\\", "A", "a"];

@@ -1,9 +1,9 @@
-//! The contract of each port as laws that can be run: every backend passes them, in memory or in the
-//! cloud, and so does every decorator around one. A backend that does not is not used.
+//! The contract of each port, as laws that can be run. Every backend must pass them, in memory or
+//! in AWS. Every decorator must pass them, too, around a backend that passes them.
 //!
-//! A law that is broken panics, and tells its name and what was seen. `scope` becomes part of every key, so
-//! that the laws can run on a table, bucket or queue that others use at the same time; it must be fresh for
-//! every run, and of at most 40 ASCII characters. What a law has written stays behind.
+//! A broken law panics with its name and the value that it found. `scope` becomes part of every
+//! key, so the laws can run on a table, bucket or queue that is in use. It must be new for every
+//! run, with at most 40 ASCII characters. A run does not delete the data that it writes.
 //!
 //! ```
 //! use cloakroom::{conformance, memory::Memory};

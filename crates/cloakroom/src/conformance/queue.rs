@@ -13,39 +13,39 @@ use crate::{
     },
 };
 
-/// Runs all laws of [`Queue`] on a standard queue that is empty, and that nobody else uses meanwhile.
+/// Runs all laws of [`Queue`] on an empty standard queue that has no other users during the run.
 ///
-/// They hold for queues that deliver late, in any order and more than once, and whose clock is another one.
-/// On such a queue they take about a minute.
+/// The laws also hold for queues that deliver late, in any order and more than once, and whose
+/// clock differs from `clock`. On such a queue they take about a minute.
 ///
 /// # Panics
-/// With the name of the first law that is broken, and what was seen.
+/// A law is broken. The message has its name and the value that it found.
 pub async fn queue(queue: &dyn Queue, clock: &dyn Clock, scope: &str) {
     let subject = |law| Subject { law, queue, clock };
     laws!(scope, subject;
-        an_empty_queue_answers_with_nothing,
-        nothing_to_do_is_answered_with_nothing,
+        receive_from_an_empty_queue_returns_no_message,
+        call_without_entries_returns_no_results,
         body_and_attributes_arrive_unchanged,
         any_number_of_messages_can_be_sent,
-        no_more_is_received_than_was_asked_for,
-        the_end_of_a_lease_gives_the_message_back,
-        a_deleted_message_does_not_return,
+        receive_returns_at_most_the_requested_number,
+        message_is_visible_again_after_its_visibility_timeout,
+        deleted_message_is_not_received_again,
         a_delete_can_be_repeated,
-        a_receipt_that_was_never_given_fails_alone,
-        visibility_of_nothing_gives_the_message_back,
-        visibility_holds_a_message_back,
+        unknown_receipt_fails_alone,
+        visibility_timeout_of_zero_makes_the_message_visible,
+        extended_visibility_timeout_hides_the_message,
         the_receive_count_grows,
         a_message_keeps_its_id,
-        a_delayed_message_is_held_back,
-        a_long_poll_ends_when_a_message_comes,
-        a_receive_that_is_dropped_loses_nothing,
+        delayed_message_is_not_received_early,
+        long_poll_ends_when_a_message_arrives,
+        dropped_receive_loses_no_message,
     );
 }
 
-/// How long received messages are leased, where a law does not say otherwise.
-const LEASE: Duration = Duration::from_secs(60);
-/// Longer than what a queue needs to give a message out, shorter than a lease.
-const SOON: Duration = Duration::from_secs(15);
+/// The visibility timeout of received messages, unless a law sets another one.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a queue needs to deliver a message, and shorter than the visibility timeout.
+const DELIVERY_MAX: Duration = Duration::from_secs(15);
 
 struct Subject<'a> {
     law: Law<'a>,
@@ -54,8 +54,8 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn message(&self, what: &str) -> QueueMessage {
-        QueueMessage { body: self.law.key(what), ..QueueMessage::default() }
+    fn message(&self, suffix: &str) -> QueueMessage {
+        QueueMessage { body: self.law.key(suffix), ..QueueMessage::default() }
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) {
@@ -67,7 +67,8 @@ impl Subject<'_> {
         }
     }
 
-    /// Receives until there is a delivery of each of these messages, and returns the first of each, in order.
+    /// Receives until each of these messages was delivered. Returns the first delivery of each, in
+    /// order.
     async fn receive_each(&self, bodies: &[&str]) -> Vec<Delivery> {
         const POLLS_MAX: usize = 40;
         let mut found = BTreeMap::new();
@@ -80,7 +81,7 @@ impl Subject<'_> {
                 return each;
             }
         }
-        self.law.broken(format_args!("after {POLLS_MAX} polls for {bodies:?} only {:?} were received", found.keys()))
+        self.law.broken(format_args!("{POLLS_MAX} polls for {bodies:?} received only {:?}", found.keys()))
     }
 
     async fn receive_one(&self, body: &str) -> Delivery {
@@ -88,21 +89,26 @@ impl Subject<'_> {
     }
 
     async fn poll(&self, max: usize, wait: Duration) -> Vec<Delivery> {
-        let deliveries = self.law.ok("a receive", self.queue.receive(max, wait, LEASE).await);
-        self.law.check("a receive count begins at 1", deliveries.iter().all(|d| d.receive_count >= 1), &deliveries);
-        self.law.check("a receive returns at most what was asked for", deliveries.len() <= max, &deliveries);
+        let deliveries = self.law.ok("a receive", self.queue.receive(max, wait, VISIBILITY_TIMEOUT).await);
+        self.law.check(
+            "a receive count must be at least 1",
+            deliveries.iter().all(|d| d.receive_count >= 1),
+            &deliveries,
+        );
+        self.law.check("a receive must return at most the requested number", deliveries.len() <= max, &deliveries);
         deliveries
     }
 
-    /// Demands that none of these messages is received for a while. Returns others that are.
-    async fn must_be_quiet(&self, wait: Duration, bodies: &[&str]) -> Vec<Delivery> {
+    /// Requires that none of these messages is received during `wait`. Returns the other messages
+    /// that are received.
+    async fn must_not_receive(&self, wait: Duration, bodies: &[&str]) -> Vec<Delivery> {
         let until = self.clock.now().after(wait);
         let mut others = Vec::new();
         loop {
             let left = until.since(self.clock.now());
             let deliveries = self.poll(10, left).await;
             let is_one = |d: &Delivery| bodies.iter().any(|body| d.body == self.law.key(body));
-            self.law.check("a message that must not come", !deliveries.iter().any(is_one), &deliveries);
+            self.law.check("a message that must not be received", !deliveries.iter().any(is_one), &deliveries);
             let is_quiet = deliveries.is_empty() || left.is_zero();
             others.extend(deliveries);
             if is_quiet {
@@ -136,22 +142,24 @@ fn receipts(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().map(|delivery| delivery.receipt.clone()).collect()
 }
 
-/// No message is an answer, not an error; with and without a wait.
-async fn an_empty_queue_answers_with_nothing(s: &Subject<'_>) {
+/// A receive without a message returns an empty list, not an error, with and without a wait.
+async fn receive_from_an_empty_queue_returns_no_message(s: &Subject<'_>) {
     for wait in [Duration::ZERO, Duration::from_secs(1)] {
-        s.law.same("an empty queue's answer", &s.poll(10, wait).await, &Vec::new());
+        s.law.same("the messages of an empty queue", &s.poll(10, wait).await, &Vec::new());
     }
 }
 
-/// No entries give no results, and no call that a service would refuse.
-async fn nothing_to_do_is_answered_with_nothing(s: &Subject<'_>) {
+/// A call without entries returns no results. The adapter sends no request, because a service would
+/// refuse it.
+async fn call_without_entries_returns_no_results(s: &Subject<'_>) {
     s.send(Vec::new()).await;
     s.delete(&[]).await;
-    let results = s.queue.extend(Vec::new(), SOON).await;
-    s.law.check("results of an extend of nothing", results.is_empty(), &results);
+    let results = s.queue.extend(Vec::new(), DELIVERY_MAX).await;
+    s.law.check("an extend without receipts must return no results", results.is_empty(), &results);
 }
 
-/// Text in any script, control characters of JSON texts, many and large attributes arrive as they were sent.
+/// Text in any script, control characters of JSON texts, and many or large attributes arrive
+/// unchanged.
 async fn body_and_attributes_arrive_unchanged(s: &Subject<'_>) {
     let texts = ["{\"a\": \"ä€😀 \\u0000\"}\n\t", "<&>'\"", &"x".repeat(100_000)];
     let attributes: BTreeMap<_, _> =
@@ -166,7 +174,8 @@ async fn body_and_attributes_arrive_unchanged(s: &Subject<'_>) {
     }
 }
 
-/// The adapter splits what a service takes in parts; every message sent is received at least once.
+/// The adapter splits a send into parts that the service accepts. Every sent message is received at
+/// least once.
 async fn any_number_of_messages_can_be_sent(s: &Subject<'_>) {
     let bodies: Vec<String> = (0..25).map(|number| format!("message {number}")).collect();
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
@@ -175,8 +184,8 @@ async fn any_number_of_messages_can_be_sent(s: &Subject<'_>) {
     s.delete(&deliveries).await;
 }
 
-/// A worker that has one place left gets one message.
-async fn no_more_is_received_than_was_asked_for(s: &Subject<'_>) {
+/// A worker with capacity for one message receives one message.
+async fn receive_returns_at_most_the_requested_number(s: &Subject<'_>) {
     let bodies = ["a", "b", "c"];
     s.send(bodies.iter().map(|body| s.message(body)).collect()).await;
     let mut left: Vec<String> = bodies.iter().map(|body| s.law.key(body)).collect();
@@ -188,25 +197,26 @@ async fn no_more_is_received_than_was_asked_for(s: &Subject<'_>) {
             return;
         }
     }
-    s.law.broken(format_args!("{left:?} did not come"));
+    s.law.broken(format_args!("{left:?} were not received"));
 }
 
-/// Acknowledged is acknowledged, also when the lease ends; what was not acknowledged returns.
-async fn a_deleted_message_does_not_return(s: &Subject<'_>) {
+/// A deleted message is not received again, also after its visibility timeout. A message that was
+/// not deleted is received again.
+async fn deleted_message_is_not_received_again(s: &Subject<'_>) {
     s.send(["a", "b", "kept"].map(|body| s.message(body)).into()).await;
     let deliveries = s.receive_each(&["a", "b", "kept"]).await;
     for delivery in &deliveries {
         s.extend(delivery, Duration::from_secs(2)).await;
     }
     s.delete(&deliveries[..2]).await;
-    let others = s.must_be_quiet(Duration::from_secs(4), &["a", "b"]).await;
+    let others = s.must_not_receive(Duration::from_secs(4), &["a", "b"]).await;
     match others.is_empty() {
         true => s.delete(&[s.receive_one("kept").await]).await,
         false => s.delete(&others).await,
     }
 }
 
-/// Deleting what is gone already is a success.
+/// Deleting a message that is already deleted succeeds.
 async fn a_delete_can_be_repeated(s: &Subject<'_>) {
     s.send(vec![s.message("a")]).await;
     let delivery = [s.receive_one("a").await];
@@ -214,8 +224,9 @@ async fn a_delete_can_be_repeated(s: &Subject<'_>) {
     s.delete(&delivery).await;
 }
 
-/// An entry with a receipt that the queue never gave fails, and its neighbours succeed; in deletes and extends.
-async fn a_receipt_that_was_never_given_fails_alone(s: &Subject<'_>) {
+/// An entry with a receipt that the queue never issued fails. The other entries succeed, in deletes
+/// and in extends.
+async fn unknown_receipt_fails_alone(s: &Subject<'_>) {
     s.send(["a", "b"].map(|body| s.message(body)).into()).await;
     let deliveries = s.receive_each(&["a", "b"]).await;
     let among = [&deliveries[0].receipt, "no receipt", &deliveries[1].receipt].map(str::to_owned);
@@ -223,53 +234,58 @@ async fn a_receipt_that_was_never_given_fails_alone(s: &Subject<'_>) {
     let deleted = s.queue.delete(among.to_vec()).await;
     for results in [extended, deleted] {
         let succeeded: Vec<bool> = results.iter().map(Result::is_ok).collect();
-        s.law.check("the results of good, bad, good", succeeded == [true, false, true], &results);
+        s.law.check("only the second entry must fail", succeeded == [true, false, true], &results);
     }
-    s.must_be_quiet(Duration::from_secs(4), &["a", "b"]).await;
+    s.must_not_receive(Duration::from_secs(4), &["a", "b"]).await;
 }
 
-/// A receiver that died is noticed by nothing else.
-async fn the_end_of_a_lease_gives_the_message_back(s: &Subject<'_>) {
+/// After a receiver stopped, the message becomes visible without any other action.
+async fn message_is_visible_again_after_its_visibility_timeout(s: &Subject<'_>) {
     s.send(vec![s.message("a")]).await;
-    let received = s.clock.now();
-    let leased = s.queue.receive(1, SOON, Duration::from_secs(4)).await;
-    s.law.check("one is received", leased.as_ref().is_ok_and(|leased| leased.len() == 1), &leased);
-    s.must_be_quiet(Duration::from_secs(2), &["a"]).await;
+    let began = s.clock.now();
+    let received = s.queue.receive(1, DELIVERY_MAX, Duration::from_secs(4)).await;
+    s.law.check("one message must be received", received.as_ref().is_ok_and(|received| received.len() == 1), &received);
+    s.must_not_receive(Duration::from_secs(2), &["a"]).await;
     let again = s.receive_one("a").await;
-    s.law.check("the message comes back soon", s.since(received) < SOON + SOON, &s.since(received));
+    let elapsed = s.since(began);
+    s.law.check("the message must be received again within 30 s", elapsed < DELIVERY_MAX + DELIVERY_MAX, &elapsed);
     s.delete(&[again]).await;
 }
 
-/// A visibility of nothing is how a message is given back at once.
-async fn visibility_of_nothing_gives_the_message_back(s: &Subject<'_>) {
+/// A visibility timeout of zero makes a message visible at once.
+async fn visibility_timeout_of_zero_makes_the_message_visible(s: &Subject<'_>) {
     s.send(vec![s.message("a")]).await;
     let delivery = s.receive_one("a").await;
     let given_back = s.clock.now();
     s.extend(&delivery, Duration::ZERO).await;
     let again = s.receive_one("a").await;
-    s.law.check("the message comes back soon", s.since(given_back) < SOON, &s.since(given_back));
+    s.law.check(
+        "the message must be received again within 15 s",
+        s.since(given_back) < DELIVERY_MAX,
+        &s.since(given_back),
+    );
     s.delete(&[again]).await;
 }
 
-/// The time set counts from the moment at which it was set. Its end gives the message back.
-async fn visibility_holds_a_message_back(s: &Subject<'_>) {
+/// A visibility timeout counts from the call that set it. At its end the message becomes visible.
+async fn extended_visibility_timeout_hides_the_message(s: &Subject<'_>) {
     s.send(vec![s.message("a")]).await;
     let delivery = s.receive_one("a").await;
     let extended = s.clock.now();
     s.extend(&delivery, Duration::from_secs(4)).await;
-    s.must_be_quiet(Duration::from_secs(2), &["a"]).await;
+    s.must_not_receive(Duration::from_secs(2), &["a"]).await;
     let again = s.receive_one("a").await;
-    s.law.check("the message comes back soon", s.since(extended) < SOON, &s.since(extended));
+    s.law.check("the message must be received again within 15 s", s.since(extended) < DELIVERY_MAX, &s.since(extended));
     s.delete(&[again]).await;
 }
 
-/// Every receive of a message counts: that is how the hopeless ones are found.
+/// Every receive of a message increases its receive count. Workers park a message by this count.
 async fn the_receive_count_grows(s: &Subject<'_>) {
     s.send(vec![s.message("a")]).await;
     let mut last = 0;
     for _ in 0..3 {
         let delivery = s.receive_one("a").await;
-        s.law.check("the receive count grows", delivery.receive_count > last, &(last, &delivery));
+        s.law.check("the receive count must grow", delivery.receive_count > last, &(last, &delivery));
         last = delivery.receive_count;
         s.extend(&delivery, Duration::ZERO).await;
     }
@@ -277,47 +293,51 @@ async fn the_receive_count_grows(s: &Subject<'_>) {
     s.delete(&[delivery]).await;
 }
 
-/// The queue's own id is the same in every delivery of a message, and that of no other.
+/// All deliveries of a message have the same queue id. No other message has it.
 async fn a_message_keeps_its_id(s: &Subject<'_>) {
     s.send(["a", "b"].map(|body| s.message(body)).into()).await;
     let deliveries = s.receive_each(&["a", "b"]).await;
     let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
-    s.law.check("two messages have two ids", !ids.contains(&"") && ids[0] != ids[1], &ids);
+    s.law.check("two messages must have two ids", !ids.contains(&"") && ids[0] != ids[1], &ids);
     s.extend(&deliveries[0], Duration::ZERO).await;
     let again = s.receive_one("a").await;
     s.law.same("the id at the next delivery", &again.id, &deliveries[0].id);
     s.delete(&[again, deliveries[1].clone()]).await;
 }
 
-/// A message with a delay is received after it, and not before.
-async fn a_delayed_message_is_held_back(s: &Subject<'_>) {
+/// A message with a delay is received after the delay, and not before.
+async fn delayed_message_is_not_received_early(s: &Subject<'_>) {
     let sent = s.clock.now();
     s.send(vec![QueueMessage { delay_s: 4, ..s.message("late") }]).await;
-    s.must_be_quiet(Duration::from_secs(2), &["late"]).await;
+    s.must_not_receive(Duration::from_secs(2), &["late"]).await;
     let late = s.receive_one("late").await;
-    // The queue has its own clock, and may round to seconds.
-    s.law.check("it was held back", s.since(sent) >= Duration::from_secs(3), &s.since(sent));
-    s.law.check("it comes soon", s.since(sent) < SOON + SOON, &s.since(sent));
+    // The queue's clock may differ and may round to seconds.
+    s.law.check("the message must be delayed", s.since(sent) >= Duration::from_secs(3), &s.since(sent));
+    s.law.check(
+        "the message must be received within 30 s",
+        s.since(sent) < DELIVERY_MAX + DELIVERY_MAX,
+        &s.since(sent),
+    );
     s.delete(&[late]).await;
 }
 
-/// A receive that waits returns with the first message, not at the end of the wait.
-async fn a_long_poll_ends_when_a_message_comes(s: &Subject<'_>) {
+/// A long poll returns with the first message, not at the end of the wait.
+async fn long_poll_ends_when_a_message_arrives(s: &Subject<'_>) {
     let began = s.clock.now();
     let send = async {
         s.clock.sleep(Duration::from_secs(1)).await;
         s.send(vec![s.message("a")]).await;
     };
     let (deliveries, ()) = futures::join!(s.poll(10, Duration::from_secs(20)), send);
-    s.law.check("it returned with the message", !deliveries.is_empty(), &deliveries);
-    s.law.check("it returned at once", s.since(began) < SOON, &s.since(began));
+    s.law.check("the long poll must return the message", !deliveries.is_empty(), &deliveries);
+    s.law.check("the long poll must end within 15 s", s.since(began) < DELIVERY_MAX, &s.since(began));
     s.delete(&deliveries).await;
 }
 
-/// A message that was on its way to a receiver that is gone is received by another when its lease ends.
-async fn a_receive_that_is_dropped_loses_nothing(s: &Subject<'_>) {
+/// If a receive is dropped, another receiver gets its messages after their visibility timeout.
+async fn dropped_receive_loses_no_message(s: &Subject<'_>) {
     s.send(vec![s.message("a")]).await;
-    drop(s.queue.receive(10, SOON, Duration::from_secs(2)).now_or_never());
+    drop(s.queue.receive(10, DELIVERY_MAX, Duration::from_secs(2)).now_or_never());
     let delivery = s.receive_one("a").await;
     s.delete(&[delivery]).await;
 }

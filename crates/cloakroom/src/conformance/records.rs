@@ -23,10 +23,11 @@ use crate::{
     protocol::version::Version,
 };
 
-/// Runs all laws of [`Records`], over a store whose records it is to find. It reads everything that is there.
+/// Runs all laws of [`Records`]. `records` must find the records of `store`. The laws read
+/// everything in the table.
 ///
 /// # Panics
-/// With the name of the first law that is broken, and what was seen.
+/// A law is broken. The message has its name and the value that it found.
 pub async fn records(records: &dyn Records, store: &dyn PartitionStore, scope: &str) {
     let subject = |law| Subject { law, records, store };
     laws!(scope, subject;
@@ -42,20 +43,20 @@ struct Subject<'a> {
     store: &'a dyn PartitionStore,
 }
 
-/// Partition, endpoint and message of a record.
+/// Partition, endpoint and message id of a record.
 type Address = (String, String, String);
 
 impl Subject<'_> {
-    fn partition(&self, what: &str) -> Partition {
-        Partition::new(self.law.key(what))
+    fn partition(&self, suffix: &str) -> Partition {
+        Partition::new(self.law.key(suffix))
     }
 
-    fn record(&self, what: &str) -> Record {
-        let claim = Claim::from_random(derived_id(&[&self.law.key(what)]).as_u128(), "laws");
+    fn record(&self, suffix: &str) -> Record {
+        let claim = Claim::from_random(derived_id(&[&self.law.key(suffix)]).as_u128(), "laws");
         Record { settles: Some(Settles::Payload(claim)), committed_ms: Some(7), ..Record::default() }
     }
 
-    /// Commits a message that leaves its record, the state and an item.
+    /// Commits a message, and with it a record, the state and an item.
     async fn commit(&self, partition: &Partition, endpoint: &str, message: &str) -> (Address, Record) {
         let (id, record) = (message.into(), self.record(message));
         let state = StateWrite::Put(text_item());
@@ -83,7 +84,7 @@ impl Subject<'_> {
         ((partition.to_string(), endpoint.to_owned(), message.to_owned()), record)
     }
 
-    /// The records that this law has written, read in that many segments.
+    /// Returns the records of this law, read in this number of segments.
     async fn found(&self, of: u32) -> BTreeMap<Address, Record> {
         let mut all = BTreeMap::new();
         for number in 0..of {
@@ -97,11 +98,11 @@ impl Subject<'_> {
                     }
                     let address = (found.partition.to_string(), found.endpoint, found.message.to_string());
                     let record = found.record.unwrap_or_else(|error| self.law.broken(error));
-                    let twice = all.insert(address, record);
-                    self.law.check("a record is found twice", twice.is_none(), &twice);
+                    let duplicate = all.insert(address, record);
+                    self.law.check("a record must be found once", duplicate.is_none(), &duplicate);
                 }
                 let Some(next) = page.next else { break };
-                self.law.check("a page comes twice", seen.insert(next.clone()), &next);
+                self.law.check("a page must not be repeated", seen.insert(next.clone()), &next);
                 after = Some(next);
             }
         }
@@ -117,13 +118,13 @@ async fn every_record_is_found_once(subject: &Subject<'_>) {
     let mut written = BTreeMap::new();
     for (number, odd) in ODD.iter().enumerate() {
         let partition = subject.partition(odd);
-        // Two endpoints in a partition.
+        // Two endpoints in one partition.
         written.extend([subject.commit(&partition, "orders", odd).await]);
         written.extend([subject.commit(&partition, "stock", &format!("m#{number}")).await]);
     }
     for segments in [1, 4] {
         let found = subject.found(segments).await;
-        subject.law.same(&format!("in {segments} segments"), &found, &written);
+        subject.law.same(&format!("the records in {segments} segments"), &found, &written);
     }
 }
 
@@ -134,7 +135,7 @@ async fn a_cleared_record_is_not_found(subject: &Subject<'_>) {
     let key = RecordKey { partition: &partition, endpoint: "stock", message: &"2".into() };
     subject.law.ok("a clear", subject.store.clear(key).await);
     let found = subject.found(2).await;
-    subject.law.same(&format!("after {:?} was cleared", cleared.0), &found, &BTreeMap::from([kept]));
+    subject.law.same(&format!("the records after {:?} was cleared", cleared.0), &found, &BTreeMap::from([kept]));
 }
 
 async fn all_items_of_a_partition_are_read(subject: &Subject<'_>) {
@@ -143,8 +144,8 @@ async fn all_items_of_a_partition_are_read(subject: &Subject<'_>) {
     subject.commit(&neighbour, "stock", "2").await;
     let items = subject.law.ok("items", subject.records.items_of(&partition).await);
     let key = RecordKey { partition: &partition, endpoint: "orders", message: &"1".into() };
-    let must = ["item of orders".to_owned(), record_sort_key(key), Key::State { endpoint: "orders" }.text()];
-    subject.law.same("their sort keys", &items.keys().cloned().collect(), &BTreeSet::from(must));
+    let expected = ["item of orders".to_owned(), record_sort_key(key), Key::State { endpoint: "orders" }.text()];
+    subject.law.same("the sort keys", &items.keys().cloned().collect(), &BTreeSet::from(expected));
     let nothing = subject.law.ok("items", subject.records.items_of(&subject.partition("none")).await);
-    subject.law.same("items of a partition that was never written", &nothing, &BTreeMap::new());
+    subject.law.same("the items of a partition that was never written", &nothing, &BTreeMap::new());
 }

@@ -1,4 +1,4 @@
-//! Checks, before the first message, whether an endpoint reaches what it needs.
+//! The check of an endpoint's requirements before its first message.
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,26 @@ use crate::{
     protocol::step::Consistency,
 };
 
-/// What is read: neither this partition nor this message exists.
+/// The key that is read. Neither this partition nor this message exists.
 const PROBE: &str = "cloakroom-check";
 
 impl Endpoint {
-    /// Checks that the endpoint reaches its table, its payload stores, its dead-letter queue and all queues of its routes. It reads
-    /// once from each and changes nothing: with DynamoDB, S3 and SQS that takes half a read unit, one GET for each payload store, and
-    /// one request for each queue whose address is not known yet. If all is well it logs at info what the endpoint serves.
+    /// Checks that the endpoint can read its table and its payload stores, and that it can open its
+    /// dead-letter queue and the queues of its routes. It changes nothing. With DynamoDB, S3 and
+    /// SQS it takes half a read unit, one GET for each payload store, and one request for each
+    /// queue whose address is not known yet. If everything is in order, it logs the endpoint's
+    /// configuration at level info.
     ///
-    /// `queue` is the one that messages come from, if it is known: it decides about the dead-letter queue, unless the endpoint
-    /// names one.
+    /// `queue`: the queue of the incoming messages, if it is known. It determines the dead-letter
+    /// queue, unless the endpoint names one.
     ///
-    /// A [`Worker`](crate::Worker) does this when it starts. It does not prove that writes are permitted; `cloakroom doctor` looks
-    /// at permissions.
+    /// A [`Worker`](crate::Worker) runs this check when it starts. The check does not prove that
+    /// writes are permitted. `cloakroom doctor` checks permissions.
     ///
     /// # Errors
-    /// What could not be read, and why. The [`kind`](Error::kind) says whether to wait ([`AwaitService`](crate::ErrorKind::AwaitService)) or to fix the
-    /// configuration. Of several failures the error names one that has to be fixed, if there is one.
+    /// The thing that could not be read, and the reason. The [`kind`](Error::kind) shows whether to
+    /// wait ([`AwaitService`](crate::ErrorKind::AwaitService)) or to fix the configuration. If
+    /// there are several failures, the error names one that must be fixed, if there is one.
     pub async fn check(&self, queue: Option<&str>) -> Result<(), Error> {
         let Parts { context, handlers, .. } = &*self.parts;
         let dead_letters = context.parking.known_queue(context, queue)?;
@@ -53,7 +56,7 @@ impl Endpoint {
 }
 
 async fn check(context: &Context, handlers: &Handlers, dead_letters: Option<&str>) -> Result<(), PortError> {
-    // Each once: several types may be routed to one queue.
+    // Each queue once: several types may be routed to one queue.
     let routes = handlers.routes.values().flatten().map(String::as_str);
     let queues: BTreeSet<&str> = dead_letters.into_iter().chain(routes).collect();
     let queues = join_all(queues.into_iter().map(async |name| context.queue(name).await.map(drop)));
@@ -71,13 +74,14 @@ async fn check_table(context: &Context) -> Result<(), PortError> {
 async fn check_payloads(context: &Context) -> Result<(), PortError> {
     let message = MessageId::new(PROBE);
     match context.call(|| context.ports.payloads.has_entry(&context.name, &message)).await {
-        // With retained records an endpoint may have no use for a payload store: if its messages carry no claims, and it sends none.
+        // With retained records an endpoint needs no payload store if neither its incoming nor its
+        // outgoing messages carry claims.
         Err(error) if !error.may_be_repeated() && matches!(context.settings.dedupe, Dedupe::Retained { .. }) => {
             let error = error.loggable();
             tracing::warn!(
                 endpoint = &*context.name,
                 error,
-                "payloads cannot be read: messages with a claim will fail"
+                "the payload store cannot be read: messages with a claim will fail"
             );
             Ok(())
         }
@@ -86,9 +90,9 @@ async fn check_payloads(context: &Context) -> Result<(), PortError> {
 }
 
 fn cannot_work(context: &Context, error: PortError) -> Error {
-    let what = match error.may_be_repeated() {
+    let state = match error.may_be_repeated() {
         true => "cannot work yet",
         false => "cannot work until this is fixed",
     };
-    Error::from(error).of(format!("endpoint `{}` {what}", context.name))
+    Error::from(error).of(format!("endpoint `{}` {state}", context.name))
 }

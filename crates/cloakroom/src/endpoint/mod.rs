@@ -1,4 +1,4 @@
-//! An endpoint: the handlers of one kind of entity, the routes of what they send, and the ports.
+//! An endpoint: the handlers of one kind of entity, the routes of their messages, and the ports.
 
 mod check;
 pub(crate) mod producer;
@@ -42,7 +42,8 @@ use crate::{
 
 /// Processes messages for the entities of one state type.
 ///
-/// The same endpoint serves a [`Worker`](crate::Worker), a Lambda function and a test. It is cheap to clone.
+/// One endpoint can serve a [`Worker`](crate::Worker), a Lambda function and a test. It is cheap to
+/// clone.
 ///
 /// ```
 /// use cloakroom::{Delivery, Endpoint, Handled, Message, Outcome, Partition, Tx, format::Envelope, memory::Memory};
@@ -80,7 +81,7 @@ pub struct Endpoint {
     parts: Arc<Parts>,
 }
 
-/// An endpoint whose state type has been forgotten.
+/// The parts of an endpoint, without its state type.
 struct Parts {
     context: Context,
     handlers: Handlers,
@@ -98,8 +99,8 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Begins an endpoint. Its name is part of the keys of its state and records: it must never change,
-    /// and no other endpoint in the same table may have it.
+    /// Returns a builder for an endpoint. The name is part of the keys of its states and records.
+    /// It must never change, and no other endpoint in the same table may have it.
     pub fn builder<S: State>(name: impl Into<String>) -> EndpointBuilder<S> {
         let name = name.into();
         EndpointBuilder {
@@ -115,7 +116,7 @@ impl Endpoint {
         }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.parts.context.name
     }
@@ -124,95 +125,102 @@ impl Endpoint {
         &self.parts.context
     }
 
-    /// Reads what came.
+    /// Decodes a delivery.
     pub(crate) fn accept<'d>(&self, delivery: Cow<'d, Delivery>) -> Incoming<'d> {
         self.parts.intake.accept(&self.parts.context.ports.limits, delivery)
     }
 
-    /// Processes one delivery, start to end but for the acknowledgement: after `Ok` the caller
-    /// acknowledges it, after an error it does not. So it is with a message that its handler defers: this function knows no queue
-    /// to send it to, and fails with [`ErrorKind::RetryMessage`](crate::ErrorKind); let the message come again.
+    /// Processes one delivery, except for its acknowledgement. The caller acknowledges the delivery
+    /// after `Ok`, and does not after an error.
     ///
-    /// Safe to drop at any point, and to call again with the same or another delivery of the message, also
-    /// at the same time.
+    /// A deferred message is an error of kind [`ErrorKind::RetryMessage`](crate::ErrorKind),
+    /// because this function knows no queue to send the message to. The caller lets the message be
+    /// delivered again.
+    ///
+    /// It is safe to drop the future at any point. It is also safe to call this again with the same
+    /// or another delivery of the message, also concurrently.
     ///
     /// # Errors
-    /// The message was not finished; the error's [`kind`](Error::kind) says what to do.
+    /// The message was not finished. The [`kind`](Error::kind) of the error shows what to do.
     pub async fn process(&self, delivery: &Delivery) -> Result<Outcome, Error> {
         self.process_in(&trace::process(self.name(), delivery), delivery).await
     }
 
-    /// Processes a delivery in a span that its receiver goes on with.
+    /// Processes a delivery in a span of the caller.
     async fn process_in(&self, span: &Span, delivery: &Delivery) -> Result<Outcome, Error> {
-        let told = Mutex::new(None);
-        let tell = |_, done| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        let reported = Mutex::new(None);
+        let report = |_, done| *reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         let incoming = self.accept(Cow::Borrowed(delivery));
         identify(span, &incoming);
-        let taken = Taken { queue: None, is_ordered: false, handler_limit: HandlerLimit::Unlimited };
-        self.process_fold(&[(&incoming, span)], taken, tell).await;
-        let done = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let options = ProcessOptions { queue: None, is_ordered: false, handler_limit: HandlerLimit::Unlimited };
+        self.process_fold(&[(&incoming, span)], options, report).await;
+        let done = reported.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.unwrap_or(Err(NotFinished::Stopped)).map_err(Error::from)
     }
 
-    /// Processes messages of one partition, in this order: what can be is committed together. `told` is told of each what became of
-    /// it, by its number, as soon as that is known.
+    /// Processes messages of one partition in this order, and commits them together where possible.
+    /// Calls `reported` with the number and the result of each message as soon as the result is
+    /// known.
     pub(crate) async fn process_fold(
         &self,
         incoming: &[(&Incoming<'_>, &Span)],
-        taken: Taken<'_>,
-        told: impl Fn(usize, Result<Outcome, NotFinished>) + Send + Sync,
+        options: ProcessOptions<'_>,
+        reported: impl Fn(usize, Result<Outcome, NotFinished>) + Send + Sync,
     ) {
         let Parts { context, handlers, .. } = &*self.parts;
-        let Taken { queue, is_ordered, handler_limit } = taken;
+        let ProcessOptions { queue, is_ordered, handler_limit } = options;
         let began = context.ports.clock.monotonic();
-        let tell = |number: usize, done: AttemptResult| {
-            report(context, incoming[number].1, began, &done);
-            told(number, done);
+        let report = |number: usize, done: AttemptResult| {
+            observe_result(context, incoming[number].1, began, &done);
+            reported(number, done);
         };
         let mut members = Vec::with_capacity(incoming.len());
         let mut is_stopped = false;
         for (number, &(incoming, span)) in incoming.iter().enumerate() {
             match Attempt::open(context, incoming, queue) {
-                _ if is_stopped => tell(number, Err(NotFinished::Behind)),
+                _ if is_stopped => report(number, Err(NotFinished::Behind)),
                 Ok(attempt) => members.push(attempt.numbered(number, span.clone())),
                 Err(reason) => {
                     let parked = context.park(&incoming.delivery, queue, &reason).instrument(span.clone()).await;
                     is_stopped = is_ordered && parked.is_err();
-                    tell(number, parked.map_err(NotFinished::Failed));
+                    report(number, parked.map_err(NotFinished::Failed));
                 }
             }
         }
         if let Some(group) = CommitGroup::new(members, is_ordered) {
-            group.limited(handler_limit).process(handlers, tell).await;
+            group.limited(handler_limit).process(handlers, report).await;
         }
     }
 
-    /// Finishes a message from a dead-letter queue that was committed before it got there: sends what its record holds,
-    /// and clears it. A message without a record is left as it is, be it that it was never processed, or that it was to
-    /// the end; whether to put it back is for its owner to say.
+    /// Finishes a message of a dead-letter queue that was committed before it was parked or moved
+    /// there. It sends the messages of its record and clears the record. A message without a record
+    /// is left as it is: it was never processed, or it was processed completely. The owner of the
+    /// message decides whether to put it back.
     ///
-    /// Safe while workers process the same message. [`Recovery`](crate::recovery::Recovery) does the same without the handlers.
+    /// It is safe to call this while workers process the same message.
+    /// [`Recovery`](crate::recovery::Recovery) does the same without handlers.
     ///
     /// # Errors
-    /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
+    /// The message was not finished and stays where it is. The [`kind`](Error::kind) of the error
+    /// shows what to do.
     pub async fn finish(&self, delivery: &Delivery) -> Result<Recovered, Error> {
         self.context().finish(&self.accept(Cow::Borrowed(delivery))).await
     }
 }
 
-/// How messages are taken.
+/// How [`Endpoint::process_fold`] processes messages.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken<'q> {
-    /// The queue that they came from, if that is known.
+pub(crate) struct ProcessOptions<'q> {
+    /// The queue of the messages, if it is known.
     pub(crate) queue: Option<&'q str>,
-    /// Whether none is begun behind one that was not finished.
+    /// Whether no message is started after a message that was not finished.
     pub(crate) is_ordered: bool,
-    /// How long each handler may run.
+    /// The time limit of each handler.
     pub(crate) handler_limit: HandlerLimit,
 }
 
-/// Takes components one by one; see [`Endpoint::builder`].
-#[must_use = "an endpoint is made by `build`"]
+/// Collects the parts of an endpoint. See [`Endpoint::builder`].
+#[must_use = "`build` creates the endpoint"]
 pub struct EndpointBuilder<S> {
     name: String,
     handlers: Vec<(&'static str, Box<dyn AnyHandler>)>,
@@ -232,15 +240,17 @@ impl<S> fmt::Debug for EndpointBuilder<S> {
 }
 
 impl<S: State> EndpointBuilder<S> {
-    /// Handles messages of type `M`, which the compiler reads from the handler's signature.
+    /// Adds the handler of messages of type `M`. The compiler infers `M` from the signature of the
+    /// handler.
     pub fn on<M: Message>(mut self, handler: impl for<'a> Handler<'a, S, M>) -> Self {
         self.handlers.push((M::TYPE, Box::new(Typed::<S, M, _>::new(handler))));
         self.intake.add::<M>();
         self
     }
 
-    /// Takes messages that are JSON, but no envelope, and say no type, for `M`s: those of producers that know nothing of
-    /// CloudEvents. See [`intake`](crate::engine::intake) for what makes two of them the same. Without this they are parked.
+    /// Sets `M` as the type of messages that are JSON, are not envelopes, and name no type. They
+    /// come from producers that do not use CloudEvents. See [`intake`](crate::engine::intake) for
+    /// their identity. Default: such messages are parked.
     ///
     /// ```
     /// # use cloakroom::{Delivery, Endpoint, Handled, Message, Outcome, Partition, Tx, memory::Memory};
@@ -258,64 +268,70 @@ impl<S: State> EndpointBuilder<S> {
     /// # Ok::<(), cloakroom::Error>(())
     /// ```
     pub fn plain<M: Message>(mut self) -> Self {
-        self.intake.take_plain::<M>();
+        self.intake.set_plain::<M>();
         self
     }
 
-    /// Sends messages of type `M` to this queue. With several routes for a type each queue gets a message,
-    /// and each message a claim of its own. The queues must belong to different endpoints.
+    /// Adds a route: messages of type `M` are sent to this queue. If a type has several routes,
+    /// each queue gets a message with its own claim. The queues must belong to different endpoints.
     pub fn route<M: Message>(mut self, queue: impl Into<String>) -> Self {
         self.routes.entry(M::TYPE).or_default().push(queue.into());
         self
     }
 
-    /// The queue that takes replies to what this endpoint sends. Default: one that is called as the endpoint is; name it if the
-    /// endpoint's queue is called otherwise, as a FIFO queue is.
+    /// Sets the queue for replies to messages of this endpoint. Default: the queue with the
+    /// endpoint's name. Set it if the queue has another name, such as that of a FIFO queue.
     pub fn replies_to(mut self, queue: impl Into<String>) -> Self {
         self.replies.queue = queue.into();
         self
     }
 
-    /// Lets foreign messages, which are those without a claim, name this queue for [replies](crate::Tx::reply). Default: they can name only
-    /// queues that are routed for the type of the reply.
+    /// Allows foreign messages, that is, messages without a claim, to name this queue for
+    /// [replies](crate::Tx::reply). Default: they can name only queues that are routed for the type
+    /// of the reply.
     pub fn allow_replies_to(mut self, queue: impl Into<String>) -> Self {
         self.replies.allowed.insert(queue.into());
         self
     }
 
-    /// Accepts foreign messages, which are those without a claim, from this source only; may be repeated for further sources. Others are
-    /// parked. The source is the CloudEvents `source`, that of a [`Producer`](crate::Producer), or the attribute
-    /// [`cloakroom-source`](crate::engine::intake::SOURCE) of a plain message (`plain` without it). Default: any source.
+    /// Accepts foreign messages, that is, messages without a claim, only from this source. Further
+    /// calls add sources. Foreign messages from other sources are parked. The source is the
+    /// CloudEvents `source`, the source of a [`Producer`](crate::Producer), or the attribute
+    /// [`cloakroom-source`](crate::engine::intake::SOURCE) of a plain message (`plain` without it).
+    /// Default: any source.
     ///
-    /// This sorts out messages that were sent here by mistake. It does not prove who has sent a message: any sender that the
-    /// queue's policy admits can write any source.
+    /// This filters out messages that were sent here by mistake. It does not prove the sender of a
+    /// message: any sender that the queue's policy admits can write any source.
     pub fn accept_source(mut self, source: impl Into<String>) -> Self {
         self.intake.accept_source(source.into());
         self
     }
 
-    /// The queue that takes parked messages. Default: [the one that belongs to the queue](crate::engine::parking::dead_letter_queue) that a
-    /// message came from, and, for [`Endpoint::process`], to a queue that is called as the endpoint is. To a FIFO queue belongs a
-    /// FIFO queue, and no other: a worker does not start otherwise.
+    /// Sets the queue for parked messages. Default:
+    /// [the dead-letter queue](crate::engine::parking::dead_letter_queue) of the queue that a
+    /// message came from. For [`Endpoint::process`] it is that of a queue with the endpoint's name.
+    /// The dead-letter queue of a FIFO queue must be a FIFO queue, and that of a standard queue a
+    /// standard queue. Otherwise a worker does not start.
     pub fn dead_letters(self, queue: impl Into<String>) -> Self {
         Self { dead_letters: Some(queue.into()), ..self }
     }
 
-    /// Settings other than the defaults.
+    /// Sets the settings.
     pub fn settings(self, settings: EndpointSettings) -> Self {
         Self { settings, ..self }
     }
 
-    /// Who is told what happens to messages.
+    /// Sets the observer of events and measurements.
     pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
     }
 
-    /// Makes the endpoint.
+    /// Creates the endpoint.
     ///
     /// # Errors
-    /// Settings out of range, a name that is empty or has a `#` or `/` in it, two handlers for one type, no
-    /// handler at all, none for what is taken for [`plain`](Self::plain) messages, a type routed twice to one queue.
+    /// A setting is out of range. The name is empty or contains `#` or `/`. There is no handler, or
+    /// a type has two handlers. The type of [`plain`](Self::plain) messages has no handler. A type
+    /// is routed twice to one queue.
     pub fn build(self, ports: Ports) -> Result<Endpoint, Error> {
         self.settings.validate()?;
         ports.limits.validate()?;
@@ -331,7 +347,7 @@ impl<S: State> EndpointBuilder<S> {
         }
         if let Some(kind) = self.intake.unhandled() {
             return Err(Error::misconfigured(format!(
-                "endpoint `{}` takes plain messages for `{kind}`, and has no handler for them: add one with `on`",
+                "endpoint `{}` accepts plain messages for `{kind}`, and has no handler for that type: add one with `on`",
                 self.name
             )));
         }
@@ -347,8 +363,8 @@ impl<S: State> EndpointBuilder<S> {
     }
 }
 
-/// Reports what became of a message that was begun.
-fn report(context: &Context, span: &Span, began: Duration, done: &Result<Outcome, NotFinished>) {
+/// Reports the result of a message to the observer and its span.
+fn observe_result(context: &Context, span: &Span, began: Duration, done: &Result<Outcome, NotFinished>) {
     let (event, error) = match done {
         Ok(Outcome::Processed) => (Event::Processed, None),
         Ok(Outcome::Resumed) => (Event::Resumed, None),
@@ -360,6 +376,6 @@ fn report(context: &Context, span: &Span, began: Duration, done: &Result<Outcome
     };
     let duration = context.ports.clock.monotonic().saturating_sub(began);
     context.observer.took(Timed::Process, duration, error.map(Error::kind));
-    trace::ended(span, event, error);
+    trace::record_end(span, event, error);
     context.observer.observe(event);
 }

@@ -1,4 +1,4 @@
-//! Messages of producers that are no handlers: a web server, a timer, a script.
+//! Messages from outside of handlers: from a web server, a timer or a script.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -26,22 +26,28 @@ use crate::{
     },
 };
 
-/// As long as an idempotency key may be. Ids of all that follows from a message carry it along.
+/// The maximum length of an idempotency key in bytes. By default, all messages that follow from a
+/// message carry its key as their correlation id.
 const KEY_BYTES_MAX: usize = 256;
 
-/// Sends messages that each count once, however often they are submitted.
+/// Submits messages, each of which takes effect once, even if it is submitted several times.
 ///
-/// The idempotency key is the message's identity, together with the producer's source and the message's type and partition: the receiver
-/// processes the first message of a key, and acknowledges all others. It remembers the key for as long as its dedupe entry lives, 50 days as
-/// provisioned; after that the key is a new one. Of two different bodies under one key the first that is *processed* wins; the
-/// other one is taken for a duplicate, without an error to anybody. So take a key that follows from what is asked for, such as the
-/// id of the order, or that the caller has made up for this request; never one for each try.
+/// The idempotency key is the message's identity, together with the producer's source and the
+/// message's type and partition. The receiver processes the first message of an identity, and
+/// acknowledges the others. It recognises the key until its dedupe entry expires: 50 days as
+/// provisioned. After that, the key is a new one.
 ///
-/// The body travels in the envelope, so it has to fit into a message of the queue. There is no transaction with anything: a
-/// producer that has to change something of its own together with the message submits the message first, and changes it in the
-/// handler.
+/// If two different bodies have the same key, the one that is *processed* first takes effect. The
+/// other one is treated as a duplicate, without an error. Use a key that follows from the request,
+/// such as the id of the order or an id that the caller chose for the request. Do not use a new key
+/// for each try.
 ///
-/// Cheap to clone; all clones fill batches together. Safe to drop at any point, and then to submit the same again.
+/// The body is part of the envelope, so it must fit into a message of the queue. A submission is
+/// not part of any transaction. A producer that must change its own data together with the message
+/// submits the message first, and makes the change in the handler.
+///
+/// A producer is cheap to clone, and all clones share batches. It is safe to drop a submission at
+/// any point and to submit the same message again.
 ///
 /// ```
 /// # use cloakroom::{Message, Partition, memory::Memory};
@@ -74,8 +80,8 @@ impl fmt::Debug for Producer {
 }
 
 impl Producer {
-    /// A producer with the default settings. Its source is part of the identity of all that it submits: two producers that
-    /// make up keys of their own must not share one.
+    /// Creates a producer with the default settings. The source is part of the identity of all its
+    /// messages. Two producers that choose keys independently must have different sources.
     ///
     /// # Errors
     /// See [`Producer::with_settings`].
@@ -83,11 +89,11 @@ impl Producer {
         Self::with_settings(ports, source, EndpointSettings::default())
     }
 
-    /// A producer with other settings, of which `calls_max`, `backoff` and `linger_ms` count: how often a message is sent
-    /// before its submitter is told of the failure, with which pauses, and how long one waits for others to share a request.
+    /// Creates a producer with other settings. The relevant ones are `calls_max` and `backoff`, for
+    /// the retries of a message, and `linger_ms`, the time to wait for other messages of a batch.
     ///
     /// # Errors
-    /// Settings out of range; a source that is empty or longer than 256 bytes.
+    /// A setting is out of range. The source is empty or longer than 256 bytes.
     pub fn with_settings(ports: Ports, source: impl Into<String>, settings: EndpointSettings) -> Result<Self, Error> {
         let source = source.into();
         settings.validate()?;
@@ -100,37 +106,40 @@ impl Producer {
         Ok(Self { context: Arc::new(Context::new(source, ports, settings, Arc::new(Unobserved), Parking::new(None))) })
     }
 
-    /// Submits one message under an idempotency key of 1 to 256 bytes. After `Ok` the queue has it.
+    /// Submits one message under an idempotency key of 1 to 256 bytes. After `Ok` the queue has the
+    /// message.
     ///
     /// # Errors
-    /// Whether it [may have been sent](PortError::may_have_happened), and whether to try again [can
-    /// help](PortError::may_be_repeated); to submit it again under the same key is always safe. A key or a body that
-    /// is refused was not sent.
+    /// The message was not accepted by the queue, as far as is known. The error shows whether it
+    /// [may have been sent](PortError::may_have_happened), and whether a retry
+    /// [can help](PortError::may_be_repeated). It is always safe to submit it again under the same
+    /// key. If the key or the body is invalid, nothing was sent.
     pub async fn submit<M: Message>(&self, queue: &str, key: impl Into<String>, message: &M) -> Result<(), PortError> {
-        let mut answers = self.submit_all(queue, vec![Submission::new(key, message)]).await;
-        answers.pop().expect("one answer for each")
+        let mut results = self.submit_all(queue, vec![Submission::new(key, message)]).await;
+        results.pop().expect("one result for each submission")
     }
 
-    /// Submits any number of messages, and answers with one result for each, in order. What is wrong with one does not touch the
-    /// others, but for those behind it in its group on a FIFO queue if it could not be sent.
+    /// Submits any number of messages. Returns one result for each, in order. A failure of one
+    /// message does not affect the others. On a FIFO queue it also fails the messages after it in
+    /// its group, if it could not be sent.
     pub async fn submit_all(&self, queue: &str, submissions: Vec<Submission>) -> Vec<Result<(), PortError>> {
         let kinds: Vec<&str> = submissions.iter().map(|submission| submission.kind).collect();
-        let mut answers = BTreeMap::new();
+        let mut results = BTreeMap::new();
         let mut messages = Vec::new();
         for (number, submission) in submissions.into_iter().enumerate() {
             match self.message(queue, submission) {
                 Ok(message) => messages.push((number, message)),
                 Err(cause) => {
                     let error = PortError::new(what(kinds[number], queue), cause).without_effect().permanent();
-                    answers.insert(number, Err(error));
+                    results.insert(number, Err(error));
                 }
             }
         }
-        let results = self.send(queue, &messages).await;
-        for ((number, _), result) in messages.iter().zip(results) {
-            answers.insert(*number, result.map_err(|error| told(kinds[*number], queue, &error)));
+        let sent = self.send(queue, &messages).await;
+        for ((number, _), result) in messages.iter().zip(sent) {
+            results.insert(*number, result.map_err(|error| with_advice(kinds[*number], queue, &error)));
         }
-        answers.into_values().collect()
+        results.into_values().collect()
     }
 
     async fn send(&self, queue: &str, messages: &[(usize, QueueMessage)]) -> Vec<Result<(), PortError>> {
@@ -143,7 +152,7 @@ impl Producer {
         }
     }
 
-    /// The message to send, or why it cannot be.
+    /// Returns the message to send, or the reason why it cannot be sent.
     fn message(&self, queue: &str, submission: Submission) -> Result<QueueMessage, String> {
         let Submission { key, kind, partition, data, correlation, traceparent, delay, group } = submission;
         let limits = &self.context.ports.limits;
@@ -158,7 +167,7 @@ impl Producer {
         let delay_s = u32::try_from(delay_s)
             .ok()
             .filter(|s| u64::from(*s) <= DELAY_S_MAX)
-            .ok_or_else(|| format!("it is to be held back for {delay_s} s; at most {DELAY_S_MAX} s are possible"))?;
+            .ok_or_else(|| format!("its delay is {delay_s} s; at most {DELAY_S_MAX} s are possible"))?;
         check_delay("it", queue, delay_s)?;
         let envelope = Envelope {
             time: Some(self.context.ports.clock.now().to_string()),
@@ -172,12 +181,12 @@ impl Producer {
             body: envelope.encode(),
             delay_s,
             group: Some(group.unwrap_or_else(|| envelope.partition.to_string())),
-            // By identity: another producer may have the same key for another message.
+            // By identity: another producer may use the same key for another message.
             deduplication: Some(derived_id(&[queue, envelope.identity().as_str()]).to_string()),
             ..QueueMessage::default()
         };
         check_size(limits, "it", &message)
-            .map_err(|error| format!("{error}: keep what is large elsewhere, and submit where it is"))?;
+            .map_err(|error| format!("{error}. Store large data elsewhere, and submit a reference to it"))?;
         Ok(message)
     }
 }
@@ -186,15 +195,16 @@ fn what(kind: &str, queue: &str) -> String {
     format!("submitting a `{kind}` to queue `{queue}`")
 }
 
-/// What became of a message that may have left.
-fn told(kind: &str, queue: &str, error: &PortError) -> PortError {
+/// Returns the error of a message that may have been sent, with advice for the submitter.
+fn with_advice(kind: &str, queue: &str, error: &PortError) -> PortError {
     let cause = error.cause();
-    let told = PortError::new(what(kind, queue), format!("{cause}; to submit it again under the same key is safe"));
-    let told = if error.may_have_happened() { told } else { told.without_effect() };
-    if error.may_be_repeated() { told } else { told.permanent() }
+    let text = format!("{cause}; submitting it again under the same key is safe");
+    let advised = PortError::new(what(kind, queue), text);
+    let advised = if error.may_have_happened() { advised } else { advised.without_effect() };
+    if error.may_be_repeated() { advised } else { advised.permanent() }
 }
 
-/// A message to be submitted, with what is said about it besides; see [`Producer::submit_all`].
+/// A message to submit, with its options. See [`Producer::submit_all`].
 ///
 /// ```
 /// # use cloakroom::{Message, Partition};
@@ -210,7 +220,7 @@ fn told(kind: &str, queue: &str, error: &PortError) -> PortError {
 /// let later = Submission::new("remind-ann-2027-01-01", &remind).delay(Duration::from_secs(600)).correlation("visit-7");
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "it is sent by a producer"]
+#[must_use = "a producer sends it"]
 pub struct Submission {
     key: String,
     kind: &'static str,
@@ -223,7 +233,8 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// A message under its idempotency key. If it cannot be written as JSON, that is told when it is submitted.
+    /// Creates a submission of a message under an idempotency key. If the message cannot be written
+    /// as JSON, the submission fails.
     pub fn new<M: Message>(key: impl Into<String>, message: &M) -> Self {
         let data = serde_json::to_value(message).map_err(|error| format!("it cannot be written as JSON: {error}"));
         Self {
@@ -238,22 +249,25 @@ impl Submission {
         }
     }
 
-    /// What this message and all it causes share. Default: its key.
+    /// Sets the correlation id, which all messages that follow from this one share. Default: the
+    /// idempotency key.
     pub fn correlation(self, id: impl Into<String>) -> Self {
         Self { correlation: Some(id.into()), ..self }
     }
 
-    /// The W3C trace context that the message belongs to.
+    /// Sets the W3C trace context of the message.
     pub fn traceparent(self, traceparent: impl Into<String>) -> Self {
         Self { traceparent: Some(traceparent.into()), ..self }
     }
 
-    /// Holds it back for up to 15 minutes, rounded up to whole seconds. FIFO queues cannot.
+    /// Sets a delay of at most 15 minutes, rounded up to whole seconds. FIFO queues do not support
+    /// it.
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// The message group: what is in order on a FIFO queue. Default: the message's partition.
+    /// Sets the message group. A FIFO queue keeps the messages of a group in order. Default: the
+    /// partition of the message.
     pub fn group(self, group: impl Into<String>) -> Self {
         Self { group: Some(group.into()), ..self }
     }

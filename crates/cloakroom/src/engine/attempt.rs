@@ -1,4 +1,4 @@
-//! The work on one delivery.
+//! The processing of one delivery.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tracing::{Instrument as _, Span, debug_span};
 
 use crate::{
-    engine::{blame::blamed, context::Context, intake::Incoming, not_finished::NotFinished},
+    engine::{blame::with_services_at, context::Context, intake::Incoming, not_finished::NotFinished},
     error::Error,
     format::{
         envelope::Envelope,
@@ -25,47 +25,47 @@ use crate::{
     },
 };
 
-/// The work on one delivery: what was read and made so far.
+/// The processing of one delivery: what the engine has read and produced for it so far.
 pub(crate) struct Attempt<'a> {
     pub(super) endpoint: &'a Context,
     pub(super) delivery: &'a Delivery,
-    /// The queue that it came from, if that is known.
+    /// The queue of the delivery, if it is known.
     pub(super) queue: Option<&'a str>,
-    /// Its place among the deliveries.
+    /// The position of the delivery among those that are processed together.
     pub(super) number: usize,
     pub(super) span: Span,
     pub(super) envelope: Arc<Envelope>,
-    /// The message's identity in keys.
+    /// The identity of the message in keys.
     pub(super) identity: MessageId,
-    /// How it is settled; not known before its record is read if there is no message in hand.
+    /// How the message is settled. `None` if there is no delivery and the record is not read yet.
     pub(super) settles: Option<Settles>,
     pub(super) progress: Progress,
     pub(super) action: Do,
-    /// Why it is not finished in this run, once that is known.
+    /// Why the message is not finished in this run. `None` as long as that is open.
     pub(super) not_finished: Option<NotFinished>,
-    /// As read by this pass.
+    /// The payload that the current pass has read.
     pub(super) payload: Bytes,
-    /// What the handler wants to write beside the state.
+    /// The items that the handler writes, checks or deletes in addition to the state.
     pub(super) items: Vec<ItemWrite>,
-    /// The record of this pass's attempt; or the one that was found.
+    /// The record that this pass produced, or the record that it found.
     pub(super) record: Record,
-    /// Where that lies.
+    /// Where the record lies.
     pub(super) placement: Placement,
-    /// An earlier attempt committed, and the record is its.
+    /// An earlier attempt committed the record.
     pub(super) resumed: bool,
-    /// The payload is missing, and was so at the first receive of a first dispatch.
+    /// The payload was missing at the first receive of a first dispatch.
     pub(super) may_be_lost: bool,
-    /// Why the message is to be parked.
+    /// The reason for which the message is parked.
     pub(super) reason: String,
-    /// How long its handler has deferred it.
+    /// The time for which the handler deferred the message.
     pub(super) deferral: Duration,
 }
 
 impl<'a> Attempt<'a> {
-    /// Takes a delivery that can be processed.
+    /// Creates the attempt at a delivery that is to be processed.
     ///
     /// # Errors
-    /// Why the message can never be processed.
+    /// The reason why the message can never be processed.
     pub(crate) fn open(
         endpoint: &'a Context,
         incoming: &'a Incoming<'_>,
@@ -82,12 +82,12 @@ impl<'a> Attempt<'a> {
             Some(claim) => Settles::Payload(claim.clone()),
             None => endpoint.settings.dedupe.settles(endpoint.ports.payloads.name()),
         };
-        let cleared = Self::cleared(endpoint, &incoming.delivery, envelope, identity, Some(settles));
-        Ok(Self { queue, ..cleared }.begun())
+        let unread = Self::unread(endpoint, &incoming.delivery, envelope, identity, Some(settles));
+        Ok(Self { queue, ..unread }.for_processing())
     }
 
-    /// With nothing read yet.
-    pub(super) fn cleared(
+    /// Creates an attempt that has read nothing.
+    pub(super) fn unread(
         endpoint: &'a Context,
         delivery: &'a Delivery,
         envelope: Arc<Envelope>,
@@ -118,32 +118,33 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// From the beginning, to process it.
-    pub(super) fn begun(self) -> Self {
+    /// Returns the attempt at its first step, to process the message.
+    pub(super) fn for_processing(self) -> Self {
         let settings = &self.endpoint.settings;
-        // A payload that is missing although nobody can have collected it.
         let when_missing = if self.must_have_its_payload() { settings.when_missing } else { WhenMissing::Acknowledge };
         let (progress, action) = protocol::next(Progress::new(settings.check_in, when_missing), Saw::Delivery);
         let not_finished = self.check_store().err().map(NotFinished::Failed);
         Self { progress, action, not_finished, ..self }
     }
 
-    /// From the beginning, to finish what was committed, and to commit nothing.
-    pub(super) fn finishing(self) -> Self {
+    /// Returns the attempt at its first step, to finish the message if it is committed, and to
+    /// commit nothing.
+    pub(super) fn for_finishing(self) -> Self {
         let (progress, action) = protocol::next(Progress::finishing(), Saw::Delivery);
         let not_finished = self.check_store().err().map(NotFinished::Failed);
         Self { progress, action, not_finished, ..self }
     }
 
-    /// As one of several, with its place among them and its span.
+    /// Returns the attempt with its position among the attempts that are processed together, and
+    /// with its span.
     pub(crate) fn numbered(self, number: usize, span: Span) -> Self {
         Self { number, span, ..self }
     }
 }
 
 impl Attempt<'_> {
-    /// The step that it wants to be taken; none at its end.
-    pub(super) fn wants(&self) -> Option<Do> {
+    /// Returns the step that the attempt takes next. `None` if the attempt has ended.
+    pub(super) fn pending_step(&self) -> Option<Do> {
         let has_ended = self.not_finished.is_some() || matches!(self.action, Do::Acknowledge(_) | Do::Leave);
         (!has_ended).then_some(self.action)
     }
@@ -151,12 +152,12 @@ impl Attempt<'_> {
     pub(super) fn saw(&mut self, saw: Result<Saw, Error>) {
         match saw {
             Ok(saw) => (self.progress, self.action) = protocol::next(self.progress, saw),
-            Err(error) => self.not_finished = Some(NotFinished::Failed(blamed(error, self.action))),
+            Err(error) => self.not_finished = Some(NotFinished::Failed(with_services_at(error, self.action))),
         }
     }
 
-    /// Takes a step of its own.
-    pub(super) async fn step(&mut self, pass: Pass<'_>) {
+    /// Takes a step that each attempt takes by itself.
+    pub(super) async fn step(&mut self, pass: PassView<'_>) {
         let process = self.span.clone();
         let step = async {
             Some(match self.action {
@@ -168,13 +169,14 @@ impl Attempt<'_> {
                 Do::StoreClaims => self.store_claims().instrument(debug_span!("store_claims")).await,
                 Do::Settle => self.settle().instrument(debug_span!("settle")).await,
                 Do::Clear => self.clear().instrument(debug_span!("clear")).await,
-                // These are taken together, or are no steps.
+                // The group takes these steps for all its members, or they end the attempt.
                 Do::ReadState(_) | Do::Handle | Do::Commit(_) | Do::Dispatch | Do::Acknowledge(_) | Do::Leave => {
                     return None;
                 }
             })
         };
-        // In both: who does not listen to the steps hears of the message all the same (`who_hears_warnings_only_hears_of_which_message`).
+        // Also inside the span of the message. If the spans of steps are disabled, log lines still
+        // name the message (`warning_carries_the_span_of_its_message_at_level_info`).
         if let Some(saw) = step.instrument(process).await {
             self.saw(saw);
         }
@@ -189,7 +191,8 @@ impl Attempt<'_> {
         Ok(Saw::Parked)
     }
 
-    /// Returns how the attempt ended. `None` if the message has no record, and was only to be finished: it stays where it is.
+    /// Returns how the attempt ended. `None` if the message was only to be finished and has no
+    /// record. Then it stays where it is.
     pub(super) fn end(self) -> Result<Option<Outcome>, NotFinished> {
         if let Some(not_finished) = self.not_finished {
             return Err(not_finished);
@@ -199,18 +202,21 @@ impl Attempt<'_> {
         Ok(Some(outcome))
     }
 
-    /// The loss alarm.
+    /// Raises the loss alarm if the outcome shows that a payload may have been lost.
     fn alarm(&self, outcome: Outcome) {
         if self.may_be_lost && matches!(outcome, Outcome::Duplicate | Outcome::Parked) {
-            tracing::warn!(parent: &self.span, "payload missing at the first receive: a duplicate, or a payload that was removed");
+            tracing::warn!(
+                parent: &self.span,
+                "payload missing at the first receive: the message is a duplicate, or its payload was deleted"
+            );
             self.endpoint.observer.observe(Event::PayloadMissing);
         }
     }
 }
 
-/// What the messages of a fold share in a pass.
+/// The part of a group's last read that its members use in a pass.
 #[derive(Clone, Copy)]
-pub(super) struct Pass<'p> {
+pub(super) struct PassView<'p> {
     pub(super) embedded: &'p Embedded,
     pub(super) is_first: bool,
 }

@@ -1,4 +1,4 @@
-//! Steps 4b to 5b: outgoing payloads, and the commit.
+//! Steps 4b to 5b: checking in outgoing payloads, and the commit.
 
 use std::mem;
 
@@ -23,30 +23,33 @@ use crate::{
     },
 };
 
-/// How many payloads of one message are written at a time.
+/// The maximum number of payloads of one message that are written at the same time.
 const CHECK_INS_MAX: usize = 16;
 
 impl CommitGroup<'_> {
-    /// Commits what all members have made of the state together, unless a member whose effect is part of it has left.
+    /// Commits the state that the members have produced together, with their records. Tries nothing
+    /// if a member has left the group although its effect is part of the state.
     pub(super) async fn commit(&mut self, expected: Version) {
         let step = Do::Commit(expected);
-        let count = self.wanting(step).count();
+        let count = self.pending(step).count();
         let Some(state) = self.draft.take().filter(|_| count == self.accepted) else {
-            return self
-                .tell_all(step, count, || Ok(fold::after_commit(CommitResult::NotTried, Claims::Stored, count, true)));
+            return self.report_to_all(step, count, || {
+                Ok(fold::after_commit(CommitResult::NotTried, Claims::Stored, count, true))
+            });
         };
-        // Not before: a handler may take long. Not at each try: they have one token, so they must be the same.
+        // The time is set once for the commit: not earlier, because a handler may take long, and
+        // not at each try, because the tries have one token and must therefore be equal.
         let now = self.endpoint.ports.clock.now().as_millis();
-        self.members.iter_mut().filter(|attempt| attempt.wants() == Some(step)).for_each(|attempt| {
+        self.members.iter_mut().filter(|attempt| attempt.pending_step() == Some(step)).for_each(|attempt| {
             let is_by_id = matches!(attempt.record.settles, Some(Settles::Entry(_)));
             attempt.record.committed_ms = Some(now);
             attempt.record.id_ttl_ms = is_by_id.then_some(attempt.endpoint.settings.tombstone_ttl_ms);
         });
         let endpoint = self.endpoint;
         let (result, is_crowded) = {
-            let records: Vec<_> = self.wanting(step).map(|attempt| (&attempt.identity, &attempt.record)).collect();
-            let items: Vec<ItemWrite> = self.wanting(step).flat_map(|attempt| attempt.items.iter().cloned()).collect();
-            let may_embed = self.wanting(step).all(Attempt::may_be_embedded);
+            let records: Vec<_> = self.pending(step).map(|attempt| (&attempt.identity, &attempt.record)).collect();
+            let items: Vec<ItemWrite> = self.pending(step).flat_map(|attempt| attempt.items.iter().cloned()).collect();
+            let may_embed = self.pending(step).all(Attempt::may_be_embedded);
             let commit = Commit {
                 partition: &self.partition,
                 endpoint: &endpoint.name,
@@ -54,7 +57,7 @@ impl CommitGroup<'_> {
                 state: &state,
                 records: &records,
                 kept: &self.embedded,
-                embedded_bytes_max: if may_embed { endpoint.settings.embedded_bytes_max() } else { 0 },
+                embedded_bytes_max: if may_embed { endpoint.settings.embedding_limit() } else { 0 },
                 items: &items,
                 token: &format!("{:032x}", endpoint.ports.random.bits()),
             };
@@ -67,17 +70,17 @@ impl CommitGroup<'_> {
             (result, is_too_large && placement::is_crowded(&commit, endpoint.ports.limits.item_bytes_max))
         };
         match result {
-            // The others are looked at again with the next delivery, and dropped as they are settled.
+            // The next delivery checks the other records again, and drops those that are settled.
             Ok(Committed::TooLarge(_)) if is_crowded && count == 1 => {
                 let error = self.crowded();
-                self.tell_all(step, count, || Err(error.clone()));
+                self.report_to_all(step, count, || Err(error.clone()));
             }
-            Err(error) if !error.may_have_happened() => self.tell_all(step, count, || Err(error.clone().into())),
+            Err(error) if !error.may_have_happened() => self.report_to_all(step, count, || Err(error.clone().into())),
             result => self.committed(step, count, result),
         }
     }
 
-    /// Tells each member how the commit ended.
+    /// Reports the result of the commit to each member.
     fn committed(&mut self, step: Do, count: usize, result: Result<Committed, PortError>) {
         let (mut placement, mut reason, mut item) = (None, None, None);
         let ended = match result {
@@ -99,17 +102,17 @@ impl CommitGroup<'_> {
                 CommitResult::ItemConflict
             }
             Err(error) => {
-                tracing::debug!(parent: &self.span(step), error = error.loggable(), "commit unknown");
+                tracing::debug!(parent: &self.span(step), error = error.loggable(), "outcome of commit unknown");
                 CommitResult::Unknown
             }
         };
         if let Some(error) = self.count_pass(step, count, ended, item) {
-            return self.tell_all(step, count, || Err(error.clone()));
+            return self.report_to_all(step, count, || Err(error.clone()));
         }
-        for attempt in self.members.iter_mut().filter(|attempt| attempt.wants() == Some(step)) {
+        for attempt in self.members.iter_mut().filter(|attempt| attempt.pending_step() == Some(step)) {
             attempt.placement = placement.unwrap_or(attempt.placement);
             attempt.reason = reason.clone().unwrap_or_default();
-            let saw = fold::after_commit(ended, attempt.record.claims(), count, !self.is_late);
+            let saw = fold::after_commit(ended, attempt.record.claims(), count, !self.may_be_stale);
             attempt.saw(Ok(saw));
         }
         if fold::narrows(ended, count) {
@@ -117,7 +120,7 @@ impl CommitGroup<'_> {
         }
     }
 
-    /// Counts a commit that did not apply. The error, if there were too many in a row.
+    /// Counts a commit that did not apply. Returns an error if there were too many in a row.
     fn count_pass(&mut self, step: Do, count: usize, ended: CommitResult, item: Option<String>) -> Option<Error> {
         let observer = &self.endpoint.observer;
         let reason = match ended {
@@ -132,7 +135,7 @@ impl CommitGroup<'_> {
             }
             CommitResult::NotTried | CommitResult::Applied | CommitResult::Refused => return None,
         };
-        // The members go on one by one, and each has all its passes.
+        // The members continue one by one, and each has the full number of passes.
         if fold::narrows(ended, count) {
             return None;
         }
@@ -154,27 +157,30 @@ impl CommitGroup<'_> {
         })
     }
 
-    /// The state fits into its item, and not beside the embedded records of other messages.
+    /// Returns the error for a state that fits into its item, but not together with the embedded
+    /// records of other messages.
     fn crowded(&self) -> Error {
         let (partition, others) = (&self.partition, self.embedded.records.len());
         let text = format!(
-            "the state of partition `{partition}` does not fit into its item beside the embedded records of {others} \
-             other messages: it is tried again until they are settled; a sweep finishes those whose messages are gone"
+            "the state of partition `{partition}` does not fit into its item together with the embedded records of {others} \
+             other messages. The message is retried until they are settled. If their messages are gone, run a sweep, \
+             which finishes them"
         );
-        Error::new(ErrorKind::AwaitService, text).in_logs("records of other messages fill the state's item")
+        Error::new(ErrorKind::AwaitService, text).in_logs("embedded records of other messages fill the state's item")
     }
 
-    pub(super) fn tell_all(&mut self, step: Do, count: usize, saw: impl Fn() -> Result<Saw, Error>) {
-        self.tell(step, std::iter::repeat_with(saw).take(count));
+    /// Reports the same observation to `count` members at this step.
+    pub(super) fn report_to_all(&mut self, step: Do, count: usize, saw: impl Fn() -> Result<Saw, Error>) {
+        self.report(step, std::iter::repeat_with(saw).take(count));
     }
 
-    /// From here on the members go one by one. Those that start again wait for the first of them.
+    /// Makes the members continue one by one. Of those that start again, all except the first wait.
     fn narrow(&mut self) {
-        self.is_narrow = true;
-        let wants: Vec<_> = self.members.iter().map(Attempt::wants).collect();
+        self.is_one_by_one = true;
+        let wants: Vec<_> = self.members.iter().map(Attempt::pending_step).collect();
         for position in fold::set_aside(&wants).into_iter().rev() {
             let attempt = self.members.remove(position);
-            self.aside.push_front(attempt);
+            self.waiting.push_front(attempt);
         }
     }
 }
@@ -207,7 +213,7 @@ impl Attempt<'_> {
             ClaimsStored::Stored => Ok(Saw::ClaimsStored),
             ClaimsStored::AlreadyThere(record) => {
                 self.record = record;
-                // Whoever stored them may have sent them, too.
+                // The worker that stored the claims may also have sent the messages.
                 self.resumed = true;
                 Ok(Saw::ClaimsStored)
             }
@@ -215,7 +221,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Step 8. An embedded record is left to a later commit; a retained one stays.
+    /// Step 8. A later commit drops an embedded record, and a retained record stays.
     pub(super) async fn clear(&mut self) -> Result<Saw, Error> {
         let is_left = self.placement == Placement::Embedded || matches!(self.settles, Some(Settles::Retained(_)));
         if !is_left {

@@ -1,4 +1,4 @@
-//! What the engine needs to work for an endpoint, apart from its handlers.
+//! Everything that the engine needs to work for an endpoint, except for the handlers.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,8 @@ use crate::{
     ports::{batching::BatchingQueue, bounded::BoundedPorts, bundle::Ports, queue::Queue},
 };
 
-/// The name, ports and settings of an endpoint. A producer and recovery have a context, too, and no handlers.
+/// The name, ports and settings of an endpoint. A producer and recovery also have a context, but no
+/// handlers.
 pub(crate) struct Context {
     pub(crate) name: Arc<str>,
     pub(crate) ports: BoundedPorts,
@@ -22,9 +23,9 @@ pub(crate) struct Context {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) parking: Parking,
     pub(crate) settled: Settled,
-    /// Calls that were throttled so far.
+    /// The number of calls that were throttled so far.
     pub(crate) throttled: AtomicU64,
-    /// Queues that are open.
+    /// The open queues by name.
     queues: Mutex<BTreeMap<String, Arc<dyn Queue>>>,
 }
 
@@ -48,43 +49,44 @@ impl Context {
         }
     }
 
-    /// Returns the queue of this name, and opens it if it is not open yet.
+    /// Returns the queue of this name. Opens it if it is not open yet.
     pub(crate) async fn queue(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         if let Some(queue) = self.queues.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Ok(Arc::clone(queue));
         }
         let linger = Duration::from_millis(self.settings.linger_ms);
         let queue = self.call(|| self.ports.queues.open(name)).await?;
-        let coalesced = BatchingQueue::new(queue, Arc::clone(&self.ports.clock), linger);
-        let queue: Arc<dyn Queue> = Arc::new(coalesced.answers_within(self.settings.call_max()));
-        // If several callers open it at the same time, all use the first one's, so that they fill batches together.
+        let batching = BatchingQueue::new(queue, Arc::clone(&self.ports.clock), linger);
+        let queue: Arc<dyn Queue> = Arc::new(batching.answers_within(self.settings.call_max()));
+        // If several callers open the queue at the same time, all of them use the first one, so
+        // that their messages share batches.
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(queues.entry(name.to_owned()).or_insert(queue)))
     }
 
-    /// Whether a message is too old to be sent again after this time.
+    /// Returns whether a message will be too old to be sent again after `delay`.
     pub(crate) fn is_too_old_in(&self, envelope: &Envelope, delay: Duration) -> bool {
         let then = self.ports.clock.now().after(delay);
-        lifetime::message_is_old(envelope, then, self.settings.payload_ttl())
+        lifetime::message_is_too_old_to_send_again(envelope, then, self.settings.payload_ttl())
     }
 }
 
-/// Where messages are parked.
+/// The dead-letter queue of parked messages.
 #[derive(Debug)]
 pub(crate) struct Parking {
-    /// `None` if it follows the queue that a message came from.
+    /// `None` if it depends on the queue that a message came from.
     pub(super) queue: Option<String>,
-    /// Whether it says which endpoint has parked a message.
-    pub(super) signs: bool,
+    /// Whether a parked message names the endpoint that parked it.
+    pub(super) names_endpoint: bool,
 }
 
 impl Parking {
     pub(crate) const fn new(queue: Option<String>) -> Self {
-        Self { queue, signs: true }
+        Self { queue, names_endpoint: true }
     }
 
-    /// That of an operator, who may not know which endpoint it is.
-    pub(crate) const fn of_operator(queue: String, signs: bool) -> Self {
-        Self { queue: Some(queue), signs }
+    /// Returns the parking of an operator, who may not know the endpoint.
+    pub(crate) const fn of_operator(queue: String, names_endpoint: bool) -> Self {
+        Self { queue: Some(queue), names_endpoint }
     }
 }

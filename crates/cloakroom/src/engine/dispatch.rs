@@ -1,4 +1,4 @@
-//! Step 6: sends what a record holds.
+//! Step 6: sends the outgoing messages of records.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,12 @@ use crate::{
     },
 };
 
-/// Sends every message of these records, each queue's in order, and what failed again. Each record has its own answer.
+/// Sends the outgoing messages of these records, in order for each queue, with retries. Returns one
+/// result for each record. The `bool` of a record is whether its messages may have been sent
+/// before.
 ///
-/// A message is marked as dispatched anew, as its record says, or when an earlier send of it may have succeeded: its payload may be
-/// gone by rights.
+/// A message is marked as dispatched again if an earlier send may have succeeded. Then its payload
+/// may legitimately be missing.
 pub(crate) async fn dispatch(endpoint: &Context, records: &[(&Record, bool)]) -> Vec<Result<(), PortError>> {
     let mut queues: BTreeMap<&str, Vec<(usize, &Outgoing)>> = BTreeMap::new();
     for (number, (record, _)) in records.iter().enumerate() {
@@ -29,7 +31,7 @@ pub(crate) async fn dispatch(endpoint: &Context, records: &[(&Record, bool)]) ->
         }
     }
     let sends = queues.into_iter().map(async |(queue, messages)| {
-        let answers = match endpoint.queue(queue).await {
+        let results = match endpoint.queue(queue).await {
             Ok(queue) => {
                 let write = |(number, message): &(usize, &Outgoing), repeated| {
                     queue_message(message, records[*number].1 || repeated)
@@ -38,49 +40,50 @@ pub(crate) async fn dispatch(endpoint: &Context, records: &[(&Record, bool)]) ->
             }
             Err(error) => vec![Err(error); messages.len()],
         };
-        messages.into_iter().map(|(number, _)| number).zip(answers).collect::<Vec<_>>()
+        messages.into_iter().map(|(number, _)| number).zip(results).collect::<Vec<_>>()
     });
-    // Every queue to its end: the failure of one must not stop the others half-way.
-    let mut answers = vec![Ok(()); records.len()];
-    for (number, answer) in join_all(sends).await.into_iter().flatten() {
-        let whole = &mut answers[number];
-        if whole.is_ok() {
-            *whole = answer;
+    // Each queue is finished, so a failure of one queue does not interrupt the sends to another.
+    let mut results = vec![Ok(()); records.len()];
+    for (number, result) in join_all(sends).await.into_iter().flatten() {
+        let of_record = &mut results[number];
+        if of_record.is_ok() {
+            *of_record = result;
         }
     }
-    answers
+    results
 }
 
-/// Sends messages, and what failed again while that can help for any of them. Each has its own answer, of the last try; it
-/// may have happened if any try may have. `write` is told whether it is a repetition.
+/// Sends messages, and retries those that failed while a retry can help for any of them. Returns
+/// one result for each message, that of the last try. An error may have taken effect if any of its
+/// tries may have. The `bool` of `write` is whether this is a retry.
 pub(crate) async fn send_all<T>(
     endpoint: &Context,
     queue: &dyn Queue,
     messages: &[T],
     write: impl Fn(&T, bool) -> QueueMessage,
 ) -> Vec<Result<(), PortError>> {
-    let mut answers = vec![Ok(()); messages.len()];
+    let mut results = vec![Ok(()); messages.len()];
     let mut left: Vec<usize> = (0..messages.len()).collect();
     let mut tried = 0;
     loop {
         let batch = left.iter().map(|number| write(&messages[*number], tried > 0)).collect();
-        let results = queue.send(batch).await;
+        let sent = queue.send(batch).await;
         let all = left.len();
-        for (number, result) in left.iter().zip(results) {
-            let answer = &mut answers[*number];
-            *answer = match (result, &*answer) {
+        for (number, result) in left.iter().zip(sent) {
+            let last = &mut results[*number];
+            *last = match (result, &*last) {
                 (Err(error), Err(earlier)) => Err(error.after(earlier)),
                 (result, _) => result,
             };
         }
-        left.retain(|number| answers[*number].is_err());
+        left.retain(|number| results[*number].is_err());
         endpoint.observer.sent(queue.name(), all - left.len());
         tried += 1;
-        // What can be sent is sent, even if something else never can be; and on a FIFO queue, what failed goes with what was
-        // kept back behind it.
-        let failures = || left.iter().filter_map(|number| answers[*number].as_ref().err());
+        // All failed messages are sent again, also those for which a retry cannot help. On a FIFO
+        // queue they include the messages that were kept back after a failed one.
+        let failures = || left.iter().filter_map(|number| results[*number].as_ref().err());
         if tried >= endpoint.settings.calls_max || !failures().any(PortError::may_be_repeated) {
-            return answers;
+            return results;
         }
         failures().for_each(|error| endpoint.retried(error.reason()));
         endpoint.pause(tried).await;
@@ -93,8 +96,10 @@ fn queue_message(outgoing: &Outgoing, again: bool) -> QueueMessage {
         body: envelope.encode_with(envelope.dataref.as_ref(), envelope.redispatch || again),
         delay_s: *delay_s,
         group: group.clone(),
-        // SUBTLE: by identity. Two messages may share an id, and the queue would swallow the second one
-        // (`messages_of_one_id_do_not_swallow_each_other_on_a_fifo_queue`). Standard queues have no use for it.
+        // SUBTLE: the deduplication id is derived from the identity. Two messages may have the same
+        // id, and a FIFO queue would drop the second one
+        // (`messages_with_one_id_are_not_deduplicated_on_a_fifo_queue`). Standard queues do not
+        // use it.
         deduplication: is_fifo(queue).then(|| derived_id(&[queue, envelope.identity().as_str()]).to_string()),
         ..QueueMessage::default()
     }

@@ -1,4 +1,4 @@
-//! When a message has failed often enough to be parked.
+//! Counting failures of a message, and parking a message that has failed too often.
 
 use std::time::Duration;
 
@@ -14,30 +14,32 @@ use crate::{
     protocol::step::Outcome,
 };
 
-/// How long failures of a message are counted after the last one: as long as a queue can keep the message.
-const COUNTED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// The time after the last failure for which the failures of a message are counted. A queue can
+/// keep the message for this time.
+const COUNT_TTL: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 impl Attempt<'_> {
-    /// How it ended. A message that failed too often is parked.
+    /// Returns the result of the attempt. Parks a message that has failed too often.
     pub(super) async fn conclude(self) -> AttemptResult {
         let reason = match &self.not_finished {
             Some(NotFinished::Failed(error)) if error.kind() == ErrorKind::RetryMessage => error.to_string(),
-            Some(_) | None => return self.processed(),
+            Some(_) | None => return self.into_result(),
         };
         let count = match self.count_failure().await {
             Ok(count) => count,
             Err(error) => {
                 tracing::debug!(parent: &self.span, error = error.loggable(), "failure not counted");
-                return self.processed();
+                return self.into_result();
             }
         };
         if count < self.endpoint.settings.attempts_max {
-            return self.processed();
+            return self.into_result();
         }
         let reason = format!("given up after {count} attempts: {reason}");
         let parking = self.endpoint.park(self.delivery, self.queue, &reason);
         let parked = parking.instrument(self.span.clone()).await.map_err(NotFinished::Failed)?;
-        // It starts anew when it is put back. If that is not written, it is parked again after its first failure.
+        // If the message is put back, its failures are counted again from the start. If this
+        // deletion fails, the message is parked again after its first failure.
         let store = &self.endpoint.ports.store;
         if let Err(error) = self.endpoint.call(|| store.write_failures(self.key(), None)).await {
             tracing::debug!(parent: &self.span, error = error.loggable(), "count of failures not deleted");
@@ -45,15 +47,16 @@ impl Attempt<'_> {
         Ok(parked)
     }
 
-    /// Returns how an attempt ended that was to process its message. Only an attempt that was to finish a message leaves it.
-    fn processed(self) -> AttemptResult {
+    /// Returns the result of an attempt to process a message. [`Attempt::end`] returns `None` only for
+    /// an attempt to finish one.
+    fn into_result(self) -> AttemptResult {
         self.end().map(|outcome| outcome.unwrap_or(Outcome::Parked))
     }
 
-    /// Counts one more failure of this message, and returns how many there are.
+    /// Counts one more failure of this message, and returns the number of failures.
     ///
-    /// A receive is no failure: a message is also received in vain while a service is out, or when it was deferred. Failures of
-    /// several workers at the same time may count as one.
+    /// A receive is not a failure. A message is also received while a service is out, and after it
+    /// was deferred. Failures in several workers at the same time may count as one.
     async fn count_failure(&self) -> Result<u32, PortError> {
         let (endpoint, store) = (self.endpoint, &self.endpoint.ports.store);
         if endpoint.settings.attempts_max == 1 {
@@ -62,7 +65,7 @@ impl Attempt<'_> {
         let now = endpoint.ports.clock.now();
         let before = endpoint.call(|| store.read_failures(self.key())).await?;
         let before = before.filter(|failures| failures.expires > now).map_or(0, |failures| failures.count);
-        let failures = Failures { count: before.saturating_add(1), expires: now.after(COUNTED) };
+        let failures = Failures { count: before.saturating_add(1), expires: now.after(COUNT_TTL) };
         if failures.count < endpoint.settings.attempts_max {
             endpoint.call(|| store.write_failures(self.key(), Some(failures))).await?;
         }

@@ -8,7 +8,7 @@ use tracing::{Instrument as _, Span, debug_span};
 
 use crate::{
     engine::{
-        attempt::{Attempt, Pass},
+        attempt::{Attempt, PassView},
         context::Context,
         dispatch::dispatch,
         handler_limit::HandlerLimit,
@@ -26,40 +26,45 @@ use crate::{
     },
 };
 
-/// Messages of one partition that are committed together: see [`protocol::next_of_fold`].
+/// The messages of one partition that are committed together, and those that wait for the next
+/// group. See [`protocol::next_of_fold`].
 pub(crate) struct CommitGroup<'a> {
     pub(super) endpoint: &'a Context,
     pub(super) partition: Partition,
-    /// As read by this pass.
+    /// The version that the current pass has read.
     pub(super) version: Version,
-    /// As read by this pass.
+    /// The state that the current pass has read.
     pub(super) state: Option<Item>,
-    /// As read by this pass, without those that may be dropped.
+    /// The embedded records that the current pass has read, without those that the commit may drop.
     pub(super) embedded: Embedded,
-    /// What the handlers have made of the state so far, and how many of them.
+    /// The state that the last handler left. `None` before the first one.
     pub(super) draft: Option<StateWrite>,
+    /// The number of messages whose handlers have accepted them in this pass.
     pub(super) accepted: usize,
     pub(super) members: Vec<Attempt<'a>>,
-    /// Their turn comes when the others have come to their end.
-    pub(super) aside: VecDeque<Attempt<'a>>,
-    /// The first failure stops those behind it.
+    /// Attempts for later groups.
+    pub(super) waiting: VecDeque<Attempt<'a>>,
+    /// Whether the messages are in order. Then the first failure stops the messages after it.
     pub(super) is_ordered: bool,
-    /// That state was read with eventual consistency.
-    pub(super) is_late: bool,
-    /// How states are read at least.
+    /// The state was read with eventual consistency.
+    pub(super) may_be_stale: bool,
+    /// The minimum consistency of reads of the state.
     pub(super) reads: Consistency,
-    /// They were refused together: from here on one goes after the other.
-    pub(super) is_narrow: bool,
-    /// Commits that were lost or stayed unknown so far.
+    /// A commit of several members was refused, or met a conflict on an item. From then on each
+    /// group has one member.
+    pub(super) is_one_by_one: bool,
+    /// The number of commits in a row that were lost or whose outcome is unknown.
     pub(super) passes: u32,
-    /// Nothing is committed, so that no commit would be lost to a record that was not looked for.
+    /// The group commits nothing. Then a read must not rely on the commit's condition to find a
+    /// record.
     pub(super) is_finishing: bool,
-    /// How long each handler may run.
+    /// The time limit of each handler.
     pub(super) handler_limit: HandlerLimit,
 }
 
 impl<'a> CommitGroup<'a> {
-    /// Puts messages of one partition together. If they are ordered, none is begun behind one that was not finished.
+    /// Creates the group of messages of one partition. If `is_ordered`, no message is started after
+    /// a message that was not finished. `None` if there is no message.
     pub(crate) fn new(members: Vec<Attempt<'a>>, is_ordered: bool) -> Option<Self> {
         let Attempt { endpoint, envelope, .. } = members.first()?;
         let endpoint = *endpoint;
@@ -72,58 +77,60 @@ impl<'a> CommitGroup<'a> {
             draft: None,
             accepted: 0,
             members: Vec::with_capacity(members.len()),
-            aside: members.into(),
+            waiting: members.into(),
             is_ordered,
-            is_late: false,
+            may_be_stale: false,
             reads: endpoint.settings.state_reads,
-            is_narrow: false,
+            is_one_by_one: false,
             passes: 0,
             is_finishing: true,
             handler_limit: HandlerLimit::Unlimited,
         })
     }
 
-    /// The same messages, with a limit for each of their handlers.
+    /// Sets the time limit of each handler.
     pub(crate) fn limited(self, handler_limit: HandlerLimit) -> Self {
         Self { handler_limit, ..self }
     }
 
-    /// Follows the protocol to its end for all of them. Each is told what became of it, by its number.
-    pub(crate) async fn process(mut self, handlers: &Handlers, mut tell: impl FnMut(usize, AttemptResult)) {
+    /// Follows the protocol to its end for all messages. Reports the result of each by its number,
+    /// as soon as it is known.
+    pub(crate) async fn process(mut self, handlers: &Handlers, mut report: impl FnMut(usize, AttemptResult)) {
         let mut is_stopped = false;
         self.is_finishing = false;
-        while self.take_up() {
+        while self.start_next_group() {
             if is_stopped {
-                self.members.drain(..).for_each(|attempt| tell(attempt.number, Err(NotFinished::Behind)));
+                self.members.drain(..).for_each(|attempt| report(attempt.number, Err(NotFinished::Behind)));
                 continue;
             }
             self.follow(Some(handlers)).await;
             for attempt in std::mem::take(&mut self.members) {
                 let (number, done) = (attempt.number, attempt.conclude().await);
                 is_stopped |= self.is_ordered && done.is_err();
-                tell(number, done);
+                report(number, done);
             }
-            // Those whose turn comes now have lost nothing.
+            // The next group has had no failed commit yet.
             self.passes = 0;
         }
     }
 
-    /// Takes up the messages that form the next group.
-    pub(super) fn take_up(&mut self) -> bool {
-        let identities: Vec<_> = self.aside.iter().map(|attempt| &attempt.identity).collect();
-        let members = fold::group(&identities, self.is_narrow);
-        for (position, attempt) in std::mem::take(&mut self.aside).into_iter().enumerate() {
+    /// Moves the messages of the next group from `waiting` to `members`. Returns `false` if there
+    /// are none.
+    pub(super) fn start_next_group(&mut self) -> bool {
+        let identities: Vec<_> = self.waiting.iter().map(|attempt| &attempt.identity).collect();
+        let members = fold::group(&identities, self.is_one_by_one);
+        for (position, attempt) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
             if members.contains(&position) {
                 self.members.push(attempt);
             } else {
-                self.aside.push_back(attempt);
+                self.waiting.push_back(attempt);
             }
         }
         !self.members.is_empty()
     }
 
     pub(super) async fn follow(&mut self, handlers: Option<&Handlers>) {
-        while let Some(step) = protocol::next_of_fold(self.members.iter().filter_map(Attempt::wants)) {
+        while let Some(step) = protocol::next_of_fold(self.members.iter().filter_map(Attempt::pending_step)) {
             tracing::trace!(?step);
             match step {
                 Do::ReadState(consistency) => self.read_state(consistency).await,
@@ -144,12 +151,12 @@ impl<'a> CommitGroup<'a> {
         }
     }
 
-    /// Lets each that wants it take a step of its own.
+    /// Takes a step for each member that is at it, concurrently.
     pub(super) async fn each(&mut self, step: Do) {
-        let pass = Pass { embedded: &self.embedded, is_first: self.passes == 0 };
-        let mut at_work = self.members.iter_mut().filter(|attempt| attempt.wants() == Some(step));
-        let first = at_work.next();
-        let others: Vec<_> = at_work.map(|attempt| attempt.step(pass)).collect();
+        let pass = PassView { embedded: &self.embedded, is_first: self.passes == 0 };
+        let mut pending = self.members.iter_mut().filter(|attempt| attempt.pending_step() == Some(step));
+        let first = pending.next();
+        let others: Vec<_> = pending.map(|attempt| attempt.step(pass)).collect();
         match first {
             Some(attempt) if others.is_empty() => attempt.step(pass).await,
             Some(attempt) => {
@@ -159,25 +166,27 @@ impl<'a> CommitGroup<'a> {
         }
     }
 
-    /// Tells each that wants this step what was seen, in their order.
-    pub(super) fn tell(&mut self, step: Do, answers: impl IntoIterator<Item = Result<Saw, Error>>) {
-        let wanting = self.members.iter_mut().filter(|attempt| attempt.wants() == Some(step));
-        wanting.zip(answers).for_each(|(attempt, saw)| attempt.saw(saw));
+    /// Reports to each member that is at this step what was seen, in the order of the members.
+    pub(super) fn report(&mut self, step: Do, seen: impl IntoIterator<Item = Result<Saw, Error>>) {
+        let pending = self.members.iter_mut().filter(|attempt| attempt.pending_step() == Some(step));
+        pending.zip(seen).for_each(|(attempt, saw)| attempt.saw(saw));
     }
 
-    pub(super) fn wanting(&self, step: Do) -> impl Iterator<Item = &Attempt<'a>> {
-        self.members.iter().filter(move |attempt| attempt.wants() == Some(step))
+    pub(super) fn pending(&self, step: Do) -> impl Iterator<Item = &Attempt<'a>> {
+        self.members.iter().filter(move |attempt| attempt.pending_step() == Some(step))
     }
 
-    /// The span under which is done what is done for all that want this step: that of the first.
+    /// Returns the span for work that is done once for all members at this step: the span of the
+    /// first of them.
     pub(super) fn span(&self, step: Do) -> Span {
-        self.wanting(step).next().map_or_else(Span::none, |attempt| attempt.span.clone())
+        self.pending(step).next().map_or_else(Span::none, |attempt| attempt.span.clone())
     }
 
-    /// Sends what they have to send together: so the messages to a queue stay in the order in which they were handled.
+    /// Sends the outgoing messages of all members together. So the messages to each queue keep the
+    /// order in which they were handled.
     async fn dispatch(&mut self) {
         self.refuse_outlived_records();
-        let records: Vec<_> = self.wanting(Do::Dispatch).map(|attempt| (&attempt.record, attempt.resumed)).collect();
+        let records: Vec<_> = self.pending(Do::Dispatch).map(|attempt| (&attempt.record, attempt.resumed)).collect();
         if records.is_empty() {
             return;
         }
@@ -185,16 +194,16 @@ impl<'a> CommitGroup<'a> {
         let process = self.span(Do::Dispatch);
         let span = debug_span!(parent: &process, "dispatch", messages);
         let sending = async {
-            let answers = dispatch(self.endpoint, &records).await;
-            if answers.iter().all(Result::is_ok) { Ok(answers) } else { Err(answers) }
+            let results = dispatch(self.endpoint, &records).await;
+            if results.iter().all(Result::is_ok) { Ok(results) } else { Err(results) }
         };
-        let kind = |answers: &Vec<Result<(), PortError>>| {
-            let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+        let kind = |results: &Vec<Result<(), PortError>>| {
+            let failed = results.iter().find_map(|result| result.as_ref().err());
             failed.map_or(ErrorKind::RetryMessage, PortError::kind)
         };
-        let (Ok(answers) | Err(answers)) =
+        let (Ok(results) | Err(results)) =
             self.endpoint.timed(Timed::Dispatch, kind, sending).instrument(span).instrument(process).await;
-        let saw = |answer: Result<(), PortError>| answer.map(|()| Saw::Dispatched).map_err(Error::from);
-        self.tell(Do::Dispatch, answers.into_iter().map(saw));
+        let saw = |result: Result<(), PortError>| result.map(|()| Saw::Dispatched).map_err(Error::from);
+        self.report(Do::Dispatch, results.into_iter().map(saw));
     }
 }

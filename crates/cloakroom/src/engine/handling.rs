@@ -1,4 +1,5 @@
-//! Step 4: the handlers, one after the other, each on the state that the one before it left.
+//! Step 4: running the handlers, one after the other. Each runs on the state that the previous one
+//! produced.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -7,7 +8,14 @@ use serde_dynamo::Item;
 use tracing::{Instrument as _, debug_span};
 
 use crate::{
-    engine::{attempt::Attempt, group::CommitGroup, handler_limit::HandlerLimit, not_finished::NotFinished, parking},
+    engine::{
+        attempt::Attempt,
+        group::CommitGroup,
+        handler_limit::HandlerLimit,
+        not_finished::NotFinished,
+        parking,
+        settings::{FOLD_BYTES_MAX, FOLD_TIME_MAX},
+    },
     error::{Error, ErrorKind},
     format::record::Record,
     handler::{
@@ -25,21 +33,17 @@ use crate::{
     },
 };
 
-/// How much the messages of a fold may send, and how long their handlers may take, before the rest has to wait for the next.
-const FOLD_BYTES_MAX: usize = 256 * 1024;
-const FOLD_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// What a handler has made of a message.
-enum Made {
-    /// It accepts the message, and leaves the state so.
+/// The result of a handler that did not fail.
+enum HandlerResult {
+    /// The handler accepts the message and produces this state.
     State(StateWrite),
-    /// It rejects the message.
+    /// The handler rejects the message.
     Rejection,
-    /// It wants the message later.
+    /// The handler defers the message.
     Deferral,
 }
 
-impl Made {
+impl HandlerResult {
     const fn verdict(&self) -> Verdict {
         match self {
             Self::State(_) => Verdict::Accepted,
@@ -51,61 +55,62 @@ impl Made {
 
 impl CommitGroup<'_> {
     pub(super) async fn handle(&mut self, handlers: Option<&Handlers>) {
-        // Without handlers the protocol is followed to finish what was committed, and never comes here.
+        // Without handlers the group only finishes committed messages, and never reaches this step.
         let Some(handlers) = handlers else { return };
         let clock = &self.endpoint.ports.clock;
         let began = clock.monotonic();
         let (mut bytes, mut handled, mut is_full) = (0, 0_usize, false);
         self.accepted = 0;
-        while let Some(number) = self.members.iter().position(|attempt| attempt.wants() == Some(Do::Handle)) {
-            // Also behind a handler that failed after a long time: the messages behind it have their results sooner.
+        while let Some(number) = self.members.iter().position(|attempt| attempt.pending_step() == Some(Do::Handle)) {
+            // This also applies after a failed handler that took long, so that the messages after it
+            // have their results sooner.
             is_full |=
                 handled > 0 && (bytes > FOLD_BYTES_MAX || clock.monotonic().saturating_sub(began) > FOLD_TIME_MAX);
             if is_full || self.is_ordered && self.members[..number].iter().any(Attempt::may_come_again) {
-                self.set_aside(number);
+                self.move_to_waiting(number);
                 continue;
             }
-            let (state, version) = (self.left_by_the_last(), self.version.after(self.accepted));
+            let (state, version) = (self.state_for_next(), self.version.after(self.accepted));
             let result = self.members[number].handle(handlers, state, version, self.handler_limit).await;
             handled += 1;
-            let made = match result {
-                Ok(made) => made,
+            let result = match result {
+                Ok(result) => result,
                 Err(error) => {
                     self.members[number].saw(Err(error));
                     continue;
                 }
             };
-            let verdict = made.verdict();
+            let verdict = result.verdict();
             let is_effect = verdict == Verdict::Accepted;
-            if is_effect && (self.writes_what_another_does(number) || self.has_too_many_items(number)) {
+            if is_effect && (self.writes_an_item_of_another(number) || self.has_too_many_items(number)) {
                 is_full = true;
                 continue;
             }
-            if !fold::counts(verdict, self.accepted == 0 && !self.is_late) {
-                // On a FIFO queue those behind it wait until it is asked again.
+            if !fold::counts(verdict, self.accepted == 0 && !self.may_be_stale) {
+                // On a FIFO queue the messages after this one wait until its handler has run again.
                 is_full |= self.is_ordered;
                 self.reads = Consistency::Strong;
-                self.set_aside(number);
+                self.move_to_waiting(number);
                 continue;
             }
             let attempt = &mut self.members[number];
-            match made {
-                Made::State(state) => {
+            match result {
+                HandlerResult::State(state) => {
                     bytes += attempt.record.unclaimed().map(str::len).sum::<usize>();
                     attempt.saw(Ok(Saw::Accepted));
                     (self.draft, self.accepted) = (Some(state), self.accepted + 1);
                 }
-                Made::Rejection => attempt.saw(Ok(Saw::Rejected)),
-                Made::Deferral if attempt.may_be_copied() => attempt.saw(Ok(Saw::Deferred)),
-                Made::Deferral => attempt.not_finished = Some(NotFinished::Deferred(attempt.deferral)),
+                HandlerResult::Rejection => attempt.saw(Ok(Saw::Rejected)),
+                HandlerResult::Deferral if attempt.may_be_copied() => attempt.saw(Ok(Saw::Deferred)),
+                HandlerResult::Deferral => attempt.not_finished = Some(NotFinished::Deferred(attempt.deferral)),
             }
         }
     }
 
-    fn left_by_the_last(&mut self) -> Option<Item> {
-        let is_last = self.wanting(Do::Handle).nth(1).is_none();
+    fn state_for_next(&mut self) -> Option<Item> {
+        let is_last = self.pending(Do::Handle).nth(1).is_none();
         match &self.draft {
-            // Nobody needs it any more.
+            // No later handler needs the state, so it is moved.
             None if is_last => self.state.take(),
             None => self.state.clone(),
             Some(StateWrite::Put(item)) => Some(item.clone()),
@@ -113,15 +118,17 @@ impl CommitGroup<'_> {
         }
     }
 
-    /// Whether a message and one before it in the fold write one item, which a transaction takes once.
-    fn writes_what_another_does(&self, number: usize) -> bool {
+    /// Returns whether a message writes an item that an earlier message of the fold writes, too. A
+    /// transaction accepts each item once.
+    fn writes_an_item_of_another(&self, number: usize) -> bool {
         let items = &self.members[number].items;
         let accepted =
             self.members[..number].iter().filter(|attempt| matches!(attempt.action, Do::CheckIn | Do::Commit(_)));
         accepted.flat_map(|attempt| &attempt.items).any(|item| items.iter().any(|own| own.sort_key == item.sort_key))
     }
 
-    /// Whether a message and those before it in the fold write more items than a transaction takes.
+    /// Returns whether a message and the earlier messages of the fold write more items than a
+    /// transaction accepts.
     fn has_too_many_items(&self, number: usize) -> bool {
         if self.accepted == 0 {
             return false;
@@ -130,34 +137,37 @@ impl CommitGroup<'_> {
         let accepted =
             self.members[..number].iter().filter(|attempt| matches!(attempt.action, Do::CheckIn | Do::Commit(_)));
         let items: usize = accepted.map(|attempt| attempt.items.len()).sum();
-        let records = if settings.embedded_bytes_max() == 0 { self.accepted + 1 } else { 0 };
+        let records = if settings.embedding_limit() == 0 { self.accepted + 1 } else { 0 };
         1 + records + items + self.members[number].items.len() > self.endpoint.ports.limits.transaction_items_max
     }
 
-    /// Its turn comes with the next fold. It begins anew: the state that it would be handled on is another one by then.
-    fn set_aside(&mut self, number: usize) {
+    /// Moves a member to the next fold. It starts again, because its handler must run on the state
+    /// of that time.
+    fn move_to_waiting(&mut self, number: usize) {
         let attempt = self.members.remove(number);
         let (progress, action) = protocol::next(attempt.progress.restarted(), Saw::Delivery);
-        self.aside.push_back(Attempt { progress, action, ..attempt });
+        self.waiting.push_back(Attempt { progress, action, ..attempt });
     }
 }
 
 impl Attempt<'_> {
-    /// Whether it is not finished, or may turn out not to be before it has an effect.
+    /// Returns whether the message is not finished, or may still remain unfinished because it must
+    /// first be parked or sent again.
     fn may_come_again(&self) -> bool {
         self.not_finished.is_some() || matches!(self.action, Do::Park | Do::SendAgain)
     }
 
-    /// Whether a deferred message is sent again. Otherwise it is given back: on a FIFO queue a copy would lose its place, and an
-    /// unknown queue takes none.
+    /// Returns whether a deferred message is sent again. Otherwise it is given back: on a FIFO
+    /// queue a copy would lose its place in the order, and without a known queue no copy can be
+    /// sent.
     ///
-    /// SUBTLE: a delivery that comes again although its copy was sent, because nobody can delete it, must not send one each
-    /// time: the copies do the same, and there would be twice as many after each delay
-    /// (`deferred_message_that_cannot_be_deleted_does_not_multiply`).
+    /// SUBTLE: (1) a copy of a deferred message is sent. (2) The delivery cannot be deleted, so it
+    /// is received again. If each receive sent a copy, and the copies did the same, their number
+    /// would double with each delay (`deferred_message_that_cannot_be_deleted_does_not_multiply`).
     fn may_be_copied(&self) -> bool {
         let receives = self.delivery.receive_count;
-        let is_time = receives <= 1 || parking::is_time_for_a_copy(receives, self.endpoint.settings.attempts_max);
-        is_time && self.queue.is_some_and(|queue| !is_fifo(queue))
+        let is_due = receives <= 1 || parking::is_due_for_copy(receives, self.endpoint.settings.attempts_max);
+        is_due && self.queue.is_some_and(|queue| !is_fifo(queue))
     }
 
     /// Step 4a.
@@ -174,7 +184,7 @@ impl Attempt<'_> {
         state: Option<Item>,
         version: Version,
         limit: HandlerLimit,
-    ) -> Result<Made, Error> {
+    ) -> Result<HandlerResult, Error> {
         let endpoint = self.endpoint;
         endpoint.observer.observe(Event::Handled);
         let process = self.span.clone();
@@ -184,21 +194,21 @@ impl Attempt<'_> {
         match running.instrument(span).instrument(process).await {
             Ok(state) => {
                 self.open_queues(handlers).await?;
-                Ok(Made::State(state))
+                Ok(HandlerResult::State(state))
             }
             Err(HandlerError { reason, refusal: Refusal::Rejected }) => {
                 self.reason = reason;
-                Ok(Made::Rejection)
+                Ok(HandlerResult::Rejection)
             }
             Err(HandlerError { refusal: Refusal::Deferred(delay), .. })
                 if endpoint.is_too_old_in(&self.envelope, delay) =>
             {
                 self.reason = "deferred until half the life of its payload was over (`payload_ttl_ms`)".to_owned();
-                Ok(Made::Rejection)
+                Ok(HandlerResult::Rejection)
             }
             Err(HandlerError { refusal: Refusal::Deferred(delay), .. }) => {
                 self.deferral = delay;
-                Ok(Made::Deferral)
+                Ok(HandlerResult::Deferral)
             }
             Err(HandlerError { reason, refusal: Refusal::Failed }) => {
                 Err(Error::new(ErrorKind::RetryMessage, reason).in_logs("the handler failed"))
@@ -207,10 +217,11 @@ impl Attempt<'_> {
         }
     }
 
-    /// Opens the queues that the messages go to: one that does not exist must be found before the commit, not after it.
+    /// Opens the queues of the outgoing messages. A queue that does not exist must be found before
+    /// the commit, not after it.
     ///
-    /// The queue of a route belongs to the configuration, which parks no message. A queue for replies is named by the incoming
-    /// message, and its absence is that message's fault.
+    /// The queue of a route belongs to the configuration, so its absence parks no message. A queue
+    /// for replies is named by the incoming message, so its absence is a fault of that message.
     async fn open_queues(&self, handlers: &Handlers) -> Result<(), Error> {
         for message in &self.record.messages {
             let Err(error) = self.endpoint.queue(&message.queue).await else { continue };

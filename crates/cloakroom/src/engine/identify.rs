@@ -1,4 +1,4 @@
-//! Which message a delivery is, for its span.
+//! The identity of a delivery in its span.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::{
     ports::queue::Delivery,
 };
 
-/// What names a message whose envelope cannot be read.
+/// The identifying attributes of a message whose envelope cannot be decoded.
 #[derive(Deserialize)]
 struct Label {
     id: String,
@@ -20,27 +20,28 @@ struct Label {
     dataref: Option<Claim>,
 }
 
-/// Records which message a delivery is, as intake knows it, and makes the span a child of the span that sent the message.
+/// Records the identity of a delivery in its span, and makes the span a child of the span that sent
+/// the message.
 pub(crate) fn identify(span: &Span, incoming: &Incoming<'_>) {
-    // Nothing listens: an envelope that cannot be read need not be read again.
+    // Nothing would record the identity, so an envelope that cannot be decoded is not parsed again.
     if span.is_disabled() {
         return;
     }
     let Ok(envelope) = &incoming.envelope else { return identify_unreadable(span, &incoming.delivery) };
-    trace::name(span, envelope.id.as_str(), Some(&envelope.kind), envelope.dataref.as_ref());
+    trace::record_identity(span, envelope.id.as_str(), Some(&envelope.kind), envelope.dataref.as_ref());
     let text = envelope.traceparent.as_deref();
     if let Some((text, parent)) = text.and_then(|text| Some((text, Traceparent::read(text)?))) {
         span.record("traceparent", text);
-        trace::adopt(span, parent, envelope.extensions.get(trace::TRACESTATE).and_then(Value::as_str));
+        trace::set_parent(span, parent, envelope.extensions.get(trace::TRACESTATE).and_then(Value::as_str));
     }
 }
 
-/// Records what is known of a message without an envelope: what its body says if it resembles one, or else its attributes and its
-/// queue.
+/// Records what is known about a message without an envelope. It comes from the body if the body
+/// resembles an envelope, otherwise from the message attributes and the queue.
 fn identify_unreadable(span: &Span, delivery: &Delivery) {
     if let Ok(Label { id, kind, dataref }) = serde_json::from_str(&delivery.body) {
-        return trace::name(span, &id, Some(&kind), dataref.as_ref());
+        return trace::record_identity(span, &id, Some(&kind), dataref.as_ref());
     }
     let attribute = |name| delivery.attributes.get(name).map(String::as_str);
-    trace::name(span, attribute(intake::ID).unwrap_or(&delivery.id), attribute(intake::TYPE), None);
+    trace::record_identity(span, attribute(intake::ID).unwrap_or(&delivery.id), attribute(intake::TYPE), None);
 }

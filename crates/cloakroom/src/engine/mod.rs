@@ -1,9 +1,10 @@
-//! The engine: performs the steps of the [protocol](crate::protocol) over the [ports](crate::ports), for messages of one
-//! partition, from start to end.
+//! The engine: performs the steps of the [protocol](crate::protocol) over the
+//! [ports](crate::ports), for messages of one partition, from start to end.
 //!
-//! The engine does not decide the order of steps: the protocol does. The engine decides how a step is performed: it
-//! repeats calls, pauses, runs the handler, and keeps track of whose claims a record holds. It receives nothing from a
-//! queue and opens no connection; [`worker`](crate::worker) and [`endpoint`](crate::endpoint) drive it.
+//! The protocol decides the order of steps. The engine decides how a step is performed: it retries
+//! calls, pauses, runs the handler, and tracks whose claims a record has. It receives nothing from
+//! a queue and opens no connection. The modules [`worker`](crate::worker) and
+//! [`endpoint`](crate::endpoint) drive it.
 
 pub(crate) mod age;
 pub(crate) mod attempt;

@@ -1,4 +1,4 @@
-//! What became of a message that was tried.
+//! The results of an attempt at a message.
 
 use std::time::Duration;
 
@@ -7,18 +7,21 @@ use crate::{
     protocol::step::Outcome,
 };
 
-/// Why a message was not finished, and has to be received again.
+/// The reason why a message was not finished. The message must be received again.
 pub enum NotFinished {
-    /// It was tried.
+    /// The attempt failed.
     Failed(Error),
-    /// It was not tried, because a message before it in its group was not finished. On FIFO queues only.
+    /// The message was not tried, because an earlier message of its group was not finished. This
+    /// occurs only on FIFO queues.
     Behind,
-    /// It was dropped, or not begun, because the time was up.
+    /// The message was not started, or its attempt was dropped, because the time was up.
     Stopped,
-    /// It was not tried, because too many messages of its partition are in flight in this worker. It uses up no attempt.
+    /// The message was not tried, because too many messages of its partition are in flight in this
+    /// worker. This does not count as a failed attempt.
     Crowded,
-    /// Its handler [deferred](crate::HandlerError::defer) it for this time, and its queue takes no copy with a delay: it is a FIFO
-    /// queue, or not known. It uses up no attempt.
+    /// The handler [deferred](crate::HandlerError::defer) the message for this time. The queue
+    /// cannot take a copy with a delay, because it is a FIFO queue or is not known. This does not
+    /// count as a failed attempt.
     Deferred(Duration),
 }
 
@@ -26,9 +29,13 @@ impl std::fmt::Display for NotFinished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Failed(error) => error.fmt(f),
-            Self::Behind => f.write_str("a message before it in its group was not finished; it is tried after that"),
-            Self::Stopped => f.write_str("the time was up before it was finished"),
-            Self::Crowded => f.write_str("too many messages of its partition are in flight; it is tried later"),
+            Self::Behind => {
+                f.write_str("an earlier message of its group was not finished; this message is tried after it")
+            }
+            Self::Stopped => f.write_str("the time was up before the message was finished"),
+            Self::Crowded => {
+                f.write_str("too many messages of its partition are in flight; this message is tried later")
+            }
             Self::Deferred(delay) => write!(f, "its handler deferred it; let it come again in {delay:?}"),
         }
     }
@@ -58,13 +65,13 @@ impl From<NotFinished> for Error {
 
 /// The result of finishing a message from a dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "who finishes a message deletes it"]
+#[must_use = "a finished message must be deleted, and any other message must not be"]
 pub enum Recovered {
-    /// The message is finished: delete it from the dead-letter queue.
+    /// The message is finished. Delete it from the dead-letter queue.
     Finished(Outcome),
-    /// The message has no record: do **not** delete it.
+    /// The message has no record. Do **not** delete it.
     NotCommitted,
 }
 
-/// How an attempt at a message ended.
+/// The result of an attempt at a message.
 pub(crate) type AttemptResult = Result<Outcome, NotFinished>;

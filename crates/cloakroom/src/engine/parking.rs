@@ -1,6 +1,7 @@
-//! Parking: a message that cannot be processed goes to the dead-letter queue, with the reason.
-//! Its payload stays where it is, so that the message can be put back. A foreign message is parked as the envelope that it was
-//! turned into, if it could be.
+//! Parking: a message that cannot be processed is sent to the dead-letter queue with the reason.
+//!
+//! Its payload stays in the payload store, so the message can be put back later. A foreign message
+//! is parked as the envelope that was made for it, if one could be made.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,17 +20,19 @@ use crate::{
     protocol::step::Outcome,
 };
 
-/// Message attribute: why the message was parked.
+/// Message attribute: the reason why the message was parked.
 pub const REASON: &str = "cloakroom-reason";
-/// Message attribute: the endpoint that parked it.
+/// Message attribute: the endpoint that parked the message.
 pub const ENDPOINT: &str = "cloakroom-endpoint";
-/// Message attribute: attributes of the sender's for which there was no room beside Cloakroom's own, since SQS takes ten. They are
-/// the last ones in the order of their names, as a JSON object of texts. [`put_back`] makes attributes of them again.
+/// Message attribute: attributes of the sender that would exceed the limit of SQS, ten attributes,
+/// together with Cloakroom's own. They are the last ones in the order of their names, as a JSON
+/// object of strings. [`put_back`] restores them as attributes.
 pub const ATTRIBUTES: &str = "cloakroom-attributes";
-/// What the names of Cloakroom's own message attributes begin with.
+/// The prefix of the names of Cloakroom's own message attributes.
 const OWN: &str = "cloakroom-";
 
-/// The dead-letter queue that belongs to a queue: `orders-dead` to `orders`, and `orders-dead.fifo` to `orders.fifo`.
+/// Returns the name of the dead-letter queue of a queue: `orders-dead` for `orders`, and
+/// `orders-dead.fifo` for `orders.fifo`.
 ///
 /// ```
 /// assert_eq!(cloakroom::engine::parking::dead_letter_queue("orders.fifo"), "orders-dead.fifo");
@@ -41,11 +44,13 @@ pub fn dead_letter_queue(queue: &str) -> String {
     }
 }
 
-/// The message to send when a dead letter is put back: the same logical message as before, without the reason. For tools that
-/// know no endpoint.
+/// Returns the message to send when a dead-letter message is put back. It is the same logical
+/// message, without the reason. For tools without an endpoint.
 ///
-/// SUBTLE: a plain message that SQS moved here itself came as it was, and its identity is its id on the queue. Sent anew it has
-/// another one; so it is given its old one to carry (`a_dead_letter_that_is_put_back_is_the_same_message`).
+/// SUBTLE: SQS itself may have moved a plain message to the dead-letter queue. The identity of a
+/// plain message is its id on the queue, and a message that is sent again gets another id.
+/// Therefore the message carries its old id as an attribute
+/// (`redriven_dead_letter_is_the_same_message`).
 ///
 /// ```
 /// use cloakroom::{Delivery, engine::{intake, parking}};
@@ -54,7 +59,8 @@ pub fn dead_letter_queue(queue: &str) -> String {
 /// assert_eq!(parking::put_back(&dead).attributes[intake::ID], "7c19-4d");
 /// ```
 ///
-/// A message with a claim is marked as dispatched anew: it may have a twin by now, whose payload is missing by rights.
+/// A message with a claim is marked as dispatched again. A copy of it may have been processed in
+/// the meantime, so its payload may legitimately be missing.
 pub fn put_back(delivery: &Delivery) -> QueueMessage {
     put_back_within(delivery, Limits::default().message_attributes_max)
 }
@@ -69,7 +75,7 @@ fn put_back_within(delivery: &Delivery, attributes_max: usize) -> QueueMessage {
     packed(message, attributes_max)
 }
 
-/// The same logical message, as it was before it was parked.
+/// Returns the same logical message as it was before it was parked.
 fn without_reason(delivery: &Delivery) -> QueueMessage {
     let Delivery { id, body, attributes, group, .. } = delivery.clone();
     let mut message = QueueMessage { body, attributes, group, ..QueueMessage::default() };
@@ -82,7 +88,7 @@ fn without_reason(delivery: &Delivery) -> QueueMessage {
     message
 }
 
-/// Packs attributes of the sender's into one if there are more than the queue takes.
+/// Packs attributes of the sender into one attribute if there are more than the queue takes.
 fn packed(mut message: QueueMessage, attributes_max: usize) -> QueueMessage {
     let attributes = &mut message.attributes;
     if attributes.len() <= attributes_max {
@@ -92,12 +98,12 @@ fn packed(mut message: QueueMessage, attributes_max: usize) -> QueueMessage {
     let foreign = attributes.keys().rev().filter(|name| !name.starts_with(OWN)).take(excess);
     let foreign: Vec<String> = foreign.cloned().collect();
     let taken: BTreeMap<String, String> = foreign.iter().filter_map(|name| attributes.remove_entry(name)).collect();
-    let text = serde_json::to_string(&taken).expect("texts can always be written to progress");
+    let text = serde_json::to_string(&taken).expect("a map of strings can always be written as JSON");
     attributes.insert(ATTRIBUTES.to_owned(), text);
     message
 }
 
-/// Undoes [`packed`]. What others have written under that name stays.
+/// Reverses [`packed`]. An attribute of that name in another format stays as it is.
 fn unpack(attributes: &mut BTreeMap<String, String>) {
     let packed =
         attributes.get(ATTRIBUTES).and_then(|text| serde_json::from_str::<BTreeMap<String, String>>(text).ok());
@@ -111,32 +117,36 @@ fn unpack(attributes: &mut BTreeMap<String, String>) {
 const REASON_BYTES_MAX: usize = 1024;
 
 impl Parking {
-    /// The queue that takes parked messages of the queue `source`, or `None` if neither that queue nor this one is known.
+    /// Returns the queue for parked messages of the queue `source`. `None` if the endpoint names no
+    /// dead-letter queue and `source` is not known.
     ///
     /// # Errors
-    /// One of them is a FIFO queue and the other is not.
+    /// One of the two queues is a FIFO queue and the other is not.
     pub(crate) fn known_queue(&self, endpoint: &Context, source: Option<&str>) -> Result<Option<String>, Error> {
         let is_known = self.queue.is_some() || source.is_some();
         is_known.then(|| self.queue(endpoint, source)).transpose()
     }
 
-    /// The queue that takes parked messages of the queue `source`, if that is known.
+    /// Returns the queue for parked messages of the queue `source`. If the endpoint names none and
+    /// `source` is not known, it is that of a queue with the endpoint's name.
     ///
     /// # Errors
-    /// One of them is a FIFO queue and the other is not.
+    /// One of the two queues is a FIFO queue and the other is not.
     fn queue(&self, endpoint: &Context, source: Option<&str>) -> Result<String, Error> {
-        let follows = || dead_letter_queue(source.unwrap_or(&endpoint.name));
-        let queue = self.queue.clone().unwrap_or_else(follows);
+        let default = || dead_letter_queue(source.unwrap_or(&endpoint.name));
+        let queue = self.queue.clone().unwrap_or_else(default);
         let Some(source) = source.filter(|source| is_fifo(source) != is_fifo(&queue)) else { return Ok(queue) };
         let fitting = dead_letter_queue(source);
         Err(Error::misconfigured(format!(
-            "dead letters of queue `{source}` cannot go to queue `{queue}`: one is a FIFO queue and the other is not, so that they \
-             would lose their group, or lack one; name a queue such as `{fitting}` with `dead_letters`"
+            "messages of queue `{source}` cannot be parked in queue `{queue}`: only one of the two is a FIFO queue, so the messages \
+             would lose their group or lack one. Set a queue such as `{fitting}` with `dead_letters`"
         )))
     }
 
-    /// Sends the message to the dead-letter queue as it was taken in, with the reason if it fits. What could not be taken in
-    /// here may have been elsewhere, by a version of the service that knows its type: so it keeps its identity, too.
+    /// Sends the decoded message to the dead-letter queue, with the reason if it fits.
+    ///
+    /// A message that this process could not decode keeps its identity, too. Another version of the
+    /// service, which knows its type, may have decoded it.
     pub(crate) async fn park(
         &self,
         endpoint: &Context,
@@ -146,31 +156,35 @@ impl Parking {
     ) -> Result<(), Error> {
         let queue = self.queue(endpoint, source)?;
         let opened = endpoint.queue(&queue).await?;
-        let (message, says) = self.dead_letter(endpoint, delivery, reason);
+        let (message, included) = self.dead_letter_message(endpoint, delivery, reason);
         endpoint.call(|| send_one(&*opened, message.clone())).await?;
-        // Not the reason: it may quote the message.
-        tracing::warn!(endpoint = &*endpoint.name, queue, "message parked; {}", says.text());
+        // The log does not contain the reason, because the reason may quote the message.
+        tracing::warn!(endpoint = &*endpoint.name, queue, "message parked; {}", included.text());
         Ok(())
     }
 
-    /// The message for the dead-letter queue, and what it says: as much as its queue takes.
-    fn dead_letter(&self, endpoint: &Context, delivery: &Delivery, reason: &str) -> (QueueMessage, Says) {
+    /// Returns the message for the dead-letter queue with as many of the two attributes as its
+    /// queue takes.
+    fn dead_letter_message(&self, endpoint: &Context, delivery: &Delivery, reason: &str) -> (QueueMessage, Included) {
         let limits = &endpoint.ports.limits;
-        let message = sent_again(endpoint, without_reason(delivery));
-        let signature = self.signs.then(|| (ENDPOINT, endpoint.name.to_string()));
+        let message = with_new_deduplication_id(endpoint, without_reason(delivery));
+        let endpoint_name = self.names_endpoint.then(|| (ENDPOINT, endpoint.name.to_string()));
         let reason = Some((REASON, printable(reason)));
-        let notes =
-            [(Says::Reason, reason, signature.clone()), (Says::Endpoint, None, signature), (Says::Nothing, None, None)];
-        let with = |(says, reason, signature): (Says, Note, Note)| {
+        let notes = [
+            (Included::Reason, reason, endpoint_name.clone()),
+            (Included::Endpoint, None, endpoint_name),
+            (Included::Nothing, None, None),
+        ];
+        let with = |(included, reason, endpoint_name): (Included, Note, Note)| {
             let mut noted = message.clone();
-            let notes = reason.into_iter().chain(signature);
+            let notes = reason.into_iter().chain(endpoint_name);
             noted.attributes.extend(notes.map(|(name, text)| (name.to_owned(), text)));
-            (packed(noted, limits.message_attributes_max), says)
+            (packed(noted, limits.message_attributes_max), included)
         };
-        let fits = |(message, _): &(QueueMessage, Says)| limits.check_message("a parked message", message).is_ok();
+        let fits = |(message, _): &(QueueMessage, Included)| limits.check_message("a parked message", message).is_ok();
         notes.into_iter().map(with).find(fits).unwrap_or_else(|| {
             let attributes = delivery.attributes.clone();
-            (QueueMessage { attributes, ..message.clone() }, Says::Nothing)
+            (QueueMessage { attributes, ..message.clone() }, Included::Nothing)
         })
     }
 }
@@ -183,20 +197,20 @@ impl Context {
     }
 }
 
-/// An attribute that a dead letter gets, if it gets it.
+/// An attribute of a dead-letter message. `None` if it is left out.
 type Note = Option<(&'static str, String)>;
 
-/// What a dead letter says about itself.
+/// The attributes that a dead-letter message includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Says {
-    /// Why it was parked and, unless an operator parked it, by which endpoint.
+enum Included {
+    /// The reason and, unless an operator parked the message, the endpoint.
     Reason,
-    /// Only which endpoint parked it.
+    /// Only the endpoint.
     Endpoint,
     Nothing,
 }
 
-impl Says {
+impl Included {
     const fn text(self) -> &'static str {
         match self {
             Self::Reason => "its attribute `cloakroom-reason` says why",
@@ -206,13 +220,14 @@ impl Says {
     }
 }
 
-/// Sends a dead letter back to a queue.
+/// Sends a dead-letter message back to a queue.
 pub(crate) async fn send_back(endpoint: &Context, delivery: &Delivery, queue: &str) -> Result<(), Error> {
     send_later(endpoint, delivery, queue, Duration::ZERO).await
 }
 
-/// Returns after how many receives a worker replaces a message that goes back without a failure by a fresh copy, if its endpoint
-/// has this `attempts_max`. A queue must allow a message more receives than that.
+/// Returns the number of receives after which a worker replaces a message by a copy. It applies to
+/// a message that goes back to its queue without a failure of its own, at an endpoint with this
+/// `attempts_max`. The `maxReceiveCount` of a queue must be greater.
 ///
 /// ```
 /// assert_eq!([1, 8].map(cloakroom::engine::parking::receives_before_copy), [4, 8]);
@@ -222,17 +237,19 @@ pub const fn receives_before_copy(attempts_max: u32) -> u32 {
     if attempts_max < LEAST { LEAST } else { attempts_max }
 }
 
-/// Whether a delivery that was received so often, and is not finished, is replaced by a copy whose receives start anew. It is so
-/// once in several receives only: a delivery that cannot be deleted must not leave a copy at each of them.
-pub(crate) const fn is_time_for_a_copy(receive_count: u32, attempts_max: u32) -> bool {
+/// Returns whether a delivery with this receive count that is not finished is replaced by a copy,
+/// whose receive count starts again. That is the case only once in several receives, so a delivery
+/// that cannot be deleted does not leave a copy at each of them.
+pub(crate) const fn is_due_for_copy(receive_count: u32, attempts_max: u32) -> bool {
     receive_count > 0 && receive_count.is_multiple_of(receives_before_copy(attempts_max))
 }
 
-/// Sends the same logical message to a queue, which holds it back for up to 15 minutes. The caller acknowledges the delivery
-/// afterwards.
+/// Sends the same logical message to a queue, with a delay of at most 15 minutes. The caller
+/// acknowledges the delivery afterwards.
 ///
-/// SUBTLE: sent before the delivery is acknowledged. A worker that stops in between leaves two copies, and the identity that both
-/// carry makes one of them a duplicate. The other way round there would be none.
+/// SUBTLE: the copy is sent before the delivery is acknowledged. A worker that stops in between
+/// leaves two copies, and one of them is found to be a duplicate, since both have the same
+/// identity. In the other order the message would be lost.
 pub(crate) async fn send_later(
     endpoint: &Context,
     delivery: &Delivery,
@@ -243,25 +260,30 @@ pub(crate) async fn send_later(
     let delay_s = delay.as_millis().div_ceil(1_000).min(DELAY_S_MAX.into());
     let delay_s = u32::try_from(delay_s).unwrap_or_default();
     let message = put_back_within(delivery, endpoint.ports.limits.message_attributes_max);
-    let message = QueueMessage { delay_s, ..sent_again(endpoint, message) };
-    // SUBTLE: not again after an unknown outcome. The delivery comes again anyway, and each try that took effect would leave one
-    // more copy, which does the same (`copy_whose_sending_is_unknown_is_sent_once`).
+    let message = QueueMessage { delay_s, ..with_new_deduplication_id(endpoint, message) };
+    // SUBTLE: the send is not retried if its outcome is unknown. The delivery comes again anyway,
+    // and each send that took effect would leave another copy, which would multiply in the same way
+    // (`deferred_copy_whose_send_has_an_unknown_outcome_is_sent_once`).
     endpoint.call_until_unknown(|| send_one(&*queue, message.clone())).await?;
     Ok(())
 }
 
-/// A message may be parked, and put back, more than once. Each time counts to a FIFO queue, so it gets a new deduplication id.
-fn sent_again(endpoint: &Context, message: QueueMessage) -> QueueMessage {
+/// Gives the message a new deduplication id if it has a group. A message may be parked and put back
+/// more than once, and a FIFO queue must accept it each time.
+fn with_new_deduplication_id(endpoint: &Context, message: QueueMessage) -> QueueMessage {
     let deduplication = message.group.is_some().then(|| format!("{:032x}", endpoint.ports.random.bits()));
     QueueMessage { deduplication, ..message }
 }
 
 async fn send_one(queue: &dyn Queue, message: QueueMessage) -> Result<(), PortError> {
-    let silent = || PortError::new(format!("send to queue `{}`", queue.name()), "no answer for the message").public();
-    queue.send(vec![message]).await.pop().unwrap_or_else(|| Err(silent()))
+    let no_result = || {
+        PortError::new(format!("send to queue `{}`", queue.name()), "the queue returned no result for the message")
+            .public()
+    };
+    queue.send(vec![message]).await.pop().unwrap_or_else(|| Err(no_result()))
 }
 
-/// The reason without characters that SQS refuses, cut to a bounded size.
+/// Returns the reason without characters that SQS refuses, at most [`REASON_BYTES_MAX`] bytes long.
 fn printable(reason: &str) -> String {
     let clean = reason.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c });
     let mut text = String::new();
@@ -271,6 +293,6 @@ fn printable(reason: &str) -> String {
         }
         text.push(c);
     }
-    // SQS takes no empty attribute.
+    // SQS accepts no empty attribute.
     if text.trim().is_empty() { "no reason was given".to_owned() } else { text }
 }

@@ -1,4 +1,5 @@
-//! What recovery asks of the engine: to finish a record whose message is not in hand, and to look without touching anything.
+//! The functions of the engine for recovery: finishing a record without a delivery, and inspecting
+//! a message without any change.
 
 use std::sync::Arc;
 
@@ -20,31 +21,34 @@ use crate::{
 };
 
 impl<'a> Attempt<'a> {
-    /// Takes a record whose message is not in hand. It can be [finished](Attempt::finish), and nothing else.
-    pub(crate) fn without_message(endpoint: &'a Context, nobody: &'a Delivery, key: RecordKey<'_>) -> Self {
+    /// Creates the attempt for a record without a delivery. The attempt can only be
+    /// [finished](Attempt::finish) or [inspected](Attempt::look). `no_delivery` is an empty
+    /// delivery.
+    pub(crate) fn without_message(endpoint: &'a Context, no_delivery: &'a Delivery, key: RecordKey<'_>) -> Self {
         let RecordKey { partition, message, .. } = key;
         let envelope = Envelope::new(message.clone(), &*endpoint.name, "", partition.clone());
-        Self::cleared(endpoint, nobody, Arc::new(envelope), message.clone(), None)
+        Self::unread(endpoint, no_delivery, Arc::new(envelope), message.clone(), None)
     }
 
-    /// Finishes what was committed, and commits nothing; none if nothing is known to be committed.
+    /// Finishes the message if it is committed, and commits nothing. `None` if no record was found.
     pub(crate) async fn finish(self) -> Result<Option<Outcome>, Error> {
-        let Some(mut group) = CommitGroup::new(vec![self.finishing()], false) else { return Ok(None) };
-        group.take_up();
+        let Some(mut group) = CommitGroup::new(vec![self.for_finishing()], false) else { return Ok(None) };
+        group.start_next_group();
         group.follow(None).await;
         Ok(group.members.pop().map_or(Ok(None), Attempt::end)?)
     }
 
-    /// Reads what a worker would read before it does something, and answers with what that would be.
+    /// Reads what a worker would read before its first effect. Returns the step that the worker
+    /// would take then.
     pub(crate) async fn look(self) -> Result<Do, Error> {
-        // Nobody is told that the payload is missing: nothing is done about it.
-        let looking = Progress::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge);
-        let (progress, action) = protocol::next(looking, Saw::Delivery);
+        // Inspecting does not raise the loss alarm, because it does not act on a missing payload.
+        let progress = Progress::new(CheckIn::BeforeCommit, WhenMissing::Acknowledge);
+        let (progress, action) = protocol::next(progress, Saw::Delivery);
         let Some(mut group) = CommitGroup::new(vec![Self { progress, action, ..self }], false) else {
             return Ok(Do::Leave);
         };
-        group.take_up();
-        while let Some(step) = group.members.first().and_then(Attempt::wants) {
+        group.start_next_group();
+        while let Some(step) = group.members.first().and_then(Attempt::pending_step) {
             match step {
                 Do::ReadState(consistency) => group.read_state(consistency).await,
                 Do::ReadRecord => group.read_records().await,
@@ -69,9 +73,9 @@ impl<'a> Attempt<'a> {
 }
 
 impl Context {
-    /// Finishes a message if it is committed, and leaves it otherwise.
+    /// Finishes a message if it is committed, and leaves it where it is otherwise.
     pub(crate) async fn finish(&self, incoming: &Incoming<'_>) -> Result<Recovered, Error> {
-        // A message that cannot be read was never committed.
+        // A message that cannot be decoded was never committed.
         let Ok(attempt) = Attempt::open(self, incoming, None) else { return Ok(Recovered::NotCommitted) };
         let span = trace::process(&self.name, &incoming.delivery);
         identify(&span, incoming);

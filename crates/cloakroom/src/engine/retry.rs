@@ -1,4 +1,4 @@
-//! Calls to ports, repeated with pauses while that can help.
+//! Calls to ports, with retries.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl Context {
-    /// Calls a port, again after a pause while that can help. For calls that may happen more than once.
+    /// Calls a port, and retries after a pause while a retry can help. For calls that may take
+    /// effect more than once.
     pub(crate) async fn call<T, F>(&self, call: impl Fn() -> F) -> Result<T, PortError>
     where
         F: Future<Output = Result<T, PortError>>,
@@ -20,7 +21,7 @@ impl Context {
         self.call_while(PortError::may_be_repeated, call).await
     }
 
-    /// Calls a port, again while it is certain that nothing has happened.
+    /// Calls a port, and retries while it is certain that no try has taken effect.
     pub(crate) async fn call_until_unknown<T, F>(&self, call: impl Fn() -> F) -> Result<T, PortError>
     where
         F: Future<Output = Result<T, PortError>>,
@@ -28,10 +29,12 @@ impl Context {
         self.call_while(|error| error.may_be_repeated() && !error.may_have_happened(), call).await
     }
 
-    /// Checks a payload in.
+    /// Checks in a payload.
     ///
-    /// SUBTLE: under a fresh claim at every try. A write whose outcome is not known may still arrive, even
-    /// after its payload was delivered and deleted; were its claim in use, the message would come back to life.
+    /// SUBTLE: each try uses a new claim. (1) A write has an unknown outcome, and a second try
+    /// succeeds. (2) The message is processed, and its payload is deleted. (3) The first write is
+    /// applied late. If both tries had the same claim, the payload would exist again, and a
+    /// duplicate delivery would be processed once more.
     pub(crate) async fn check_in(&self, payload: Bytes) -> Result<Claim, PortError> {
         self.call(|| {
             let claim = Claim::from_random(self.ports.random.bits(), self.ports.payloads.place(payload.len()));
@@ -59,7 +62,8 @@ impl Context {
         }
     }
 
-    /// Tells that something is done once more. What was throttled is counted besides: workers hold back for it.
+    /// Reports a retry. Throttled calls are also counted, because workers reduce their number of
+    /// messages in flight for them.
     pub(crate) fn retried(&self, reason: Retry) {
         if reason == Retry::Throttled {
             self.throttled.fetch_add(1, Ordering::Relaxed);
@@ -67,7 +71,7 @@ impl Context {
         self.observer.retried(reason);
     }
 
-    /// Does a part of the work, and tells how long it took.
+    /// Performs a part of the work, and reports its duration.
     pub(crate) async fn timed<T, E>(
         &self,
         part: Timed,

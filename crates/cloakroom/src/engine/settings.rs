@@ -1,4 +1,4 @@
-//! Settings: plain data with defaults, validated once, when an endpoint or a worker is built.
+//! Settings of an endpoint: plain data with defaults, validated once, when the endpoint is built.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     protocol::step::{CheckIn, Consistency, WhenMissing},
 };
 
-/// How an endpoint processes a message.
+/// The settings of how an endpoint processes messages.
 ///
 /// ```
 /// let settings: cloakroom::EndpointSettings = serde_json::from_str(r#"{ "check_in": "after_commit" }"#)?;
@@ -26,46 +26,62 @@ use crate::{
 pub struct EndpointSettings {
     /// When outgoing payloads are checked in.
     pub check_in: CheckIn,
-    /// Where the records of this endpoint's commits lie. Embedded ones need [`CheckIn::BeforeCommit`]. It may be changed at any time, also for some workers before others: what lies
-    /// in the other place is found.
+    /// Where commits of this endpoint write their records. Embedded records need
+    /// [`CheckIn::BeforeCommit`]. The setting may be changed at any time, also for one worker after
+    /// the other: a worker finds records in both places.
     pub placement: Placement,
-    /// Up to how many bytes the state's item may grow by embedded records. Those of a commit by which it would grow larger lie beside it.
+    /// The maximum number of bytes of embedded records in the state's item, from 1 KB to 256 KB. If
+    /// a commit would exceed it, the commit writes separate records. Default: 32 KB.
     pub embedded_bytes_max: usize,
-    /// For how many milliseconds payloads are certain to live after they were written; at least a day. What was committed longer ago
-    /// is not sent any more, since the payloads of what it sends may have expired. A message that is older and lacks its payload
-    /// counts as [missing](crate::protocol::WhenMissing). It must be less than the lifecycle of the payload stores by
-    /// what a message can live in queue and dead-letter queue. Default: 28 days.
+    /// The time after its write for which a payload is certain to exist, in milliseconds, at least
+    /// a day. A record that was committed longer ago is not sent any more, because payloads of its
+    /// messages may have expired. A message that is older and has no payload counts as
+    /// [missing](crate::protocol::WhenMissing).
+    ///
+    /// The lifecycle of the payload stores must be longer than this. The difference must be at
+    /// least the time that a message can spend in its queue and its dead-letter queue. Default: 28
+    /// days.
     pub payload_ttl_ms: u64,
-    /// How many messages of one partition are committed together, if so many wait in one worker, or are in one batch. With 1 each has a commit
-    /// of its own.
+    /// The maximum number of messages of one partition that are committed together. They must wait
+    /// in one worker, or be in one batch. With 1, each message has its own commit. Default: 32.
     pub fold_max: usize,
-    /// How the state is read, to begin with. `any` takes half the read units; if the answer was late, the commit is lost, and tried again.
+    /// The consistency of the first read of a state. `any` takes half the read units. If that read
+    /// was stale, the commit is lost and tried again. Default: `strong`.
     pub state_reads: Consistency,
-    /// What tells that a message was processed that has no claim.
+    /// The proof that a message without a claim was processed.
     pub dedupe: Dedupe,
-    /// What to do when a payload is missing at the first receive of a first dispatch.
+    /// The action if a payload is missing at the first receive of a first dispatch.
     pub when_missing: WhenMissing,
-    /// How many times in a row a commit may be lost, or stay unknown, before the message goes back to its queue.
+    /// The number of commits in a row that may be lost or have an unknown outcome before the
+    /// message goes back to its queue. Default: 16.
     pub passes_max: u32,
-    /// How many times a single call to a port is tried before the message goes back to its queue.
+    /// The maximum number of tries of one call to a port before the message goes back to its queue.
+    /// Default: 4.
     pub calls_max: u32,
-    /// Milliseconds until a call to a port that is not answered ends as an error with an unknown outcome; 10 ms to 10
-    /// minutes. A long poll ends after its own wait and this, and the check-in of a payload after a second more for each MiB.
-    /// It must be enough to read the largest payload. It is the last resort: the timeouts of a client of the
-    /// SDK should be shorter, since the client then also gives up the connection. Default: 10 seconds.
+    /// The timeout of a call to a port, in milliseconds, from 10 ms to 10 minutes. After it the
+    /// call fails with an unknown outcome. A long poll may take this time in addition to its wait.
+    /// The check-in of a payload may take one more second for each MiB. The timeout must be long
+    /// enough to read the largest payload.
+    ///
+    /// It is the last resort. The timeouts of an SDK client should be shorter, because the client
+    /// then also closes the connection. Default: 10 seconds.
     pub call_ms_max: u64,
-    /// How many times a message may fail before it is parked. What counts is what lies with the message, as a handler that fails or
-    /// runs too long. A receive that ends otherwise, since a service is out or the configuration is wrong, does not count. The last of
-    /// these failures parks it. Default: 8.
+    /// The number of failures after which a message is parked. Only failures of the message itself
+    /// count, such as a handler that fails or runs too long. A receive that ends because a service
+    /// is out or the configuration is wrong does not count. Default: 8.
     pub attempts_max: u32,
-    /// How long the version of a deleted state is kept. It must exceed the time that a message can live in queue and dead-letter
-    /// queue together. Where records are embedded, it must not exceed the life of dedupe entries (`expiry_days` of the bucket): an
-    /// id that comes again while the record of its predecessor is younger than this, and has no entry, would be taken for the
-    /// predecessor. Default: 50 days.
+    /// The time for which the version of a deleted state is kept, in milliseconds. It must exceed
+    /// the time that a message can spend in its queue and its dead-letter queue together.
+    ///
+    /// If records are embedded, it must not exceed the lifetime of dedupe entries (`expiry_days` of
+    /// the bucket). Otherwise an id may be used again when its entry has expired, while an embedded
+    /// record of its earlier message is younger than this time. The new message would be taken for
+    /// the earlier one. Default: 50 days.
     pub tombstone_ttl_ms: u64,
-    /// How long sends and deletes wait for company, to fill batches of ten. It costs latency and saves requests. Default: 10 ms.
+    /// The time for which sends and deletes wait for others to fill a batch of ten, in
+    /// milliseconds. It adds latency and saves requests. Default: 10 ms.
     pub linger_ms: u64,
-    /// Pauses between passes, and between calls.
+    /// The pauses between passes, and between retries of calls.
     pub backoff: Backoff,
 }
 
@@ -91,27 +107,40 @@ impl Default for EndpointSettings {
     }
 }
 
-/// With a state, and an item of its own for each, they fill half a transaction.
+/// The maximum of [`EndpointSettings::fold_max`]. A state and a separate record for each message
+/// then fill half of a transaction.
 const FOLD_MAX: u64 = 48;
 
-/// What tells that a message without a claim was processed.
+/// The size of the outgoing payloads of a fold, in bytes, after which its remaining messages wait
+/// for the next fold.
+pub(super) const FOLD_BYTES_MAX: usize = 256 * 1024;
+
+/// The time that the handlers of a fold take after which its remaining messages wait for the next
+/// fold.
+pub(super) const FOLD_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The proof that a message without a claim was processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dedupe {
-    /// An entry in the payload store, for as long as that keeps entries.
+    /// An entry in the payload store. It protects until the store deletes it.
     #[default]
     Entry,
-    /// Its outbox record, which stays in the table without its messages, for `ttl_ms` milliseconds. It costs nothing to read, and space. Entries
-    /// are not looked for: an endpoint that had them should change only when they have expired, or nothing is delivered twice.
+    /// The outbox record, which stays in the table without its messages for `ttl_ms` milliseconds.
+    /// It costs no read, and it takes space in the table. The endpoint does not look for entries.
+    /// Change from `Entry` to this only when all entries have expired, or when no message can be
+    /// delivered twice.
     #[serde(rename_all = "snake_case")]
     Retained {
-        /// For how long; at least for as long as a message can live in queue and dead-letter queue together.
+        /// The time for which the record stays, in milliseconds. It must be at least the time that
+        /// a message can spend in its queue and its dead-letter queue together.
         ttl_ms: u64,
     },
 }
 
 impl Dedupe {
-    /// How a message without a claim is settled.
+    /// Returns how a message without a claim is settled. `store`: the name of the payload store for
+    /// entries.
     pub(crate) fn settles(self, store: &str) -> Settles {
         match self {
             Self::Entry => Settles::Entry(store.to_owned()),
@@ -125,8 +154,8 @@ impl EndpointSettings {
         Duration::from_millis(self.call_ms_max)
     }
 
-    /// Up to how many bytes records are embedded; none are with 0.
-    pub(crate) const fn embedded_bytes_max(&self) -> usize {
+    /// Returns the maximum number of bytes of embedded records. 0 if no record is embedded.
+    pub(crate) const fn embedding_limit(&self) -> usize {
         match self.placement {
             Placement::Separate => 0,
             Placement::Embedded => self.embedded_bytes_max,
@@ -140,9 +169,9 @@ impl EndpointSettings {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         if self.placement == Placement::Embedded && self.check_in == CheckIn::AfterCommit {
             return Err(Error::misconfigured(
-                "setting `placement` is `embedded` and `check_in` is `after_commit`: a record whose payloads are checked in \
-                 after the commit has to change, and an embedded one cannot, so all would lie beside the state; set \
-                 `check_in` to `before_commit`, or `placement` to `beside`",
+                "setting `placement` is `embedded` and `check_in` is `after_commit`. A record whose payloads are checked in after \
+                 the commit must change, and an embedded record cannot: set `check_in` to `before_commit`, or `placement` to \
+                 `separate`",
             ));
         }
         within("embedded_bytes_max", self.embedded_bytes_max as u64, 1_024, 256 * 1024)?;

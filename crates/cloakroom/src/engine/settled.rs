@@ -1,7 +1,9 @@
-//! Claims whose payloads this endpoint has deleted: the next commit drops their embedded records without a look.
+//! Claims whose payloads this endpoint has deleted. The next commit drops their embedded records
+//! without a check.
 //!
-//! SUBTLE: claims only. A claim never exists again, so the fact holds for good. An id may come again after its entry has
-//! expired, and then names another message (`the_record_of_an_id_that_came_again_is_not_dropped`).
+//! SUBTLE: only claims are stored. A claim is never used again, so the fact stays true. An id may
+//! be used again after its entry has expired, for another message
+//! (`record_of_a_reused_id_is_not_dropped`).
 
 use std::{
     collections::HashSet,
@@ -14,10 +16,11 @@ use crate::format::{
     record::{Record, Settles},
 };
 
-/// How many are remembered: at least so many of the last, at most twice as many.
+/// At least this number of the latest claims is kept, and at most twice this number.
 const GENERATION: usize = 32_768;
 
-/// Claims that were deleted. A forgotten one costs a read.
+/// The latest claims whose payloads were deleted. An embedded record whose claim is no longer kept
+/// costs a read.
 #[derive(Debug, Default)]
 pub(crate) struct Settled(Mutex<Generations>);
 
@@ -36,7 +39,7 @@ impl Settled {
         generations.young.insert(claim.clone());
     }
 
-    /// Whether the message of this record is known to be settled.
+    /// Returns whether the message of this record is known to be settled.
     pub(crate) fn knows(&self, record: &Record) -> bool {
         let Some(Settles::Payload(claim)) = &record.settles else { return false };
         let generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_claims_are_remembered_and_space_is_bounded() {
+    fn latest_settled_claims_are_kept_in_bounded_space() {
         let settled = Settled::default();
         let claim = |number: usize| Claim::new(number.to_string());
         let record = |number| Record { settles: Some(Settles::Payload(claim(number))), ..Record::default() };

@@ -11,16 +11,19 @@ use crate::{
 };
 
 impl Attempt<'_> {
-    /// Whether the message in hand, if there is one, is settled in a store that this endpoint has.
+    /// Returns an error if the message is settled in a store that this endpoint does not have.
     pub(super) fn check_store(&self) -> Result<(), Error> {
         self.settles.as_ref().map_or(Ok(()), |settles| self.check_store_of(settles))
     }
 
-    /// SUBTLE: a payload that is sought in the wrong store is missing, and its message would pass for processed; one that is
-    /// deleted there stays where it is, and its message would be processed again. So it is with entries.
+    /// SUBTLE: the wrong store must not be used. (1) The payload is read from the wrong store. It
+    /// looks missing, and the message would be taken for processed. (2) The payload is deleted from
+    /// the wrong store. It remains in its own store, and the message would be processed again. The
+    /// same applies to entries.
     ///
-    /// The fault is that of one message: other messages name other stores. It is retried with growing pauses, and parked in
-    /// the end (`message_with_unknown_store_does_not_delay_others_and_is_parked`).
+    /// The fault belongs to one message, because other messages name other stores. The message is
+    /// retried with growing pauses, and is parked in the end
+    /// (`message_with_unknown_store_does_not_delay_other_messages_and_is_parked`).
     fn check_store_of(&self, settles: &Settles) -> Result<(), Error> {
         let payloads = &self.endpoint.ports.payloads;
         let Some(store) = settles.store().filter(|store| !payloads.holds(store)) else { return Ok(()) };
@@ -30,26 +33,30 @@ impl Attempt<'_> {
             Settles::Entry(_) | Settles::Retained(_) => format!("the dedupe entry of `{}`", self.identity),
         };
         let text = format!(
-            "{what} is in store `{store}`, and this endpoint has {}: give both sides the same stores",
+            "{what} is in store `{store}`, and this endpoint has only {}. Give sender and receiver the same stores",
             own.join(", ")
         );
         Err(Error::new(ErrorKind::RetryMessage, text))
     }
 
-    /// Reads in the record how its message is settled. If there is no message in hand, nothing else tells it.
+    /// Takes from the record how its message is settled. Without a delivery there is no other
+    /// source for it.
     ///
-    /// SUBTLE: a record that does not tell must stay. Were it cleared without settling, its message would be processed once more if
-    /// it came late (`a_record_that_does_not_tell_how_its_message_is_settled_is_left`).
-    pub(super) fn learn_how_to_settle(&mut self) -> Result<(), Error> {
-        let told = self.record.settles.clone().filter(|settles| match settles {
+    /// SUBTLE: a record without this information must stay. (1) It is cleared without settling its
+    /// message. (2) A late copy of the message arrives and finds neither the record nor a sign that
+    /// the message was processed. The message would be processed again
+    /// (`sweep_leaves_a_record_that_does_not_state_how_to_settle`).
+    pub(super) fn read_settles(&mut self) -> Result<(), Error> {
+        let recorded = self.record.settles.clone().filter(|settles| match settles {
             Settles::Payload(claim) => claim.is_well_formed(),
             Settles::Entry(_) | Settles::Retained(_) => true,
         });
-        if let Some(told) = told {
-            self.check_store_of(&told)?;
-            // Without a claim the setting decides, and that may have been changed since the commit.
+        if let Some(recorded) = recorded {
+            self.check_store_of(&recorded)?;
+            // Without a claim the setting at the time of the commit decides. It may have been
+            // changed since.
             if !matches!(self.settles, Some(Settles::Payload(_))) {
-                self.settles = Some(told);
+                self.settles = Some(recorded);
             }
         }
         if self.settles.is_none() { Err(self.cannot_be_settled()) } else { Ok(()) }

@@ -1,7 +1,8 @@
-//! States and handlers' items as attributes, and back.
+//! The conversion of states and handlers' items to attributes, and back.
 //!
-//! `serde_dynamo` does all of it but for integers of 128 bits, which it knows neither to write nor to read: a number of DynamoDB
-//! has room for 38 digits of them. What is not about them is handed on to it.
+//! `serde_dynamo` converts all types except integers of 128 bits, which it can neither write nor
+//! read. This module converts these integers to DynamoDB numbers, which have up to 38 digits. It
+//! passes all other values to `serde_dynamo`.
 
 mod reading;
 mod writing;
@@ -11,15 +12,15 @@ use serde::{Serialize, de::DeserializeOwned, ser::Error as _};
 use serde_dynamo::{AttributeValue, Error, Item};
 use writing::Writer;
 
-/// Writes a struct or a map.
+/// Returns a struct or a map as attributes.
 pub(crate) fn write(value: &impl Serialize) -> Result<Item, Error> {
     let AttributeValue::M(map) = value.serialize(Writer)? else {
-        return Err(Error::custom("it must be a struct or a map"));
+        return Err(Error::custom("the value must be a struct or a map"));
     };
     Ok(Item::from(map))
 }
 
-/// Reads what [`write`] has written.
+/// Reads a value from attributes that [`write`] has written.
 pub(crate) fn read<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
     T::deserialize(Attribute(AttributeValue::M(item.into_inner())))
 }

@@ -1,8 +1,8 @@
-//! What travels on a queue: a CloudEvents 1.0 envelope in JSON that refers to its payload by claim
-//! (`dataref`), so that other tools can read it.
+//! The body of a message on a queue: a CloudEvents 1.0 envelope in JSON, which other tools can also
+//! read. It refers to its payload by claim (`dataref`).
 //!
-//! Attributes that this version does not know survive decoding and encoding. A format version that it
-//! does not know is refused by name.
+//! Unknown attributes survive decoding and encoding. An unknown format version is refused, and the
+//! error names it.
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
@@ -18,9 +18,9 @@ use crate::{
 /// The format that this version of the library writes (extension attribute `cloakroomformat`).
 const FORMAT: u32 = 1;
 
-/// All names and numbers of an envelope, and what stands around texts.
+/// The maximum size of the names, numbers and punctuation of an envelope.
 const NAMES_BYTES_MAX: usize = 512;
-/// What a byte of a text becomes at most: `\u0000`.
+/// The maximum encoded size of one byte of a string: `\u0000`.
 const ESCAPED_BYTES_MAX: usize = 6;
 
 /// The envelope of one message.
@@ -37,58 +37,60 @@ const ESCAPED_BYTES_MAX: usize = 6;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Envelope {
     pub(crate) specversion: String,
-    /// The format of the extension attributes below; absent in messages of foreign producers.
+    /// The format of the extension attributes below. Absent in messages of foreign producers.
     #[serde(default)]
     pub(crate) cloakroomformat: Option<u32>,
-    /// Identity of the logical message.
+    /// The id of the logical message.
     pub id: MessageId,
-    /// The endpoint (or foreign producer) that sent it.
+    /// The endpoint or foreign producer that sent the message.
     pub source: String,
     /// The message type, which selects the handler.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it was created, as its sender wrote it: RFC 3339.
+    /// The time of its creation according to its sender, in RFC 3339.
     #[serde(default)]
     pub time: Option<String>,
-    /// Media type of the payload; JSON if absent.
+    /// The media type of the payload. JSON if absent.
     #[serde(default)]
     pub datacontenttype: Option<String>,
     /// The receiver's partition.
     #[serde(rename = "partitionkey")]
     pub partition: Partition,
-    /// The claim under which the payload is kept. Absent: the payload is inline, in `data`.
+    /// The claim of the payload. If it is absent, the payload is in `data`.
     #[serde(default)]
     pub dataref: Option<Claim>,
-    /// The payload of a message without a claim. Its numbers are what JSON readers agree on, integers of 64 bits and `f64`:
-    /// larger ones are rounded, so send them as texts. (What is sent under a claim is kept byte for byte.)
+    /// The payload of a message without a claim. Its numbers are integers of 64 bits or `f64`, as
+    /// in most JSON readers. Larger integers are rounded, so send them as strings. (A payload under
+    /// a claim is stored byte for byte.)
     #[serde(default)]
     pub data: Option<Value>,
-    /// The version that the sender's state had after the commit that sent this, as digits that sort as the
-    /// number does; see [`Envelope::set_sequence`]. Foreign producers may have other ideas of a sequence.
+    /// The version of the sender's state after the commit that sent this message. The digits sort
+    /// in the order of the number. See [`Envelope::set_sequence`]. Foreign producers may use
+    /// another kind of sequence.
     #[serde(default)]
     pub sequence: Option<String>,
-    /// What all messages of one conversation share.
+    /// An id that all messages of one conversation share.
     #[serde(default)]
     pub correlationid: Option<String>,
-    /// The message that caused this one.
+    /// The id of the message that caused this message.
     #[serde(default)]
     pub causationid: Option<MessageId>,
-    /// The queue that takes replies.
+    /// The name of the queue for replies.
     #[serde(default)]
     pub replyto: Option<String>,
-    /// W3C trace context.
+    /// The W3C trace context.
     #[serde(default)]
     pub traceparent: Option<String>,
-    /// Not the first dispatch of this message: a missing payload is no cause for alarm.
+    /// Whether the message was dispatched before. If so, a missing payload raises no alarm.
     #[serde(default)]
     pub redispatch: bool,
-    /// All other attributes, as they came.
+    /// All other attributes, unchanged.
     #[serde(flatten)]
     pub extensions: Map<String, Value>,
 }
 
 impl Envelope {
-    /// An envelope with nothing but what every message has.
+    /// Creates an envelope that has only the attributes that every message has.
     pub fn new(id: MessageId, source: impl Into<String>, kind: impl Into<String>, partition: Partition) -> Self {
         Self {
             specversion: "1.0".to_owned(),
@@ -111,15 +113,15 @@ impl Envelope {
         }
     }
 
-    /// Reads an envelope.
+    /// Reads an envelope from JSON text.
     ///
     /// # Errors
-    /// Text that is no envelope, and versions that this library does not know.
+    /// If the text is not an envelope, or if this library does not support its version.
     pub fn decode(text: &str) -> Result<Self, EnvelopeError> {
         Self::checked(serde_json::from_str(text))
     }
 
-    /// Reads an envelope from JSON that was parsed already.
+    /// Reads an envelope from parsed JSON.
     pub(crate) fn from_json(json: Value) -> Result<Self, EnvelopeError> {
         Self::checked(serde_json::from_value(json))
     }
@@ -127,33 +129,41 @@ impl Envelope {
     fn checked(read: serde_json::Result<Self>) -> Result<Self, EnvelopeError> {
         let envelope = read?;
         if envelope.specversion != "1.0" {
-            return Err(EnvelopeError(format!("CloudEvents version `{}` is not known; 1.0 is", envelope.specversion)));
+            return Err(EnvelopeError(format!(
+                "CloudEvents version `{}` is not supported; send version 1.0",
+                envelope.specversion
+            )));
         }
         match envelope.cloakroomformat {
             None | Some(FORMAT) => {}
             Some(other) => {
                 return Err(EnvelopeError(format!(
-                    "envelope format {other} is not known; {FORMAT} is. Update this service before its senders"
+                    "envelope format {other} is not supported; this version reads format {FORMAT}. Update this service \
+                     before its senders"
                 )));
             }
         }
-        // SUBTLE: somebody else's reference is no claim of ours. Its payload would be "missing", and the message
-        // would be taken for a duplicate and lost.
+        // SUBTLE: the `dataref` of a foreign producer is not a claim. (1) No payload store has a
+        // payload under it. (2) The missing payload makes the message look processed. The message
+        // would be acknowledged as a duplicate and lost.
         if envelope.cloakroomformat.is_none() && envelope.dataref.is_some() {
-            return Err(EnvelopeError("`dataref` of a foreign producer cannot be followed; send `data`".to_owned()));
+            return Err(EnvelopeError(
+                "`dataref` of a foreign producer is not supported; send the payload in `data`".to_owned(),
+            ));
         }
         if envelope.id.as_str().is_empty() || envelope.partition.as_str().is_empty() {
             return Err(EnvelopeError("`id` and `partitionkey` must not be empty".to_owned()));
         }
         if let Some(claim) = envelope.dataref.as_ref().filter(|claim| !claim.is_well_formed()) {
-            return Err(EnvelopeError(format!("`dataref` is `{claim}`, which is no claim")));
+            return Err(EnvelopeError(format!("`dataref` is `{claim}`, which is not a valid claim")));
         }
         Ok(envelope)
     }
 
-    /// The identity of the logical message, as it is used in keys. Of a message with a claim it is the claim, which no
-    /// other message ever has: two messages may share an id. Of one without a claim it is a function of source,
-    /// partition, type and id. Foreign producers number for themselves, and perhaps for each partition and type.
+    /// Returns the identity of the logical message, which is part of keys. For a message with a
+    /// claim it is the claim, because two messages may share an id, but never a claim. For a
+    /// message without a claim it is derived from source, partition, type and id, because an id of
+    /// a foreign producer may be unique only within these.
     pub fn identity(&self) -> MessageId {
         match &self.dataref {
             Some(claim) => MessageId::new(claim.as_str()),
@@ -164,13 +174,13 @@ impl Envelope {
         }
     }
 
-    /// Notes the version that the sender's state has after the commit.
+    /// Sets the sequence to the version that the sender's state has after the commit.
     pub fn set_sequence(&mut self, version: Version) {
         self.sequence = Some(format!("{:020}", version.number()));
     }
 
-    /// At least as many bytes as it has when it is written with a claim of so many, found without writing it; none if it has parts of
-    /// which that is not known.
+    /// Returns an upper bound of the encoded size with a claim of `claim_bytes` bytes, without
+    /// encoding the envelope. `None` if the envelope has parts whose encoded size is unknown.
     pub(crate) fn encoded_bytes_max(&self, claim_bytes: usize) -> Option<usize> {
         #[rustfmt::skip]
         let Self {
@@ -187,16 +197,18 @@ impl Envelope {
         Some(NAMES_BYTES_MAX + ESCAPED_BYTES_MAX * texts)
     }
 
-    /// Writes the envelope, in characters that SQS takes: two are legal in JSON and refused there.
+    /// Returns the envelope as JSON text. It escapes U+FFFE and U+FFFF, which JSON allows and SQS
+    /// refuses.
     pub fn encode(&self) -> String {
         self.encode_with(self.dataref.as_ref(), self.redispatch)
     }
 
-    /// Writes it with this claim and mark in place of its own.
+    /// Returns the envelope as JSON text, with this claim and this `redispatch` instead of its own.
     pub(crate) fn encode_with(&self, dataref: Option<&Claim>, redispatch: bool) -> String {
         let sent = Sent { envelope: self, dataref, redispatch };
         let text = serde_json::to_string(&sent).expect("strings, numbers and JSON can always be written to memory");
-        // The first byte of both is looked for first, since that is quick, and hardly any text has it.
+        // Almost no text contains the first byte of these two characters, and searching for one
+        // byte is fast.
         if text.as_bytes().contains(&0xef) && text.contains(['\u{fffe}', '\u{ffff}']) {
             return text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff");
         }
@@ -210,7 +222,8 @@ impl Serialize for Envelope {
     }
 }
 
-/// An envelope as it is written. What differs from one dispatch to the next stands beside it, so that it need not be copied.
+/// An envelope that is being encoded. The attributes that differ between dispatches are separate
+/// fields, so that the envelope need not be copied.
 struct Sent<'a> {
     envelope: &'a Envelope,
     dataref: Option<&'a Claim>,
@@ -220,7 +233,7 @@ struct Sent<'a> {
 impl Serialize for Sent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let &Self { envelope, dataref, redispatch } = self;
-        // All of them are named, so that none is forgotten.
+        // Lists every field, so that the compiler reports a new field that is not encoded.
         #[rustfmt::skip]
         let Envelope {
             specversion, cloakroomformat, id, source, kind, time, datacontenttype, partition, dataref: _, data, sequence,
@@ -252,7 +265,7 @@ fn optional<M: SerializeMap>(map: &mut M, name: &str, value: Option<&impl Serial
     value.map_or(Ok(()), |value| map.serialize_entry(name, value))
 }
 
-/// Why a text is not an envelope.
+/// The reason why a text is not an envelope.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EnvelopeError(String);
 
@@ -264,7 +277,7 @@ impl From<serde_json::Error> for EnvelopeError {
 
 impl std::fmt::Display for EnvelopeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "not an envelope that can be read: {}", self.0)
+        write!(f, "not an envelope that this version can read: {}", self.0)
     }
 }
 
@@ -277,16 +290,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_envelope_is_larger_than_it_was_said_to_be() {
+    fn encoded_envelope_is_at_most_its_upper_bound() {
         for text in ["", "a", "\u{0}", "\"\\", "\u{ffff}", "grün"] {
             let text = text.repeat(40);
             let mut envelope = Envelope::new(text.as_str().into(), &*text, &*text, text.as_str().into());
             let claim = Claim::from(text.as_str());
-            // As it is, and once more with all that it may have.
+            // The first round has only the required attributes, the second one also has all
+            // optional ones.
             for _ in 0..2 {
-                let said = envelope.encoded_bytes_max(text.len()).expect("it has no other parts");
+                let bound = envelope.encoded_bytes_max(text.len()).expect("it has no other parts");
                 let written = envelope.encode_with(Some(&claim), true).len();
-                assert!(written <= said, "{written} bytes, and not {said} at most: {envelope:?}");
+                assert!(written <= bound, "{written} bytes instead of at most {bound}: {envelope:?}");
                 let more = Some(text.clone());
                 envelope.time.clone_from(&more);
                 envelope.datacontenttype.clone_from(&more);
@@ -299,6 +313,6 @@ mod tests {
         }
         let mut envelope = Envelope::new("1".into(), "shop", "order", "p".into());
         envelope.extensions.insert("tenant".to_owned(), Value::Null);
-        assert_eq!(envelope.encoded_bytes_max(0), None, "what others have added is written to be measured");
+        assert_eq!(envelope.encoded_bytes_max(0), None, "the size of extensions is unknown until they are encoded");
     }
 }

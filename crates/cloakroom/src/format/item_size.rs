@@ -1,8 +1,8 @@
-//! The size of items by the rules of DynamoDB.
+//! The size of items according to the rules of DynamoDB.
 
 use serde_dynamo::{AttributeValue, Item};
 
-/// The size of an item by DynamoDB's rules, without its keys.
+/// Returns the size of an item in bytes according to the rules of DynamoDB, without its keys.
 pub fn item_bytes(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
@@ -23,7 +23,9 @@ fn value_bytes(value: &AttributeValue) -> usize {
     }
 }
 
-/// Two digits a byte, one byte more, and one for a sign: an upper bound, since zeros at the ends are not stored.
+/// Returns an upper bound of the size of a number: one byte for two digits, one more byte, and one
+/// byte for a minus sign. The size is smaller if the number has leading or trailing zeros, which
+/// are not stored.
 fn number_bytes(digits: &str) -> usize {
     digits.len().div_ceil(2) + 1 + usize::from(digits.starts_with('-'))
 }

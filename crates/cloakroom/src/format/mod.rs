@@ -1,7 +1,9 @@
-//! Names, envelopes and records: what is written to tables, payload stores and queues, byte by byte.
+//! The stored formats of names, envelopes and records: the exact bytes in tables, payload stores
+//! and queues.
 //!
-//! This module owns every format that outlives a process. It reads and writes values, and performs no I/O. A change here
-//! must still read what earlier versions wrote: the golden files in the tests fail otherwise.
+//! This module owns every format that outlives a process. It encodes and decodes values, and
+//! performs no I/O. After a change it must still decode what earlier versions wrote. Tests with
+//! golden files check this.
 
 pub(crate) mod attributes;
 pub(crate) mod derived_id;

@@ -1,5 +1,5 @@
-//! The names of things: partitions, messages, claims, versions. Each is a type of its own, so that a
-//! claim is never taken for a message id.
+//! The names of partitions, messages and claims. Each kind of name has its own type, so that a
+//! claim cannot be used as a message id by mistake.
 
 use std::fmt;
 
@@ -18,12 +18,13 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the text as it is; what a store accepts is checked by [`Limits`](crate::ports::Limits).
+            /// Creates the name from the text, unchecked. [`Limits`](crate::ports::Limits) checks
+            /// the limits of the store.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -50,21 +51,22 @@ macro_rules! name {
 }
 
 name! {
-    /// A partition: the key of one item collection, the only unit of atomicity.
+    /// The key of a partition. A partition is one item collection, and the only unit of atomicity.
     Partition
 }
 name! {
-    /// The identity of a logical message. It stays the same through every retry and every dispatch.
+    /// The id of a logical message. It is the same in every retry and every dispatch.
     MessageId
 }
 name! {
-    /// The key of a payload: random, unique to one attempt, never written twice.
+    /// The key of a payload. It is random, unique to one attempt, and never written twice.
     Claim
 }
 
 impl Claim {
-    /// The claim that 128 random bits make, on a payload in the store of this name: 32 hexadecimal digits, so that
-    /// keys spread evenly, a dot, and the name.
+    /// Creates a claim from 128 random bits, for a payload in the store with this name. It consists
+    /// of 32 hexadecimal digits, a dot, and the name. It begins with the digits so that keys spread
+    /// evenly.
     ///
     /// ```
     /// let claim = cloakroom::format::Claim::from_random(7, "orders-payloads");
@@ -74,13 +76,14 @@ impl Claim {
         Self(format!("{bits:032x}.{store}"))
     }
 
-    /// The name of the store that has the payload, if the claim tells.
+    /// Returns the name of the store that has the payload. `None` if the claim does not contain it.
     pub fn store(&self) -> Option<&str> {
         self.0.split_once('.').map(|(_, store)| store)
     }
 
-    /// What names the claim in logs: 16 hexadecimal digits that follow from it. A claim is all that it takes to collect a payload, and
-    /// is not logged; the digest does not lead back to it.
+    /// Returns the digest that represents the claim in logs: 16 hexadecimal digits. The claim
+    /// itself is not logged, because it gives access to the payload. The claim cannot be computed
+    /// from the digest.
     ///
     /// ```
     /// let claim = cloakroom::format::Claim::from_random(7, "orders-payloads");
@@ -91,20 +94,22 @@ impl Claim {
         format!("{digest:016x}")
     }
 
-    /// Whether this can be a claim: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. No key of anything else is.
+    /// Returns whether the text can be a claim: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. No
+    /// other key of Cloakroom has this form.
     pub fn is_well_formed(&self) -> bool {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         (1..=128).contains(&self.0.len()) && self.0.chars().all(fits)
     }
 }
 
-/// Keys may be as long as what an attacker sends; errors are not.
+/// Returns the first 100 bytes of a key, for error texts. An attacker can send very long keys,
+/// which must not make errors long.
 pub(crate) fn shortened(key: &str) -> &str {
     let end = key.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 100).last();
     &key[..end.unwrap_or(0)]
 }
 
-/// Checks the name of an endpoint.
+/// Returns an error if an endpoint cannot have this name.
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > 64 || name.contains(['#', '/']) {
         return Err(Error::misconfigured(format!(
@@ -114,9 +119,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-// Here and not beside the rest, because errors know no claims.
+// This is not in module `error`, because `error` must not import claims.
 impl PortError {
-    /// Its text may be logged with the claim's digest in place of the claim. Call it last: it takes the text as it is by then.
+    /// Allows logs to contain the text of the error, with the claim's digest instead of the claim.
+    /// Call it last, because it copies the current text of the error.
     ///
     /// ```
     /// use cloakroom::{PortError, format::Claim};

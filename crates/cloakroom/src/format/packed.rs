@@ -1,5 +1,6 @@
-//! The attribute that holds embedded records: a map of texts, which anybody can read, or the same packed, if that saves a write unit.
-//! The records of a fold differ in little but their claims and ids, so they pack well.
+//! The attribute that contains embedded records: a readable map of strings, or the compressed map
+//! if that saves a write unit. The records of a fold differ only in their claims and ids, so they
+//! compress well.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,18 +12,19 @@ use serde_dynamo::AttributeValue;
 
 use crate::format::{name::MessageId, schema::attribute};
 
-/// Records as texts, by message.
+/// Encoded records, by message.
 pub(crate) type Records = BTreeMap<MessageId, String>;
 
-/// What a write unit of DynamoDB carries.
+/// The size of a DynamoDB write unit.
 const WRITE_UNIT_BYTES: usize = 1024;
-/// What no item can have held: whoever unpacks more is being fooled.
+/// The maximum decompressed size. It bounds the memory that a manipulated item can use. Real
+/// records stay far below it.
 const UNPACKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The attribute of these records in an item that has so many bytes without it.
-pub(crate) fn records(records: Records, others: usize) -> AttributeValue {
-    let units = |bytes: usize| (others + attribute::RECORDS.len() + bytes).div_ceil(WRITE_UNIT_BYTES);
-    // As DynamoDB counts: 3 bytes for the map, and one for each entry.
+/// Returns the attribute of these records for an item that has `other_bytes` bytes without it.
+pub(crate) fn records(records: Records, other_bytes: usize) -> AttributeValue {
+    let units = |bytes: usize| (other_bytes + attribute::RECORDS.len() + bytes).div_ceil(WRITE_UNIT_BYTES);
+    // DynamoDB counts 3 bytes for the map and 1 byte for each entry.
     let plain: usize = 3 + records.iter().map(|(message, text)| 1 + message.as_str().len() + text.len()).sum::<usize>();
     if units(plain) > 1
         && let Some(packed) = pack(&records).filter(|packed| units(packed.len()) < units(plain))
@@ -36,8 +38,9 @@ pub(crate) fn records(records: Records, others: usize) -> AttributeValue {
 fn pack(records: &Records) -> Option<Vec<u8>> {
     let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
     let text = serde_json::to_vec(records).ok()?;
-    // SUBTLE: what is not read must not be written. Nobody could ever commit to the entity again
-    // (`what_would_not_be_unpacked_is_not_packed`).
+    // SUBTLE: records that `read` refuses must not be written. (1) A commit packs records of more
+    // than the maximum size. (2) Every later read of the state fails. No worker could ever commit
+    // to the entity again (`records_over_the_decompressed_limit_are_not_packed`).
     if text.len() as u64 > UNPACKED_BYTES_MAX {
         return None;
     }
@@ -45,30 +48,33 @@ fn pack(records: &Records) -> Option<Vec<u8>> {
     packed.finish().ok()
 }
 
-/// Reads what [`records`] has written.
+/// Reads the records from an attribute that [`records`] has written.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A text that describes what is wrong with the attribute.
 pub(crate) fn read(attribute: &AttributeValue) -> Result<Records, String> {
     if let AttributeValue::M(map) = attribute {
         let read = |(message, text): (&String, &AttributeValue)| {
-            let AttributeValue::S(text) = text else { return Err(format!("that of `{message}` is no text")) };
+            let AttributeValue::S(text) = text else {
+                return Err(format!("the record of `{message}` is not a string"));
+            };
             Ok((message.as_str().into(), text.clone()))
         };
         return map.iter().map(read).collect();
     }
-    let AttributeValue::B(packed) = attribute else { return Err("it is neither a map nor packed".to_owned()) };
+    let AttributeValue::B(packed) = attribute else { return Err("it is neither a map nor binary".to_owned()) };
     let mut text = Vec::new();
     let unpacked = DeflateDecoder::new(&packed[..]).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
-    unpacked.map_err(|error| format!("it is not packed as it should be: {error}"))?;
-    serde_json::from_slice(&text).map_err(|error| format!("unpacked it is no map of texts: {error}"))
+    unpacked.map_err(|error| format!("the packed record map cannot be decompressed: {error}"))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| format!("the decompressed record map is not a map of strings: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn some(count: u128) -> Records {
+    fn some_records(count: u128) -> Records {
         let text = |number: u128| {
             let claim = format!("{:032x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_0c15_3f84_d5b5));
             format!(
@@ -81,7 +87,7 @@ mod tests {
     #[test]
     fn records_are_packed_if_that_saves_a_unit() {
         for (count, is_packed) in [(1, false), (5, false), (20, true)] {
-            let records = some(count);
+            let records = some_records(count);
             let attribute = crate::format::packed::records(records.clone(), 100);
             assert_eq!(matches!(attribute, AttributeValue::B(_)), is_packed, "{count} records");
             assert_eq!(read(&attribute), Ok(records));
@@ -89,17 +95,17 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_be_unpacked_is_not_packed() {
+    fn records_over_the_decompressed_limit_are_not_packed() {
         let large = usize::try_from(UNPACKED_BYTES_MAX).expect("a size");
         let records = Records::from([("m".into(), "x".repeat(large))]);
         assert!(
             read(&crate::format::packed::records(records.clone(), 100)).as_ref() == Ok(&records),
-            "it cannot be read"
+            "the written records cannot be read"
         );
     }
 
     #[test]
-    fn what_is_no_map_of_texts_is_refused() {
+    fn packed_attribute_that_is_not_a_map_of_strings_is_refused() {
         let odd = AttributeValue::M(HashMap::from([("m".to_owned(), AttributeValue::Bool(true))]));
         assert!(read(&odd).unwrap_err().contains("`m`"));
         assert!(read(&AttributeValue::B(vec![0xff; 9])).unwrap_err().contains("packed"));

@@ -1,8 +1,8 @@
-//! Digests of the messages that were committed to a state last, in the state's item. A duplicate that comes soon finds its own there: so its
-//! missing payload is no sign of a loss.
+//! Digests of the messages that were last committed to a state. They are in the state's item. If
+//! the digest of a message is there, its missing payload shows a duplicate and not a loss.
 //!
-//! It is a hint for the loss alarm alone. Nothing else depends on it, so it may be incomplete: it takes only what is left of the last
-//! kilobyte of the item, which costs nothing.
+//! Only the loss alarm uses the digests, so they may be incomplete. They occupy only the unused
+//! bytes of the item's last write unit, so they cost nothing.
 
 use serde_dynamo::{AttributeValue, Item};
 
@@ -14,25 +14,25 @@ use crate::format::{
     schema::attribute,
 };
 
-/// How many are kept at most.
+/// The maximum number of digests.
 const RECENT_MAX: usize = 32;
 const DIGEST_BYTES: usize = 4;
-/// What a write unit of DynamoDB carries.
+/// The size of a DynamoDB write unit.
 const WRITE_UNIT_BYTES: usize = 1024;
 
-/// Digests of the claims of messages that were committed last.
+/// Digests of the claims of the messages that were committed last.
 ///
-/// One in a hundred million other claims is taken for one of them.
+/// About one in a hundred million other claims has one of these digests by chance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent(Vec<[u8; DIGEST_BYTES]>);
 
 impl Recent {
-    /// Whether a message with this claim was committed lately. `false` proves nothing.
+    /// Returns whether a message with this claim was committed recently. `false` proves nothing.
     pub fn has(&self, claim: &Claim) -> bool {
         self.0.contains(&digest(claim))
     }
 
-    /// Reads those of a state's item.
+    /// Reads the digests from a state's item.
     pub(crate) fn read(item: &Item) -> Self {
         match item.get(attribute::RECENT) {
             Some(AttributeValue::B(bytes)) => Self(bytes.as_chunks().0.to_vec()),
@@ -40,8 +40,9 @@ impl Recent {
         }
     }
 
-    /// Writes these, and those of the messages that are committed with the item, as far as there is room. `key_bytes` is the size of
-    /// the item's keys.
+    /// Writes these digests and the digests of the messages that are committed with the item. If
+    /// there is not enough room, the oldest digests are left out. `key_bytes` is the size of the
+    /// item's keys.
     pub(crate) fn write<'r>(mut self, records: impl Iterator<Item = &'r Record>, item: &mut Item, key_bytes: usize) {
         self.0.extend(records.filter_map(|record| match &record.settles {
             Some(Settles::Payload(claim)) => Some(digest(claim)),

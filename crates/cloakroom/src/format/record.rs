@@ -1,4 +1,4 @@
-//! The outbox record: the outgoing messages of the one attempt that committed.
+//! The outbox record: the outgoing messages of the attempt that committed.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,41 +13,49 @@ use crate::{
 /// The format that this version of the library writes.
 const FORMAT: u32 = 1;
 
-/// What was committed beside the state, and has to be sent.
+/// The outgoing messages that were committed together with the state and must be sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
-    /// In the order in which the handler sent them.
+    /// The outgoing messages, in the order in which the handler sent them.
     pub messages: Vec<Outgoing>,
-    /// How the incoming message is settled, for whoever finishes the record without it. Absent if the version
-    /// of the library that wrote the record did not tell: such a record waits for its message.
+    /// How to settle the incoming message if the record is finished without it, for example by a
+    /// sweep. Absent if the version of the library that wrote the record did not store it. Then
+    /// only a delivery of the message can finish the record.
     pub settles: Option<Settles>,
-    /// When the commit was tried, in milliseconds since 1970. Absent where `settles` is.
+    /// The time when the commit was tried, in milliseconds since 1970. Absent if `settles` is
+    /// absent.
     pub committed_ms: Option<u64>,
-    /// When the payloads of its messages were checked in, in milliseconds since 1970, if that was after the commit.
+    /// The time when the payloads of the outgoing messages were checked in, in milliseconds since
+    /// 1970. Present only if they were checked in after the commit.
     pub checked_in_ms: Option<u64>,
-    /// For how many milliseconds after the commit the id of an incoming message without a claim stands for this message, as
-    /// the endpoint that committed was set ([`tombstone_ttl_ms`](crate::EndpointSettings::tombstone_ttl_ms)). Whoever comes
-    /// later under that id is another message.
+    /// The time after the commit, in milliseconds, during which the id of an incoming message
+    /// without a claim identifies this message. A message that arrives later with this id is
+    /// another message. The value is the
+    /// [`tombstone_ttl_ms`](crate::EndpointSettings::tombstone_ttl_ms) of the endpoint that
+    /// committed.
     pub id_ttl_ms: Option<u64>,
-    /// Its messages were sent. It is kept as the proof that the incoming one was processed.
+    /// Whether the outgoing messages were sent and the record is kept only as the proof that the
+    /// incoming message was processed.
     pub is_retained: bool,
-    /// What a later version added within the same format; kept as it is.
+    /// Fields that a later version added within the same format, unchanged.
     pub extensions: Map<String, Value>,
 }
 
-/// Step 7 of the incoming message that a record belongs to.
+/// The way in which step 7 settles the incoming message of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settles {
-    /// Its payload is deleted.
+    /// The payload with this claim is deleted.
     Payload(Claim),
-    /// It has no claim: its dedupe entry is written, in the payload store of this name.
+    /// The message has no claim. Its dedupe entry is written to the payload store with this name.
     Entry(String),
-    /// It has no claim: its record is kept as the entry, for so many milliseconds.
+    /// The message has no claim. Its record is kept as the dedupe entry, for this number of
+    /// milliseconds.
     Retained(u64),
 }
 
 impl Settles {
-    /// The name of the store in which this is done, if it is told.
+    /// Returns the name of the store in which step 7 settles the message. `None` if there is none,
+    /// or if it is unknown.
     pub(crate) fn store(&self) -> Option<&str> {
         match self {
             Self::Payload(claim) => claim.store(),
@@ -57,23 +65,24 @@ impl Settles {
     }
 }
 
-/// One message to one queue.
+/// One outgoing message to one queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outgoing {
-    /// The queue's name.
+    /// The name of the queue.
     pub queue: String,
-    /// Its envelope; without `dataref` as long as the body is carried here.
+    /// The envelope. It has no `dataref` until `body` is checked in.
     pub envelope: Envelope,
-    /// Seconds for which the queue holds it back; 0 to 900.
+    /// The delivery delay in seconds, from 0 to 900.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub delay_s: u32,
     /// The payload, until it is checked in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// Message group: the source partition. Keeps order on FIFO queues, and fairness on others.
+    /// The message group: the source partition. It provides order on FIFO queues, and fairness on
+    /// standard queues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// What a later version added within the same format; kept as it is.
+    /// Fields that a later version added within the same format, unchanged.
     #[serde(flatten)]
     pub extensions: Map<String, Value>,
 }
@@ -84,18 +93,20 @@ const fn is_zero(seconds: &u32) -> bool {
 }
 
 impl Record {
-    /// How long ago its commit was tried; `None` if it does not tell.
+    /// Returns the time since the commit was tried. `None` if the record does not contain the time
+    /// of the commit.
     pub fn age(&self, now: Timestamp) -> Option<Duration> {
         self.committed_ms.map(|committed_ms| now.since(Timestamp::from_millis(committed_ms)))
     }
 
-    /// How old the payloads of its messages are; `None` if it does not tell.
+    /// Returns the age of the payloads of the outgoing messages. `None` if the record does not
+    /// contain it.
     pub(crate) fn age_of_payloads(&self, now: Timestamp) -> Option<Duration> {
         let checked_in = self.checked_in_ms.map(|checked_in_ms| now.since(Timestamp::from_millis(checked_in_ms)));
         checked_in.or_else(|| self.age(now))
     }
 
-    /// Whether every message has its claim.
+    /// Returns whether every outgoing message has its claim.
     pub fn claims(&self) -> Claims {
         if self.messages.iter().all(|message| message.envelope.dataref.is_some()) {
             Claims::Stored
@@ -104,13 +115,14 @@ impl Record {
         }
     }
 
-    /// The bodies of the messages that have no claim yet.
+    /// Returns the bodies of the outgoing messages that have no claim yet.
     pub fn unclaimed(&self) -> impl Iterator<Item = &str> {
         let unclaimed = self.messages.iter().filter(|message| message.envelope.dataref.is_none());
         unclaimed.map(|message| message.body.as_deref().unwrap_or("null"))
     }
 
-    /// The same record with `claims` in place of the bodies: one for each of [`Record::unclaimed`].
+    /// Returns the record with `claims` instead of bodies. There must be one claim for each body of
+    /// [`Record::unclaimed`], in the same order.
     #[must_use]
     pub fn with_claims(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         let mut claims = claims.into_iter();
@@ -121,7 +133,7 @@ impl Record {
         self
     }
 
-    /// Writes the record.
+    /// Returns the record as JSON text.
     pub fn encode(&self) -> String {
         let Self { messages, settles, committed_ms, checked_in_ms, id_ttl_ms, is_retained, extensions } = self;
         let (settles_payload, settles_entry, settles_retained) = match settles {
@@ -145,10 +157,10 @@ impl Record {
         serde_json::to_string(&stored).expect("strings, numbers and JSON can always be written to memory")
     }
 
-    /// Reads a record.
+    /// Reads a record from JSON text.
     ///
     /// # Errors
-    /// Text that is no record, and formats that this library does not know.
+    /// If the text is not a record, or if this library does not support its format.
     pub fn decode(text: &str) -> Result<Self, RecordError> {
         let stored = match serde_json::from_str::<Stored>(text) {
             Ok(stored) if stored.format == FORMAT => stored,
@@ -164,12 +176,14 @@ impl Record {
     }
 }
 
-/// Why a text is refused: its format, if it says another one, whatever else is wrong with it.
+/// Returns the reason why a text is not a readable record. A different format takes precedence over
+/// any other error, because a text in another format may have other fields.
 fn refusal(text: &str, error: Option<serde_json::Error>) -> RecordError {
     match serde_json::from_str(text) {
-        Ok(Format { format }) if format != FORMAT => {
-            RecordError(format!("format {format} is not known; {FORMAT} is. Finish it with the version that wrote it"))
-        }
+        Ok(Format { format }) if format != FORMAT => RecordError(format!(
+            "format {format} is not supported; this version reads format {FORMAT}. Finish the record with the version \
+                 that wrote it"
+        )),
         Ok(Format { .. }) => RecordError(error.map(|error| error.to_string()).unwrap_or_default()),
         Err(error) => RecordError(error.to_string()),
     }
@@ -180,12 +194,14 @@ struct Format {
     format: u32,
 }
 
-/// As it is written: what it is written from is borrowed.
+/// A record in its stored format. It borrows its fields for encoding.
 #[derive(Serialize, Deserialize)]
 struct Stored<'a> {
     format: u32,
     messages: Cow<'a, [Outgoing]>,
-    /// One of these. A way of a later version is an extension here: its record waits for its message.
+    /// At most one of the three `settles_` fields is present. If a later version adds another one,
+    /// this version reads it as an extension. Then only a delivery of the message can finish the
+    /// record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settles_payload: Option<Cow<'a, Claim>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -204,13 +220,13 @@ struct Stored<'a> {
     extensions: Cow<'a, Map<String, Value>>,
 }
 
-/// Why a text is not an outbox record.
+/// The reason why a text is not an outbox record.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecordError(String);
 
 impl std::fmt::Display for RecordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "not an outbox record that can be read: {}", self.0)
+        write!(f, "not an outbox record that this version can read: {}", self.0)
     }
 }
 

@@ -1,12 +1,12 @@
-//! Every key and attribute name that is ever written, in one place.
+//! All keys and attribute names that Cloakroom writes.
 
 use crate::format::{
     derived_id::derived_id,
     name::{Claim, MessageId},
 };
 
-/// A key that Cloakroom writes. Keys of records and entries contain the endpoint's name, because two
-/// endpoints may share a table and a bucket, and may both receive the same message.
+/// A key that Cloakroom writes. The keys of records and dedupe entries contain the endpoint's name,
+/// because two endpoints may share a table and a bucket, and may both receive the same message.
 ///
 /// ```
 /// use cloakroom::format::schema::Key;
@@ -35,13 +35,14 @@ pub enum Key<'a> {
         /// The incoming message.
         message: &'a MessageId,
     },
-    /// Object key of a payload: `<claim>`. A claim is random from its first digit on, so that
-    /// payloads spread over the partitions of a bucket.
+    /// Object key of a payload: `<claim>`. A claim begins with random digits, so payloads spread
+    /// over the partitions of a bucket.
     Payload {
         /// The claim.
         claim: &'a Claim,
     },
-    /// Object key of a dedupe entry: `<8 digits of a hash>/<endpoint>/<message id>`, spread likewise.
+    /// Object key of a dedupe entry: `<8 digits of a hash>/<endpoint>/<message id>`. The hash
+    /// spreads the entries over the partitions of a bucket.
     Entry {
         /// The endpoint that processed the message.
         endpoint: &'a str,
@@ -51,8 +52,9 @@ pub enum Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// What [`Key::State`], [`Key::Record`] and [`Key::Failures`] write: whose state, record or count of failures an item of this sort key is. `None` for a
-    /// handler's own item.
+    /// Returns the kind of the item with this sort key: a state, a record or a failure count. It is
+    /// the inverse of [`Key::State`], [`Key::Record`] and [`Key::Failures`]. `None` for a handler's
+    /// own item.
     ///
     /// ```
     /// use cloakroom::format::schema::{Kept, Key};
@@ -64,7 +66,7 @@ impl<'a> Key<'a> {
         if let Some(endpoint) = sort_key.strip_prefix(STATES) {
             return Some(Kept::State { endpoint });
         }
-        // An endpoint has no `#` in its name; a message may have one in its id.
+        // The name of an endpoint has no `#`, but the id of a message may have one.
         let of = |prefix| sort_key.strip_prefix(prefix)?.split_once('#');
         if let Some((endpoint, message)) = of(FAILURES) {
             return Some(Kept::Failures { endpoint, message: MessageId::from(message) });
@@ -74,7 +76,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Whose item it is; see [`Key::kept`].
+/// The kind of an item, and its endpoint and message. See [`Key::kept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept<'a> {
     /// The state of this endpoint.
@@ -82,7 +84,7 @@ pub enum Kept<'a> {
         /// The endpoint that owns the state.
         endpoint: &'a str,
     },
-    /// How often a message of this endpoint has failed.
+    /// The failure count of a message of this endpoint.
     Failures {
         /// The endpoint that processes the message.
         endpoint: &'a str,
@@ -99,13 +101,14 @@ pub enum Kept<'a> {
 }
 
 const STATES: &str = "state#";
-/// What the sort keys of all outbox records begin with.
+/// The prefix of the sort keys of all outbox records.
 pub const RECORDS: &str = "outbox#";
-/// Not longer than that of records: a key that is short enough for a record is short enough for the count.
+/// The prefix of the sort keys of failure counts. It is not longer than that of records. So if the
+/// key of a message's record is within the limit, the key of its failure count is, too.
 const FAILURES: &str = "failed#";
 
 impl Key<'_> {
-    /// The key as it is written.
+    /// Returns the key as text.
     pub fn text(&self) -> String {
         match self {
             Self::State { endpoint } => [STATES, endpoint].concat(),
@@ -120,12 +123,12 @@ impl Key<'_> {
     }
 }
 
-/// What the sort keys of all outbox records of this endpoint begin with.
+/// Returns the prefix of the sort keys of all outbox records of this endpoint.
 pub fn records_of(endpoint: &str) -> String {
     [RECORDS, endpoint, "#"].concat()
 }
 
-/// Beginnings of sort keys that belong to Cloakroom; a handler's own items must not use them.
+/// The prefixes of sort keys that belong to Cloakroom. A handler's own items must not use them.
 pub const RESERVED_SORT_KEYS: [&str; 3] = [STATES, RECORDS, FAILURES];
 
 /// Attribute names of the items in a table.
@@ -136,39 +139,44 @@ pub mod attribute {
     pub const SORT: &str = "sk";
     /// Version of a state item.
     pub const VERSION: &str = "cloakroom_version";
-    /// Set on a state item whose state was deleted: the tombstone that keeps the version.
+    /// Present on a state item whose state was deleted. Such an item is the tombstone that keeps
+    /// the version.
     pub const DELETED: &str = "cloakroom_deleted";
-    /// Seconds since 1970 after which DynamoDB may remove the item; the table's TTL attribute.
+    /// The time after which DynamoDB may remove the item, in seconds since 1970. This is the
+    /// table's TTL attribute.
     pub const EXPIRES: &str = "cloakroom_expires";
     /// The encoded outbox record.
     pub const RECORD: &str = "cloakroom_record";
     /// Whether the record's messages have their claims.
     pub const CLAIMED: &str = "cloakroom_claimed";
-    /// The records that are embedded in a state item: a map of texts by message id, or the same packed
-    /// ([`placement`](crate::ports::placement)).
+    /// The records that are embedded in a state item: a map from message id to encoded record, or
+    /// the packed map ([`placement`](crate::ports::placement)).
     pub const RECORDS: &str = "cloakroom_records";
-    /// Set on a state item as long as no record of its endpoint was put beside it.
+    /// Present on a state item until a commit writes a separate record of its endpoint.
     pub const COMPLETE: &str = "cloakroom_complete";
-    /// How often the handler of a message has failed.
+    /// The number of failures of a message's handler.
     pub const FAILURES: &str = "cloakroom_failures";
-    /// Digests of the claims of the messages that were committed to a state last.
+    /// Digests of the claims of the messages that were last committed to a state.
     pub const RECENT: &str = "cloakroom_recent";
-    /// Set on a handler's own item: the endpoint that may write it, or [`SHARED`].
+    /// Present on a handler's own item: the endpoint that may write the item, or [`SHARED`].
     pub const OWNER: &str = "cloakroom_owner";
-    /// The owner of an item that several endpoints share. No endpoint has a `#` in its name.
+    /// The owner of an item that several endpoints share. It differs from every endpoint, because
+    /// no endpoint name has a `#`.
     pub const SHARED: &str = "#shared";
     /// Names that a state or an item of a handler must not use for its own attributes.
     pub const RESERVED: [&str; 12] =
         [PARTITION, SORT, VERSION, DELETED, EXPIRES, RECORD, CLAIMED, RECORDS, COMPLETE, FAILURES, RECENT, OWNER];
 }
 
-/// Attribute names of the items in a payload table. A claim's item has 24 bytes beside its body, so that a payload of 1,000 bytes
-/// is written, and deleted, for one write unit.
+/// Attribute names of the items in a payload table. The item of a payload has 24 bytes in addition
+/// to the payload. So it costs one write unit to write or delete a payload of 1,000 bytes.
 pub mod payload_attribute {
-    /// Partition key, binary: the 16 bytes of a claim; or `entry/` and the key of a dedupe entry, as text.
+    /// Partition key, binary: the 16 bytes of a claim, or the text `entry/` and the key of a dedupe
+    /// entry.
     pub const KEY: &str = "k";
-    /// The payload, binary. Entries have none.
+    /// The payload, binary. Dedupe entries have none.
     pub const BODY: &str = "b";
-    /// Seconds since 1970 after which DynamoDB may remove the item: the end of a day, whose digits are fewer.
+    /// The time after which DynamoDB may remove the item, in seconds since 1970. It is the end of a
+    /// day, because that number has fewer significant digits to store.
     pub const EXPIRES: &str = "x";
 }

@@ -1,5 +1,5 @@
-//! What an attribute may hold. DynamoDB refuses the whole commit for one wrong value, and names neither the item nor the
-//! attribute, so values are checked before anything is sent.
+//! Validation of attribute values. DynamoDB refuses a whole commit because of one invalid value,
+//! and names neither the item nor the attribute. So values are checked before a request is sent.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,19 +10,19 @@ use serde_dynamo::{AttributeValue, Item};
 
 use crate::format::name::shortened;
 
-/// How deep values may lie inside each other. An attribute of the item itself is at level 1.
+/// The maximum nesting level of a value. An attribute of the item itself is at level 1.
 const LEVELS_MAX: usize = 32;
-/// The longest name of an attribute, in bytes.
+/// The maximum length of an attribute name, in bytes.
 const NAME_BYTES_MAX: usize = 65_535;
-/// The significant digits of a number. Zeros at its ends do not count.
+/// The maximum number of significant digits of a number. Leading and trailing zeros do not count.
 const DIGITS_MAX: usize = 38;
-/// The powers of ten of the first significant digit of a number.
+/// The allowed powers of ten of the first significant digit of a number.
 const POWERS: std::ops::RangeInclusive<i64> = -130..=125;
 
-/// A value that DynamoDB does not store, and where it lies.
+/// A value that DynamoDB does not store, and its position in the item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// Such as `lines[2].tags`.
+    /// The position, such as `lines[2].tags`.
     path: String,
     kind: FaultKind,
 }
@@ -46,7 +46,7 @@ impl fmt::Display for Fault {
         match &self.kind {
             FaultKind::EmptyName => write!(f, "an attribute without a name at `{path}`; a name has at least 1 byte"),
             FaultKind::LongName => {
-                write!(f, "an attribute with too long a name at `{path}`; a name has at most {NAME_BYTES_MAX} bytes")
+                write!(f, "an attribute name that is too long at `{path}`; a name has at most {NAME_BYTES_MAX} bytes")
             }
             FaultKind::EmptySet => write!(
                 f,
@@ -55,7 +55,7 @@ impl fmt::Display for Fault {
             ),
             FaultKind::RepeatedMember => write!(
                 f,
-                "a set at `{path}` with one member twice, which DynamoDB does not store; use a type without \
+                "a set with a duplicate member at `{path}`, which DynamoDB does not store; use a type without \
                  duplicates, such as `BTreeSet`"
             ),
             FaultKind::NoNumber(digits) => write!(
@@ -74,18 +74,18 @@ impl fmt::Display for Fault {
             ),
             FaultKind::TooDeep => write!(
                 f,
-                "more than {LEVELS_MAX} levels of lists and maps at `{path}`, which DynamoDB does not store; keep \
-                 what lies deeper as JSON in a text"
+                "more than {LEVELS_MAX} levels of lists and maps at `{path}`, which DynamoDB does not store; store \
+                 the deeper levels as JSON text"
             ),
             FaultKind::FalseNull => {
-                write!(f, "a null that is false at `{path}`, which DynamoDB does not store; use `true`")
+                write!(f, "a null with the value `false` at `{path}`, which DynamoDB does not store; use `true`")
             }
         }
     }
 }
 
-/// Finds a value that DynamoDB does not store. Of several, the one whose path sorts first, so that every attempt names the
-/// same one.
+/// Returns an error if the item has a value that DynamoDB does not store. If there are several, the
+/// error names the one whose path sorts first, so that every attempt returns the same error.
 pub(crate) fn check(item: &Item) -> Result<(), Fault> {
     match in_map(item, 1) {
         None => Ok(()),
@@ -152,7 +152,7 @@ impl FaultKind {
 }
 
 impl Fault {
-    /// The same fault, as seen from the list or map around it.
+    /// Returns the fault with the path from the list or map that contains it.
     fn below(mut self, segment: &str) -> Self {
         let inner = std::mem::replace(&mut self.path, segment.to_owned());
         if !inner.is_empty() && !inner.starts_with('[') {
@@ -163,11 +163,12 @@ impl Fault {
     }
 }
 
-/// A number as DynamoDB compares it: `1`, `1.0` and `10e-1` are one. Zero has no digits.
+/// A number in the form in which DynamoDB compares it: `1`, `1.0` and `10e-1` are equal. Zero has
+/// no digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Decimal {
     is_negative: bool,
-    /// Without zeros at its ends.
+    /// The digits without leading and trailing zeros.
     digits: String,
     /// The power of ten of the first digit.
     power: i64,
@@ -205,9 +206,9 @@ impl Decimal {
         let (first, rest) = self.digits.split_at(1);
         let mut text = format!("{sign}{first}");
         if !rest.is_empty() {
-            write!(text, ".{rest}").expect("memory takes it");
+            write!(text, ".{rest}").expect("writing to a string does not fail");
         }
-        write!(text, "e{}", self.power).expect("memory takes it");
+        write!(text, "e{}", self.power).expect("writing to a string does not fail");
         text
     }
 }

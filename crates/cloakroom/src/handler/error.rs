@@ -1,19 +1,20 @@
-//! What a handler returns: the message is accepted, or why it is not.
+//! The results of a handler.
 
 use std::{fmt, time::Duration};
 
 use crate::{error::ErrorKind, ports::limits::DELAY_S_MAX};
 
-/// Why a handler did not accept a message.
+/// The reason why a handler did not accept a message.
 ///
-/// Any error that a handler passes on with `?` asks for another try; what another try cannot mend is
-/// rejected by name, and what is only too early is deferred.
+/// An error that a handler returns with `?` requests a retry of the message. A handler calls
+/// [`reject`](Self::reject) for a message that no retry can help, and [`defer`](Self::defer) for a
+/// message that is too early.
 ///
 /// ```
 /// use cloakroom::HandlerError;
 ///
 /// fn quantity(text: &str) -> Result<u32, HandlerError> {
-///     text.parse().map_err(|_| HandlerError::reject(format!("`{text}` is no quantity")))
+///     text.parse().map_err(|_| HandlerError::reject(format!("`{text}` is not a quantity")))
 /// }
 /// assert!(quantity("many").is_err());
 /// ```
@@ -23,45 +24,50 @@ pub struct HandlerError {
     pub(crate) refusal: Refusal,
 }
 
-/// What a [`HandlerError`] asks for.
+/// What a [`HandlerError`] requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The message can never be processed.
     Rejected,
-    /// The handler failed and may succeed at another try.
+    /// The handler failed. It may succeed in another attempt.
     Failed,
-    /// The message is to come again after this time.
+    /// The message must be delivered again after this time.
     Deferred(Duration),
-    /// The endpoint lacks something that the handler needs, such as a route.
+    /// The configuration lacks something that the handler needs, such as a route.
     Misconfigured,
 }
 
 impl HandlerError {
-    /// The message can never be processed: it is parked in the dead-letter queue with this reason.
+    /// Creates an error for a message that can never be processed. The message is parked in the
+    /// dead-letter queue with this reason.
     pub fn reject(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string(), refusal: Refusal::Rejected }
     }
 
-    /// The handler failed: the message is received again later, and parked after `attempts_max` failures.
+    /// Creates an error for a handler that failed. The message is received again later. It is
+    /// parked after `attempts_max` failures.
     pub fn retry(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string(), refusal: Refusal::Failed }
     }
 
-    /// Not yet: the message is to come again after this time, and its handler is to be asked again then. That is no failure, and uses
-    /// up none of the message's attempts. What the handler has changed or sent so far is dropped.
+    /// Creates an error for a message that is too early. Its handler runs again after this time.
+    /// This is not a failure and does not count as a failed attempt. The changes and outgoing
+    /// messages of this run are dropped.
     ///
-    /// On a standard queue the message is sent again with this delay, as the same message, and the delivery is deleted. That takes
-    /// `sqs:SendMessage` on the endpoint's own queue. The longest delay is 15 minutes; a handler that needs more is asked every 15
-    /// minutes.
+    /// On a standard queue the same message is sent again with this delay, and the delivery is
+    /// deleted. This needs `sqs:SendMessage` on the endpoint's own queue. The maximum delay is 15
+    /// minutes. A handler that needs a longer delay runs every 15 minutes.
     ///
-    /// On a FIFO queue the message itself is given back for this time, at most 15 minutes: so its group waits, and stays in order.
-    /// Each time uses up a receive of this message and of those of its group that were received with it. After `maxReceiveCount`
-    /// of them SQS moves them to the dead-letter queue: set it high, and defer for long. Never wait so for a message of the same
-    /// group: it cannot come before this one. A Lambda function cannot choose the time on a FIFO queue: there it is the queue's
-    /// visibility timeout.
+    /// On a FIFO queue the message itself is given back for this time, at most 15 minutes. So its
+    /// group waits and stays in order. Each time adds a receive to this message, and to the
+    /// messages of its group that were received with it. After `maxReceiveCount` receives SQS moves
+    /// them to the dead-letter queue. So set a high `maxReceiveCount`, and defer for a long time.
+    /// Never defer a message to wait for a later message of its own group, because that message
+    /// cannot come first. A Lambda function cannot choose the time on a FIFO queue: it is the
+    /// visibility timeout of the queue.
     ///
-    /// A message with a claim is parked if it is still deferred after half of `payload_ttl_ms` (14 of 28 days by default). A message
-    /// without a claim can be deferred without end.
+    /// A message with a claim is parked if it is still deferred after half of `payload_ttl_ms` (14
+    /// of 28 days by default). A message without a claim can be deferred forever.
     ///
     /// ```
     /// use std::time::Duration;
@@ -82,7 +88,8 @@ impl HandlerError {
         Self { reason: format!("deferred by {delay:?}"), refusal: Refusal::Deferred(delay) }
     }
 
-    /// The endpoint is not configured for what the handler does. The message waits until that is fixed.
+    /// Creates an error for an endpoint that is not configured for what the handler does. The
+    /// message waits until the configuration is fixed.
     pub(crate) const fn misconfigured(reason: String) -> Self {
         Self { reason, refusal: Refusal::Misconfigured }
     }
@@ -101,5 +108,5 @@ impl<E: std::error::Error> From<E> for HandlerError {
     }
 }
 
-/// What a handler answers: the message is accepted, or why it is not.
+/// The result of a handler: the message is accepted, or the reason why it is not.
 pub type Handled = Result<(), HandlerError>;

@@ -1,10 +1,10 @@
-//! Typed messages.
+//! Message types and state types.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::format::name::Partition;
 
-/// A message type: how it is called on the wire, and which partition its receiver keeps it in.
+/// A message type. It has a name in the envelope, and it determines the partition at the receiver.
 ///
 /// ```
 /// use cloakroom::{Message, Partition};
@@ -20,32 +20,34 @@ use crate::format::name::Partition;
 /// }
 /// ```
 pub trait Message: Serialize + DeserializeOwned + Send + 'static {
-    /// The CloudEvents `type`. Changing it makes messages in flight unknown.
+    /// The CloudEvents `type`. If it is changed, messages in flight have an unknown type.
     const TYPE: &'static str;
 
-    /// The receiver's partition.
+    /// Returns the partition of the receiver's entity.
     fn partition(&self) -> Partition;
 }
 
-/// The state of an entity: anything that serde can turn into DynamoDB attributes, a struct or a map.
-/// `Default` is the state of an entity that does not exist yet.
+/// The state of an entity: a struct or map that serde can turn into DynamoDB attributes. `Default`
+/// is the state of an entity that does not exist yet.
 ///
 /// # What cannot be stored
 ///
-/// DynamoDB stores none of these. The message is rejected before the commit, and the reason names the attribute by its path:
+/// DynamoDB cannot store the following values. A message whose handler produces one is rejected
+/// before the commit. The reason names the attribute by its path.
 ///
-/// - an empty set, and a set with one member twice (`serde_dynamo::string_set` and its like);
-/// - an attribute, or a key of a map, without a name, or with more than 65,535 bytes;
-/// - infinities and `NaN`, numbers other than 0 with a magnitude below 1e-130 or from 1e126 on, and more than 38
-///   significant digits, so that the largest values of `u128` and `i128` do not fit;
-/// - more than 32 levels of lists and maps, the attribute itself being the first.
+/// - an empty set, or a set that has a member twice (such as `serde_dynamo::string_set`)
+/// - an attribute, or a key of a map, with an empty name or a name of more than 65,535 bytes
+/// - infinity and `NaN`, a number other than 0 with a magnitude below 1e-130 or from 1e126, or more
+///   than 38 significant digits: the largest values of `u128` and `i128` do not fit
+/// - more than 32 levels of lists and maps, counting the attribute itself as the first
 ///
-/// # What changes on the way
+/// # Values that change
 ///
-/// Attributes know fewer types than Rust. A type that says what it expects reads what it wrote; one that takes what comes
-/// (`serde_json::Value`, untagged enums, flattened structs) reads a number without a fraction as an integer, and an integer
-/// of more than 64 bits as a rounded one. What was `Some` of
-/// something that is written as null is `None` afterwards. Sets and maps have no order. DynamoDB makes `0` of `-0.0`.
+/// DynamoDB has fewer types than Rust. A type with definite fields reads the values that it wrote.
+/// A type that accepts any value (`serde_json::Value`, untagged enums, flattened structs) reads a
+/// number without a fraction as an integer, and an integer of more than 64 bits as a rounded one.
+/// `Some` of a value that is written as null is read as `None`. Sets and maps have no order.
+/// DynamoDB turns `-0.0` into `0`.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};

@@ -1,7 +1,9 @@
-//! What a handler sees: the state of its entity, a message, and the transaction [`Tx`](crate::Tx).
+//! Handlers, and their arguments: the state of an entity, a message, and the transaction
+//! [`Tx`](crate::Tx).
 //!
-//! This module owns everything that a service's author writes handlers with. It does not know how a message is processed:
-//! the engine calls handlers through one trait without types, and commits what they leave in their [`Tx`](crate::Tx).
+//! This module has everything that an author of handlers needs. It does not know how a message is
+//! processed. The engine calls a handler through one trait without type parameters, and commits the
+//! content of its [`Tx`](crate::Tx).
 
 pub(crate) mod error;
 pub(crate) mod item;

@@ -1,4 +1,4 @@
-//! The handlers of an endpoint, and where its messages may go.
+//! The handlers of an endpoint, and the destinations of its messages.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +7,8 @@ use crate::handler::{
     typed::AnyHandler,
 };
 
-/// What an endpoint was built with for the engine to call: handlers by message type, routes, and queues for replies.
+/// The parts of an endpoint that the engine uses to run handlers: handlers by message type, routes,
+/// and queues for replies.
 pub(crate) struct Handlers {
     pub(crate) by_type: BTreeMap<&'static str, Box<dyn AnyHandler>>,
     pub(crate) routes: Arc<Routes>,
@@ -15,7 +16,7 @@ pub(crate) struct Handlers {
 }
 
 impl Handlers {
-    /// Whether a route ends at this queue.
+    /// Returns whether a route leads to this queue.
     pub(crate) fn have_route_to(&self, queue: &str) -> bool {
         self.routes.values().flatten().any(|routed| routed == queue)
     }

@@ -1,4 +1,4 @@
-//! What a handler can do besides changing its state.
+//! The transaction of a handler: outgoing messages, items, ids and the time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,22 +26,24 @@ use crate::{
     protocol::version::Version,
 };
 
-/// Which queues take messages of a type.
+/// The queues for each message type.
 pub(crate) type Routes = BTreeMap<&'static str, Vec<String>>;
 
-/// Where replies go.
+/// The queues for replies.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    /// The queue that takes replies to what the endpoint sends.
+    /// The queue for replies to messages of this endpoint.
     pub(crate) queue: String,
-    /// The queues that foreign messages may name for replies, besides those that are routed for the type of the reply.
+    /// The queues that a foreign message may name for replies, in addition to the routes of the
+    /// reply's type.
     pub(crate) allowed: BTreeSet<String>,
 }
 
-/// The transaction of one attempt: messages and items that become durable with the new state, or not at all.
+/// The transaction of one attempt. Its messages and items become durable together with the new
+/// state, or not at all.
 ///
-/// Everything it hands out is the same in every attempt at the same message, but for [`Tx::version`]
-/// and [`Tx::now`].
+/// Every value that it returns is the same in every attempt at the same message, except for
+/// [`Tx::version`] and [`Tx::now`].
 #[derive(Debug)]
 pub struct Tx {
     pub(crate) endpoint: Arc<str>,
@@ -53,7 +55,8 @@ pub struct Tx {
     pub(crate) outgoing: Vec<Outgoing>,
     pub(crate) items: Vec<ItemWrite>,
     pub(crate) deletes_state: bool,
-    /// The first thing that went wrong in a method that returns nothing; fails the attempt afterwards.
+    /// The first error of a method that returns nothing. It fails the attempt after the handler has
+    /// returned.
     pub(crate) failure: Option<HandlerError>,
     sent: u32,
     ids: u32,
@@ -84,52 +87,56 @@ impl Tx {
         }
     }
 
-    /// Sends a message to every queue that is routed for its type.
-    /// A type without a route fails the attempt, and the message waits until a route is added.
+    /// Sends a message to every queue that is routed for its type. If the type has no route, the
+    /// attempt fails, and the message waits until a route is added.
     pub fn send<M: Message>(&mut self, message: M) {
         self.send_after(Duration::ZERO, message);
     }
 
-    /// Sends a message that its queue holds back for up to 15 minutes, rounded up to whole seconds.
+    /// Sends a message with a delay of at most 15 minutes, rounded up to whole seconds.
     pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) {
         let routes = Arc::clone(&self.routes);
         match routes.get(M::TYPE) {
             Some(queues) => self.write(queues, delay, &message),
             None => self.fail(HandlerError::misconfigured(format!(
-                "endpoint `{}` sent a `{}`, for which it has no route: add one when it is built",
+                "endpoint `{}` sent a `{}`, for which it has no route: add one with `route` when the endpoint is built",
                 self.endpoint,
                 M::TYPE
             ))),
         }
     }
 
-    /// Sends a message to the queue that the incoming message named for replies.
-    /// If it named none, the attempt is rejected.
+    /// Sends a message to the queue that the incoming message names for replies. If it names none,
+    /// the incoming message is rejected.
     ///
-    /// The attempt is also rejected if the incoming message has no claim and names a queue that is neither routed for `M` nor
-    /// [allowed](crate::endpoint::EndpointBuilder::allow_replies_to). Such a message may come from any sender that the queue's policy admits, and
-    /// would choose among all queues that the endpoint's role may write to. A message with a claim comes from an endpoint:
-    /// only a role that may write to the payload store can make one that is processed.
+    /// The incoming message is also rejected if it has no claim and names a queue that is neither
+    /// routed for `M` nor [allowed](crate::endpoint::EndpointBuilder::allow_replies_to). Any sender
+    /// that the queue's policy admits can send such a message. It could otherwise choose any queue
+    /// to which the endpoint's role may send. A message with a claim comes from an endpoint,
+    /// because only a role with write access to the payload store can create a claim that is
+    /// processed.
     pub fn reply<M: Message>(&mut self, message: M) {
         match self.incoming.replyto.clone() {
             Some(queue) if self.may_reply_to::<M>(&queue) => self.write(&[queue], Duration::ZERO, &message),
             Some(queue) => self.fail(HandlerError::reject(format!(
-                "a `{}` was to be the reply to `{}`, a foreign message that names queue `{queue}` for replies: endpoint `{}` does \
-                 not allow that queue. Name it with `allow_replies_to` when the endpoint is built, or route the type to it",
+                "the handler sent a `{}` as a reply to message `{}`. That foreign message names queue `{queue}` for replies, and \
+                 endpoint `{}` does not allow that queue. Add it with `allow_replies_to`, or route the type to it",
                 M::TYPE,
                 self.incoming.id,
                 self.endpoint
             ))),
             None => self.fail(HandlerError::reject(format!(
-                "a `{}` was to be the reply to `{}`, which names no queue for replies (`replyto`)",
+                "the handler sent a `{}` as a reply to message `{}`, which names no queue for replies (`replyto`)",
                 M::TYPE,
                 self.incoming.id
             ))),
         }
     }
 
-    /// SUBTLE: the claim decides, not `cloakroomformat`, which any sender can write
-    /// (`foreign_message_that_poses_as_an_endpoint_cannot_choose_the_reply_queue`).
+    /// Returns whether a reply of this type may go to this queue.
+    ///
+    /// SUBTLE: the claim decides, not `cloakroomformat`, because any sender can write that
+    /// attribute (`foreign_message_that_poses_as_an_endpoint_cannot_choose_the_reply_queue`).
     fn may_reply_to<M: Message>(&self, queue: &str) -> bool {
         let is_routed = || self.routes.get(M::TYPE).is_some_and(|queues| queues.iter().any(|routed| routed == queue));
         self.incoming.dataref.is_some() || self.replies.allowed.contains(queue) || is_routed()
@@ -154,7 +161,7 @@ impl Tx {
             return self.fail(HandlerError::reject(format!("a `{}` has an empty partition", M::TYPE)));
         }
         let envelope = self.envelope::<M>(partition);
-        // One for each queue; nearly always there is one.
+        // One copy for each queue. Nearly always there is one queue.
         let copies = std::iter::repeat_n((envelope, body), queues.len());
         self.outgoing.extend(queues.iter().zip(copies).map(|(queue, (envelope, body))| Outgoing {
             queue: queue.clone(),
@@ -177,15 +184,17 @@ impl Tx {
             replyto: Some(self.replies.queue.clone()),
             ..Envelope::new(MessageId::new(id.to_string()), self.endpoint.as_ref(), M::TYPE, partition)
         };
-        trace::pass_on(&self.incoming, &mut envelope);
+        trace::propagate(&self.incoming, &mut envelope);
         envelope.set_sequence(self.version.next());
         envelope
     }
 
-    /// Writes an item of this partition, a struct or a map, under a sort key of the handler's own.
+    /// Writes an item of this partition, a struct or a map, under a sort key of the handler's
+    /// choice.
     ///
-    /// The item belongs to the endpoint from then on. Another endpoint with the same partition that writes, deletes or checks
-    /// it is refused, and its message parked, unless both [share](Self::shared) the item.
+    /// From then on the item belongs to the endpoint. If another endpoint with the same partition
+    /// writes, deletes or checks the item, its message is parked, unless both endpoints
+    /// [share](Self::shared) the item.
     pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
         self.put_as(Sharing::Owned, sort_key.into(), item, condition);
     }
@@ -195,13 +204,13 @@ impl Tx {
         self.item(Sharing::Owned, sort_key.into(), ItemAction::Delete, condition);
     }
 
-    /// Demands something of an item of this partition, and leaves it as it is.
+    /// Requires a condition on an item of this partition, without a change of the item.
     pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
         self.item(Sharing::Owned, sort_key.into(), ItemAction::Check, condition);
     }
 
-    /// Writes items that several endpoints write. Every one of them has to say so; then the last one to write wins, as
-    /// far as conditions let it.
+    /// Returns an access to items that several endpoints write. All of these endpoints must use it
+    /// for the item. The last endpoint to write wins, within the conditions of the writes.
     ///
     /// ```
     /// # use cloakroom::{Condition, Tx};
@@ -223,19 +232,19 @@ impl Tx {
     fn item(&mut self, sharing: Sharing, sort_key: String, action: ItemAction, condition: Condition) {
         if sort_key.is_empty() || RESERVED_SORT_KEYS.iter().any(|reserved| sort_key.starts_with(reserved)) {
             return self.fail(HandlerError::reject(format!(
-                "an item cannot have the sort key `{sort_key}`: it is empty, or begins like those of Cloakroom's own"
+                "an item cannot have the sort key `{sort_key}`: it is empty, or has a prefix that Cloakroom reserves"
             )));
         }
         if self.items.iter().any(|item| item.sort_key == sort_key) {
             return self.fail(HandlerError::reject(format!(
-                "item `{sort_key}` is written twice by one message: a transaction takes an item once"
+                "item `{sort_key}` is written twice by one message: a transaction accepts each item once"
             )));
         }
         self.items.push(ItemWrite { sort_key, action, condition, sharing });
     }
 
-    /// Deletes the entity's state; its version lives on in a tombstone. What the handler leaves in the
-    /// state is dropped.
+    /// Deletes the state of the entity. Its version is kept in a tombstone. The handler's changes
+    /// of the state are dropped.
     pub const fn delete_state(&mut self) {
         self.deletes_state = true;
     }
@@ -244,37 +253,38 @@ impl Tx {
         self.failure.get_or_insert(error);
     }
 
-    /// The partition that is being changed.
+    /// Returns the partition of the entity.
     pub fn partition(&self) -> &Partition {
         &self.incoming.partition
     }
 
-    /// The incoming message's id.
+    /// Returns the id of the incoming message.
     pub fn message_id(&self) -> &MessageId {
         &self.incoming.id
     }
 
-    /// The incoming message's envelope.
+    /// Returns the envelope of the incoming message.
     pub fn incoming(&self) -> &Envelope {
         &self.incoming
     }
 
-    /// What this message and all it causes share: the id of the first message of the conversation.
+    /// Returns the correlation id. It is the id of the first message of a conversation, and all
+    /// messages that follow from it have it.
     pub fn correlation_id(&self) -> &str {
         self.incoming.correlationid.as_deref().unwrap_or_else(|| self.incoming.id.as_str())
     }
 
-    /// The version of the state as it was read; [`Version::ABSENT`] for a new entity.
+    /// Returns the version of the state that was read. [`Version::ABSENT`] for a new entity.
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// When this attempt began. The same however often the handler asks.
+    /// Returns the time when this attempt began. It stays the same during the attempt.
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// A new id: the n-th one asked for is the same in every attempt at this message.
+    /// Returns a new id. The n-th id is the same in every attempt at this message.
     pub fn new_id(&mut self) -> Uuid {
         let id = self.derived("id", self.ids);
         self.ids += 1;
@@ -292,14 +302,14 @@ impl Tx {
     }
 }
 
-/// The items that an endpoint shares with others; see [`Tx::shared`].
+/// Access to items that an endpoint shares with other endpoints. See [`Tx::shared`].
 #[derive(Debug)]
 pub struct Shared<'t> {
     tx: &'t mut Tx,
 }
 
 impl Shared<'_> {
-    /// Writes a shared item, as [`Tx::put`] writes an item of the endpoint's own.
+    /// Writes a shared item, like [`Tx::put`].
     pub fn put(&mut self, sort_key: impl Into<String>, item: &impl serde::Serialize, condition: Condition) {
         self.tx.put_as(Sharing::Shared, sort_key.into(), item, condition);
     }
@@ -309,7 +319,7 @@ impl Shared<'_> {
         self.tx.item(Sharing::Shared, sort_key.into(), ItemAction::Delete, condition);
     }
 
-    /// Demands something of a shared item, and leaves it as it is.
+    /// Requires a condition on a shared item, without a change of the item.
     pub fn check(&mut self, sort_key: impl Into<String>, condition: Condition) {
         self.tx.item(Sharing::Shared, sort_key.into(), ItemAction::Check, condition);
     }

@@ -19,12 +19,13 @@ use crate::{
 /// An async function that handles messages of type `M` for entities with state `S`:
 /// `async fn(&mut S, M, &mut Tx) -> Handled`.
 ///
-/// It may run more than once for one message; its effects on the state and its messages count once.
+/// A handler may run more than once for one message. Its changes of the state and its outgoing
+/// messages take effect once.
 pub trait Handler<'a, S, M>: Send + Sync + 'static {
-    /// What it returns.
+    /// The future that the function returns.
     type Future: Future<Output = Handled> + Send + 'a;
 
-    /// Calls it.
+    /// Calls the function.
     fn call(&self, state: &'a mut S, message: M, tx: &'a mut Tx) -> Self::Future;
 }
 
@@ -40,7 +41,7 @@ where
     }
 }
 
-/// A handler whose types have been forgotten: attributes and bytes in, attributes out.
+/// A handler without type parameters. It reads attributes and bytes, and returns attributes.
 #[async_trait]
 pub(crate) trait AnyHandler: Send + Sync {
     async fn call(&self, state: Option<Item>, payload: &Bytes, tx: &mut Tx) -> Result<Item, HandlerError>;
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_none_are_refused_wherever_they_are() {
+    fn numbers_that_dynamodb_cannot_store_are_refused_at_any_depth() {
         let refused = |value: f64| {
             let nested = BTreeMap::from([("list", vec![BTreeMap::from([("deep", value)])])]);
             to_item("the state", &nested).err().map(|error| error.reason)

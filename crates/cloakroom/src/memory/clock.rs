@@ -1,4 +1,4 @@
-//! Virtual time, and a single-threaded executor that moves it.
+//! Virtual time, and a single-threaded executor that advances it.
 
 use std::{
     collections::BTreeMap,
@@ -18,14 +18,14 @@ use crate::{
     ports::clock::{Clock, Random},
 };
 
-/// Time that passes only when nothing else can be done.
+/// Virtual time. It advances only when no future can make progress.
 #[derive(Debug, Default)]
 pub struct MemoryClock(Mutex<Timers>);
 
 #[derive(Debug, Default)]
 struct Timers {
     now: Timestamp,
-    /// Who waits, by the moment waited for; a number keeps those of one moment in order.
+    /// The wakers of sleeping futures, by due time. The number keeps the order of equal due times.
     waiting: BTreeMap<(Timestamp, u64), Waker>,
     number: u64,
 }
@@ -53,15 +53,18 @@ impl MemoryClock {
                     return value;
                 }
             }
-            assert!(self.advance(), "the future waits for something that can never happen");
+            assert!(
+                self.advance(),
+                "the future waits, but no timer is left: only timers of the virtual clock can wake it"
+            );
         }
     }
 
-    /// Jumps to the next moment that somebody waits for; false if there is none.
+    /// Advances to the next timer. Returns `false` if there is none.
     fn advance(&self) -> bool {
         let mut timers = self.timers();
-        let Some(((moment, _), waker)) = timers.waiting.pop_first() else { return false };
-        timers.now = timers.now.max(moment);
+        let Some(((due, _), waker)) = timers.waiting.pop_first() else { return false };
+        timers.now = timers.now.max(due);
         drop(timers);
         waker.wake();
         true
@@ -76,10 +79,10 @@ impl Clock for MemoryClock {
 
     async fn sleep(&self, duration: Duration) {
         let until = self.now().after(duration);
-        let mut entry = Entry { clock: self, key: None };
+        let mut guard = TimerGuard { clock: self, key: None };
         std::future::poll_fn(|context| {
             let mut timers = self.timers();
-            if let Some(key) = entry.key.take() {
+            if let Some(key) = guard.key.take() {
                 timers.waiting.remove(&key);
             }
             if timers.now >= until {
@@ -88,20 +91,21 @@ impl Clock for MemoryClock {
             timers.number += 1;
             let key = (until, timers.number);
             timers.waiting.insert(key, context.waker().clone());
-            entry.key = Some(key);
+            guard.key = Some(key);
             Poll::Pending
         })
         .await;
     }
 }
 
-/// Takes a dropped sleep off the list: time must not jump for nobody.
-struct Entry<'a> {
+/// Removes the timer of a dropped sleep. Otherwise time would advance to a timer that no future
+/// waits for.
+struct TimerGuard<'a> {
     clock: &'a MemoryClock,
     key: Option<(Timestamp, u64)>,
 }
 
-impl Drop for Entry<'_> {
+impl Drop for TimerGuard<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.clock.timers().waiting.remove(&key);
@@ -109,12 +113,12 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// Random numbers that follow from a seed.
+/// Random numbers that a seed determines.
 #[derive(Debug)]
 pub struct SeededRandom(Mutex<fastrand::Rng>);
 
 impl SeededRandom {
-    /// The sequence of this seed.
+    /// Returns the generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(fastrand::Rng::with_seed(seed)))
     }

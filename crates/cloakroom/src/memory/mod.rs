@@ -1,4 +1,5 @@
-//! A backend in memory, on virtual time: for tests, and the measure of what the ports promise.
+//! A backend in memory, on virtual time. It is for tests, and it is the reference for the contract
+//! of the ports.
 
 mod clock;
 mod payloads;
@@ -18,8 +19,8 @@ pub use payloads::MemoryPayloads;
 pub use queue::{MemoryQueue, MemoryQueues};
 pub use store::MemoryStore;
 
-/// All ports in memory, with the queues that it is given. As in an AWS account, a queue that nobody made cannot be opened: so a
-/// misspelt route fails a test.
+/// All ports in memory, with the queues that a test creates. As in an AWS account, a queue that was
+/// not created cannot be opened, so a misspelt route fails a test.
 ///
 /// ```
 /// use cloakroom::{memory::Memory, ports::Queues as _};
@@ -31,8 +32,8 @@ pub use store::MemoryStore;
 /// assert!(error.to_string().starts_with("opening queue `stok` failed: it does not exist here"), "{error}");
 /// ```
 ///
-/// Its time is virtual: it stands still while anything can be done, and then jumps to the next moment that
-/// somebody waits for. So a test that waits for a minute takes no time, and two runs are the same.
+/// Its time is virtual. It stands still while any future can make progress, and then advances to
+/// the next timer. So a test that waits for a minute takes no time, and two runs are identical.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,26 +54,27 @@ pub struct Memory {
     pub queues: Arc<MemoryQueues>,
     /// Virtual time.
     pub clock: Arc<MemoryClock>,
-    /// Random numbers that are the same in every run.
+    /// Random numbers, identical in every run.
     pub random: Arc<SeededRandom>,
 }
 
 impl Memory {
-    /// An empty backend without queues, for what needs none. [`MemoryQueues::create`] adds one.
-    #[expect(clippy::new_without_default, reason = "two defaults are two worlds; `new` says so")]
+    /// Creates an empty backend without queues. [`MemoryQueues::create`] adds one.
+    #[expect(clippy::new_without_default, reason = "each call creates a separate backend; `new` shows that")]
     pub fn new() -> Self {
         Self::seeded(1)
     }
 
-    /// An empty backend with these queues, each with its [dead-letter queue](dead_letter_queue): name those that endpoints
-    /// receive from, send to, and reply to.
+    /// Creates an empty backend with these queues, each with its [dead-letter
+    /// queue](dead_letter_queue). Name every queue that an endpoint receives from, sends to, or
+    /// replies to.
     pub fn with_queues(queues: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let memory = Self::new();
         memory.create_queues(queues);
         memory
     }
 
-    /// Adds queues, each with its dead-letter queue.
+    /// Creates these queues, each with its dead-letter queue.
     pub fn create_queues(&self, queues: impl IntoIterator<Item = impl Into<String>>) {
         for queue in queues.into_iter().map(Into::into) {
             self.queues.create(dead_letter_queue(&queue));
@@ -80,7 +82,7 @@ impl Memory {
         }
     }
 
-    /// An empty backend without queues whose random numbers follow from `seed`.
+    /// Creates an empty backend without queues. `seed` determines its random numbers.
     pub fn seeded(seed: u64) -> Self {
         let clock = Arc::new(MemoryClock::default());
         Self {
@@ -92,7 +94,7 @@ impl Memory {
         }
     }
 
-    /// The ports of this backend.
+    /// Returns the ports of this backend.
     pub fn ports(&self) -> Ports {
         Ports {
             store: self.store.clone(),
@@ -104,10 +106,10 @@ impl Memory {
         }
     }
 
-    /// Runs a future to its end on virtual time.
+    /// Runs a future to completion on virtual time, and returns its result.
     ///
     /// # Panics
-    /// If it waits for something that can never happen.
+    /// The future waits for something other than the virtual clock.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.clock.run(future)
     }

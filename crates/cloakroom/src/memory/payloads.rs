@@ -35,7 +35,8 @@ struct Objects {
 }
 
 impl MemoryPayloads {
-    /// A store of this name, for [several](crate::ports::RoutedPayloads) beside each other. The default is called `memory`.
+    /// Creates a store with this name, to combine [several stores](crate::ports::RoutedPayloads).
+    /// The default name is `memory`.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), objects: Mutex::default() }
     }
@@ -49,7 +50,7 @@ impl MemoryPayloads {
         self.objects().entries.clear();
     }
 
-    /// The claims of all payloads there are, in order.
+    /// Returns the claims of all stored payloads, in order.
     pub fn claims(&self) -> Vec<Claim> {
         let mut claims: Vec<_> = self.objects().payloads.keys().cloned().collect();
         claims.sort();

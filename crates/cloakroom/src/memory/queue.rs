@@ -19,7 +19,8 @@ use crate::{
     },
 };
 
-/// Queues in memory. As in an AWS account, a queue is there only if it was [created](Self::create).
+/// Queues in memory. As in an AWS account, a queue exists only after it was
+/// [created](Self::create).
 #[derive(Debug)]
 pub struct MemoryQueues {
     clock: Arc<MemoryClock>,
@@ -31,17 +32,19 @@ impl MemoryQueues {
         Self { clock, queues: Mutex::default() }
     }
 
-    /// Makes a queue, if there is none of this name. FIFO queues end with `.fifo`.
+    /// Creates a queue, unless one with this name exists. The name of a FIFO queue ends with
+    /// `.fifo`.
     pub fn create(&self, name: impl Into<String>) {
         let name = name.into();
         let make = |name: &String| Arc::new(MemoryQueue::new(name, Arc::clone(&self.clock)));
         self.all().entry(name).or_insert_with_key(make);
     }
 
-    /// The queue of this name.
+    /// Returns the queue with this name.
     ///
     /// # Panics
-    /// If there is none: a test that looks into a misspelt queue would find nothing, and pass.
+    /// There is no such queue. A test that inspected a misspelt queue would otherwise find it empty
+    /// and pass.
     #[track_caller]
     pub fn get(&self, name: &str) -> Arc<MemoryQueue> {
         self.find(name).unwrap_or_else(|error| panic!("{error}"))
@@ -66,82 +69,82 @@ impl Queues for MemoryQueues {
     }
 }
 
-/// A queue in memory. One whose name ends with `.fifo` gives out the messages of a group in the order in which they were
-/// sent, and none while others of the group are leased; it knows no deduplication.
+/// A queue in memory. A queue whose name ends with `.fifo` delivers the messages of a group in the
+/// order in which they were sent. It delivers none of a group while another message of the group is
+/// in flight. It has no deduplication.
 #[derive(Debug)]
 pub struct MemoryQueue {
     name: String,
     clock: Arc<MemoryClock>,
-    held: Mutex<Held>,
+    contents: Mutex<Contents>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    ready: VecDeque<Waiting>,
-    /// Delayed and leased messages, by the moment at which they become ready.
-    later: BTreeMap<(Timestamp, u64), Waiting>,
-    /// The moments of leased messages, by receipt.
-    leases: BTreeMap<String, (Timestamp, u64)>,
+struct Contents {
+    ready: VecDeque<StoredMessage>,
+    /// Delayed and in-flight messages, by the time at which they become ready.
+    later: BTreeMap<(Timestamp, u64), StoredMessage>,
+    /// The keys in `later` of in-flight messages, by receipt.
+    in_flight: BTreeMap<String, (Timestamp, u64)>,
     receivers: Vec<Waker>,
     number: u64,
-    /// How many messages were ever put.
+    /// The number of messages that were ever sent.
     messages: u64,
     is_fifo: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Waiting {
-    /// The message's number: how many were put up to it.
+struct StoredMessage {
+    /// The number of the message in the order of sending.
     id: u64,
     message: QueueMessage,
     receive_count: u32,
 }
 
-impl Held {
+impl Contents {
     fn number(&mut self) -> u64 {
         self.number += 1;
         self.number
     }
 
-    fn put(&mut self, message: QueueMessage, now: Timestamp) {
+    fn insert(&mut self, message: QueueMessage, now: Timestamp) {
         let due = now.after(Duration::from_secs(message.delay_s.into()));
         self.messages += 1;
-        let waiting = Waiting { id: self.messages, message, receive_count: 0 };
+        let stored = StoredMessage { id: self.messages, message, receive_count: 0 };
         if due > now {
             let number = self.number();
-            self.later.insert((due, number), waiting);
+            self.later.insert((due, number), stored);
         } else {
-            self.make_ready(waiting);
+            self.make_ready(stored);
         }
         self.wake();
     }
 
-    fn make_ready(&mut self, waiting: Waiting) {
-        let at =
-            if self.is_fifo { self.ready.partition_point(|other| other.id < waiting.id) } else { self.ready.len() };
-        self.ready.insert(at, waiting);
+    fn make_ready(&mut self, stored: StoredMessage) {
+        let at = if self.is_fifo { self.ready.partition_point(|other| other.id < stored.id) } else { self.ready.len() };
+        self.ready.insert(at, stored);
     }
 
     fn wake(&mut self) {
         self.receivers.drain(..).for_each(Waker::wake);
     }
 
-    /// Moves what is due to the ready ones.
-    fn ripen(&mut self, now: Timestamp) {
+    /// Moves messages that are due to `ready`.
+    fn move_due_to_ready(&mut self, now: Timestamp) {
         while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
-            let (moment, waiting) = entry.remove_entry();
-            self.leases.retain(|_, lease| *lease != moment);
-            self.make_ready(waiting);
+            let (key, stored) = entry.remove_entry();
+            self.in_flight.retain(|_, other| *other != key);
+            self.make_ready(stored);
         }
     }
 
-    /// The groups of which nothing may be given out now.
+    /// Returns the groups with a message in flight. Their other messages cannot be received now.
     fn blocked(&self) -> BTreeSet<Option<String>> {
         if !self.is_fifo {
             return BTreeSet::new();
         }
-        let leased = self.leases.values().filter_map(|moment| self.later.get(moment));
-        leased.map(|waiting| waiting.message.group.clone()).collect()
+        let in_flight = self.in_flight.values().filter_map(|key| self.later.get(key));
+        in_flight.map(|stored| stored.message.group.clone()).collect()
     }
 
     fn take(
@@ -151,32 +154,32 @@ impl Held {
         visibility: Duration,
         blocked: &BTreeSet<Option<String>>,
     ) -> Option<Delivery> {
-        let at = self.ready.iter().position(|waiting| !blocked.contains(&waiting.message.group))?;
-        let mut waiting = self.ready.remove(at)?;
-        waiting.receive_count += 1;
-        let moment = (now.after(visibility), self.number());
-        let receipt = format!("receipt-{}", moment.1);
-        self.leases.insert(receipt.clone(), moment);
-        self.later.insert(moment, waiting.clone());
-        let Waiting { id, message: QueueMessage { body, attributes, group, .. }, receive_count } = waiting;
+        let at = self.ready.iter().position(|stored| !blocked.contains(&stored.message.group))?;
+        let mut stored = self.ready.remove(at)?;
+        stored.receive_count += 1;
+        let key = (now.after(visibility), self.number());
+        let receipt = format!("receipt-{}", key.1);
+        self.in_flight.insert(receipt.clone(), key);
+        self.later.insert(key, stored.clone());
+        let StoredMessage { id, message: QueueMessage { body, attributes, group, .. }, receive_count } = stored;
         Some(Delivery { id: format!("{queue}-{id}"), body, attributes, receipt, receive_count, group })
     }
 
     fn extend(&mut self, receipt: &str, until: Timestamp) -> bool {
-        let Some(moment) = self.leases.get(receipt).copied() else { return false };
-        let Some(waiting) = self.later.remove(&moment) else { return false };
-        self.leases.insert(receipt.to_owned(), (until, moment.1));
-        self.later.insert((until, moment.1), waiting);
+        let Some(key) = self.in_flight.get(receipt).copied() else { return false };
+        let Some(stored) = self.later.remove(&key) else { return false };
+        self.in_flight.insert(receipt.to_owned(), (until, key.1));
+        self.later.insert((until, key.1), stored);
         self.wake();
         true
     }
 
-    /// False if this receipt was never given.
+    /// Deletes a message. Returns `false` if the queue never issued this receipt.
     fn delete(&mut self, receipt: &str) -> bool {
-        if let Some(moment) = self.leases.remove(receipt) {
-            self.later.remove(&moment);
+        if let Some(key) = self.in_flight.remove(receipt) {
+            self.later.remove(&key);
             if self.is_fifo {
-                // The rest of its group may be free now.
+                // Other messages of its group may be ready now.
                 self.wake();
             }
             return true;
@@ -188,52 +191,52 @@ impl Held {
 
 impl MemoryQueue {
     fn new(name: &str, clock: Arc<MemoryClock>) -> Self {
-        let held = Held { is_fifo: is_fifo(name), ..Held::default() };
-        Self { name: name.to_owned(), clock, held: Mutex::new(held) }
+        let contents = Contents { is_fifo: is_fifo(name), ..Contents::default() };
+        Self { name: name.to_owned(), clock, contents: Mutex::new(contents) }
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many messages it holds: ready, delayed or leased.
+    /// Returns the number of messages in the queue: ready, delayed or in flight.
     pub fn len(&self) -> usize {
-        let held = self.held();
-        held.ready.len() + held.later.len()
+        let contents = self.contents();
+        contents.ready.len() + contents.later.len()
     }
 
-    /// Whether it holds no message at all.
+    /// Reports whether the queue has no message.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The messages it holds, without receiving them.
+    /// Returns the messages in the queue, without receiving them.
     pub fn messages(&self) -> Vec<QueueMessage> {
-        let held = self.held();
-        held.ready.iter().chain(held.later.values()).map(|waiting| waiting.message.clone()).collect()
+        let contents = self.contents();
+        contents.ready.iter().chain(contents.later.values()).map(|stored| stored.message.clone()).collect()
     }
 
     fn take(&self, max: usize, visibility: Duration) -> Vec<Delivery> {
         let now = self.clock.now();
-        let mut held = self.held();
-        held.ripen(now);
-        let blocked = held.blocked();
-        std::iter::from_fn(|| held.take(&self.name, now, visibility, &blocked)).take(max.min(10)).collect()
+        let mut contents = self.contents();
+        contents.move_due_to_ready(now);
+        let blocked = contents.blocked();
+        std::iter::from_fn(|| contents.take(&self.name, now, visibility, &blocked)).take(max.min(10)).collect()
     }
 
-    /// Waits for a message to be put, or for the next one to be due, but not beyond `until`.
+    /// Waits for a send or for the next message that becomes due, but not beyond `until`.
     async fn changed(&self, until: Timestamp) {
-        let due = self.held().later.first_key_value().map_or(until, |((due, _), _)| until.min(*due));
+        let due = self.contents().later.first_key_value().map_or(until, |((due, _), _)| until.min(*due));
         let mut registered = false;
-        let put = std::future::poll_fn(|context| {
+        let sent = std::future::poll_fn(|context| {
             if std::mem::replace(&mut registered, true) {
                 return Poll::Ready(());
             }
-            self.held().receivers.push(context.waker().clone());
+            self.contents().receivers.push(context.waker().clone());
             Poll::Pending
         });
         let sleep = self.clock.sleep(due.since(self.clock.now()));
-        match select(std::pin::pin!(put), sleep).await {
+        match select(std::pin::pin!(sent), sleep).await {
             Either::Left(_) | Either::Right(_) => {}
         }
     }
@@ -247,12 +250,12 @@ impl Queue for MemoryQueue {
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
         let now = self.clock.now();
-        let mut held = self.held();
-        let put = |message| {
-            held.put(message, now);
+        let mut contents = self.contents();
+        let insert = |message| {
+            contents.insert(message, now);
             Ok(())
         };
-        messages.into_iter().map(put).collect()
+        messages.into_iter().map(insert).collect()
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
@@ -267,20 +270,23 @@ impl Queue for MemoryQueue {
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        let mut held = self.held();
+        let mut contents = self.contents();
         let unknown =
             || PortError::new(format!("delete on queue `{}`", self.name), "no such receipt").without_effect().public();
-        let mut delete = |receipt: &String| if held.delete(receipt) { Ok(()) } else { Err(unknown().permanent()) };
+        let mut delete = |receipt: &String| if contents.delete(receipt) { Ok(()) } else { Err(unknown().permanent()) };
         receipts.iter().map(&mut delete).collect()
     }
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
         let until = self.clock.now().after(visibility);
-        let mut held = self.held();
+        let mut contents = self.contents();
         let gone = || {
-            PortError::new(format!("extend on queue `{}`", self.name), "the lease has ended").without_effect().public()
+            PortError::new(format!("extend on queue `{}`", self.name), "the visibility timeout has ended")
+                .without_effect()
+                .public()
         };
-        let mut extend = |receipt: &String| if held.extend(receipt, until) { Ok(()) } else { Err(gone().permanent()) };
+        let mut extend =
+            |receipt: &String| if contents.extend(receipt, until) { Ok(()) } else { Err(gone().permanent()) };
         receipts.iter().map(&mut extend).collect()
     }
 }

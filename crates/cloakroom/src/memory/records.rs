@@ -10,15 +10,15 @@ use crate::{
     ports::records::{Found, RecordPage, Records, Segment},
 };
 
-/// Few, so that tests come to see several pages.
+/// A small number, so that tests read several pages.
 const PAGE_ITEMS_MAX: usize = 10;
 
-/// A page ends after ten items, of which each costs a unit.
+/// A page has at most ten items. Each item costs one read unit.
 #[async_trait]
 impl Records for MemoryStore {
     async fn page(&self, segment: Segment, after: Option<&str>) -> Result<RecordPage, PortError> {
-        let wrong = |error| PortError::new("reading a page of records", error).without_effect().permanent();
-        let after: Option<(String, String)> = after.map(serde_json::from_str).transpose().map_err(wrong)?;
+        let invalid = |error| PortError::new("reading a page of records", error).without_effect().permanent();
+        let after: Option<(String, String)> = after.map(serde_json::from_str).transpose().map_err(invalid)?;
         let is_in_segment =
             |pk: &str| derived_id(&[pk]).as_u128() % u128::from(segment.of) == u128::from(segment.number);
         let items = self.items();
@@ -29,7 +29,7 @@ impl Records for MemoryStore {
         let next = read.last().filter(|_| rest.len() > read.len());
         Ok(RecordPage {
             records: read.iter().flat_map(|((pk, sk), item)| Found::read(&pk.as_str().into(), sk, item)).collect(),
-            next: next.map(|(key, _)| serde_json::to_string(key)).transpose().map_err(wrong)?,
+            next: next.map(|(key, _)| serde_json::to_string(key)).transpose().map_err(invalid)?,
             items: read.len() as u64,
             units: f64::from(u32::try_from(read.len()).unwrap_or(u32::MAX)),
         })

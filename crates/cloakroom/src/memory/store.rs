@@ -23,14 +23,14 @@ use crate::{
     protocol::step::{Claims, Consistency},
 };
 
-/// Partitions in memory, as items, with the same placement and limits as a table.
+/// Partitions in memory, stored as items with the same placement and limits as in a table.
 #[derive(Debug)]
 pub struct MemoryStore {
     items: Mutex<Items>,
     limits: Limits,
 }
 
-/// By partition key and sort key.
+/// Items by partition key and sort key.
 pub(super) type Items = BTreeMap<String, BTreeMap<String, Item>>;
 
 impl MemoryStore {
@@ -42,19 +42,19 @@ impl MemoryStore {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The items of a partition, by sort key.
+    /// Returns the items of a partition, by sort key.
     pub fn partition(&self, partition: &Partition) -> BTreeMap<String, Item> {
         self.items().get(partition.as_str()).cloned().unwrap_or_default()
     }
 
-    /// Removes an item as something other than Cloakroom would.
+    /// Removes an item directly, like a writer other than Cloakroom.
     pub fn remove_item(&self, partition: &Partition, sort_key: &str) {
         if let Some(own) = of(&mut self.items(), partition) {
             own.remove(sort_key);
         }
     }
 
-    /// Puts an item as something other than Cloakroom would.
+    /// Writes an item directly, like a writer other than Cloakroom.
     pub fn put_item(&self, partition: &Partition, sort_key: &str, item: Item) {
         self.items().entry(partition.to_string()).or_default().insert(sort_key.to_owned(), item);
     }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_of_somebody_else_under_the_state_key_is_an_error() {
+    fn foreign_item_under_the_state_key_is_an_error() {
         let store = MemoryStore::new(Limits::default());
         store.put_item(&"p".into(), "state#e", Item::default());
         let read = futures::executor::block_on(store.read_state(&"p".into(), "e", Consistency::Strong));

@@ -1,21 +1,21 @@
-//! What was asked of the services, in what they bill.
+//! The consumption of requests to the services, in the units of their bills.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-/// A service that bills, where it has prices of its own.
+/// A service with its own prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
     /// DynamoDB.
     DynamoDb,
-    /// S3, but for S3 Express.
+    /// S3, except for S3 Express.
     S3,
     /// S3 Express One Zone: buckets whose name ends in `--x-s3`.
     #[serde(rename = "s3_express")]
     S3Express,
-    /// SQS, but for FIFO queues.
+    /// SQS, except for FIFO queues.
     Sqs,
     /// FIFO queues of SQS.
     #[serde(rename = "sqs_fifo")]
@@ -23,7 +23,7 @@ pub enum Service {
 }
 
 impl Service {
-    /// Its name in metrics and logs.
+    /// Returns the name of the service in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DynamoDb => "dynamodb",
@@ -35,30 +35,31 @@ impl Service {
     }
 }
 
-/// What one request consumed.
+/// The consumption of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Consumed {
-    /// Of which service.
+    /// The service.
     pub service: Service,
-    /// The operation, as the service spells it.
+    /// The name of the operation in the service's API.
     pub operation: &'static str,
-    /// How much.
+    /// The amounts.
     pub used: Used,
 }
 
-/// Amounts of what services bill.
+/// Amounts in the units that services bill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Used {
-    /// Requests, those that were refused among them. SQS bills one for each begun 64 KB of messages.
+    /// Requests, also those that were refused. SQS bills one request for each started 64 KB of
+    /// messages.
     pub requests: u64,
     /// Read request units of DynamoDB.
     pub read_units: f64,
     /// Write request units of DynamoDB.
     pub write_units: f64,
-    /// Bytes in the bodies of requests and answers.
+    /// Bytes in the bodies of requests and responses.
     pub bytes: u64,
-    /// Messages that requests to SQS carried and that got through: received, sent, deleted, or extended.
+    /// Messages in successful requests to SQS: received, sent, deleted, or extended.
     pub messages: u64,
 }
 
@@ -72,7 +73,8 @@ impl std::ops::AddAssign for Used {
     }
 }
 
-/// What was consumed in all, by service and operation: what a price list needs, since S3 prices operations differently.
+/// The total consumption by service and operation. A price list needs both, because S3 has
+/// different prices for operations.
 ///
 /// ```
 /// use cloakroom::observe::{Consumed, Consumption, Service, Used};
@@ -94,20 +96,21 @@ impl Consumption {
         *self.0.entry(service).or_default().entry(Cow::Borrowed(operation)).or_default() += used;
     }
 
-    /// What an operation has consumed.
+    /// Returns the consumption of an operation.
     pub fn of(&self, service: Service, operation: &str) -> Used {
         self.0.get(&service).and_then(|operations| operations.get(operation)).copied().unwrap_or_default()
     }
 
-    /// What all operations of a service have consumed.
+    /// Returns the consumption of all operations of a service.
     pub fn total(&self, service: Service) -> Used {
         let mut total = Used::default();
         self.iter().filter(|(of, ..)| *of == service).for_each(|(_, _, used)| total += used);
         total
     }
 
-    /// Messages that one request of this operation of SQS carried on average, empty ones and repetitions included; at most 10,
-    /// which is the best. None if there was no request.
+    /// Returns the average number of messages in a request of this SQS operation, also counting
+    /// empty requests and retries. The maximum is 10, which is the best value. `None` if there was
+    /// no request.
     ///
     /// ```
     /// use cloakroom::observe::{Consumed, Consumption, Service, Used};
@@ -123,7 +126,7 @@ impl Consumption {
         (all.requests > 0).then(|| all.messages as f64 / all.requests as f64)
     }
 
-    /// Every operation, in the order of services and names.
+    /// Returns the consumption of every operation, ordered by service and name.
     pub fn iter(&self) -> impl Iterator<Item = (Service, &str, Used)> {
         self.0.iter().flat_map(|(service, operations)| {
             operations.iter().map(|(operation, used)| (*service, operation.as_ref(), *used))

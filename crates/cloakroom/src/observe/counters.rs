@@ -1,4 +1,4 @@
-//! Counts in memory.
+//! Counters in memory.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -12,7 +12,7 @@ use crate::observe::{
     observer::{Event, Observer},
 };
 
-/// Counts events, and sums up what was consumed.
+/// Counts events, and adds up the consumption.
 ///
 /// ```
 /// use cloakroom::observe::{Counters, Event, Observer as _};
@@ -37,9 +37,9 @@ impl Observer for Counters {
     }
 }
 
-/// How often each [`Event`] happened.
+/// The number of occurrences of each [`Event`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as the events are")]
+#[expect(missing_docs, reason = "the fields have the names of the events")]
 pub struct Counts {
     pub processed: u64,
     pub resumed: u64,
@@ -54,7 +54,7 @@ pub struct Counts {
 }
 
 impl Counters {
-    /// The counts so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         let count = |event: Event| self.events[event as usize].load(Ordering::Relaxed);
         Counts {
@@ -71,7 +71,7 @@ impl Counters {
         }
     }
 
-    /// What was consumed so far, as far as the ports tell this observer.
+    /// Returns the consumption so far, as reported by the ports.
     pub fn consumption(&self) -> Consumption {
         self.consumption.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -99,7 +99,7 @@ impl std::ops::Add for Counts {
 impl std::ops::Sub for Counts {
     type Output = Self;
 
-    /// What happened since `earlier`.
+    /// Returns the counts since `earlier`.
     fn sub(self, earlier: Self) -> Self {
         Self {
             processed: self.processed - earlier.processed,

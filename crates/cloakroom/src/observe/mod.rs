@@ -1,7 +1,8 @@
-//! What the library reports about its work: events, durations, traces, and what its requests consumed.
+//! Reports of the library about its work: events, durations, traces, and the consumption of
+//! requests.
 //!
-//! This module owns the [`Observer`] trait, the counters over it, the spans and the prices. It changes nothing about how a
-//! message is processed. What goes into logs and spans never quotes payloads, states or keys.
+//! This module has the [`Observer`] trait, its counters, the spans and the prices. It does not
+//! affect how a message is processed. Logs and spans never quote payloads, states or keys.
 
 pub(crate) mod consumption;
 pub(crate) mod counters;

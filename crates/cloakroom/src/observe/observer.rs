@@ -1,4 +1,4 @@
-//! What happens, for whoever counts and measures.
+//! Events and measurements, and the trait that receives them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,34 +7,35 @@ use crate::{
     observe::consumption::Consumed,
 };
 
-/// Something that happened to one message.
+/// An event in the processing of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Event {
-    /// Committed and finished.
+    /// The message was committed and finished.
     Processed,
-    /// Finished, after an earlier run had committed it.
+    /// The message was finished. An earlier run had committed it.
     Resumed,
-    /// Found to be processed already.
+    /// The message was found to be a duplicate.
     Duplicate,
-    /// Moved to the dead-letter queue.
+    /// The message was moved to the dead-letter queue.
     Parked,
-    /// Deferred by its handler: it comes again later.
+    /// The message was deferred by its handler. It comes again later.
     Deferred,
-    /// A commit was lost to another one.
+    /// A commit lost against another commit.
     Conflict,
-    /// A commit's outcome stayed unknown.
+    /// The outcome of a commit remained unknown.
     UnknownCommit,
-    /// A handler was run.
+    /// A handler ran.
     Handled,
-    /// A payload was missing at the first receive of a first dispatch, and there was no record. Either the
-    /// queue delivered a duplicate as if it were the first, or somebody removed a payload: a lost message.
+    /// A payload was missing at the first receive of a first dispatch, and there was no record.
+    /// Either the queue delivered a duplicate as a first receive, or the payload was deleted and
+    /// the message is lost.
     PayloadMissing,
     /// A message was given back to its queue after an error.
     GivenBack,
 }
 
 impl Event {
-    /// All of them.
+    /// All events.
     pub const ALL: [Self; 10] = [
         Self::Processed,
         Self::Resumed,
@@ -48,7 +49,7 @@ impl Event {
         Self::GivenBack,
     ];
 
-    /// Its name in metrics and logs.
+    /// Returns the name of the event in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Processed => "processed",
@@ -65,63 +66,70 @@ impl Event {
     }
 }
 
-/// A part of the work on one message whose duration is measured.
+/// A part of the processing of one message whose duration is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Timed {
-    /// All of it but waiting for the partition's turn, and the acknowledgement.
+    /// The whole processing, without the wait for earlier messages of the partition and without the
+    /// acknowledgement.
     Process,
     /// One run of the handler.
     Handle,
-    /// One commit, with its repetitions.
+    /// One commit, with its retries.
     Commit,
-    /// Sending everything that one record holds, with its repetitions.
+    /// Sending all messages of one record, with retries.
     Dispatch,
     /// Deleting the message from its queue.
     Acknowledge,
 }
 
-/// Is told what happens. Called on the hot path: it MUST be quick, and MUST NOT block.
+/// Receives events and measurements. Its methods are called on the hot path. They MUST return
+/// quickly and MUST NOT block.
 ///
-/// Only [`Observer::observe`] has to be written; whoever wants more overrides more. Two observers in a pair are told both.
+/// Only [`Observer::observe`] must be implemented. A pair of observers is an observer that calls
+/// both.
 pub trait Observer: Send + Sync + fmt::Debug {
-    /// Something happened.
+    /// Receives an event.
     fn observe(&self, event: Event);
 
-    /// A part of the work has ended after this time, well or with an error. Of an attempt that is dropped nothing is told.
+    /// Receives the duration of a part of the processing, with the kind of its error if it failed.
+    /// It is not called for an attempt that is dropped.
     fn took(&self, part: Timed, duration: Duration, error: Option<ErrorKind>) {
         let _ = (part, duration, error);
     }
 
-    /// Something is done once more: a pass, a call, or the send of one message.
+    /// Receives the reason for a retry of a pass, a call, or the send of one message.
     fn retried(&self, reason: Retry) {
         let _ = reason;
     }
 
-    /// A queue has taken this many messages.
+    /// Receives the number of messages that a queue has accepted.
     fn sent(&self, queue: &str, messages: usize) {
         let _ = (queue, messages);
     }
 
-    /// A worker of this queue makes progress: the queue has answered a receive, with or without messages, or a message
-    /// in flight has come to its end, well or not. A worker without progress for longer than its longest handler and
-    /// its longest pause stands still.
+    /// Receives the progress of a worker. A worker makes progress when its queue has answered a
+    /// receive, with or without messages, and when a message in flight is finished or has failed. A
+    /// worker is stuck if it makes no progress for longer than its longest handler and its longest
+    /// pause.
     fn progressed(&self, queue: &str) {
         let _ = queue;
     }
 
-    /// A request to a service was made. Told by the ports, if they were given this observer.
+    /// Receives the consumption of a request to a service. The ports call it if they were created
+    /// with this observer.
     fn consumed(&self, consumed: Consumed) {
         let _ = consumed;
     }
 
-    /// So long ago the oldest outbox record was committed that somebody found unfinished; zero if there is none. The engine
-    /// sees only records of messages that it holds, so this is told by whoever looks through a table for them.
+    /// Receives the time since the commit of the oldest unfinished outbox record that was found. It
+    /// is zero if none was found. The engine only knows records of its own messages, so a scan of
+    /// the table must call this.
     fn oldest_record(&self, age: Duration) {
         let _ = age;
     }
 }
 
-/// Observes nothing.
+/// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unobserved;
 

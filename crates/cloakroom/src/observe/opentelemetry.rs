@@ -1,11 +1,12 @@
-//! Metrics of OpenTelemetry, and the trace context of messages (feature `opentelemetry`).
+//! Metrics for OpenTelemetry, and the trace context of messages (feature `opentelemetry`).
 //!
-//! [`Metrics`] is an [`Observer`]. What each metric means and what to do about it is told in
-//! [`docs::metrics`](crate::docs::metrics).
+//! [`Metrics`] is an [`Observer`]. [`docs::metrics`](crate::docs::metrics) describes each metric
+//! and how to react to it.
 //!
-//! Traces need no more than a layer of `tracing-opentelemetry` among the application's subscribers: a message is then
-//! processed in a child of the span that sent it, across queues and services, by way of the attributes `traceparent` and
-//! `tracestate` of its envelope. Without such a layer a message passes on what it came with. A context that is malformed is
+//! Traces only need a layer of `tracing-opentelemetry` among the application's subscribers. Then a
+//! message is processed in a child of the span that sent it, across queues and services. Its
+//! envelope carries the context in the attributes `traceparent` and `tracestate`. Without such a
+//! layer, outgoing messages get the context of the incoming message. A malformed context is
 //! ignored.
 
 pub(crate) mod context;
@@ -38,7 +39,8 @@ const REASON: &str = "cloakroom.reason";
 const SERVICE: &str = "cloakroom.service";
 const SERVICE_OPERATION: &str = "cloakroom.operation";
 
-/// Tells a meter of OpenTelemetry what happens, under the names of the messaging conventions where there are any.
+/// Records events and measurements with an OpenTelemetry meter. The names follow the messaging
+/// conventions where these have one.
 ///
 /// ```
 /// # use cloakroom::{Handled, Message, Partition, Tx, memory::Memory};
@@ -60,29 +62,29 @@ const SERVICE_OPERATION: &str = "cloakroom.operation";
 #[derive(Debug)]
 pub struct Metrics {
     instruments: Instruments,
-    /// The system, and the queue that messages are consumed from if that was told.
+    /// The messaging system, and the queue of the incoming messages if it was set.
     source: Vec<KeyValue>,
-    /// Attributes of sends, by queue: made once.
+    /// The attributes of sends by queue, created once for each queue.
     destinations: RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
-    /// Attributes of progress, by queue: made once.
-    worked: RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
+    /// The attributes of progress by queue, created once for each queue.
+    progressing: RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
 }
 
 impl Metrics {
-    /// Makes the instruments.
+    /// Creates the instruments.
     pub fn new(meter: &Meter) -> Self {
-        let (destinations, worked) = (RwLock::default(), RwLock::default());
-        Self { instruments: Instruments::new(meter), source: vec![system()], destinations, worked }
+        let (destinations, progressing) = (RwLock::default(), RwLock::default());
+        Self { instruments: Instruments::new(meter), source: vec![system()], destinations, progressing }
     }
 
-    /// Names the queue that messages are consumed from: `messaging.destination.name` of what is about them.
+    /// Sets the queue of the incoming messages, as `messaging.destination.name` of their metrics.
     #[must_use]
     pub fn consuming_from(self, queue: impl Into<String>) -> Self {
         Self { source: vec![system(), queue_name(queue.into())], ..self }
     }
 }
 
-/// Returns the attributes that belong to a queue, which are made once.
+/// Returns the attributes of a queue. Creates them at the first call.
 fn of_queue<const N: usize>(
     known: &RwLock<BTreeMap<String, Arc<[KeyValue]>>>,
     queue: &str,
@@ -95,18 +97,19 @@ fn of_queue<const N: usize>(
     Arc::clone(known.entry(queue.to_owned()).or_insert_with(|| Arc::from(make())))
 }
 
-/// Records with `base` and further attributes, all on the stack: this is done for every message.
-fn with(base: &[KeyValue], further: [Option<KeyValue>; 3], record: impl FnOnce(&[KeyValue])) {
+/// Calls `record` with `base` and further attributes. They are on the stack, because this is done
+/// for every message.
+fn record_with(base: &[KeyValue], further: [Option<KeyValue>; 3], record: impl FnOnce(&[KeyValue])) {
     let mut attributes = [const { None }; 5];
     let mut count = 0;
-    for (place, attribute) in attributes.iter_mut().zip(base.iter().cloned().chain(further.into_iter().flatten())) {
-        *place = Some(attribute);
+    for (slot, attribute) in attributes.iter_mut().zip(base.iter().cloned().chain(further.into_iter().flatten())) {
+        *slot = Some(attribute);
         count += 1;
     }
     record(&attributes.map(|attribute| attribute.unwrap_or_else(system))[..count]);
 }
 
-/// A name that is cloned without a copy.
+/// Returns the attribute with the queue's name. Its clones share the name.
 fn queue_name(queue: String) -> KeyValue {
     KeyValue::new(DESTINATION, StringValue::from(Arc::<str>::from(queue)))
 }
@@ -125,11 +128,12 @@ impl Observer for Metrics {
             | Event::Parked
             | Event::Deferred
             | Event::GivenBack => {
-                // The conventions want a type of error; which one it was is told with the duration.
+                // The conventions require an error type. The exact type is recorded with the
+                // duration.
                 let failed = (event == Event::GivenBack).then(|| KeyValue::new(ERROR_TYPE, "_OTHER"));
                 let outcome = KeyValue::new(OUTCOME, event.name());
                 let further = [Some(KeyValue::new(OPERATION, "process")), Some(outcome), failed];
-                with(&self.source, further, |attributes| instruments.consumed_messages.add(1, attributes));
+                record_with(&self.source, further, |attributes| instruments.consumed_messages.add(1, attributes));
             }
             Event::Conflict => instruments.conflicts.add(1, &[]),
             Event::UnknownCommit => instruments.unknown_commits.add(1, &[]),
@@ -147,18 +151,24 @@ impl Observer for Metrics {
             Timed::Commit => instruments.commit_duration.record(seconds, own),
             Timed::Process => {
                 let further = [Some(KeyValue::new(OPERATION, "process")), None, error];
-                with(&self.source, further, |attributes| instruments.process_duration.record(seconds, attributes));
+                record_with(&self.source, further, |attributes| {
+                    instruments.process_duration.record(seconds, attributes);
+                });
             }
             Timed::Acknowledge => {
                 let kind = KeyValue::new(OPERATION_TYPE, "settle");
                 let further = [Some(KeyValue::new(OPERATION, "ack")), Some(kind), error];
-                with(&self.source, further, |attributes| instruments.operation_duration.record(seconds, attributes));
+                record_with(&self.source, further, |attributes| {
+                    instruments.operation_duration.record(seconds, attributes);
+                });
             }
-            // To several queues at once, so that none can be named.
+            // A dispatch sends to several queues, so no queue is named.
             Timed::Dispatch => {
                 let kind = KeyValue::new(OPERATION_TYPE, "send");
                 let further = [Some(KeyValue::new(OPERATION, "send")), Some(kind), error];
-                with(&[system()], further, |attributes| instruments.operation_duration.record(seconds, attributes));
+                record_with(&[system()], further, |attributes| {
+                    instruments.operation_duration.record(seconds, attributes);
+                });
             }
         }
     }
@@ -174,7 +184,7 @@ impl Observer for Metrics {
 
     fn progressed(&self, queue: &str) {
         let make = || [system(), queue_name(queue.to_owned())];
-        self.instruments.progress.add(1, &of_queue(&self.worked, queue, make));
+        self.instruments.progress.add(1, &of_queue(&self.progressing, queue, make));
     }
 
     fn consumed(&self, Consumed { service, operation, used }: Consumed) {

@@ -1,8 +1,9 @@
-//! What [consumption](Consumption) costs: prices by region, and dollars.
+//! The cost of [consumption](Consumption): prices by region, and dollars.
 //!
-//! The list that comes with the library is the one file with prices in it (`data/prices.json`): list prices as of 2026, on
-//! demand, before free tiers and discounts. Requests and request units are priced. What is kept (a payload waits for
-//! seconds), what leaves the region, and everything else that AWS bills are not.
+//! The price list of the library, `data/prices.json`, is the only file with prices. It has the
+//! on-demand list prices of 2026, before free tiers and discounts. Only requests and request units
+//! are priced. Storage (a payload exists for seconds), data transfer out of the region, and
+//! everything else that AWS bills are not.
 //!
 //! ```
 //! use cloakroom::observe::{Consumed, Consumption, Service, Used, prices::Prices};
@@ -26,16 +27,16 @@ use crate::{
     ports::limits::Limits,
 };
 
-/// The list prices; the only place with prices in it.
+/// The list prices. No other file has prices.
 const LIST_PRICES: &str = include_str!("../../data/prices.json");
 
-/// Whose list prices are taken if no region is named.
+/// The default region of the list prices.
 const REGION: &str = "us-east-1";
 
-/// Dollars a piece, in one region.
+/// Prices in one region, in dollars for one unit.
 ///
-/// As a file it is one JSON object, or a list of them for several regions. Every price is demanded but those of S3 Express
-/// One Zone, which few regions have:
+/// As a file the prices are one JSON object, or a list of objects for several regions. All fields
+/// are required, except for the prices of S3 Express One Zone, which few regions have.
 ///
 /// ```
 /// let text = r#"{
@@ -64,7 +65,7 @@ pub struct Prices {
     sqs_fifo_request: f64,
 }
 
-/// S3 Express One Zone bills bytes, too.
+/// The prices of S3 Express One Zone, which also bills bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Express {
@@ -75,23 +76,24 @@ struct Express {
 }
 
 impl Prices {
-    /// The list prices that the library comes with: of this region, or of us-east-1.
+    /// Returns the list prices of a region, by default of us-east-1.
     ///
     /// # Errors
-    /// A region that the list does not have.
+    /// The list does not have the region.
     pub fn list(region: Option<&str>) -> Result<Self, Error> {
         Self::read(LIST_PRICES, "the list of prices", region.or(Some(REGION)))
     }
 
-    /// Reads the prices of a region, or of the only region that there is: one object, or a list of them. `source` is
-    /// what to call the text in errors.
+    /// Reads the prices of a region, or of the only region of the text. The text is one object, or
+    /// a list of objects. `source` names the text in errors.
     ///
     /// # Errors
-    /// Text that is not JSON, a price that is missing, negative, no number or not known, and a region that is there twice or not
-    /// at all: each is named.
+    /// The text is not JSON. A price is missing, negative, not a number or not known. A region
+    /// occurs twice, or does not occur. The error names the problem.
     pub fn read(text: &str, source: &str, region: Option<&str>) -> Result<Self, Error> {
         let wrong = |problem: &dyn fmt::Display| Error::misconfigured(format!("{source} cannot be used: {problem}"));
-        // By hand and not by an untagged enum, whose errors name no field.
+        // Decoded as a `Value` and not as an untagged enum, because the errors of such an enum do
+        // not name the field.
         let value: Value = serde_json::from_str(text).map_err(|error| wrong(&error))?;
         let objects = if let Value::Array(objects) = value { objects } else { vec![value] };
         let mut known = BTreeMap::new();
@@ -101,7 +103,7 @@ impl Prices {
             let prices: Self =
                 serde_json::from_value(object).map_err(|error| wrong(&format_args!("{error} (region {of})")))?;
             if known.insert(prices.region.clone(), prices).is_some() {
-                return Err(wrong(&format_args!("it has prices of region {of} twice; leave one")));
+                return Err(wrong(&format_args!("it has prices of region {of} twice; delete one of them")));
             }
         }
         let regions: Vec<String> = known.keys().cloned().collect();
@@ -111,20 +113,21 @@ impl Prices {
             None => None,
         };
         chosen.ok_or_else(|| {
-            let asked =
+            let requested =
                 region.map_or("no region was named".to_owned(), |region| format!("`{region}` is not among them"));
             let (count, regions) = (regions.len(), regions.join(", "));
-            wrong(&format_args!("it has prices of {count} regions ({regions}), and {asked}; name one of these"))
+            wrong(&format_args!("it has prices of {count} regions ({regions}), and {requested}; name one of these"))
         })
     }
 
-    /// The region that these are the prices of.
+    /// Returns the region of these prices.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// Dollars by service. Deletions in S3 are free. An operation of S3 that is not known by its name is priced as a PUT, and
-    /// S3 Express as S3 Standard where it has no prices: rather too dear than too cheap.
+    /// Returns the cost by service. Deletions in S3 are free. An unknown S3 operation is priced as
+    /// a PUT, and S3 Express as S3 Standard if it has no prices. So a cost may be too high, but not
+    /// too low.
     pub fn of(&self, consumption: &Consumption) -> Dollars {
         let units = consumption.total(Service::DynamoDb);
         let requests = |service| consumption.total(service).requests as f64;
@@ -162,9 +165,11 @@ impl Prices {
         }
     }
 
-    /// Up to which size of its item a payload is cheaper in DynamoDB than in S3 Standard, in bytes: one put, one strongly
-    /// consistent get and one delete against PUT, GET and a free DELETE. A multiple of 1 KB, since DynamoDB bills begun KB;
-    /// 0 if it never is. Key and names of attributes are part of the item.
+    /// Returns the largest item size, in bytes, at which a payload is cheaper in DynamoDB than in
+    /// S3 Standard. The item includes its key and the names of its attributes. The comparison is
+    /// one put, one strongly consistent get and one delete against PUT, GET and a free DELETE. The
+    /// result is a multiple of 1 KB, because DynamoDB bills started KBs. It is 0 if DynamoDB is
+    /// never cheaper.
     ///
     /// ```
     /// assert_eq!(cloakroom::observe::prices::Prices::list(None)?.small_payload_bytes_max(), 4 * 1024);
@@ -172,7 +177,7 @@ impl Prices {
     /// ```
     pub fn small_payload_bytes_max(&self) -> usize {
         let s3 = self.s3_put_class + self.s3_get_class;
-        // Put and delete bill the size alike.
+        // A put and a delete are billed by size in the same way.
         let dynamodb =
             |kb: usize| 2.0 * kb as f64 * self.dynamodb_write_unit + kb.div_ceil(4) as f64 * self.dynamodb_read_unit;
         let kb_max = Limits::default().item_bytes_max / 1024;
@@ -180,7 +185,7 @@ impl Prices {
     }
 }
 
-/// What S3 prices a request as.
+/// The price class of an S3 request.
 enum Class {
     Put,
     Get,
@@ -197,12 +202,13 @@ impl Class {
     }
 }
 
-/// Demands that what is there of prices can be one. The names are checked by whoever reads them.
+/// Checks that each price is a number of at least 0. The names of the fields are checked when the
+/// prices are deserialized.
 fn check(prices: &Value) -> Result<(), String> {
     let fields = prices.as_object().ok_or_else(|| format!("`{prices}` is no object with prices"))?;
     let wrong = |name: &str, price: &Value| {
         let region = fields.get("region").unwrap_or(&Value::Null);
-        Err(format!("`{name}` of region {region} is {price}; it must be 0 or more dollars"))
+        Err(format!("`{name}` of region {region} is {price}; it must be a number of dollars that is 0 or more"))
     };
     let is_wrong = |price: &Value| price.as_f64().is_none_or(|price| price < 0.0);
     for (name, price) in fields.iter().filter(|(name, _)| *name != "region") {
@@ -217,9 +223,9 @@ fn check(prices: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// What was spent on each service.
+/// The cost by service, in dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "their names say it")]
+#[expect(missing_docs, reason = "the fields have the names of the services")]
 pub struct Dollars {
     pub dynamodb: f64,
     pub s3: f64,
@@ -227,19 +233,20 @@ pub struct Dollars {
 }
 
 impl Dollars {
-    /// All of it.
+    /// Returns the sum over all services.
     pub fn total(self) -> f64 {
         self.dynamodb + self.s3 + self.sqs
     }
 
-    /// As much again for each of a million messages, if it was for so many. Of no messages it is no number.
+    /// Returns the cost of a million messages if this is the cost of `messages` messages. The
+    /// result is not finite if `messages` is 0.
     #[must_use]
     pub fn per_million(self, messages: u64) -> Self {
         let scale = 1e6 / messages as f64;
         Self { dynamodb: self.dynamodb * scale, s3: self.s3 * scale, sqs: self.sqs * scale }
     }
 
-    /// Each service and its dollars, in the order in which they are told.
+    /// Returns each service and its cost, in the order of reports.
     pub const fn by_service(self) -> [(Service, f64); 3] {
         [(Service::DynamoDb, self.dynamodb), (Service::S3, self.s3), (Service::Sqs, self.sqs)]
     }

@@ -13,12 +13,15 @@ use crate::{
     ports::clock::Clock,
 };
 
-/// An observer that records when a worker last made [progress](Observer::progressed), for a health check.
+/// An observer that records when a worker last made [progress](Observer::progressed), for a health
+/// check.
 ///
-/// A worker stands still if [`idle`](Self::idle) exceeds the longest time in which a healthy worker makes none: a long
-/// poll and its bound ([`receive_wait_ms`](crate::WorkerSettings::receive_wait_ms) and
-/// [`call_ms_max`](crate::EndpointSettings::call_ms_max)), the longest pause in an outage
-/// ([`retry.max_ms`](crate::WorkerSettings::retry)), or the longest handler while all places are taken.
+/// A worker is stuck if [`idle`](Self::idle) exceeds the longest time in which a healthy worker
+/// makes no progress. This time is the maximum of three times:
+/// - a long poll with its timeout: [`receive_wait_ms`](crate::WorkerSettings::receive_wait_ms) plus
+///   [`call_ms_max`](crate::EndpointSettings::call_ms_max)
+/// - the longest pause in an outage: [`retry.max_ms`](crate::WorkerSettings::retry)
+/// - the longest handler, while the maximum number of messages is in flight
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -29,24 +32,24 @@ use crate::{
 /// memory.run(memory.clock.sleep(Duration::from_secs(30)));
 /// assert_eq!(progress.idle(), Duration::from_secs(30));
 ///
-/// progress.progressed("orders"); // a worker does this: give the endpoint this observer
+/// progress.progressed("orders"); // a worker calls this on its endpoint's observer
 /// assert_eq!(progress.idle(), Duration::ZERO);
 /// ```
 #[derive(Debug)]
 pub struct LastProgress {
     clock: Arc<dyn Clock>,
-    /// By the clock's monotonic reading, in milliseconds.
+    /// The time of the last progress on the monotonic clock, in milliseconds.
     at_ms: AtomicU64,
 }
 
 impl LastProgress {
-    /// Counts from now until there is progress.
+    /// Creates an observer that counts its creation as the first progress.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let at_ms = AtomicU64::new(now_ms(&*clock));
         Self { clock, at_ms }
     }
 
-    /// Returns the time since the last progress, or since this was made if there was none.
+    /// Returns the time since the last progress, or since the creation if there was none.
     pub fn idle(&self) -> Duration {
         Duration::from_millis(now_ms(&*self.clock).saturating_sub(self.at_ms.load(Ordering::Relaxed)))
     }

@@ -1,8 +1,9 @@
-//! Spans, and the trace context that messages carry.
+//! Spans, and the trace context of messages.
 //!
-//! Spans and log lines hold names of the application's own (endpoint, queue, message type), ids of messages, digests of claims,
-//! versions and counts. They never hold payloads, states, partition or sort keys, nor texts that may quote them. Nor do they hold
-//! claims: a reader of the log that has a claim and a role for the bucket could collect the payload.
+//! Spans and log lines contain names of the application (endpoint, queue, message type), ids of
+//! messages, digests of claims, versions and counts. They never contain payloads, states, partition
+//! keys, sort keys, or texts that may quote one of these. They do not contain claims either: with a
+//! claim and a role for the bucket, a reader of the log could read the payload.
 
 use serde_json::Value;
 use tracing::{Span, field::Empty};
@@ -14,10 +15,11 @@ use crate::{
     ports::queue::Delivery,
 };
 
-/// The extension attribute of CloudEvents beside `traceparent`.
+/// The CloudEvents extension attribute that accompanies `traceparent`.
 pub(crate) const TRACESTATE: &str = "tracestate";
 
-/// The span of all that is done for one delivery. [`name`] records which message it is.
+/// Creates the span for the processing of one delivery. [`record_identity`] adds the identity of
+/// the message.
 pub(crate) fn process(endpoint: &str, delivery: &Delivery) -> Span {
     tracing::info_span!(
         "process",
@@ -33,8 +35,8 @@ pub(crate) fn process(endpoint: &str, delivery: &Delivery) -> Span {
     )
 }
 
-/// Records what names a message.
-pub(crate) fn name(span: &Span, id: &str, kind: Option<&str>, claim: Option<&Claim>) {
+/// Records the identity of a message in its span.
+pub(crate) fn record_identity(span: &Span, id: &str, kind: Option<&str>, claim: Option<&Claim>) {
     if !id.is_empty() {
         span.record("message_id", id);
     }
@@ -46,8 +48,8 @@ pub(crate) fn name(span: &Span, id: &str, kind: Option<&str>, claim: Option<&Cla
     }
 }
 
-/// Notes how the work on a delivery ended.
-pub(crate) fn ended(span: &Span, event: Event, error: Option<&Error>) {
+/// Records the result of processing a delivery in its span.
+pub(crate) fn record_end(span: &Span, event: Event, error: Option<&Error>) {
     span.record("outcome", event.name());
     if let Some(error) = error {
         span.record("otel.status_code", "ERROR");
@@ -57,10 +59,12 @@ pub(crate) fn ended(span: &Span, event: Event, error: Option<&Error>) {
     }
 }
 
-/// Lets an outgoing message carry the context of the span that sends it, or else that of the incoming message.
+/// Sets the trace context of an outgoing message to the current span, or else to the context of the
+/// incoming message.
 ///
-/// The envelope is committed with the record, so whoever resumes sends what the attempt that committed wrote.
-pub(crate) fn pass_on(incoming: &Envelope, outgoing: &mut Envelope) {
+/// The envelope is committed with the record. So a worker that resumes the message sends the
+/// context of the attempt that committed it.
+pub(crate) fn propagate(incoming: &Envelope, outgoing: &mut Envelope) {
     let (traceparent, tracestate) = current().unwrap_or_else(|| {
         (incoming.traceparent.clone(), incoming.extensions.get(TRACESTATE).and_then(Value::as_str).map(str::to_owned))
     });
@@ -71,12 +75,12 @@ pub(crate) fn pass_on(incoming: &Envelope, outgoing: &mut Envelope) {
 }
 
 #[cfg(feature = "opentelemetry")]
-pub(crate) use crate::observe::opentelemetry::context::adopt;
-#[cfg(feature = "opentelemetry")]
 use crate::observe::opentelemetry::context::current;
+#[cfg(feature = "opentelemetry")]
+pub(crate) use crate::observe::opentelemetry::context::set_parent;
 
 #[cfg(not(feature = "opentelemetry"))]
-pub(crate) const fn adopt(_: &Span, _: crate::observe::traceparent::Traceparent, _: Option<&str>) {}
+pub(crate) const fn set_parent(_: &Span, _: crate::observe::traceparent::Traceparent, _: Option<&str>) {}
 
 #[cfg(not(feature = "opentelemetry"))]
 const fn current() -> Option<crate::observe::traceparent::Context> {

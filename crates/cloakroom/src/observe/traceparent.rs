@@ -1,9 +1,10 @@
-//! The trace context of W3C, as envelopes carry it.
+//! The W3C trace context in envelopes.
 
 /// `traceparent` and `tracestate`.
 pub(crate) type Context = (Option<String>, Option<String>);
 
-/// The `traceparent` of W3C: who sent a message, in which trace, and whether that is recorded.
+/// The W3C `traceparent`: the trace, the span that sent the message, and whether the trace is
+/// recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traceparent {
     pub(crate) trace: u128,
@@ -12,7 +13,7 @@ pub(crate) struct Traceparent {
 }
 
 impl Traceparent {
-    /// None if it is malformed; a message is not to blame for that.
+    /// Parses a `traceparent`. `None` if it is malformed, which is not an error of the message.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '-');
         let mut hex = |length: usize| {
@@ -20,7 +21,7 @@ impl Traceparent {
             parts.next().filter(|part| part.len() == length).filter(is_hex)
         };
         let (version, trace, span, flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
-        // Later versions may have more to say than this one.
+        // Later versions may have further fields.
         if version == "ff" || (version == "00" && parts.next().is_some()) {
             return None;
         }
@@ -41,7 +42,7 @@ mod tests {
     const SPAN: &str = "b7ad6b7169203331";
 
     #[test]
-    fn a_traceparent_is_read_as_w3c_has_it() {
+    fn traceparent_is_parsed_as_w3c_specifies() {
         let read = |text: &str| Traceparent::read(text);
         let expected =
             Traceparent { trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span: 0xb7ad_6b71_6920_3331, flags: 1 };
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_ignored() {
+    fn malformed_traceparent_is_ignored() {
         for text in [
             "",
             "-",

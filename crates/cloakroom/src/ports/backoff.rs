@@ -1,4 +1,4 @@
-//! How long to pause before another try.
+//! The pause before a retry.
 
 use std::time::Duration;
 
@@ -9,19 +9,20 @@ use crate::{
     format::lifetime::DAY_MS,
 };
 
-/// Pauses that double from `first_ms` up to `max_ms`, each drawn at random between nothing and its
-/// full length ("full jitter"), so that workers that collided do not collide again.
+/// Exponential backoff with full jitter: the upper bound doubles from `first_ms` up to `max_ms`,
+/// and each pause is random between zero and the bound. So workers that collided are unlikely to
+/// collide again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backoff {
-    /// Upper bound of the first pause, in milliseconds.
+    /// The upper bound of the first pause, in milliseconds.
     pub first_ms: u64,
-    /// Upper bound of every pause, in milliseconds.
+    /// The upper bound of every pause, in milliseconds.
     pub max_ms: u64,
 }
 
 impl Backoff {
-    /// The pause before try number `attempt` + 1 (from 1), given random bits.
+    /// Returns the pause after try number `attempt`, which counts from 1, given random bits.
     ///
     /// ```
     /// let backoff = cloakroom::ports::Backoff { first_ms: 10, max_ms: 1_000 };
@@ -35,10 +36,10 @@ impl Backoff {
         Duration::from_millis(u64::try_from(ms).unwrap_or(self.max_ms))
     }
 
-    /// Checks both fields of the setting `field`.
+    /// Checks the range of both fields of the setting `field`.
     ///
     /// # Errors
-    /// The field that is out of range.
+    /// If a field is out of range. The error names the field.
     pub(crate) fn validate(&self, field: &str) -> Result<(), Error> {
         within(&format!("{field}.max_ms"), self.max_ms, 1, DAY_MS / 2)?;
         within(&format!("{field}.first_ms"), self.first_ms, 1, self.max_ms)

@@ -1,4 +1,4 @@
-//! Requests out of single calls that happen at the same time.
+//! Batching: single calls that happen at the same time share a request.
 
 pub(crate) mod waiting;
 
@@ -17,46 +17,34 @@ use futures::{
 use crate::{
     error::PortError,
     ports::{
-        batcher::waiting::{Answer, Entry, Told, Unanswered, Waiting},
+        batcher::waiting::{Answer, Entry, Reply, Unanswered, Waiting},
         bounded::answer_within,
         clock::Clock,
+        pace::Pace,
     },
 };
 
-/// How long an entry waits for the answer of a request that another caller sends, unless that is set.
+/// The default time that an entry waits for the answer of a request that another caller sends.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// How many requests' worth of one caller's entries are under way at a time.
+/// The maximum number of requests in flight for the entries of one caller.
 const REQUESTS_AT_A_TIME: usize = 10;
 
-/// How long a request that is not full waits for more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// So long: where a request costs the same however full it is.
-    Linger(Duration),
-    /// Not at all: what is asked for in the same turn of the executor goes together. While another request is under way, it waits for
-    /// that one, but no longer than so long. So requests are as full as the load makes them, and a single call does not wait.
-    Prompt(Duration),
-}
-
-impl Pace {
-    const fn longest(self) -> Duration {
-        let (Self::Linger(time) | Self::Prompt(time)) = self;
-        time
-    }
-}
-
-/// Lets calls wait a little for others, so that requests carry several of them.
+/// A collector of single calls: calls wait a short time for other calls, and one request carries
+/// several of them.
 ///
-/// No task runs in the background: whoever comes first waits and sends for all who came after, and
-/// whoever makes a request full sends it at once. If the one who waits for others is dropped, another one takes
-/// over; if that happens while it sends, the others are told that the outcome is unknown.
+/// No task runs in the background. The first caller becomes the leader: it waits, and then sends
+/// the entries of all callers that came after it. A caller whose entry makes a request full sends
+/// the request at once. If a waiting leader is dropped, another caller takes over. If a caller is
+/// dropped while its request is in flight, the other callers of this request get an error with an
+/// unknown outcome.
 ///
-/// A caller makes progress also while the task of the caller that sends is not polled: its entry fails with an unknown
-/// outcome if the answer takes longer than [`answers_within`](Self::answers_within), or is requested again alone
-/// ([`one_or_alone`](Self::one_or_alone)). The request itself needs a bound of its own.
+/// A caller does not depend on the task of the caller that sends its entry. If that task is not
+/// polled, the entry fails with an unknown outcome after [`answers_within`](Self::answers_within).
+/// With [`one_or_alone`](Self::one_or_alone) it is then requested again, alone. The request itself
+/// needs its own time limit.
 ///
-/// An entry is in one request, and is in no other unless its caller enters it again.
+/// An entry is in only one request, unless its caller enters it again.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,19 +67,22 @@ pub struct Batcher<T, A> {
 }
 
 impl<T: Send, A: Send> Batcher<T, A> {
-    /// Puts up to `entries_max` entries, at least one, in a request. Errors call a request `what`.
+    /// Creates a batcher with up to `entries_max` entries in a request, at least one. `what` names
+    /// the requests in errors.
     pub fn new(what: impl Into<String>, entries_max: usize, pace: Pace, clock: Arc<dyn Clock>) -> Self {
         let (what, entries_max, answer_max) = (what.into(), entries_max.max(1), ANSWER_MAX);
         Self { what, entries_max, pace, answer_max, clock, waiting: Mutex::default() }
     }
 
-    /// Sets how long an entry waits for the answer of a request that another caller sends. Default: 10 seconds.
+    /// Sets the time that an entry waits for the answer of a request that another caller sends.
+    /// Default: 10 seconds.
     #[must_use]
     pub fn answers_within(self, answer_max: Duration) -> Self {
         Self { answer_max, ..self }
     }
 
-    /// Enters one value, and answers with what its request answers for it. `request` answers each value, in order.
+    /// Enters one value, and returns the answer of its request for this value. `request` must
+    /// return one answer for each value, in order.
     pub async fn one<F>(&self, value: T, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
@@ -99,12 +90,13 @@ impl<T: Send, A: Send> Batcher<T, A> {
         if self.entries_max == 1 {
             return self.alone(value, request).await;
         }
-        let place = self.place(&mut self.lock(), value);
-        self.see_through(place, request).await.unwrap_or_else(|unanswered| Err(self.unknown(unanswered)))
+        let slot = self.enter_one(&mut self.lock(), value);
+        self.await_answer(slot, request).await.unwrap_or_else(|unanswered| Err(self.unknown(unanswered)))
     }
 
-    /// Enters one value like [`one`](Self::one). If its request has no answer in time, or its sender was dropped, the
-    /// value is requested again, alone. For requests that may be repeated, such as reads.
+    /// Enters one value like [`one`](Self::one). If its request is not answered in time, or if its
+    /// sender is dropped, the value is requested again, alone. For requests that may be repeated,
+    /// such as reads.
     pub async fn one_or_alone<F>(&self, value: T, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Answer<A>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
@@ -113,8 +105,8 @@ impl<T: Send, A: Send> Batcher<T, A> {
         if self.entries_max == 1 {
             return self.alone(value, request).await;
         }
-        let place = self.place(&mut self.lock(), value.clone());
-        match self.see_through(place, request).await {
+        let slot = self.enter_one(&mut self.lock(), value.clone());
+        match self.await_answer(slot, request).await {
             Ok(answer) => answer,
             Err(_) => self.alone(value, request).await,
         }
@@ -127,7 +119,8 @@ impl<T: Send, A: Send> Batcher<T, A> {
         request(vec![value]).await.pop().unwrap_or_else(|| Err(self.unknown(Unanswered::Dropped)))
     }
 
-    /// Enters values together, so that they share requests; answers in their order.
+    /// Enters several values, which share requests. Returns their answers in the order of the
+    /// values.
     pub async fn all<F>(&self, values: Vec<T>, request: &(impl Fn(Vec<T>) -> F + Sync)) -> Vec<Answer<A>>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
@@ -139,100 +132,107 @@ impl<T: Send, A: Send> Batcher<T, A> {
             return vec![one.expect("there is one").await];
         }
         while left.len() > 0 {
-            let some: Vec<T> = left.by_ref().take(REQUESTS_AT_A_TIME * self.entries_max).collect();
-            let places = self.enter(some);
-            let told = join_all(places.into_iter().map(|place| self.see_through(place, request))).await;
-            let answer = |told: Result<_, _>| told.unwrap_or_else(|unanswered| Err(self.unknown(unanswered)));
-            answers.extend(told.into_iter().map(answer));
+            let part: Vec<T> = left.by_ref().take(REQUESTS_AT_A_TIME * self.entries_max).collect();
+            let slots = self.enter_all(part);
+            let results = join_all(slots.into_iter().map(|slot| self.await_answer(slot, request))).await;
+            let answer = |result: Result<_, _>| result.unwrap_or_else(|unanswered| Err(self.unknown(unanswered)));
+            answers.extend(results.into_iter().map(answer));
         }
         answers
     }
 
-    async fn see_through<F>(
+    async fn await_answer<F>(
         &self,
-        mut place: Place<'_, T, A>,
+        mut slot: Slot<'_, T, A>,
         request: &(impl Fn(Vec<T>) -> F + Sync),
     ) -> Result<Answer<A>, Unanswered>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
     {
         loop {
-            match self.wait(place, request).await? {
-                Told::Answer(answer) => return Ok(answer),
-                // Whoever was to send it is gone, and has not begun.
-                Told::Back(value) => place = self.place(&mut self.lock(), value),
+            match self.wait(slot, request).await? {
+                Reply::Answer(answer) => return Ok(answer),
+                // The caller that should have sent the value was dropped before it sent the
+                // request.
+                Reply::NotSent(value) => slot = self.enter_one(&mut self.lock(), value),
             }
         }
     }
 
-    /// Waits for the answer; sends a request, or leads one, if that fell to this place.
+    /// Waits for the answer. Before that it sends the request or leads its entries, if this is the
+    /// role of the slot.
     ///
-    /// SUBTLE: the answer is waited for with a timer of this place. (1) A leader sends for this place. (2) The request
-    /// is answered, but the leader's task computes and does not poll it; or the connection is dead. (3) Without the
-    /// timer this place would wait as long as the leader does
-    /// (`follower_asks_alone_while_the_sender_is_not_polled`, `follower_of_an_unanswered_send_learns_that_the_outcome_is_unknown`).
+    /// SUBTLE: each slot waits for its answer with its own timer. (1) A leader sends the request of
+    /// this slot. (2) The request is answered, but the leader's task is busy and does not poll it,
+    /// or the connection is dead. Without the timer this slot would wait as long as the leader
+    /// (`follower_repeats_its_request_alone_while_the_sender_is_not_polled`,
+    /// `follower_of_an_unanswered_send_gets_an_unknown_outcome`).
     async fn wait<F>(
         &self,
-        place: Place<'_, T, A>,
+        slot: Slot<'_, T, A>,
         request: &(impl Fn(Vec<T>) -> F + Sync),
-    ) -> Result<Told<T, A>, Unanswered>
+    ) -> Result<Reply<T, A>, Unanswered>
     where
         F: Future<Output = Vec<Answer<A>>> + Send,
     {
-        let Place { mut told, duty } = place;
-        let or_dropped = |told: Result<Told<T, A>, _>| told.map_err(|_| Unanswered::Dropped);
-        match duty {
-            // A leader that nobody polls leads nobody: those who follow do not wait for it much longer than it should.
-            Duty::Follow(request_number) => match select(&mut told, self.clock.sleep(self.pace.longest() * 2)).await {
-                Either::Left((told, _)) => return or_dropped(told),
-                Either::Right(((), _)) => self.flush(self.disband(request_number), request).await,
+        let Slot { mut reply, role } = slot;
+        let or_dropped = |reply: Result<Reply<T, A>, _>| reply.map_err(|_| Unanswered::Dropped);
+        match role {
+            // The leader's task may not be polled. So a follower waits at most twice the pace for
+            // it.
+            Role::Follower(number) => match select(&mut reply, self.clock.sleep(self.pace.longest() * 2)).await {
+                Either::Left((reply, _)) => return or_dropped(reply),
+                Either::Right(((), _)) => self.flush(self.take_from_leader(number), request).await,
             },
-            Duty::Send(full) => self.flush(full, request).await,
-            Duty::Lead(lead) => match select(&mut told, std::pin::pin!(self.gather())).await {
-                // Sent with somebody else's full request. Whoever came later is given back, and leads.
-                Either::Left((told, _)) => return or_dropped(told),
-                Either::Right(((), _)) => self.flush(self.take(lead.number), request).await,
+            Role::Sender(full) => self.flush(full, request).await,
+            Role::Leader(leader) => match select(&mut reply, std::pin::pin!(self.gather())).await {
+                // Another caller has sent this entry in a full request. `leader` is dropped here.
+                // That returns the entries that came later to their callers, and one of these
+                // becomes the leader.
+                Either::Left((reply, _)) => return or_dropped(reply),
+                Either::Right(((), _)) => self.flush(self.take_as_leader(leader.number), request).await,
             },
         }
-        let told = answer_within(&*self.clock, self.answer_max, told).await;
-        told.map_or(Err(Unanswered::Late), or_dropped)
+        let reply = answer_within(&*self.clock, self.answer_max, reply).await;
+        reply.map_or(Err(Unanswered::Late), or_dropped)
     }
 
-    /// Ends when what has gathered is to go.
+    /// Returns when the gathered entries must be sent.
     async fn gather(&self) {
         match self.pace {
             Pace::Linger(time) => self.clock.sleep(time).await,
             Pace::Prompt(time) => {
-                end_of_turn().await;
-                if let Some(idle) = self.idle() {
+                end_of_executor_turn().await;
+                if let Some(idle) = self.when_idle() {
                     select(idle, self.clock.sleep(time)).await;
                 }
             }
         }
     }
 
-    /// Sends a request and tells everybody.
+    /// Sends a request and passes the answers to the callers.
     async fn flush<F>(&self, entries: Vec<Entry<T, A>>, request: &impl Fn(Vec<T>) -> F)
     where
         F: Future<Output = Vec<Answer<A>>>,
     {
-        // Nobody waits any more for what a dropped caller wanted: whoever comes after it does it again.
+        // The entry of a dropped caller is not sent, because no caller waits for its answer. If it
+        // is still needed, another caller enters it again.
         let wanted = entries.into_iter().filter(|entry| !entry.caller.is_canceled());
         let (values, callers): (Vec<T>, Vec<_>) = wanted.map(|entry| (entry.value, entry.caller)).unzip();
         if values.is_empty() {
             return;
         }
-        let under_way = UnderWay::begin(self);
+        let in_flight = InFlight::begin(self);
         let answers = request(values).await;
-        drop(under_way);
+        drop(in_flight);
         for (caller, answer) in callers.into_iter().zip(answers) {
-            let _ = caller.send(Told::Answer(answer));
+            let _ = caller.send(Reply::Answer(answer));
         }
     }
 
     fn unknown(&self, unanswered: Unanswered) -> PortError {
         let cause = match unanswered {
-            Unanswered::Dropped => "its sender was dropped".to_owned(),
+            Unanswered::Dropped => "the caller that sent the request was dropped".to_owned(),
             Unanswered::Late => format!("no answer within {} ms", self.answer_max.as_millis()),
         };
         PortError::new(&*self.what, cause).public()
@@ -244,16 +244,20 @@ impl<T, A> Batcher<T, A> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, values: Vec<T>) -> Vec<Place<'_, T, A>> {
+    fn enter_all(&self, values: Vec<T>) -> Vec<Slot<'_, T, A>> {
         let mut waiting = self.lock();
-        values.into_iter().map(|value| self.place(&mut waiting, value)).collect()
+        values.into_iter().map(|value| self.enter_one(&mut waiting, value)).collect()
     }
 
-    /// Takes what has gathered for this leader; whoever comes next leads anew.
+    /// Takes the entries that have gathered for this leader. The next caller becomes the new
+    /// leader.
     ///
-    /// SUBTLE: nothing, if others did not wait for this leader and have another one by now. Were those given back, their
-    /// leader would give back these, and so on for ever (`a_leader_who_comes_late_disturbs_nobody`).
-    fn take(&self, leader: u64) -> Vec<Entry<T, A>> {
+    /// SUBTLE: it takes nothing if there is another leader. (1) A follower does not wait for its
+    /// leader any longer and sends the gathered entries. (2) New entries gather for a second
+    /// leader. (3) The first leader ends, and would return these entries to their callers. (4) The
+    /// second leader would do the same to the entries that follow. The leaders would return each
+    /// other's entries forever (`late_leader_does_not_take_the_entries_of_a_new_leader`).
+    fn take_as_leader(&self, leader: u64) -> Vec<Entry<T, A>> {
         let mut waiting = self.lock();
         if waiting.leader != Some(leader) {
             return Vec::new();
@@ -262,12 +266,17 @@ impl<T, A> Batcher<T, A> {
         waiting.take()
     }
 
-    /// Takes what has gathered, whoever leads it, for one who follows and has waited for too long.
+    /// Takes the gathered entries from their leader, for a follower that has waited too long.
     ///
-    /// SUBTLE: nothing, if its own request is under way and none should wait. It would see to the next one, while its own answer is there
-    /// (`who_is_sent_already_sends_for_nobody_else`). Where requests linger it sends what has gathered meanwhile: a worker that holds back
-    /// has few messages, and they would wait for each other (`a_table_that_splits_gets_over_it`).
-    fn disband(&self, request: u64) -> Vec<Entry<T, A>> {
+    /// SUBTLE: with [`Pace::Prompt`] it takes nothing if the follower's own request was already
+    /// sent. (1) The request of the follower is in flight. (2) The entries of the next request
+    /// gather. (3) The follower would send them and wait for their answer. It would wait although
+    /// its own answer has arrived (`follower_in_flight_does_not_send_the_next_request`).
+    ///
+    /// With [`Pace::Linger`] it takes the entries in this case, too. A worker that has reduced its
+    /// concurrency has few messages in flight, and these would wait for each other
+    /// (`table_that_splits_is_no_longer_throttled`).
+    fn take_from_leader(&self, request: u64) -> Vec<Entry<T, A>> {
         let mut waiting = self.lock();
         if matches!(self.pace, Pace::Prompt(_)) && waiting.request != request {
             return Vec::new();
@@ -276,25 +285,26 @@ impl<T, A> Batcher<T, A> {
         waiting.take()
     }
 
-    fn place(&self, waiting: &mut Waiting<T, A>, value: T) -> Place<'_, T, A> {
-        let (caller, told) = oneshot::channel();
+    fn enter_one(&self, waiting: &mut Waiting<T, A>, value: T) -> Slot<'_, T, A> {
+        let (caller, reply) = oneshot::channel();
         waiting.entries.push(Entry { value, caller });
-        let duty = if waiting.entries.len() >= self.entries_max {
-            Duty::Send(waiting.take())
+        let role = if waiting.entries.len() >= self.entries_max {
+            Role::Sender(waiting.take())
         } else if waiting.leader.is_some() {
-            Duty::Follow(waiting.request)
+            Role::Follower(waiting.request)
         } else {
             waiting.leaders += 1;
             waiting.leader = Some(waiting.leaders);
-            Duty::Lead(Lead { coalescer: self, number: waiting.leaders })
+            Role::Leader(Leader { batcher: self, number: waiting.leaders })
         };
-        Place { told, duty }
+        Slot { reply, role }
     }
 
-    /// Is told when no request is under way any more; none if that is so.
-    fn idle(&self) -> Option<oneshot::Receiver<()>> {
+    /// Returns a receiver that resolves when no request is in flight. `None` if there is no request
+    /// in flight now.
+    fn when_idle(&self) -> Option<oneshot::Receiver<()>> {
         let mut waiting = self.lock();
-        (waiting.under_way > 0).then(|| {
+        (waiting.in_flight > 0).then(|| {
             let (sender, receiver) = oneshot::channel();
             waiting.idle = Some(sender);
             receiver
@@ -315,8 +325,8 @@ impl<T, A> fmt::Debug for Batcher<T, A> {
     }
 }
 
-/// Lets everybody else go on who can.
-async fn end_of_turn() {
+/// Yields once, so that all other tasks that are ready run first.
+async fn end_of_executor_turn() {
     let mut is_over = false;
     poll_fn(|context| {
         if mem::replace(&mut is_over, true) {
@@ -328,50 +338,51 @@ async fn end_of_turn() {
     .await;
 }
 
-/// A caller's place in a request, and what the others expect of it.
-struct Place<'a, T, A> {
-    told: oneshot::Receiver<Told<T, A>>,
-    duty: Duty<'a, T, A>,
+/// The slot of one entry in a request, and the role of its caller.
+struct Slot<'a, T, A> {
+    reply: oneshot::Receiver<Reply<T, A>>,
+    role: Role<'a, T, A>,
 }
 
-enum Duty<'a, T, A> {
-    /// It waits for the request of this number.
-    Follow(u64),
-    /// It made this request full.
-    Send(Vec<Entry<T, A>>),
-    /// It came first.
-    Lead(Lead<'a, T, A>),
+enum Role<'a, T, A> {
+    /// The caller waits for the request with this number.
+    Follower(u64),
+    /// The caller made this request full, and sends it.
+    Sender(Vec<Entry<T, A>>),
+    /// The caller was the first one of its request.
+    Leader(Leader<'a, T, A>),
 }
 
-/// The duty to send what gathers. Dropped before it ended, it gives everybody back what they entered.
-struct Lead<'a, T, A> {
-    coalescer: &'a Batcher<T, A>,
+/// The caller that sends the gathered entries. If it is dropped before it has sent them, it returns
+/// them to their callers.
+struct Leader<'a, T, A> {
+    batcher: &'a Batcher<T, A>,
     number: u64,
 }
 
-impl<T, A> Drop for Lead<'_, T, A> {
+impl<T, A> Drop for Leader<'_, T, A> {
     fn drop(&mut self) {
-        for Entry { value, caller } in self.coalescer.take(self.number) {
-            let _ = caller.send(Told::Back(value));
+        for Entry { value, caller } in self.batcher.take_as_leader(self.number) {
+            let _ = caller.send(Reply::NotSent(value));
         }
     }
 }
 
-/// A request that is under way, until it is answered or its sender is dropped.
-struct UnderWay<'a, T, A>(&'a Batcher<T, A>);
+/// A request that is in flight, until it is answered or its sender is dropped.
+struct InFlight<'a, T, A>(&'a Batcher<T, A>);
 
-impl<'a, T, A> UnderWay<'a, T, A> {
-    fn begin(coalescer: &'a Batcher<T, A>) -> Self {
-        coalescer.lock().under_way += 1;
-        Self(coalescer)
+impl<'a, T, A> InFlight<'a, T, A> {
+    fn begin(batcher: &'a Batcher<T, A>) -> Self {
+        batcher.lock().in_flight += 1;
+        Self(batcher)
     }
 }
 
-impl<T, A> Drop for UnderWay<'_, T, A> {
+impl<T, A> Drop for InFlight<'_, T, A> {
     fn drop(&mut self) {
         let mut waiting = self.0.lock();
-        waiting.under_way -= 1;
-        if waiting.under_way == 0
+        waiting.in_flight -= 1;
+        if waiting.in_flight == 0
             && let Some(leader) = waiting.idle.take()
         {
             let _ = leader.send(());

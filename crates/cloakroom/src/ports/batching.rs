@@ -1,4 +1,5 @@
-//! Batches of ten out of single sends and deletes that happen at the same time.
+//! Batching of sends and deletes: calls that happen at the same time share requests of up to ten
+//! entries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,19 +8,21 @@ use async_trait::async_trait;
 use crate::{
     error::PortError,
     ports::{
-        batcher::{Batcher, Pace, waiting::Answer},
+        batcher::{Batcher, waiting::Answer},
         clock::Clock,
         fifo,
+        pace::Pace,
         queue::{Delivery, Queue, QueueMessage},
     },
 };
 
-/// What SQS takes in one request.
+/// The maximum number of entries in an SQS request.
 const BATCH: usize = 10;
 
-/// A queue whose sends and deletes [wait a little](Pace::Linger) for others, so that requests carry up to ten of them.
+/// A queue whose sends and deletes [wait a short time](Pace::Linger) for other calls, so that a
+/// request carries up to ten.
 ///
-/// The order of a group on a FIFO queue is kept: see [`fifo`](crate::ports::fifo).
+/// The messages of a group on a FIFO queue keep their order. See [`fifo`](crate::ports::fifo).
 #[derive(Debug)]
 pub struct BatchingQueue {
     queue: Arc<dyn Queue>,
@@ -28,15 +31,15 @@ pub struct BatchingQueue {
 }
 
 impl BatchingQueue {
-    /// Lets sends and deletes on `queue` wait for up to `linger`.
+    /// Creates a queue whose sends and deletes on `queue` wait for up to `linger`.
     pub fn new(queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, linger: Duration) -> Self {
         let what = format!("batch to queue `{}`", queue.name());
         let sends = Batcher::new(&*what, BATCH, Pace::Linger(linger), Arc::clone(&clock));
         Self { queue, sends, deletes: Batcher::new(what, BATCH, Pace::Linger(linger), clock) }
     }
 
-    /// Sets the time after which a send or a delete that shares a request fails if that has no answer. Default: 10
-    /// seconds.
+    /// Sets the time after which a send or a delete in a shared request fails if the request is not
+    /// answered. Default: 10 seconds.
     #[must_use]
     pub fn answers_within(self, answer_max: Duration) -> Self {
         let Self { queue, sends, deletes } = self;
@@ -53,8 +56,12 @@ impl Queue for BatchingQueue {
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Answer<()>> {
         let request = |messages| self.queue.send(messages);
         match fifo::is_fifo(self.name()) {
-            // SUBTLE: batches overtake each other, so a caller's next message of a group enters one only when the one before
-            // it was taken (`a_group_keeps_its_order_whatever_fails`). Batches fill up across groups and callers.
+            // SUBTLE: (1) a caller's first message of a group enters a batch. (2) Its second one
+            // would enter the next batch. (3) The second batch overtakes the first one, or the
+            // first one fails. The queue would deliver the messages in the wrong order
+            // (`message_group_keeps_its_order_under_send_failures`). So the second message enters a batch only
+            // after the queue has accepted the first one. Batches are filled with messages of other
+            // groups and callers.
             true => Box::pin(fifo::in_turn(self.name(), messages, |round| self.sends.all(round, &request))).await,
             false => self.sends.all(messages, &request).await,
         }

@@ -1,4 +1,5 @@
-//! A bound on every call to a port: a call that is not answered ends as an error, so that nothing waits forever.
+//! A time limit for every call to a port. A call that is not answered in time fails, so that no
+//! caller waits forever.
 
 mod stores;
 
@@ -16,17 +17,20 @@ use crate::{
     },
 };
 
-/// A port whose calls end after a bound, on the clock that it is given.
+/// A port whose calls end after a time limit, the bound, measured on the given clock.
 ///
-/// A call that has no answer by then is dropped, and fails with a [`PortError`] that [may be
-/// repeated](PortError::may_be_repeated), and that [may have happened](PortError::may_have_happened) unless it only
-/// reads. The text names the call, the target and the bound. A batch call fails with one error for each entry.
-/// [`Queue::receive`] ends after its own wait and the bound.
+/// A call without an answer within the bound is dropped. It fails with a [`PortError`] that [may be
+/// repeated](PortError::may_be_repeated). Unless the call only reads, the error reports that the
+/// call [may have taken effect](PortError::may_have_happened). The text names the call, the target
+/// and the bound. A batch call fails with one error for each entry. [`Queue::receive`] ends after
+/// its own wait time plus the bound.
 ///
 /// Endpoints, producers and recovery bound their ports themselves
-/// ([`call_ms_max`](crate::EndpointSettings::call_ms_max)). This is for code that calls a port directly.
+/// ([`call_ms_max`](crate::EndpointSettings::call_ms_max)). This type is for code that calls a port
+/// directly.
 ///
-/// The bound costs nothing while a port answers at once: the timer starts only when a call has to wait.
+/// The bound costs nothing if a port answers immediately, because the timer starts only when a call
+/// has to wait.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -46,12 +50,12 @@ pub struct Bounded<P: ?Sized> {
 }
 
 impl<P: ?Sized> Bounded<P> {
-    /// Bounds each call to `port`.
+    /// Creates a port that bounds each call to `port`.
     pub fn new(port: Arc<P>, clock: Arc<dyn Clock>, bound: Duration) -> Self {
         Self { port, clock, bound }
     }
 
-    /// Returns the answer of a call, or an error if there is none within the bound.
+    /// Returns the answer of a call, or an error if there is no answer within the bound.
     async fn call<T>(
         &self,
         what: impl FnOnce() -> String,
@@ -60,7 +64,8 @@ impl<P: ?Sized> Bounded<P> {
         answer_within(&*self.clock, self.bound, call).await.unwrap_or_else(|| Err(unanswered(what(), self.bound)))
     }
 
-    /// Returns the answer of a call that changes nothing, or an error if there is none within the bound.
+    /// Returns the answer of a call that changes nothing, or an error if there is no answer within
+    /// the bound.
     async fn read<T>(
         &self,
         what: impl FnOnce() -> String,
@@ -70,7 +75,8 @@ impl<P: ?Sized> Bounded<P> {
         answer.unwrap_or_else(|| Err(unanswered(what(), self.bound).without_effect()))
     }
 
-    /// Returns the answers of a call for `entries` entries, or as many errors if there is none within the bound.
+    /// Returns the answers of a call with `entries` entries, or one error for each entry if there
+    /// is no answer within the bound.
     async fn batch(
         &self,
         what: impl FnOnce() -> String,
@@ -94,7 +100,8 @@ pub(crate) async fn answer_within<T>(
     bound: Duration,
     mut call: impl Future<Output = T> + Unpin,
 ) -> Option<T> {
-    // Most calls to ports in memory are ready at their first poll. A timer for each would cost more than they do.
+    // Most calls to in-memory ports are ready at their first poll. A timer for each call would cost
+    // more than the call.
     let mut timer = None;
     poll_fn(|context| {
         let answer = call.poll_unpin(context);
@@ -107,14 +114,14 @@ pub(crate) async fn answer_within<T>(
     .await
 }
 
-/// The error of a call that was not answered.
+/// Returns the error of a call that was not answered.
 fn unanswered(what: String, bound: Duration) -> PortError {
     let cause = format!(
-        "no answer within {} ms; look at the network between here and the service, and at the endpoint and the timeouts \
-         of its client",
+        "no answer within {} ms; check the network between this process and the service, and the endpoint and the \
+         timeouts of the service's client",
         bound.as_millis()
     );
-    // It quotes neither a key nor data.
+    // The text contains neither a key nor data, so it may be logged.
     PortError::new(what, cause).public()
 }
 
@@ -154,9 +161,9 @@ impl Queue for Bounded<dyn Queue> {
     }
 }
 
-/// Ports whose every call is bounded.
+/// Ports whose calls are all bounded.
 ///
-/// The engine takes its ports as this type, so that no component can be built over ports without a bound.
+/// The engine requires this type, so that no component can use ports without a bound.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundedPorts(Ports);
 

@@ -10,19 +10,19 @@ use crate::ports::{
     queue::Queues,
 };
 
-/// Everything that an endpoint needs from the outside.
+/// All ports that an endpoint needs.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// State and outbox records.
+    /// The store of states and outbox records.
     pub store: Arc<dyn PartitionStore>,
-    /// Payloads and dedupe entries.
+    /// The store of payloads and dedupe entries.
     pub payloads: Arc<dyn PayloadStore>,
-    /// Queues.
+    /// The queues, by name.
     pub queues: Arc<dyn Queues>,
-    /// Time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of random numbers.
     pub random: Arc<dyn Random>,
-    /// What the store and the queues take.
+    /// The limits of the store and the queues.
     pub limits: Limits,
 }

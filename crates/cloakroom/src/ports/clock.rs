@@ -1,5 +1,5 @@
-//! Time and chance, as ports: nothing in this crate looks at the wall clock, waits or draws a
-//! random number but through these.
+//! The ports for time and random numbers. All code in this crate uses these ports to read the
+//! clock, to wait and to get random numbers.
 
 use std::{fmt, time::Duration};
 
@@ -7,30 +7,33 @@ use async_trait::async_trait;
 
 use crate::format::timestamp::Timestamp;
 
-/// Where time comes from.
+/// The source of time.
 ///
-/// - `sleep` MUST NOT end before the time has passed, and MUST be safe to drop.
-/// - `now` MUST be right within days: it dates what expires. Clocks may jump and may be wrong by hours.
+/// - `sleep` MUST NOT return before the time has passed, and MUST be safe to drop.
+/// - `now` MUST be correct to within a few days, because expiration times are computed from it. A
+///   clock may jump and may be wrong by hours.
 #[async_trait]
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// A reading for measuring how long something took: it never goes back, and starts anywhere. By default it is
-    /// the time, in whole milliseconds, which may jump; a real clock should have something better.
+    /// Returns a monotonic time for measuring durations. It never decreases, and its start is
+    /// arbitrary. The default returns the current time in whole milliseconds, which may jump. A
+    /// real clock should override it.
     fn monotonic(&self) -> Duration {
         Duration::from_millis(self.now().as_millis())
     }
 
-    /// Waits.
+    /// Waits for this time.
     async fn sleep(&self, duration: Duration);
 }
 
-/// Where random numbers come from: claims, and the jitter of pauses.
+/// The source of random numbers, which are used for claims and for the jitter of pauses.
 ///
-/// Answers MUST be independent across processes and restarts: claims rely on never meeting again.
+/// The numbers MUST be independent across processes and restarts, because a claim must never occur
+/// twice.
 pub trait Random: Send + Sync + fmt::Debug {
-    /// 128 random bits.
+    /// Returns 128 random bits.
     fn bits(&self) -> u128;
 }
 
@@ -41,7 +44,8 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     #[expect(clippy::disallowed_methods, reason = "this is the port")]
     fn bits(&self) -> u128 {
-        // A version 4 UUID has six fixed bits; two of them make 128 that are all random.
+        // A version 4 UUID has six fixed bits. The rotation moves those of the second UUID to other
+        // positions, so all 128 bits of the result are random.
         let (a, b) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
         a ^ b.rotate_left(64)
     }

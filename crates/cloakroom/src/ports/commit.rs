@@ -1,4 +1,5 @@
-//! Reads and commits of a partition: the values that [`PartitionStore`](crate::ports::PartitionStore) takes and returns.
+//! The arguments and results of [`PartitionStore`](crate::ports::PartitionStore): reads and commits
+//! of a partition.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::{
     protocol::version::Version,
 };
 
-/// The address of a record: the partition it lives in, and the message it belongs to, as seen by one endpoint.
+/// The key of a record: its partition, the endpoint, and the message that the endpoint processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordKey<'a> {
     /// The partition.
@@ -26,27 +27,29 @@ pub struct RecordKey<'a> {
     pub message: &'a MessageId,
 }
 
-/// What [`PartitionStore::read_state`] saw.
+/// The result of [`PartitionStore::read_state`](crate::ports::PartitionStore::read_state).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateRead {
-    /// The version; [`Version::ABSENT`] if nothing was ever committed.
+    /// The version. [`Version::ABSENT`] if nothing was ever committed.
     pub version: Version,
-    /// The state; `None` if there never was any, or if it was deleted.
+    /// The state. `None` if it never existed, or if it was deleted.
     pub state: Option<Item>,
-    /// The records in its item.
+    /// The records in the state's item.
     pub embedded: Embedded,
 }
 
-/// The records that are embedded in the item of a state. A later commit carries them on, as they are, or drops them when they are
-/// settled.
+/// The records that are embedded in the item of a state. A later commit keeps a record unchanged,
+/// or drops it if its message is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Embedded {
-    /// Each [as text](Record::encode), by its incoming message.
+    /// The [encoded](Record::encode) records, by incoming message.
     pub records: BTreeMap<MessageId, String>,
-    /// No other record of the endpoint is in the partition: every commit so far has embedded its record. An absent
-    /// state cannot tell; see [`embedding::is_complete`](crate::protocol::embedding::is_complete).
+    /// Whether these are all records of the endpoint in the partition, because every commit so far
+    /// has embedded its record. An absent state does not show it. See
+    /// [`embedding::is_complete`](crate::protocol::embedding::is_complete).
     pub is_complete: bool,
-    /// Which messages were committed last, as far as there was room to note it. Only for the loss alarm.
+    /// Digests of the messages that were committed last, as far as there was room. Only for the
+    /// loss alarm.
     pub recent: Recent,
 }
 
@@ -56,149 +59,156 @@ impl Default for Embedded {
     }
 }
 
-/// Where an outbox record lies.
+/// The place where an outbox record is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
-    /// In an item of its own, beside the state: a transaction of two items, and a deletion. It is gone when its message is finished.
+    /// A separate item. A commit is a transaction of two items, and the record must be deleted
+    /// later. The record is gone when its message is finished.
     #[default]
     #[serde(alias = "beside")]
     Separate,
-    /// In the state's item: a commit is one conditional put, and nothing is to be cleared. The record is dropped by a later commit,
-    /// so at rest an entity keeps those of its last one.
+    /// In the state's item. A commit is one conditional write, and the record need not be deleted.
+    /// A later commit drops the record, so an idle entity keeps the records of its last commit.
     Embedded,
 }
 
-/// What a commit makes of the state.
+/// The change of the state in a commit.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StateWrite {
-    /// Replaces it.
+    /// Replaces the state.
     Put(Item),
-    /// Deletes it, keeping the version in a tombstone that may be removed after the moment named.
+    /// Deletes the state. Its version stays in a tombstone.
     Tombstone {
-        /// Must be later than any message sent before the deletion can live.
+        /// The time after which the store may remove the tombstone. By then no message that was
+        /// sent before the deletion may exist any more.
         expires: Timestamp,
     },
 }
 
-/// What a handler's own item must be like for the commit to apply.
+/// The condition on a handler's own item. The commit applies only if the condition is met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// Anything.
+    /// No condition.
     #[default]
     Any,
-    /// It exists.
+    /// The item exists.
     Exists,
-    /// It does not exist.
+    /// The item does not exist.
     Absent,
 }
 
-/// What to do with a handler's own item in the partition.
+/// The change of a handler's own item in the partition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ItemAction {
-    /// Write it, replacing what is there.
+    /// Writes the item, and replaces an existing one.
     Put(Item),
-    /// Remove it.
+    /// Deletes the item.
     Delete,
-    /// Leave it; only its condition counts.
+    /// Leaves the item unchanged. Only its condition is checked.
     Check,
 }
 
-/// Which endpoints may write a handler's own item. Endpoints that share a partition would otherwise overwrite each other's
-/// items without notice.
+/// The endpoints that may write a handler's own item. Without this check, endpoints that share a
+/// partition could overwrite each other's items unnoticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sharing {
-    /// Only the endpoint that made it.
+    /// Only the endpoint that created the item.
     #[default]
     Owned,
-    /// Every endpoint that shares it, too.
+    /// All endpoints that write the item as shared.
     Shared,
 }
 
 /// A handler's own item in the partition, written in the same commit as the state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemWrite {
-    /// Its sort key.
+    /// The sort key of the item.
     pub sort_key: String,
-    /// What to do.
+    /// The change of the item.
     pub action: ItemAction,
-    /// Under which condition.
+    /// The condition on the item.
     pub condition: Condition,
-    /// Which endpoints may write it.
+    /// The endpoints that may write the item.
     pub sharing: Sharing,
 }
 
-/// Everything that one attempt wants to become durable, all or nothing.
+/// An atomic write of everything that one attempt, or the attempts of a fold, must make durable.
 #[derive(Clone, Copy, Debug)]
 pub struct Commit<'a> {
     /// The partition.
     pub partition: &'a Partition,
-    /// The endpoint whose state, and whose records, these are.
+    /// The endpoint to which the state and the records belong.
     pub endpoint: &'a str,
     /// The version that the attempt has read.
     pub expected: Version,
-    /// The state to be.
+    /// The change of the state.
     pub state: &'a StateWrite,
-    /// The outgoing messages of each incoming one, in the order in which they were handled; of one, or of a fold.
+    /// The record of each incoming message, in the order in which the messages were handled. There
+    /// is one, or one for each message of a fold.
     pub records: &'a [(&'a MessageId, &'a Record)],
-    /// The records of others that the state's item goes on to hold, and what was read about them.
+    /// The embedded records of other messages that the state's item keeps, and what was read about
+    /// them.
     pub kept: &'a Embedded,
-    /// Bytes of the state's item up to which the records are embedded in it. If it would be larger, and if this is 0, they are put
-    /// beside it.
+    /// The maximum size of the state's item with embedded records, in bytes. If the item would be
+    /// larger, or if this is 0, the records are written as separate items.
     pub embedded_bytes_max: usize,
-    /// The handlers' further items.
+    /// The handlers' own items.
     pub items: &'a [ItemWrite],
-    /// The same in every repetition of this very commit, and in nothing else; up to 36 characters.
+    /// The idempotency token: the same in every retry of this commit, and in no other commit. Up to
+    /// 36 characters.
     pub token: &'a str,
 }
 
 impl<'a> Commit<'a> {
-    /// The addresses that its records have if they lie beside the state.
+    /// Returns the keys that the commit's records have if they are separate items.
     pub fn keys(&self) -> impl Iterator<Item = RecordKey<'a>> {
         let Self { partition, endpoint, .. } = *self;
         self.records.iter().map(move |(message, _)| RecordKey { partition, endpoint, message })
     }
 }
 
-/// How a commit ended. That a condition failed is an answer, not an error.
+/// The result of a commit. A failed condition is a result, not an error.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Committed {
-    /// It is durable, and this is where its records lie.
+    /// The commit is durable, and its records have this placement.
     Applied(Placement),
-    /// A condition failed, and nothing was written now. An own earlier try may have been.
+    /// A condition was not met, so this call wrote nothing. An earlier try of the same commit may
+    /// have been applied.
     Conflict(Conflict),
-    /// It is over a limit of the store, which was not asked; the error names the item.
+    /// The commit exceeds a limit of the store, so it was not sent. The error names the item.
     TooLarge(LimitError),
-    /// The store refuses what is in it, and repeating it does not help: nothing was written. The text says what, why, and what to
-    /// do. So it is with an item of another endpoint.
+    /// The store refuses the content of the commit, for example an item of another endpoint. It
+    /// wrote nothing, and a retry does not help. The text names the item, the reason, and what to
+    /// do.
     Refused(String),
 }
 
-/// Which condition of a commit failed.
+/// The condition of a commit that was not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// The state has another version, or the message has a record.
     Overtaken,
-    /// The handler's own item of this sort key is not as demanded.
+    /// The condition on the handler's own item with this sort key.
     Item(String),
 }
 
-/// How storing claims ended.
+/// The result of storing claims.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClaimsStored {
-    /// The record now is as it was given.
+    /// The given record was stored.
     Stored,
-    /// It had claims already, which stay as they are: this record.
+    /// The record already had claims, and was not changed. This is the stored record.
     AlreadyThere(Record),
     /// There is no record.
     Gone,
 }
 
-/// How often an endpoint has failed to process a message, for whatever lies with that message.
+/// The number of times that an endpoint failed to process a message because of that message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// How many times, since it was last parked for its failures.
+    /// The number of failures since the message was last parked for its failures.
     pub count: u32,
-    /// When the count ends. The store may remove it from then on.
+    /// The time when the count expires. The store may remove it after that.
     pub expires: Timestamp,
 }

@@ -1,4 +1,5 @@
-//! What AWS takes, checked before it is asked, so that the error can name the culprit.
+//! The limits of AWS. They are checked before a request is sent, so that the error can name the
+//! item that exceeds a limit.
 
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
@@ -13,23 +14,24 @@ use crate::{
     ports::{fifo::check_delay, queue::QueueMessage},
 };
 
-/// The limits of an account; the defaults are those of AWS.
+/// The limits of an account. The defaults are the limits of AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Items in a transaction: state, record and the handler's own.
+    /// The number of items in a transaction: state, record and the handler's own items.
     pub transaction_items_max: usize,
-    /// Size of all items of a transaction.
+    /// The size of all items of a transaction.
     pub transaction_bytes_max: usize,
-    /// Size of an item, attribute names included.
+    /// The size of an item, including attribute names.
     pub item_bytes_max: usize,
-    /// Size of a message on a queue, attributes included. Some queues are set to 262,144.
+    /// The size of a message on a queue, including attributes. Some queues have a limit of 262,144.
     pub message_bytes_max: usize,
-    /// Attributes of a message on a queue.
+    /// The number of attributes of a message on a queue.
     pub message_attributes_max: usize,
-    /// Size of a partition key.
+    /// The size of a partition key.
     pub partition_key_bytes_max: usize,
-    /// Size of a sort key, which contains the ids of endpoint and message. Object keys are as long.
+    /// The size of a sort key, which contains the names of endpoint and message. The limit for
+    /// object keys is the same.
     pub sort_key_bytes_max: usize,
 }
 
@@ -48,10 +50,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks that no limit is above that of AWS, or below what makes sense.
+    /// Checks that every limit is at least 2 and at most the limit of AWS.
     ///
     /// # Errors
-    /// The first field that is, such as `limits.item_bytes_max`.
+    /// If a limit is out of range. The error names the first such field, for example
+    /// `limits.item_bytes_max`.
     pub fn validate(&self) -> Result<(), Error> {
         let aws = Self::default();
         for (field, value, max) in [
@@ -68,10 +71,11 @@ impl Limits {
         Ok(())
     }
 
-    /// Checks the items of one transaction: their number, keys and sizes. Each comes with its sort key.
+    /// Checks the number, the keys and the sizes of the items of one transaction. Each item comes
+    /// with its sort key.
     ///
     /// # Errors
-    /// The first that is over a limit, named.
+    /// If a limit is exceeded. The error names the first item or key that exceeds a limit.
     pub fn check_transaction<'a>(
         &self,
         partition: &str,
@@ -95,10 +99,11 @@ impl Limits {
         check(what, bytes, self.transaction_bytes_max, "bytes")
     }
 
-    /// Checks a message before it is sent.
+    /// Checks the size and the number of attributes of a message before it is sent. `what` names
+    /// the message in errors.
     ///
     /// # Errors
-    /// What is over a limit, named.
+    /// If a limit is exceeded.
     pub fn check_message(&self, what: &str, message: &QueueMessage) -> Result<(), LimitError> {
         let attribute = |(name, value): (&String, &String)| name.len() + value.len() + "String".len();
         let bytes = message.body.len() + message.attributes.iter().map(attribute).sum::<usize>();
@@ -115,25 +120,26 @@ fn check(what: impl Fn() -> String, size: usize, size_max: usize, unit: &'static
     Err(LimitError { what: what(), size, size_max, unit })
 }
 
-/// The longest delay that SQS knows.
+/// The maximum delay of a message on SQS, in seconds.
 pub(crate) const DELAY_S_MAX: u64 = 900;
 
-/// As long as the name of a payload store may be.
+/// A payload store name of the maximum length.
 const LONGEST_STORE_NAME: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// As long as a claim may be: it begins with 32 digits and a dot.
+/// The maximum length of a claim, which begins with 32 digits and a dot.
 const CLAIM_BYTES_MAX: usize = 33 + LONGEST_STORE_NAME.len();
 
-/// Checks, before anything is written, that its queue will take every message.
+/// Checks, before anything is written, that the queue of every outgoing message can accept the
+/// message.
 ///
 /// # Errors
-/// What it will not take, and what to do.
+/// A text that names the message, the limit, and what to do.
 pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), String> {
     record.messages.iter().try_for_each(|Outgoing { envelope, queue, delay_s, .. }| {
         limits.check_transaction(envelope.partition.as_str(), []).map_err(|error| error.to_string())?;
         let what = format!("message `{}` to queue `{queue}`", envelope.kind);
         check_delay(&what, queue, *delay_s)?;
-        // Most are far too small to be written for that.
+        // For most messages the upper bound is below the limit, so they need not be encoded.
         let claim_bytes = envelope.dataref.as_ref().map_or(CLAIM_BYTES_MAX, |claim| claim.as_str().len());
         if envelope.encoded_bytes_max(claim_bytes).is_some_and(|bytes| bytes <= limits.message_bytes_max) {
             return Ok(());
@@ -145,7 +151,7 @@ pub(crate) fn check_limits(limits: &Limits, record: &Record) -> Result<(), Strin
     })
 }
 
-/// A message's size; the error says which limit it is.
+/// Checks the size of a message. The error names the setting of the limit.
 pub(crate) fn check_size(limits: &Limits, what: &str, message: &QueueMessage) -> Result<(), String> {
     limits.check_message(what, message).map_err(|error| match error.unit {
         "bytes" => format!("{error} (`limits.message_bytes_max`)"),

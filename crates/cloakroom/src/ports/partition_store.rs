@@ -11,30 +11,34 @@ use crate::{
     protocol::step::Consistency,
 };
 
-/// Partitions: the unit of atomicity. Where in a partition the record lives is the store's own affair.
+/// The store of partitions. A partition is the unit of atomicity. The store decides where in a
+/// partition it keeps a record.
 ///
-/// - `read_record`, and `read_state` if that is asked for, MUST be strongly consistent: a read that begins after
-///   a commit was answered sees it. What `read_state` answers MUST be of one moment.
-/// - `commit` MUST write all or nothing, and only if the state's version is `expected` **and** no message of it
-///   has a record. It MUST add the number of its records to the version, whatever the state becomes, and keep the embedded records
-///   that it is given. Records that it puts beside the state MUST make the embedded ones incomplete.
-/// - `commit` MUST refuse to write or delete an item that belongs to another endpoint, and a check of it: see [`Sharing`]. The
-///   text names the item and its owner. It MUST refuse values that DynamoDB does not store, and name the attribute.
-/// - A commit that is repeated with the same token, while its first answer was lost, MAY be answered
-///   with `Conflict`.
-/// - `store_claims` MUST write only if the record exists, beside the state, and has no claims.
-/// - `clear` of a record that is not there is a success.
-/// - `read_failures` MUST be strongly consistent. What `write_failures` writes MUST NOT change anything that the other methods
-///   read.
-/// - Every error that is not known to mean "nothing happened" MUST say that it may have happened.
+/// - `read_record` MUST be strongly consistent, and so MUST `read_state` if the caller requests it:
+///   a read that begins after a commit has returned sees the commit. The result of `read_state`
+///   MUST be from one point in time.
+/// - `commit` MUST write all or nothing. It MUST write only if the state's version is `expected`
+///   **and** no message of the commit has a record. It MUST increase the version by the number of
+///   its records, also if it deletes the state. It MUST keep the embedded records in `kept`. If it
+///   writes separate records, it MUST mark the embedded records as incomplete.
+/// - `commit` MUST refuse to write, delete or check an item that belongs to another endpoint. See
+///   [`Sharing`](crate::ports::Sharing). The text names the item and its owner. It MUST refuse values that DynamoDB does
+///   not store, and name the attribute.
+/// - If the response of a commit was lost, a retry with the same token MAY return `Conflict`.
+/// - `store_claims` MUST write only if the record exists as a separate item and has no claims.
+/// - `clear` returns success if the record does not exist.
+/// - `read_failures` MUST be strongly consistent. `write_failures` MUST NOT change anything that
+///   the other methods read.
+/// - An error MUST report that the call may have taken effect, unless it is certain that the call
+///   had no effect.
 #[async_trait]
 pub trait PartitionStore: Send + Sync + fmt::Debug {
-    /// The store's name in error texts, such as ``table `orders` ``.
+    /// Returns the name of the store in error texts, such as ``table `orders` ``.
     fn target(&self) -> String {
         "the partition store".to_owned()
     }
 
-    /// Step 1: version and state, and the records that are embedded in it.
+    /// Step 1: reads the version, the state, and the records that are embedded in the state's item.
     async fn read_state(
         &self,
         partition: &Partition,
@@ -42,31 +46,32 @@ pub trait PartitionStore: Send + Sync + fmt::Debug {
         consistency: Consistency,
     ) -> Result<StateRead, PortError>;
 
-    /// Whether any message of the endpoint has a record beside the state in this partition: asked when the state is
-    /// absent, before a record is embedded. MUST be strongly consistent. Of a record that is written or deleted
-    /// meanwhile it may say either.
+    /// Returns whether any message of the endpoint has a separate record in this partition. The
+    /// engine calls it if the state is absent, before it embeds a record. MUST be strongly
+    /// consistent. If a record is written or deleted during the call, either result is correct.
     async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError>;
 
-    /// Step 2: the record beside the state.
+    /// Step 2: reads the separate record.
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError>;
 
-    /// Step 5.
+    /// Step 5: commits.
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError>;
 
-    /// Step 5b: puts claims in the place of the record's bodies.
+    /// Step 5b: replaces the bodies of the record with claims.
     async fn store_claims(&self, key: RecordKey<'_>, record: &Record) -> Result<ClaimsStored, PortError>;
 
-    /// Step 7 for a message whose record is its dedupe entry: replaces the record beside the state by this one, which may be removed
-    /// after `expires`. If there is none any more, nothing is to be done.
+    /// Step 7 for a message whose record is its dedupe entry: replaces the separate record with
+    /// this one, which the store may remove after `expires`. It does nothing if the record does not
+    /// exist any more.
     async fn retain(&self, key: RecordKey<'_>, record: &Record, expires: Timestamp) -> Result<(), PortError>;
 
-    /// Step 8: deletes the record beside the state.
+    /// Step 8: deletes the separate record.
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError>;
 
-    /// The count of a message's failures; `None` if there is none. It is not part of the protocol: it decides when a message is
-    /// parked.
+    /// Returns the failure count of a message. `None` if there is no count. The count is not part
+    /// of the protocol. It decides when a message is parked.
     async fn read_failures(&self, key: RecordKey<'_>) -> Result<Option<Failures>, PortError>;
 
-    /// Replaces the count of a message's failures, or with `None` deletes it.
+    /// Replaces the failure count of a message, or deletes it if `failures` is `None`.
     async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError>;
 }

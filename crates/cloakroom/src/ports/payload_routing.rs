@@ -1,4 +1,4 @@
-//! Payloads in several stores: by their size, and by where they were when the policy was another one.
+//! Payloads in several stores: a claim names the store, and the size of a new payload selects it.
 
 use std::sync::Arc;
 
@@ -12,21 +12,28 @@ use crate::{
     ports::payload_store::PayloadStore,
 };
 
-/// Several payload stores as one: small payloads in one of them, larger ones in another, and as many as are needed that
-/// are only read and deleted.
+/// Several payload stores as one. One store is for small payloads and another one for large
+/// payloads. Payloads in any number of further stores are only read and deleted.
 ///
-/// A claim names the store of its payload, and whoever holds that store finds it there, however the policy is now. So a policy
-/// can be changed while messages are in flight, in **two steps**: first every endpoint, producer of claims and operator is given the new
-/// store to read from, with [`also`](Self::also) or as [`small`](Self::small) up to 0 bytes; when the last of them runs so, the new
-/// store is written to. A store can be left out when nothing is in it any more: when its last payloads and entries have expired.
-/// A receiver that lacks a store gives the message back with an error that names it; nothing is lost, but receives are used up.
+/// A claim names the store of its payload. So a payload is found in that store, even after new
+/// payloads go to another store. The stores for new payloads can be changed while messages are in
+/// flight, in **two steps**:
 ///
-/// **Dedupe entries** are put in the large store, and looked for in all of them: those that a store got when it was the
-/// large one still count. Here the two steps are more than a courtesy: a receiver that does not look into the store in which
-/// another one put an entry processes the message again.
+/// 1. Every endpoint, producer of claims and operator gets the new store for reading, with
+///    [`also`](Self::also) or as [`small`](Self::small) with a maximum of 0 bytes.
+/// 2. After all of them run with this configuration, new payloads are written to the new store.
 ///
-/// A claim that names no store is sought in all of them: its payload is missing only if it is missing in each. A new
-/// payload under such a claim goes into the large store.
+/// A store can be removed when its last payloads and dedupe entries have expired. If a receiver
+/// does not have the store of a payload, it returns the message to its queue with an error that
+/// names the store. The message is not lost, but its receive count increases.
+///
+/// **Dedupe entries** are written to the large store, and read from all stores, because a store
+/// that was the large one before still has valid entries. For entries the two steps are required.
+/// If a receiver does not read a store to which another receiver writes entries, it processes
+/// messages again.
+///
+/// A claim that names no store is read from all stores. Its payload is missing only if it is
+/// missing in every store. A new payload under such a claim is written to the large store.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,7 +49,7 @@ use crate::{
 pub struct RoutedPayloads {
     large: Arc<dyn PayloadStore>,
     small: Option<Small>,
-    /// Only read and deleted.
+    /// Stores whose payloads are only read and deleted.
     also: Vec<Arc<dyn PayloadStore>>,
 }
 
@@ -53,43 +60,48 @@ struct Small {
 }
 
 impl RoutedPayloads {
-    /// All payloads and entries in this store, until others are added.
+    /// Creates a router that uses this store for all payloads and dedupe entries, until other
+    /// stores are added.
     pub fn new(large: Arc<dyn PayloadStore>) -> Self {
         Self { large, small: None, also: Vec::new() }
     }
 
-    /// Payloads of up to so many bytes in this store; with 0 they are only read and deleted there.
+    /// Uses this store for payloads of up to `bytes_max` bytes. If it is 0, the payloads of this
+    /// store are only read and deleted.
     ///
     /// # Errors
-    /// A store of this name is there already, or there is one for small payloads.
+    /// If there is already a store with this name, or a store for small payloads.
     pub fn small(self, store: Arc<dyn PayloadStore>, bytes_max: usize) -> Result<Self, Error> {
-        self.must_lack(&*store)?;
+        self.check_names_are_new(&*store)?;
         if let Some(Small { store: other, .. }) = &self.small {
             let (one, other) = (store.name(), other.name());
-            let text =
-                format!("small payloads cannot be both in `{other}` and in `{one}`: add one of them with `also`");
+            let text = format!(
+                "both `{other}` and `{one}` are set as the store for small payloads: add one of them with `also`"
+            );
             return Err(Error::misconfigured(text));
         }
         Ok(Self { small: Some(Small { store, bytes_max }), ..self })
     }
 
-    /// Payloads of this store are read and deleted, too, and its entries count.
+    /// Adds a store whose payloads are only read and deleted, and whose dedupe entries are read.
     ///
     /// # Errors
-    /// A store of this name is there already.
+    /// If there is already a store with this name.
     pub fn also(mut self, store: Arc<dyn PayloadStore>) -> Result<Self, Error> {
-        self.must_lack(&*store)?;
+        self.check_names_are_new(&*store)?;
         self.also.push(store);
         Ok(self)
     }
 
-    /// SUBTLE: names are unique. Of two stores of one name only the first would ever be asked, and what is in the other
-    /// one would look processed (`two_stores_of_one_name_are_refused`).
-    fn must_lack(&self, store: &dyn PayloadStore) -> Result<(), Error> {
+    /// Returns an error if a name of the store is already in use.
+    ///
+    /// SUBTLE: (1) two stores have the same name. (2) Only the first one is ever read. The payloads
+    /// in the second store would look missing, and their messages processed
+    /// (`two_stores_with_one_name_are_refused`).
+    fn check_names_are_new(&self, store: &dyn PayloadStore) -> Result<(), Error> {
         let Some(name) = store.stores().into_iter().find(|name| self.holds(name)) else { return Ok(()) };
         Err(Error::misconfigured(format!(
-            "two payload stores are called `{name}`, and a claim could not tell which of them it means: give each a name \
-             of its own"
+            "two payload stores have the name `{name}`, so a claim cannot identify its store: give each store a unique name"
         )))
     }
 
@@ -98,15 +110,19 @@ impl RoutedPayloads {
         std::iter::once(&self.large).chain(small).chain(&self.also).map(|store| &**store)
     }
 
-    /// The store that a claim names.
+    /// Returns the store that a claim names. The large store if the claim names none.
     ///
-    /// SUBTLE: a claim of none of them is an error, never a missing payload, which would mean that its message was processed
-    /// (`a_claim_of_no_store_is_an_error`).
+    /// SUBTLE: a claim on a store that is not configured is an error, and never a missing payload.
+    /// A missing payload would mean that the message was processed, so an unprocessed message would
+    /// be acknowledged (`claim_of_an_unknown_store_is_an_error`).
     fn of(&self, claim: &Claim) -> Result<&dyn PayloadStore, PortError> {
         let Some(name) = claim.store() else { return Ok(&*self.large) };
         self.all().find(|store| store.holds(name)).ok_or_else(|| {
             let stores: Vec<_> = self.stores().into_iter().map(|store| format!("`{store}`")).collect();
-            let cause = format!("it is in store `{name}`, and there are {}: give that one as well", stores.join(", "));
+            let cause = format!(
+                "the payload is in store `{name}`, but only these stores are configured: {}; add store `{name}`",
+                stores.join(", ")
+            );
             PortError::new(format!("finding the store of payload `{claim}`"), cause)
                 .without_effect()
                 .caused_by_data()
@@ -144,8 +160,10 @@ impl PayloadStore for RoutedPayloads {
         if claim.store().is_some() {
             return self.of(claim)?.read(claim).await;
         }
-        // SUBTLE: in all stores. The one that is the large store today may not have been it when the payload was checked in,
-        // and a payload that is taken for missing is a lost message (`a_claim_without_a_store_is_sought_in_all`).
+        // SUBTLE: a claim without a store is read from all stores. (1) A payload is checked in to
+        // the large store. (2) Another store becomes the large store. (3) A read of only the new
+        // one finds no payload. The message would be acknowledged as processed, and so be lost
+        // (`claim_without_a_store_name_is_searched_in_all_stores`).
         let found = try_join_all(self.all().map(|store| store.read(claim))).await?;
         Ok(found.into_iter().flatten().next())
     }

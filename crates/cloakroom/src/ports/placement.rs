@@ -1,4 +1,5 @@
-//! How a commit becomes items: the outbox records **embedded** in the state's item, or **beside** it, as items of their own.
+//! The items of a commit. Its outbox records are **embedded** in the state's item, or they are
+//! **separate** items.
 
 mod owner;
 
@@ -33,30 +34,32 @@ pub use owner::Owner;
 /// One item that a commit writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
-    /// Its sort key.
+    /// The sort key of the item.
     pub sort_key: String,
-    /// The item without its keys, or what else to do.
+    /// The change of the item. A put has the item without its keys.
     pub action: ItemAction,
-    /// Under which condition.
+    /// The condition on the item.
     pub condition: WriteCondition,
 }
 
 /// The condition of a [`Write`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteCondition {
-    /// That of an outbox record.
+    /// The condition on an outbox record.
     Record(Condition),
-    /// That of a handler's own item, which must not belong to another endpoint than these.
+    /// The condition on a handler's own item. In addition, this owner must be allowed to write the
+    /// item.
     Item(Condition, Owner),
-    /// The state is at this version, or absent if this is [`Version::ABSENT`].
+    /// The state has this version. With [`Version::ABSENT`], the state does not exist.
     VersionIs(Version),
 }
 
 impl WriteCondition {
-    /// Whether an item is as demanded.
+    /// Returns whether an item meets the condition. `None` stands for an item that does not exist.
     ///
     /// # Errors
-    /// A state without a version: something else has written under the state's key.
+    /// If a state has no version. Then something other than Cloakroom has written the item under
+    /// the state's key.
     pub(crate) fn holds(&self, item: Option<&Item>) -> Result<bool, PortError> {
         let exists = |condition: &Condition| match condition {
             Condition::Any => true,
@@ -71,10 +74,12 @@ impl WriteCondition {
     }
 }
 
-/// What a commit writes: the state, the records that go beside it, then the handlers' items in their order; and where the
-/// records go. One write alone is a plain put; several are a transaction.
+/// Returns the placement of a commit's records, and the commit's writes: the state, its separate
+/// records, and the handlers' own items in their order. A single write is a conditional put, and
+/// several writes are a transaction.
 ///
-/// "No record yet" is a second belt: whoever commits moves the version, too.
+/// The condition that a record does not exist is a second protection, because every commit also
+/// changes the version.
 pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     let own = commit.items.iter().cloned().map(|item| own_item(commit.endpoint, item));
     let sort_key = Key::State { endpoint: commit.endpoint }.text();
@@ -88,8 +93,8 @@ pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     commit.kept.recent.clone().write(records, &mut item, key_bytes(commit, &sort_key));
     let action = ItemAction::Put(item);
     let state = Write { sort_key, action, condition: WriteCondition::VersionIs(commit.expected) };
-    let beside = commit.records.iter().filter(|_| placement == Placement::Separate);
-    let records = beside.map(|(message, record)| Write {
+    let separate = commit.records.iter().filter(|_| placement == Placement::Separate);
+    let records = separate.map(|(message, record)| Write {
         sort_key: Key::Record { endpoint: commit.endpoint, message }.text(),
         action: ItemAction::Put(record_item(record)),
         condition: WriteCondition::Record(Condition::Absent),
@@ -97,7 +102,7 @@ pub fn writes(commit: &Commit<'_>) -> (Placement, Vec<Write>) {
     (placement, std::iter::once(state).chain(records).chain(own).collect())
 }
 
-/// The state with the records in it, if it does not become too large by them.
+/// Returns the state's item with the embedded records. `None` if the records make it too large.
 fn embedded(commit: &Commit<'_>, sort_key: &str) -> Option<Item> {
     if commit.embedded_bytes_max == 0 {
         return None;
@@ -108,7 +113,8 @@ fn embedded(commit: &Commit<'_>, sort_key: &str) -> Option<Item> {
     (key_bytes(commit, sort_key) + item_bytes(&item) <= commit.embedded_bytes_max).then_some(item)
 }
 
-/// Whether the state's item is larger than this only because of the embedded records of others that it carries on.
+/// Returns whether the state's item is larger than `item_bytes_max` only because it keeps embedded
+/// records of other messages.
 pub(crate) fn is_crowded(commit: &Commit<'_>, item_bytes_max: usize) -> bool {
     let sort_key = Key::State { endpoint: commit.endpoint }.text();
     let bytes = |kept| key_bytes(commit, &sort_key) + item_bytes(&state_item(commit, &sort_key, kept));
@@ -116,7 +122,7 @@ pub(crate) fn is_crowded(commit: &Commit<'_>, item_bytes_max: usize) -> bool {
     bytes(commit.kept.clone()) > item_bytes_max && bytes(alone) <= item_bytes_max
 }
 
-/// The write of a handler's own item, which carries its owner.
+/// Returns the write of a handler's own item, which contains its owner.
 fn own_item(endpoint: &str, ItemWrite { sort_key, action, condition, sharing }: ItemWrite) -> Write {
     let owner = Owner { endpoint: endpoint.to_owned(), sharing };
     let action = match action {
@@ -129,10 +135,12 @@ fn own_item(endpoint: &str, ItemWrite { sort_key, action, condition, sharing }: 
     Write { sort_key, action, condition: WriteCondition::Item(condition, owner) }
 }
 
-/// What it means that the condition of write `number` failed on this item, as far as the store tells what it has found.
+/// Returns the result of a commit whose write `number` did not meet its condition. `found` is the
+/// item that the store reports for this write, if it reports one.
 ///
-/// SUBTLE: an item of another endpoint is a refusal, not a conflict: it stays, so another attempt would meet it again. The state's
-/// condition is looked at before, so nobody is refused who has committed already (`item_of_another_endpoint_is_refused_by_name`).
+/// SUBTLE: an item of another endpoint is a refusal, not a conflict. The item stays there, so every
+/// retry would fail in the same way. The condition on the state is checked first. So a message that
+/// has already committed is not refused (`refusal_of_the_item_of_another_endpoint_names_both`).
 pub fn lost(partition: &Partition, number: usize, writes: &[Write], found: Option<&Item>) -> Committed {
     let Some(Write { sort_key, condition: WriteCondition::Item(_, owner), .. }) = writes.get(number) else {
         return Committed::Conflict(Conflict::Overtaken);
@@ -143,14 +151,15 @@ pub fn lost(partition: &Partition, number: usize, writes: &[Write], found: Optio
     }
 }
 
-/// Checks what a commit writes, before anything is sent: keys, sizes and values. `None` if it can be sent.
+/// Checks the keys, sizes and values of a commit's writes before they are sent. Returns the
+/// refusal, or `None` if the commit can be sent.
 pub fn refusal(limits: &Limits, partition: &Partition, writes: &[Write]) -> Option<Committed> {
     if let Err(error) = limits.check_transaction(partition.as_str(), sizes(writes)) {
         return Some(Committed::TooLarge(error));
     }
     let without_key = writes.iter().any(|write| write.sort_key.is_empty()) || partition.as_str().is_empty();
     if without_key {
-        let text = format!("an item of partition `{partition}` has an empty key: DynamoDB takes no empty keys");
+        let text = format!("an item of partition `{partition}` has an empty key, which DynamoDB refuses: set the key");
         return Some(Committed::Refused(text));
     }
     writes.iter().find_map(|Write { sort_key, action, .. }| {
@@ -164,7 +173,7 @@ fn name(partition: &Partition, sort_key: &str) -> String {
     format!("item `{}` of partition `{}`", shortened(sort_key), shortened(partition.as_str()))
 }
 
-/// What [`Limits::check_transaction`] wants to know of a transaction.
+/// Returns the sort key and the item of each write, for [`Limits::check_transaction`].
 fn sizes(writes: &[Write]) -> impl Iterator<Item = (&str, Option<&Item>)> {
     writes.iter().map(|Write { sort_key, action, .. }| match action {
         ItemAction::Put(item) => (sort_key.as_str(), Some(item)),
@@ -172,7 +181,7 @@ fn sizes(writes: &[Write]) -> impl Iterator<Item = (&str, Option<&Item>)> {
     })
 }
 
-/// The sort key of a record.
+/// Returns the sort key of a separate record.
 pub fn record_sort_key(key: RecordKey<'_>) -> String {
     Key::Record { endpoint: key.endpoint, message: key.message }.text()
 }
@@ -197,7 +206,7 @@ fn state_item(commit: &Commit<'_>, sort_key: &str, embedded: Embedded) -> Item {
     item
 }
 
-/// What the keys of the state's item add to its size.
+/// Returns the size of the keys of the state's item.
 fn key_bytes(commit: &Commit<'_>, sort_key: &str) -> usize {
     attribute::PARTITION.len() + commit.partition.as_str().len() + attribute::SORT.len() + sort_key.len()
 }
@@ -206,7 +215,7 @@ fn seconds(timestamp: Timestamp) -> AttributeValue {
     AttributeValue::N(timestamp.as_secs().to_string())
 }
 
-/// The item of a record, without its keys.
+/// Returns the item of a separate record, without its keys.
 pub fn record_item(record: &Record) -> Item {
     let claimed = record.claims() == crate::protocol::step::Claims::Stored;
     Item::from(HashMap::from([
@@ -215,19 +224,20 @@ pub fn record_item(record: &Record) -> Item {
     ]))
 }
 
-/// The item of a record that is kept as the proof that its message was processed, without its keys.
+/// Returns the item of a record that is retained as the proof that its message was processed,
+/// without its keys.
 pub fn retained_item(record: &Record, expires: Timestamp) -> Item {
     let mut item = record_item(record);
     item.insert(attribute::EXPIRES.to_owned(), seconds(expires));
     item
 }
 
-/// The sort key of a count of failures.
+/// Returns the sort key of a failure count.
 pub fn failures_sort_key(key: RecordKey<'_>) -> String {
     Key::Failures { endpoint: key.endpoint, message: key.message }.text()
 }
 
-/// The item of a count of failures, without its keys.
+/// Returns the item of a failure count, without its keys.
 pub fn failures_item(failures: Failures) -> Item {
     Item::from(HashMap::from([
         (attribute::FAILURES.to_owned(), AttributeValue::N(failures.count.to_string())),
@@ -235,7 +245,8 @@ pub fn failures_item(failures: Failures) -> Item {
     ]))
 }
 
-/// Reads the item of a count of failures. An item that is none counts nothing: its message gets more attempts, and no harm is done.
+/// Reads the item of a failure count. `None` if the item is not a failure count. Then the count
+/// starts again, so the message only gets more attempts.
 pub fn read_failures_item(item: &Item) -> Option<Failures> {
     let number = |name| match item.get(name) {
         Some(AttributeValue::N(digits)) => digits.parse::<u64>().ok(),
@@ -246,14 +257,15 @@ pub fn read_failures_item(item: &Item) -> Option<Failures> {
     Some(Failures { count: u32::try_from(count).unwrap_or(u32::MAX), expires })
 }
 
-/// The version of a state item; that of none is [`Version::ABSENT`].
+/// Returns the version of a state item. [`Version::ABSENT`] if there is no item.
 ///
 /// # Errors
-/// An item without a version: something else has written under the state's key.
+/// If the item has no version. Then something other than Cloakroom has written the item under the
+/// state's key.
 pub(crate) fn version(what: &str, item: Option<&Item>) -> Result<Version, PortError> {
     let Some(item) = item else { return Ok(Version::ABSENT) };
     let number = match item.get(attribute::VERSION) {
-        // The largest numbers have no successors.
+        // Very large numbers are refused, because increasing them could overflow.
         Some(AttributeValue::N(digits)) => digits.parse().ok().filter(|number| *number < u64::MAX / 2),
         _ => None,
     };
@@ -266,7 +278,8 @@ pub(crate) fn version(what: &str, item: Option<&Item>) -> Result<Version, PortEr
 /// Reads a state item, with or without its keys.
 ///
 /// # Errors
-/// An item without a version: something else has written under the state's key. Embedded records that cannot be told apart.
+/// If the item has no version, or if the attribute of its embedded records cannot be read. An item
+/// without a version was not written by Cloakroom.
 pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, PortError> {
     let Some(mut item) = item else { return Ok(StateRead::default()) };
     let version = version(what, Some(&item))?;
@@ -280,10 +293,10 @@ pub fn read_state_item(what: &str, item: Option<Item>) -> Result<StateRead, Port
     Ok(StateRead { version, state: Some(item), embedded })
 }
 
-/// Reads a record item.
+/// Reads the item of a separate record.
 ///
 /// # Errors
-/// An item that holds no record, or one of a format that is not known.
+/// If the item has no record, or if the format of the record is not supported.
 pub fn read_record_item(what: &str, item: &Item) -> Result<Record, PortError> {
     let unreadable = |cause: String| PortError::new(what, cause).without_effect().caused_by_data();
     match item.get(attribute::RECORD) {
@@ -292,14 +305,14 @@ pub fn read_record_item(what: &str, item: &Item) -> Result<Record, PortError> {
     }
 }
 
-/// Reads the records that are embedded in a state item, as texts.
+/// Reads the records that are embedded in a state item. Each record stays encoded.
 ///
 /// # Errors
-/// What is there cannot be told apart.
+/// If the attribute of the embedded records cannot be read.
 pub fn read_embedded_records(what: &str, item: &Item) -> Result<BTreeMap<MessageId, String>, PortError> {
     let Some(records) = item.get(attribute::RECORDS) else { return Ok(BTreeMap::new()) };
     packed::read(records).map_err(|problem| {
-        let cause = format!("`{}` of the item cannot be read: {problem}", attribute::RECORDS);
+        let cause = format!("attribute `{}` of the item cannot be read: {problem}", attribute::RECORDS);
         PortError::new(what, cause).without_effect().caused_by_data().public()
     })
 }
@@ -307,7 +320,7 @@ pub fn read_embedded_records(what: &str, item: &Item) -> Result<BTreeMap<Message
 /// Reads an embedded record.
 ///
 /// # Errors
-/// One of a format that is not known.
+/// If the text is not a record, or if the format of the record is not supported.
 pub(crate) fn read_embedded(key: RecordKey<'_>, text: &str) -> Result<Record, PortError> {
     Record::decode(text).map_err(|error| {
         let what = format!("reading the embedded record of `{}` in partition `{}`", key.message, key.partition);

@@ -1,40 +1,48 @@
 //! Embedded records: outbox records in the state's item.
 //!
-//! Every commit writes the state's item. It carries on the embedded records of other messages, also when it deletes the
-//! state. It may drop one of which this worker knows that its message is settled ([`may_drop`]), and no other. Nothing
-//! else drops an embedded record but a sweep, or whoever reads it under the id of a new message, if no copy of its own
-//! message can come any more ([`is_expired`]); and nothing
-//! changes one: a commit that had read it would overwrite the change. That is
-//! why a record that has still to change is always an item of its own ([`may_embed`]).
+//! Every commit writes the state's item. It keeps the embedded records of other messages, also when
+//! it deletes the state. It may drop a record only if this worker knows that the record's message
+//! is settled ([`may_drop`]). An embedded record is dropped in only two other cases: by a sweep,
+//! and by a worker that finds it under the id of a new message. In both cases no copy of the
+//! record's own message can arrive any more ([`is_expired`]).
 //!
-//! A commit that writes a record as an item of its own says so in the state's item, for good: from then on the embedded
-//! records are not all there are ([`is_complete`]).
+//! Embedded records never change: a commit that read a record before its change would overwrite the
+//! change. Therefore a record that must still change is always a separate record, that is, an item
+//! of its own ([`may_embed`]).
+//!
+//! A commit that writes a separate record permanently marks the state's item. From then on the
+//! embedded records may not be all records of the endpoint in the partition ([`is_complete`]).
 
 use std::time::Duration;
 
 use crate::protocol::{step::Claims, version::Version};
 
-/// What shows whether records lie beside an absent state.
+/// The evidence about separate records in a partition whose state is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Absent {
-    /// A look, after the state was read: any message of the endpoint has a record in the partition.
+    /// After it read the state, the worker looked for separate records of any message of the
+    /// endpoint in the partition.
     Looked {
-        /// Whether one has.
+        /// Whether it found a record.
         any: bool,
     },
-    /// The commit itself: it puts its record beside the state, on the condition that there is none.
+    /// The commit itself. It writes its record as a separate record, on the condition that this
+    /// record does not exist.
     Conditional,
-    /// Nothing.
+    /// No evidence.
     Unchecked,
 }
 
-/// Whether the embedded records are all that the endpoint has in the partition. Then there is no need to look for
-/// another one. `stated`: the state's item says so.
+/// Returns whether the embedded records are all records of the endpoint in the partition. If they
+/// are, the worker need not look for a separate record. `stated`: the state's item records that
+/// they are all.
 ///
-/// SUBTLE: an absent state says nothing. It may have been deleted and its tombstone have expired while a record lies
-/// beside it, and a commit that embeds its record has no condition on that one (`trust_an_absent_state`,
-/// `an_embedding_worker_finds_a_record_without_its_state`). A record that is written beside it after the look makes the
-/// commit lose: the state is not absent any more.
+/// SUBTLE: an absent state is no evidence. (1) The state is deleted while a separate record exists.
+/// (2) Its tombstone expires. (3) A worker receives the message of that record again and finds no
+/// state. (4) It commits with an embedded record, and this commit has no condition on the separate
+/// record. The message would take effect twice (`trust_an_absent_state`,
+/// `an_embedding_worker_finds_a_record_without_its_state`). If a separate record is written after
+/// the worker looked, the commit is lost, because the state is no longer absent.
 pub const fn is_complete(stated: bool, version: Version, absent: Absent) -> bool {
     match absent {
         _ if version.number() != Version::ABSENT.number() => stated,
@@ -44,23 +52,27 @@ pub const fn is_complete(stated: bool, version: Version, absent: Absent) -> bool
     }
 }
 
-/// Whether a worker has to look for records beside the state before it embeds one.
+/// Returns whether a worker must look for separate records before it embeds a record.
 pub const fn must_look(version: Version, embeds: bool) -> bool {
     embeds && version.number() == Version::ABSENT.number()
 }
 
-/// Whether a record may lie in the state's item. One that still has to get its claims, and one that is kept as the proof
-/// that its message was processed, is changed later: it is an item of its own.
+/// Returns whether a record may be embedded in the state's item. A record without all its claims
+/// changes later, and so does a record that is retained as the proof that its message was
+/// processed. Such records are always separate.
 pub const fn may_embed(claims: Claims, is_retained: bool) -> bool {
     matches!(claims, Claims::Stored) && !is_retained
 }
 
-/// Whether an embedded record is older than any message can be. So no copy of its own message can come any more, and
-/// one that is found under the identity of a message without a claim belongs to an earlier message of that identity.
+/// Returns whether an embedded record is older than any message can be. If it is, no copy of its
+/// own message can arrive any more. If it is found under the identity of a message without a claim,
+/// it belongs to an earlier message of that identity.
 ///
-/// SUBTLE: such a record has no entry any more, so it looks like one whose message was not settled. It would be sent
-/// again, and the new message would be settled without having been handled (`resume_expired`,
-/// `an_id_that_comes_again_after_its_window_is_handled`).
+/// SUBTLE: (1) the dedupe entry of an old message expires, but its embedded record remains. (2) A
+/// new message arrives under the same identity. Without this check, the record would look like that
+/// of a message that is not settled. Its messages would be sent again, and the new message would be
+/// settled without being handled (`resume_expired`,
+/// `id_that_is_reused_after_its_dedupe_window_is_handled`).
 pub fn is_expired(age: Duration, longest_life_of_a_message: Duration) -> bool {
     age > longest_life_of_a_message
 }
@@ -68,18 +80,21 @@ pub fn is_expired(age: Duration, longest_life_of_a_message: Duration) -> bool {
 /// What a worker knows about the message of an embedded record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Known {
-    /// Its payload is missing, or its entry is present; or this worker has settled it.
+    /// The message is settled: its payload is missing, or its dedupe entry exists, or this worker
+    /// settled it.
     Settled,
-    /// It is not settled.
+    /// The message is not settled.
     NotSettled,
-    /// The worker has not looked, or could not.
+    /// The worker did not check, or its check failed.
     Nothing,
 }
 
-/// Whether a commit may leave out the embedded record of another message.
+/// Returns whether a commit may drop the embedded record of another message.
 ///
-/// SUBTLE: a record that is dropped while its message lives is a commit that nobody remembers (`drop_blindly`,
-/// `what_is_not_settled_is_carried_on`).
+/// SUBTLE: (1) a commit drops the record of a message that is not settled. (2) The message is
+/// delivered again, and its worker finds neither the record nor a sign that the message was
+/// processed. It would process the message again (`drop_blindly`,
+/// `unsettled_embedded_record_is_kept_by_later_commits`).
 pub const fn may_drop(known: Known) -> bool {
     match known {
         Known::Settled => true,
@@ -87,9 +102,10 @@ pub const fn may_drop(known: Known) -> bool {
     }
 }
 
-/// Returns the positions of the embedded records of other messages that a commit looks at, given what is known of each:
-/// at most `looks_max` of those of which nothing is known, from a random one on. So records that nobody may drop do not
-/// hide the others for long.
+/// Returns the positions of the embedded records of other messages that a commit checks, given what
+/// is known about each. They are at most `looks_max` of the records about which nothing is known,
+/// starting at a random one. So records that may not be dropped do not keep the other records from
+/// being checked for long.
 pub fn looks(known: &[Known], random: u128, looks_max: usize) -> Vec<usize> {
     let open: Vec<usize> = (0..known.len()).filter(|position| known[*position] == Known::Nothing).collect();
     let first = random.checked_rem(open.len() as u128).and_then(|first| usize::try_from(first).ok());
@@ -101,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_reach_every_unknown_record_whatever_hides_it() {
+    fn looks_reach_every_record_of_unknown_status() {
         let mut known = [Known::Nothing; 40];
         known[3] = Known::Settled;
         known[4] = Known::NotSettled;

@@ -1,6 +1,7 @@
 //! The order of steps for one message: the table, and [`next`], the function that follows it.
 //!
-//! A *driver* performs the steps: the engine, the model or the simulation. For an incoming message `m` in partition `p`:
+//! A *driver* performs the steps: the engine, the model or the simulation. For an incoming message
+//! `m` in partition `p`:
 //!
 //! | # | [`Do`] | how the driver performs it | what it [`Saw`], and the next step |
 //! |---|---|---|---|
@@ -17,16 +18,18 @@
 //! | 8 | `Clear` | delete the outbox record of `m`, if it is an item of its own. A later commit drops an embedded one | `Cleared` → 9 |
 //! | 9 | `Acknowledge` | delete `m` from its queue | the end |
 //!
-//! A message is identified by its claim or, if it carries none, by its source, partition, type and id. For a message
-//! without a claim read "payload missing" as "dedupe entry present": the entry is the payload's mirror image, and the
-//! order of steps is the same. The step function does not see failed calls: the driver repeats the step, or gives the
-//! message back and starts again with the next delivery.
+//! A message is identified by its claim or, if it carries none, by its source, partition, type and
+//! id. For a message without a claim read "payload missing" as "dedupe entry present": the entry is
+//! the payload's mirror image, and the order of steps is the same. The step function does not see
+//! failed calls: the driver repeats the step, or gives the message back and starts again with the
+//! next delivery.
 //!
-//! A worker that only [finishes](Progress::finishing) messages of a dead-letter queue takes the same steps, but without a
-//! record it never goes beyond step 2: it `Leave`s the message where it is.
+//! A worker that only [finishes](Progress::finishing) messages of a dead-letter queue takes the
+//! same steps, but without a record it never goes beyond step 2: it `Leave`s the message where it
+//! is.
 //!
-//! The claims of an attempt that did not commit are never deleted: the commit may still apply, and a payload that no
-//! message refers to expires.
+//! The claims of an attempt that did not commit are never deleted: the commit may still apply, and
+//! a payload that no message refers to expires.
 
 use crate::protocol::version::Version;
 
@@ -34,8 +37,8 @@ use crate::protocol::version::Version;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckIn {
-    /// The record holds only claims, so the size of an item does not limit the size of messages. The record is written
-    /// once. A lost commit leaves its payloads behind; they expire.
+    /// The record holds only claims, so the size of an item does not limit the size of messages.
+    /// The record is written once. A lost commit leaves its payloads behind; they expire.
     #[default]
     BeforeCommit,
     /// Nothing is written outside the partition before the commit is durable. The record
@@ -50,9 +53,10 @@ pub enum WhenMissing {
     /// It is a duplicate: acknowledge it.
     #[default]
     Acknowledge,
-    /// Park it: this seems to be its first receive, so something other than Cloakroom may have deleted the payload.
-    /// A queue sometimes delivers a duplicate as a first receive, and another worker may finish the message first. Then a
-    /// processed message is parked. That raises an alarm and does no other harm.
+    /// Park it: this seems to be its first receive, so something other than Cloakroom may have
+    /// deleted the payload. A queue sometimes delivers a duplicate as a first receive, and another
+    /// worker may finish the message first. Then a processed message is parked. That raises an
+    /// alarm and does no other harm.
     Park,
 }
 
@@ -69,7 +73,8 @@ pub enum Claims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consistency {
-    /// The read may return an older state. A commit on an older state is lost, and nothing else happens.
+    /// The read may return an older state. A commit on an older state is lost, and nothing else
+    /// happens.
     Any,
     /// A read that begins after a write has returned sees that write.
     Strong,
@@ -84,12 +89,13 @@ pub enum Outcome {
     Resumed,
     /// The message was processed before. This run changed nothing.
     Duplicate,
-    /// Moved to the dead-letter queue with a reason. This run changed neither payload nor state. Another worker, or an earlier
-    /// commit whose outcome is unknown, may still have committed the message: [finish](crate::Endpoint::finish) it before you
-    /// delete it from the dead-letter queue.
+    /// Moved to the dead-letter queue with a reason. This run changed neither payload nor state.
+    /// Another worker, or an earlier commit whose outcome is unknown, may still have committed the
+    /// message: [finish](crate::Endpoint::finish) it before you delete it from the dead-letter
+    /// queue.
     Parked,
-    /// The handler deferred the message, and it was sent to its queue again with a delay. This run changed neither payload nor
-    /// state.
+    /// The handler deferred the message, and it was sent to its queue again with a delay. This run
+    /// changed neither payload nor state.
     Deferred,
 }
 
@@ -139,8 +145,8 @@ pub enum Saw {
     SentAgain,
     CheckedIn,
     Committed(Claims),
-    /// The version has changed, or the message has a record. An earlier try of this commit may be the cause, if its response was
-    /// lost.
+    /// The version has changed, or the message has a record. An earlier try of this commit may be
+    /// the cause, if its response was lost.
     Lost,
     /// The commit was tried. It may take effect, now or later, or not at all.
     Unknown,
@@ -153,7 +159,8 @@ pub enum Saw {
     Cleared,
 }
 
-/// Everything that the step function remembers between two steps. Each delivery starts with a new one.
+/// Everything that the step function remembers between two steps. Each delivery starts with a new
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Progress {
     check_in: CheckIn,
@@ -191,8 +198,8 @@ impl Progress {
         self.missing
     }
 
-    /// Progress for a new start on the same delivery. Keeps [`WhenMissing`]: once a payload may legitimately be missing, it
-    /// stays so.
+    /// Progress for a new start on the same delivery. Keeps [`WhenMissing`]: once a payload may
+    /// legitimately be missing, it stays so.
     pub const fn restarted(self) -> Self {
         Self { finishes_only: self.finishes_only, ..Self::new(self.check_in, self.when_missing) }
     }
@@ -203,8 +210,8 @@ impl Progress {
     }
 }
 
-/// Returns the next step, given the progress so far and what the last step saw. It is pure and total, and the only copy of the
-/// protocol.
+/// Returns the next step, given the progress so far and what the last step saw. It is pure and
+/// total, and the only copy of the protocol.
 ///
 /// ```
 /// use cloakroom::protocol::{CheckIn, Consistency, Do, Progress, Saw, Version, WhenMissing, next};
@@ -228,12 +235,14 @@ pub const fn next(m: Progress, saw: Saw) -> (Progress, Do) {
         Saw::Record(Claims::Missing) => {
             (Progress { claims_missing: true, outcome: Outcome::Resumed, ..m }, Do::CheckIn)
         }
-        // SUBTLE: an embedded record outlives its message. If the payload is missing, the record was dispatched, so it is not sent
-        // again. If the payload exists, it may not have been. In the second read step 3 has shown it already.
+        // SUBTLE: an embedded record outlives its message. If the payload is missing, the record
+        // was dispatched, so it is not sent again. If the payload exists, it may not have been. In
+        // the second read step 3 has shown it already.
         Saw::Embedded if m.missing => (m, Do::Acknowledge(Outcome::Duplicate)),
         Saw::Embedded => (Progress { embedded: true, outcome: Outcome::Resumed, ..m }, Do::ReadPayload),
         Saw::Retained => (m, Do::Acknowledge(Outcome::Duplicate)),
-        // If the message was ever committed, its outgoing messages are sent. The operator decides whether to process it.
+        // If the message was ever committed, its outgoing messages are sent. The operator decides
+        // whether to process it.
         Saw::NoRecord if m.finishes_only => (m, Do::Leave),
         Saw::NoRecord if m.missing => match m.when_missing {
             WhenMissing::Acknowledge => (m, Do::Acknowledge(Outcome::Duplicate)),
@@ -241,8 +250,8 @@ pub const fn next(m: Progress, saw: Saw) -> (Progress, Do) {
         },
         Saw::NoRecord => (m, Do::ReadPayload),
 
-        // 3. SUBTLE: a missing payload proves that the message was processed, not that it was cleared.
-        // Its first worker may have died in between, so the record is read once more
+        // 3. SUBTLE: a missing payload proves that the message was processed, not that it was
+        // cleared. Its first worker may have died in between, so the record is read once more
         // (`no_second_look`).
         Saw::PossiblySettled if m.embedded => (m, Do::Acknowledge(Outcome::Duplicate)),
         Saw::PossiblySettled => (Progress { missing: true, ..m }, Do::ReadRecord),
@@ -256,8 +265,9 @@ pub const fn next(m: Progress, saw: Saw) -> (Progress, Do) {
         },
         Saw::Rejected => (m, Do::Park),
         Saw::Parked => (m, Do::Acknowledge(Outcome::Parked)),
-        // 4a. SUBTLE: sent again before it is acknowledged, with the same identity. If the worker stops in between there are
-        // two copies, and one of them is found to be a duplicate (`acknowledge_before_deferral`, `defer_as_another_message`).
+        // 4a. SUBTLE: sent again before it is acknowledged, with the same identity. If the worker
+        // stops in between there are two copies, and one of them is found to be a duplicate
+        // (`acknowledge_before_deferral`, `defer_as_another_message`).
         Saw::Deferred => (m, Do::SendAgain),
         Saw::SentAgain => (m, Do::Acknowledge(Outcome::Deferred)),
 
@@ -265,20 +275,22 @@ pub const fn next(m: Progress, saw: Saw) -> (Progress, Do) {
         Saw::CheckedIn if m.claims_missing => (m, Do::StoreClaims),
         Saw::CheckedIn => (m, Do::Commit(m.version)),
 
-        // 5. SUBTLE: after a failed commit, an earlier try of it may have applied or may still apply. The record shows it, so
-        // everything is read again. From here on the payload may be missing because another worker was faster.
+        // 5. SUBTLE: after a failed commit, an earlier try of it may have applied or may still
+        // apply. The record shows it, so everything is read again. From here on the payload may
+        // be missing because another worker was faster.
         Saw::Committed(Claims::Stored) => (m, Do::Dispatch),
         Saw::Committed(Claims::Missing) => (Progress { claims_missing: true, ..m }, Do::CheckIn),
         Saw::Lost | Saw::Unknown | Saw::NotTried => {
             (Progress { when_missing: WhenMissing::Acknowledge, ..m }, Do::ReadState(Consistency::Strong))
         }
 
-        // 5b. The first driver to store claims decides which are sent. Without a record another driver has finished.
+        // 5b. The first driver to store claims decides which are sent. Without a record another
+        // driver has finished.
         Saw::ClaimsStored => (m, Do::Dispatch),
         Saw::RecordGone => (m, Do::Acknowledge(Outcome::Duplicate)),
 
-        // 6 to 9. SUBTLE: settle before clear. The record is what a redelivery finds while the payload lives
-        // (`clear_before_settle`).
+        // 6 to 9. SUBTLE: settle before clear. The record is what a redelivery finds while the
+        // payload lives (`clear_before_settle`).
         Saw::Dispatched => (m, Do::Settle),
         Saw::Settled => (m, Do::Clear),
         Saw::Cleared => (m, Do::Acknowledge(m.outcome)),

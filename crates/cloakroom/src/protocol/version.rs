@@ -4,32 +4,33 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The version of a partition's state. It only ever grows, also across deletion of the state.
+/// The version of a partition's state. It never decreases, not even when the state is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(u64);
 
 impl Version {
-    /// No state was ever committed.
+    /// The version of a partition in which no state was ever committed.
     pub const ABSENT: Self = Self(0);
 
-    /// The version of this number.
+    /// Returns the version with this number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number.
+    /// Returns the number of the version.
     pub const fn number(self) -> u64 {
         self.0
     }
 
-    /// The version that a commit of one message on this one makes.
+    /// Returns the version after a commit of one message on this version.
     #[must_use]
     pub const fn next(self) -> Self {
         self.after(1)
     }
 
-    /// The version that a commit of so many messages on this one makes: it counts them.
+    /// Returns the version after a commit of `messages` messages on this version: each message adds
+    /// one.
     #[must_use]
     pub const fn after(self, messages: usize) -> Self {
         Self(self.0 + messages as u64)

@@ -1,4 +1,4 @@
-//! Dropping an embedded record whose message cannot come any more.
+//! Dropping an embedded record whose message cannot be delivered any more.
 
 use crate::{
     error::{Error, ErrorKind},
@@ -11,23 +11,27 @@ use crate::{
     recovery::one_endpoint::Recovery,
 };
 
-/// How often the state's item is read anew because a commit came in between.
+/// Maximum number of attempts. Another commit between read and write makes an attempt fail.
 const PASSES_MAX: u32 = 8;
 
 impl Recovery {
-    /// Whether the payload store, or the store of the dedupe entry, that this record names is not among those of the ports. Then
-    /// nobody here can tell whether its message is settled.
+    /// Reports whether the ports lack the store that this record names, of the payload or of the
+    /// dedupe entry. Then this process cannot find out whether the record's message is settled.
     pub(super) fn lacks_store_of(&self, record: &Record) -> bool {
         let store = record.settles.as_ref().and_then(|settles| settles.store());
         store.is_some_and(|store| !self.context.ports.payloads.holds(store))
     }
 
-    /// Writes the state's item as it is, without the embedded record of this message, if that record may be dropped. False if there
-    /// is none, or another one by now: an id may have come again.
+    /// Removes the embedded record of this message from the state's item, if the record may be
+    /// dropped. The rest of the item is written back unchanged.
     ///
-    /// SUBTLE: the version stays, and the write is conditional on it. A commit that had read the record before carries it on,
-    /// which does no harm; one that came first makes this write lose. The caller knows that no copy of the message can come
-    /// any more (`drop_what_may_come`).
+    /// Returns `false` if there is no record or if the record may not be dropped. The id may have
+    /// been used again, so another record may have replaced it.
+    ///
+    /// SUBTLE: the version stays, and the write is conditional on it. If a commit read the record
+    /// before this write and commits after it, the record is kept. That does no harm. If the commit
+    /// comes first, this write fails and the loop reads again. The caller ensures that no copy of
+    /// the message can be delivered any more (`drop_deliverable`).
     ///
     /// # Errors
     /// The record is still there, or may be.
@@ -48,7 +52,8 @@ impl Recovery {
                 return Ok(is_dropped);
             }
             let Some(state) = read.state else {
-                return Err(not_dropped(partition, "its state is deleted, and the record expires with the tombstone"));
+                let reason = "the state is deleted, so the record expires with the tombstone; no action is needed";
+                return Err(not_dropped(partition, reason));
             };
             let state = StateWrite::Put(state);
             let commit = Commit {
@@ -63,17 +68,18 @@ impl Recovery {
                 token: &format!("{:032x}", context.ports.random.bits()),
             };
             match store.commit(commit).await? {
-                // Somebody may drop another record of this item at the same time, and bring this one back: look again.
+                // Another sweep may drop another record of this item at the same time and write
+                // this one back. So read again.
                 Committed::Applied(_) => is_dropped = true,
                 Committed::Conflict(_) => {}
                 Committed::TooLarge(error) => return Err(not_dropped(partition, error)),
                 Committed::Refused(text) => return Err(not_dropped(partition, text)),
             }
         }
-        Err(not_dropped(partition, "its entity is too busy: sweep again"))
+        Err(not_dropped(partition, "other commits changed the item too often; sweep again"))
     }
 }
 
-fn not_dropped(partition: &Partition, why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::RetryMessage, format!("a record of partition `{partition}` was not dropped: {why}"))
+fn not_dropped(partition: &Partition, reason: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::RetryMessage, format!("a record of partition `{partition}` was not dropped: {reason}"))
 }

@@ -1,13 +1,18 @@
-//! Recovery: finishes what was committed and not finished, and runs no handler.
+//! Recovery: finishes committed messages that are not finished, without handlers.
 //!
-//! Whatever is committed has a record, and a message in a queue behind it, whose next delivery finishes it. Two things come in
-//! between: the message ends in the dead-letter queue, or it is purged or expires.
+//! A committed message has a record until it is finished. The next delivery of the message finishes
+//! it, unless the message moves to the dead-letter queue, is purged, or expires. Recovery covers
+//! these cases:
 //!
-//! - [`DeadLetters`] goes through a dead-letter queue: it tells which messages were committed, finishes those, and puts back the rest.
-//! - [`Sweep`] goes through the table and finishes records whose message does not come any more.
+//! - [`DeadLetters`] works through a dead-letter queue. It reports which messages were committed,
+//!   finishes them, and puts the rest back.
+//! - [`Sweep`] works through the table and finishes records whose message is not delivered any
+//!   more.
 //!
-//! Both follow the [protocol](crate::protocol) as a worker does that resumes, and are safe beside workers and beside each other.
+//! Both follow the [protocol](crate::protocol) like a worker that resumes a message. Both can run
+//! at the same time as workers and as other recovery runs.
 
+mod dead_letter;
 mod dead_letters;
 mod dropping;
 mod one_endpoint;
@@ -15,6 +20,7 @@ mod pace;
 mod sweep;
 mod walk;
 
-pub use dead_letters::{DeadLetter, DeadLetters, Fate, Treatment};
+pub use dead_letter::{DeadLetter, Fate, Treatment};
+pub use dead_letters::DeadLetters;
 pub use one_endpoint::{MessageStatus, Recovery};
 pub use sweep::{Sweep, SweepCursor, SweepSettings, SweepStep, Swept};

@@ -23,7 +23,7 @@ use crate::{
     protocol::step::{Do, Outcome},
 };
 
-/// Finishes the messages of one endpoint, of which it needs to know no more than the name. It is cheap to clone.
+/// Finishes messages of one endpoint. It needs only the endpoint's name. It is cheap to clone.
 ///
 /// ```
 /// use cloakroom::{Delivery, format::Envelope, memory::Memory, recovery::{Recovery, MessageStatus}};
@@ -42,18 +42,19 @@ pub struct Recovery {
     pub(super) context: Arc<Context>,
 }
 
-/// What is known of a message that lies somewhere.
+/// The status of a message in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageStatus {
-    /// It is committed, and its record waits to be finished.
+    /// The message is committed. Its record is not finished yet.
     Committed,
-    /// It was processed, and nothing is left to do.
+    /// The message was processed and is finished.
     Processed,
-    /// Nothing of it is committed.
+    /// The message is not committed.
     NotProcessed,
-    /// It was parked, and its payload is missing: it was processed since, or somebody has removed the payload.
+    /// The message was parked, and its payload is missing. Either it was processed later, or
+    /// something else removed the payload.
     Missing,
-    /// It can never be processed, for this reason. It may be somebody else's.
+    /// The message can never be processed, for this reason. It may belong to another system.
     Unreadable(String),
 }
 
@@ -64,10 +65,10 @@ impl fmt::Debug for Recovery {
 }
 
 impl Recovery {
-    /// For the endpoint of this name, over its ports.
+    /// Creates a recovery for the endpoint with this name, over its ports.
     ///
     /// # Errors
-    /// A name that no endpoint can have; limits out of range.
+    /// The name is not a valid endpoint name, or a limit is out of range.
     pub fn new(endpoint: impl Into<String>, ports: Ports) -> Result<Self, Error> {
         let endpoint = endpoint.into();
         ports.limits.validate()?;
@@ -81,20 +82,21 @@ impl Recovery {
         })
     }
 
-    /// The endpoint's name.
+    /// Returns the endpoint's name.
     pub fn endpoint(&self) -> &str {
         &self.context.name
     }
 
-    /// Recovery knows no message types: it reads only what has an envelope.
+    /// Decodes a delivery. Recovery knows no message types, so only a message with an envelope is
+    /// readable.
     fn accept<'d>(&self, delivery: &'d Delivery) -> Incoming<'d> {
         Intake::default().accept(&self.context.ports.limits, Cow::Borrowed(delivery))
     }
 
-    /// Looks what has become of a message, and touches nothing.
+    /// Returns the status of a message, and changes nothing.
     ///
     /// # Errors
-    /// What could not be read; a payload that is in another store than that of the ports.
+    /// A read failed, or the payload is in a store that the ports do not have.
     pub async fn look(&self, delivery: &Delivery) -> Result<MessageStatus, Error> {
         let incoming = self.accept(delivery);
         let attempt = match Attempt::open(&self.context, &incoming, None) {
@@ -103,8 +105,10 @@ impl Recovery {
         };
         Ok(match attempt.look().await? {
             Do::Dispatch | Do::CheckIn => MessageStatus::Committed,
-            // SUBTLE: a worker would drop it. But it was parked with its payload, or for the lack of it; so somebody has processed it
-            // since, or has removed the payload (`a_parked_letter_whose_payload_was_removed_is_left`).
+            // SUBTLE: a worker would acknowledge this message as a duplicate. Here that could lose
+            // it. (1) The message was parked with its payload, or because the payload was missing.
+            // (2) Later a worker processed it, or something else removed the payload
+            // (`dead_letter_whose_payload_was_deleted_is_left`).
             Do::Acknowledge(_) if is_parked_with_claim(delivery, &incoming) => MessageStatus::Missing,
             Do::Acknowledge(_) => MessageStatus::Processed,
             Do::Handle
@@ -121,28 +125,31 @@ impl Recovery {
         })
     }
 
-    /// Finishes a message if it is committed: see [`Endpoint::finish`](crate::Endpoint::finish).
+    /// Finishes a message if it is committed. See [`Endpoint::finish`](crate::Endpoint::finish).
     ///
     /// # Errors
-    /// The message was not finished; the error's [`kind`](Error::kind) says what to do. It stays where it is.
+    /// The message was not finished and stays where it is. The error's [`kind`](Error::kind) shows
+    /// what to do.
     pub async fn finish(&self, delivery: &Delivery) -> Result<Recovered, Error> {
         self.context.finish(&self.accept(delivery)).await
     }
 
-    /// Finishes the record of a message that is not in hand, and may not exist any more. False if there is no record: somebody
-    /// else has finished it, or nothing was committed.
+    /// Finishes the record of a message that is not in flight here and may not exist any more.
+    ///
+    /// Returns `false` if there is no record: another worker has finished it, or nothing was
+    /// committed.
     ///
     /// # Errors
-    /// The record was not finished, and stays. That is so for good if it does not tell how its message is settled
-    /// ([`Record::settles`](crate::format::Record::settles)).
+    /// The record was not finished and stays. This is permanent if the record does not show how its
+    /// message is settled ([`Record::settles`](crate::format::Record::settles)).
     pub async fn finish_record(&self, partition: &Partition, message: &MessageId) -> Result<bool, Error> {
         let key = RecordKey { partition, endpoint: &self.context.name, message };
-        let nobody = Delivery::default();
-        let outcome = Attempt::without_message(&self.context, &nobody, key).finish().await?;
+        let no_delivery = Delivery::default();
+        let outcome = Attempt::without_message(&self.context, &no_delivery, key).finish().await?;
         Ok(outcome == Some(Outcome::Resumed))
     }
 
-    /// Whether the message of this embedded record is settled.
+    /// Reports whether the message of this embedded record is settled.
     pub(crate) async fn is_settled(
         &self,
         message: &MessageId,
@@ -151,11 +158,13 @@ impl Recovery {
         Ok(self.context.is_settled(message, record).await?)
     }
 
-    /// Sends a message to a queue as it was before it was parked. Whoever took it from another queue deletes it there
-    /// afterwards; if that fails there are two, which does no harm.
+    /// Sends a message to a queue in the form that it had before it was parked.
+    ///
+    /// If the message came from another queue, the caller deletes it there afterwards. If that
+    /// fails there are two copies, which does no harm.
     ///
     /// # Errors
-    /// It may or may not have been sent.
+    /// The send failed. The message may have been sent.
     pub async fn put_back(&self, delivery: &Delivery, queue: &str) -> Result<(), Error> {
         parking::send_back(&self.context, delivery, queue).await
     }
@@ -166,11 +175,11 @@ fn is_parked_with_claim(delivery: &Delivery, incoming: &Incoming<'_>) -> bool {
     has_claim && [REASON, ENDPOINT].iter().any(|name| delivery.attributes.contains_key(*name))
 }
 
-/// A [`Recovery`] for each endpoint that turns up.
+/// A [`Recovery`] for each endpoint, created at its first use.
 #[derive(Debug)]
 pub(super) struct RecoveryByEndpoint {
     pub(super) ports: Ports,
-    /// For how long payloads are certain to live.
+    /// The guaranteed lifetime of a payload, in milliseconds.
     pub(super) payload_ttl_ms: u64,
     known: Mutex<BTreeMap<String, Recovery>>,
 }

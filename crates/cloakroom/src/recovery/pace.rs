@@ -1,4 +1,4 @@
-//! How fast a table is read.
+//! The rate at which a table is read.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,38 +7,38 @@ use std::{
 
 use crate::ports::clock::Clock;
 
-/// Lets so many units pass in a second, on average.
+/// Limits reads to a number of units a second, on average.
 #[derive(Debug)]
 pub(super) struct Pace {
     clock: Arc<dyn Clock>,
     units_per_second: f64,
-    /// When everything that was taken so far has been paid, in milliseconds of the clock that never goes back.
-    paid_ms: Mutex<f64>,
+    /// When the rate has allowed all units taken so far, in milliseconds of the monotonic clock.
+    allowed_until_ms: Mutex<f64>,
 }
 
 impl Pace {
     pub(super) fn new(clock: Arc<dyn Clock>, units_per_second: u32) -> Self {
-        Self { clock, units_per_second: units_per_second.into(), paid_ms: Mutex::new(0.0) }
+        Self { clock, units_per_second: units_per_second.into(), allowed_until_ms: Mutex::new(0.0) }
     }
 
-    /// Waits until what was taken before is paid, and takes this much.
+    /// Waits until the rate has allowed all units taken before, and then takes `units`.
     pub(super) async fn take(&self, units: f64) {
         let now_ms = self.now_ms();
         let wait_ms = {
-            let mut paid_ms = self.paid_ms.lock().unwrap_or_else(PoisonError::into_inner);
-            let begin_ms = paid_ms.max(now_ms);
-            *paid_ms = begin_ms + self.price_ms(units);
+            let mut allowed_until_ms = self.allowed_until_ms.lock().unwrap_or_else(PoisonError::into_inner);
+            let begin_ms = allowed_until_ms.max(now_ms);
+            *allowed_until_ms = begin_ms + self.duration_ms(units);
             begin_ms - now_ms
         };
         self.clock.sleep(Duration::from_secs_f64(wait_ms / 1000.0)).await;
     }
 
-    /// Takes that much more, or gives it back.
+    /// Takes `units` more, or returns them if the number is negative.
     pub(super) fn correct(&self, units: f64) {
-        *self.paid_ms.lock().unwrap_or_else(PoisonError::into_inner) += self.price_ms(units);
+        *self.allowed_until_ms.lock().unwrap_or_else(PoisonError::into_inner) += self.duration_ms(units);
     }
 
-    fn price_ms(&self, units: f64) -> f64 {
+    fn duration_ms(&self, units: f64) -> f64 {
         units * 1000.0 / self.units_per_second
     }
 

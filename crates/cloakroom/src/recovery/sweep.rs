@@ -1,4 +1,5 @@
-//! The sweep: goes through all partitions and finishes records whose message does not come any more.
+//! The sweep: works through all partitions and finishes records whose message is not delivered any
+//! more.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use crate::{
     engine::settings::EndpointSettings,
     error::{Error, within},
     format::{
-        lifetime::{PAYLOAD_TTL_MS, record_is_outlived},
+        lifetime::{PAYLOAD_TTL_MS, record_payloads_may_have_expired},
         record::Record,
     },
     observe::observer::{Observer, Unobserved},
@@ -29,7 +30,7 @@ use crate::{
     },
 };
 
-/// How a sweep is done.
+/// Settings of a sweep.
 ///
 /// ```
 /// let settings: cloakroom::recovery::SweepSettings = serde_json::from_str(r#"{ "endpoints": ["stock"] }"#)?;
@@ -39,25 +40,31 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SweepSettings {
-    /// The endpoints whose records are finished; of all if there is none.
+    /// The endpoints whose records are finished. If the set is empty, the records of all endpoints.
     pub endpoints: BTreeSet<String>,
-    /// Younger records are left to the workers, which are likely to have them in hand. To finish those, too, does no harm, but
-    /// their messages may be sent twice, and may look lost to a receiver that is faster than their worker.
+    /// The minimum age of a record that is finished, in milliseconds. Younger records are left to
+    /// the workers, which probably still process their messages. A smaller value is safe, but
+    /// outgoing messages may be sent twice. If a receiver settles one copy before the worker sends
+    /// the other, the other may look like a lost message.
     pub older_than_ms: u64,
-    /// For how long payloads are certain to live. Older records that would send claims are left: of a message whose payload has expired
-    /// its receiver would think that it was processed. It must be less than the lifecycle of the bucket by what a message can live.
+    /// The guaranteed lifetime of a payload, in milliseconds. An older record that would send
+    /// claims is left. If a payload has expired, the receiver would treat its message as processed.
+    /// The value must be less than the bucket's lifecycle minus the longest life of a message.
     pub payload_ttl_ms: u64,
-    /// In how many parts the table is read at a time. A [cursor](SweepCursor) has its own.
+    /// The number of segments of the table that are read concurrently. A [cursor](SweepCursor)
+    /// keeps its own number.
     pub segments: u32,
-    /// How many read units the reading takes in a second, on average.
+    /// The maximum number of read units a second, on average.
     pub units_per_second_max: u32,
-    /// How many records of a segment are finished at a time.
+    /// The number of records of a segment that are finished concurrently.
     pub finishing_max: usize,
-    /// Drop embedded records that are older than this and that nobody can look up, since they name a payload store that the ports
-    /// do not have. It must be longer than any message lives: 50 days at least. The messages of such a record are not sent; whoever
-    /// still has the store finishes it with that store instead. `None`: such records are left.
+    /// Drop embedded records older than this, in milliseconds, if they name a payload store that
+    /// the ports do not have. No worker can look up such a record. The value must be at least 50
+    /// days, because no message lives longer. The outgoing messages of a dropped record are not
+    /// sent. If the store still exists, sweep with ports that have it instead: that finishes the
+    /// record. `None`: such records are left.
     pub drop_older_than_ms: Option<u64>,
-    /// Change nothing, and tell what would be finished, or dropped.
+    /// Change nothing; only report the records that would be finished or dropped.
     pub dry_run: bool,
 }
 
@@ -88,46 +95,48 @@ impl SweepSettings {
 
 const SEGMENTS_MAX: u64 = 1_000;
 
-/// What became of a record.
+/// The result for one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swept {
-    /// Its messages were sent, its own was settled, and it is cleared.
+    /// Its outgoing messages were sent, its message was settled, and the record was cleared.
     Finished,
-    /// It would be finished, were this not a dry run.
+    /// A real run would finish it; this is a dry run.
     Due,
-    /// It would be dropped, were this not a dry run.
+    /// A real run would drop it; this is a dry run.
     Droppable,
-    /// It was dropped: it names a payload store that is not known here, and its message is older than any that can come.
+    /// It was dropped. It names a payload store that the ports do not have, and its message is too
+    /// old to be delivered.
     Dropped,
-    /// Somebody else was faster.
+    /// Another worker or sweep finished it first.
     Overtaken,
     /// It is too young.
     Young,
-    /// It belongs to an endpoint that is not asked for.
+    /// Its endpoint is not one of those in the settings.
     OfAnother,
-    /// Its message is settled. It is kept, as the proof of that, or until a later commit drops it.
+    /// Its message is settled. The record stays as the proof of that, or until a later commit drops
+    /// it.
     Settled,
     /// It could not be finished, for this reason.
     Left(String),
 }
 
-/// Something that a sweep tells while it goes on.
+/// A progress report of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub enum SweepStep<'a> {
-    /// A record was dealt with.
+    /// A record was handled.
     Record(&'a Found, &'a Swept),
-    /// A page was read to its end, and all of its records were dealt with.
+    /// A page was read, and all of its records were handled.
     Page {
-        /// Where another sweep can go on.
+        /// Where another sweep can continue.
         cursor: &'a SweepCursor,
-        /// How many items were read.
+        /// The number of items that were read.
         items: u64,
-        /// What that has cost, in read units.
+        /// The cost of the page, in read units.
         units: f64,
     },
 }
 
-/// How far a sweep has come. As text it can be kept and given to another one.
+/// The position of a sweep. Its text form can be stored and passed to another sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepCursor(Vec<Position>);
 
@@ -140,12 +149,12 @@ enum Position {
 }
 
 impl SweepCursor {
-    /// The beginning, in that many segments.
+    /// The start of a sweep with this number of segments.
     fn start(segments: u32) -> Self {
         Self((0..segments).map(|_| Position::Start).collect())
     }
 
-    /// Whether nothing is left to be read.
+    /// Reports whether everything was read.
     pub fn is_at_end(&self) -> bool {
         self.0.iter().all(|position| *position == Position::End)
     }
@@ -153,7 +162,7 @@ impl SweepCursor {
 
 impl fmt::Display for SweepCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // In characters that every shell takes.
+        // Hexadecimal digits need no quotes in any shell.
         let text = serde_json::to_string(&self.0).map_err(|_| fmt::Error)?;
         text.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -163,8 +172,11 @@ impl FromStr for SweepCursor {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let wrong =
-            || Error::misconfigured("this is no cursor of a sweep: take the last one that was printed, all of it");
+        let wrong = || {
+            Error::misconfigured(
+                "this text is no cursor of a sweep; pass the cursor that the sweep printed last, without changes",
+            )
+        };
         let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
         let bytes: Option<Vec<u8>> = digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect();
         let positions: Vec<Position> = serde_json::from_slice(&bytes.ok_or_else(wrong)?).map_err(|_| wrong())?;
@@ -175,7 +187,8 @@ impl FromStr for SweepCursor {
 
 /// Reads the whole table, segment by segment, and finishes every record that is old enough.
 ///
-/// It may run beside workers and other sweeps, and be dropped at any point. What it has not come to is found by the next one.
+/// A sweep can run at the same time as workers and other sweeps, and can be dropped at any point.
+/// The next sweep finds the records that this one did not reach.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -199,19 +212,19 @@ pub struct Sweep {
     observer: Arc<dyn Observer>,
 }
 
-/// A page whose records were dealt with.
-struct Dealt {
+/// A page whose records were handled.
+struct HandledPage {
     number: usize,
     page: RecordPage,
-    /// One for each record.
+    /// One result for each record.
     swept: Vec<Swept>,
 }
 
 impl Sweep {
-    /// A sweep that finds records here and finishes them over these ports.
+    /// Creates a sweep that finds records in `records` and finishes them over `ports`.
     ///
     /// # Errors
-    /// Settings out of range.
+    /// A setting is out of range.
     pub fn new(records: Arc<dyn Records>, ports: Ports, settings: SweepSettings) -> Result<Self, Error> {
         settings.validate()?;
         let pace = Pace::new(Arc::clone(&ports.clock), settings.units_per_second_max);
@@ -221,48 +234,49 @@ impl Sweep {
         Ok(Self { records, recoveries, settings, pace, observer: Arc::new(Unobserved) })
     }
 
-    /// Tells `observer` at the end of a whole sweep how old the oldest record was that it came by
-    /// ([`Observer::oldest_record`]), zero if there was none. A dry run tells it, too.
+    /// Sets an observer that receives the age of the oldest record that was found
+    /// ([`Observer::oldest_record`]). A sweep from the beginning reports it at its end, also in a
+    /// dry run. The age is zero if there was no record.
     #[must_use]
     pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
     }
 
-    /// Sweeps from the beginning, or from where another sweep came to, up to the end, and tells what happens. A record that
-    /// cannot be finished is told, and does not stop the rest.
+    /// Sweeps from the beginning, or from `from`, to the end, and reports each step. A record that
+    /// cannot be finished is reported and does not stop the sweep.
     ///
     /// # Errors
-    /// A page that could not be read. The cursor that was told last is where to go on.
+    /// A page could not be read. Continue from the cursor that was reported last.
     pub async fn run(
         &self,
         from: Option<SweepCursor>,
-        mut tell: impl FnMut(SweepStep<'_>),
+        mut report: impl FnMut(SweepStep<'_>),
     ) -> Result<SweepCursor, Error> {
         let is_whole = from.is_none();
         let mut oldest = Duration::ZERO;
         let mut cursor = from.unwrap_or_else(|| SweepCursor::start(self.settings.segments));
         let of = u32::try_from(cursor.0.len()).unwrap_or(u32::MAX);
-        let mut at_work = FuturesUnordered::new();
+        let mut reading = FuturesUnordered::new();
         for (number, position) in cursor.0.iter().enumerate() {
             match position {
-                Position::Start => at_work.push(self.page(number, of, None, 1.0)),
-                Position::After(after) => at_work.push(self.page(number, of, Some(after.clone()), 1.0)),
+                Position::Start => reading.push(self.page(number, of, None, 1.0)),
+                Position::After(after) => reading.push(self.page(number, of, Some(after.clone()), 1.0)),
                 Position::End => {}
             }
         }
-        while let Some(dealt) = at_work.next().await {
-            let Dealt { number, page: RecordPage { records, next, items, units }, swept } = dealt?;
+        while let Some(handled) = reading.next().await {
+            let HandledPage { number, page: RecordPage { records, next, items, units }, swept } = handled?;
             let now = self.recoveries.ports.clock.now();
             for (found, swept) in std::iter::zip(&records, &swept) {
                 if !matches!(swept, Swept::OfAnother | Swept::Settled) {
                     oldest = oldest.max(found.age(now).unwrap_or_default());
                 }
-                tell(SweepStep::Record(found, swept));
+                report(SweepStep::Record(found, swept));
             }
             cursor.0[number] = next.clone().map_or(Position::End, Position::After);
-            tell(SweepStep::Page { cursor: &cursor, items, units });
+            report(SweepStep::Page { cursor: &cursor, items, units });
             if next.is_some() {
-                at_work.push(self.page(number, of, next, units));
+                reading.push(self.page(number, of, next, units));
             }
         }
         if is_whole {
@@ -271,15 +285,16 @@ impl Sweep {
         Ok(cursor)
     }
 
-    /// Reads a page and deals with its records. How much it will take is not known before; the page before it is the best guess.
-    async fn page(&self, number: usize, of: u32, after: Option<String>, guess: f64) -> Result<Dealt, Error> {
+    /// Reads a page and handles its records. The cost of a page is not known before the read, so
+    /// `guess` is the cost of the page before.
+    async fn page(&self, number: usize, of: u32, after: Option<String>, guess: f64) -> Result<HandledPage, Error> {
         self.pace.take(guess).await;
         let segment = Segment { number: u32::try_from(number).unwrap_or(u32::MAX), of };
         let page = self.records.page(segment, after.as_deref()).await?;
         self.pace.correct(page.units - guess);
         let sweeps: Vec<_> = page.records.iter().map(|found| self.sweep(found)).collect();
         let swept = stream::iter(sweeps).buffered(self.settings.finishing_max).collect().await;
-        Ok(Dealt { number, page, swept })
+        Ok(HandledPage { number, page, swept })
     }
 
     async fn sweep(&self, found: &Found) -> Swept {
@@ -308,13 +323,16 @@ impl Sweep {
             Err(reason) => return Swept::Left(reason.clone()),
             Ok(record) if record.settles.is_none() => {
                 return Swept::Left(
-                    "it does not tell how its message is settled: deliver the message again".to_owned(),
+                    "the record does not show how its message is settled; deliver the message again".to_owned(),
                 );
             }
-            // SUBTLE: sent late, they would be lost without a word (`what_may_have_expired_is_not_sent`).
-            Ok(record) if record_is_outlived(record, now, payload_ttl) => {
+            // SUBTLE: (1) The payloads of the outgoing messages expire. (2) The sweep sends these
+            // messages. (3) Their receivers treat them as processed. The messages would be lost
+            // without an error (`sweep_does_not_send_claims_that_may_have_expired`).
+            Ok(record) if record_payloads_may_have_expired(record, now, payload_ttl) => {
                 return Swept::Left(
-                    "the payloads of what it sends may have expired (`payload_ttl_ms`): see whether they are there, with `inspect`"
+                    "the payloads of its outgoing messages may have expired (`payload_ttl_ms`); check with `inspect` \
+                     whether they still exist"
                         .to_owned(),
                 );
             }
@@ -328,7 +346,8 @@ impl Sweep {
         }
     }
 
-    /// Whether a record is one of those that outlive their messages. To tell it of an embedded one costs a read of its payload.
+    /// Reports whether a record has outlived its message. For an embedded record this costs one
+    /// read of the payload.
     async fn is_settled(&self, found: &Found) -> Result<bool, Error> {
         match &found.record {
             Ok(record) if record.is_retained => Ok(true),
@@ -339,7 +358,7 @@ impl Sweep {
         }
     }
 
-    /// Whether nobody can ask for an embedded record, now or later.
+    /// Reports whether no worker can look up an embedded record, now or later.
     fn may_drop(&self, recovery: &Recovery, record: &Record) -> bool {
         let age = record.age(self.recoveries.ports.clock.now());
         let (Some(age), Some(oldest_ms)) = (age, self.settings.drop_older_than_ms) else { return false };

@@ -1,4 +1,5 @@
-//! A batch: messages that came together and are answered together, as a Lambda function gets them.
+//! A batch: messages that are received together and whose results are returned together, as in a
+//! Lambda function.
 
 use std::{
     borrow::Cow,
@@ -13,7 +14,7 @@ use std::{
 use futures::{StreamExt as _, future::select, stream};
 
 use crate::{
-    endpoint::{Endpoint, Taken},
+    endpoint::{Endpoint, ProcessOptions},
     engine::{
         handler_limit::HandlerLimit,
         identify::identify,
@@ -27,31 +28,34 @@ use crate::{
     worker::lanes::Order,
 };
 
-/// Messages of one queue that are to be processed by a certain time.
+/// Messages of one queue that must be processed by a certain time.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// The queue that they came from, by the name that routes use. A name that ends with `.fifo` is that of a FIFO queue. Empty if
-    /// the queue is not known: then messages go by partition, what is parked goes to the dead-letter queue of the endpoint's name,
-    /// and a deferred message has to be given back, as on FIFO queues ([`NotFinished::Deferred`]).
+    /// The name of the queue, as routes use it. A name that ends with `.fifo` is that of a FIFO
+    /// queue. Empty if the queue is not known. Then messages are grouped by partition, and parked
+    /// in the dead-letter queue of the endpoint's name. A deferred message must be given back, as
+    /// on a FIFO queue ([`NotFinished::Deferred`]).
     pub queue: &'a str,
-    /// The messages, in the order in which the queue gave them.
+    /// The messages, in the order in which they were received.
     pub deliveries: &'a [Delivery],
-    /// How many are processed at a time; at least one is.
+    /// The maximum number of messages that are processed at the same time. 0 counts as 1.
     pub in_flight_max: usize,
-    /// When work stops. What is not finished by then is dropped, wherever it is. A handler that uses up most of the time is stopped
-    /// before, so that its failure is counted.
+    /// The time when processing stops. A message that is not finished then is dropped at any point.
+    /// A handler that uses most of the time is stopped earlier, so that its failure can be counted.
     pub until: Timestamp,
 }
 
 impl Endpoint {
-    /// Processes a batch: partitions side by side, the messages of one partition in the order of the batch. Results
-    /// with one result for each message, in order; the caller acknowledges those that are `Ok`, and no others.
+    /// Processes a batch: messages of different partitions concurrently, and the messages of one
+    /// partition in the order of the batch. Returns one result for each message, in order. The
+    /// caller acknowledges the messages with `Ok`, and no others.
     ///
-    /// On FIFO queues messages go by group instead. After the first message of a group that is not finished the rest of the
-    /// group is not begun, and is [`NotFinished::Behind`]: so the group is received again from there, in its order. A
-    /// message that is *parked* is finished, and its group goes on.
+    /// On a FIFO queue, messages are grouped by message group instead. If a message of a group is
+    /// not finished, the later messages of the group are not started. Their result is
+    /// [`NotFinished::Behind`], so the queue delivers the group again from there, in order. A
+    /// *parked* message is finished, and its group continues.
     ///
-    /// Safe to drop at any point, as [`Endpoint::process`] is.
+    /// It is safe to drop the future at any point, as with [`Endpoint::process`].
     ///
     /// ```
     /// # use cloakroom::{Endpoint, Handled, Message, Partition, Tx};
@@ -80,53 +84,54 @@ impl Endpoint {
         let Batch { queue, deliveries, in_flight_max, until } = batch;
         let order = Order::of(queue);
         let clock = &self.context().ports.clock;
-        // What is done is told at once: the time may be up before the rest is.
+        // Each result is stored at once, because the time may be up before the other messages are
+        // done.
         let done = Mutex::new(BTreeMap::new());
-        let tell = |number, result| {
+        let report = |number, result| {
             done.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
         };
         let incoming: Vec<_> = deliveries.iter().map(|one| self.accept(Cow::Borrowed(one))).collect();
         let lanes = stream::iter(lanes(order, &incoming));
         let handler_limit = HandlerLimit::Until { began: clock.now(), ends: until };
         let known = Some(queue).filter(|queue| !queue.is_empty());
-        let taken = Taken { queue: known, is_ordered: order.stops_at_failure(), handler_limit };
+        let options = ProcessOptions { queue: known, is_ordered: order.stops_at_failure(), handler_limit };
         let work = lanes.for_each_concurrent(in_flight_max.max(1), |lane| {
-            self.in_turn(order, taken, deliveries, &incoming, lane, &tell)
+            self.process_lane(order, options, deliveries, &incoming, lane, &report)
         });
         select(clock.sleep(until.since(clock.now())), pin!(work)).await;
         let mut done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
         (0..deliveries.len()).map(|number| done.remove(&number).unwrap_or(Err(NotFinished::Stopped))).collect()
     }
 
-    /// Processes one lane.
-    async fn in_turn(
+    /// Processes the messages of one lane.
+    async fn process_lane(
         &self,
         order: Order,
-        taken: Taken<'_>,
+        options: ProcessOptions<'_>,
         deliveries: &[Delivery],
         incoming: &[Incoming<'_>],
         lane: Vec<usize>,
-        tell: &(impl Fn(usize, AttemptResult) + Send + Sync),
+        report: &(impl Fn(usize, AttemptResult) + Send + Sync),
     ) {
-        let is_ordered = taken.is_ordered;
+        let is_ordered = options.is_ordered;
         let (mut lane, is_stopped) = (VecDeque::from(lane), AtomicBool::new(false));
         while let Some(fold) = self.next_fold(order, incoming, &mut lane) {
             if is_stopped.load(Ordering::Relaxed) {
-                fold.into_iter().for_each(|number| tell(number, Err(NotFinished::Behind)));
+                fold.into_iter().for_each(|number| report(number, Err(NotFinished::Behind)));
                 continue;
             }
             let spans: Vec<_> = fold.iter().map(|n| trace::process(self.name(), &deliveries[*n])).collect();
             fold.iter().zip(&spans).for_each(|(n, span)| identify(span, &incoming[*n]));
             let together: Vec<_> = fold.iter().map(|n| &incoming[*n]).zip(&spans).collect();
-            let told = |number: usize, done: AttemptResult| {
+            let reported = |number: usize, done: AttemptResult| {
                 is_stopped.fetch_or(is_ordered && done.is_err(), Ordering::Relaxed);
-                tell(fold[number], done);
+                report(fold[number], done);
             };
-            self.process_fold(&together, taken, told).await;
+            self.process_fold(&together, options, reported).await;
         }
     }
 
-    /// The numbers of the next messages of a lane that may be committed together.
+    /// Removes the next messages of a lane that may be committed together. Returns their numbers.
     fn next_fold(&self, order: Order, incoming: &[Incoming<'_>], lane: &mut VecDeque<usize>) -> Option<Vec<usize>> {
         let first = lane.pop_front()?;
         let mut fold = vec![first];
@@ -139,7 +144,8 @@ impl Endpoint {
     }
 }
 
-/// The numbers of the messages by lane, both in the order of the batch.
+/// Returns the numbers of the messages of each lane. Lanes and messages are in the order of the
+/// batch.
 fn lanes(order: Order, incoming: &[Incoming<'_>]) -> Vec<Vec<usize>> {
     let mut lanes: Vec<Vec<usize>> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();

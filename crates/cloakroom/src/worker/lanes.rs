@@ -1,4 +1,4 @@
-//! Lanes: the messages of one lane go one at a time, in the order of incoming.
+//! Lanes: messages that are processed one at a time, in the order in which they were received.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,23 +18,27 @@ use crate::{
     protocol::step::Outcome,
 };
 
-/// Which messages of a queue share a lane.
+/// The rule by which the messages of a queue share a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Those of one partition, on standard queues: side by side they would only lose commits to each other.
+    /// A standard queue: by partition. Concurrent messages of one partition would only cause lost
+    /// commits.
     ByPartition,
-    /// Those of one message group, on FIFO queues: what their sender sent in order is processed in order. So the first
-    /// failure stops the lane, and who waits in it goes back to the queue unprocessed.
+    /// A FIFO queue: by message group, so messages are processed in the order in which they were
+    /// sent. The first failure stops the lane, and the waiting messages go back to the queue
+    /// untried.
     ByGroup,
 }
 
 impl Order {
-    /// The order of the queue of this name. Groups on standard queues ("fair queues") order nothing.
+    /// Returns the order of the queue of this name. The groups of a standard queue ("fair queues")
+    /// do not order messages.
     pub(crate) fn of(queue: &str) -> Self {
         if is_fifo(queue) { Self::ByGroup } else { Self::ByPartition }
     }
 
-    /// The lane of a message. None if its partition cannot be told: such a message waits for nobody.
+    /// Returns the lane of a message. `None` if its partition is not known. Then it waits for no
+    /// other message.
     pub(crate) fn lane(self, incoming: &Incoming<'_>) -> Option<String> {
         match self {
             Self::ByPartition => incoming.partition().map(|partition| partition.as_str().to_owned()),
@@ -42,18 +46,20 @@ impl Order {
         }
     }
 
-    /// Whether a message that was not finished stops its lane.
+    /// Returns whether a message that was not finished stops its lane.
     pub(crate) const fn stops_at_failure(self) -> bool {
         matches!(self, Self::ByGroup)
     }
 
-    /// Whether the messages that a lane has in flight are bounded. A FIFO queue bounds them itself: it gives out no more of a group
-    /// than one receive brings.
+    /// Returns whether the number of messages in flight of one lane is limited. A FIFO queue limits
+    /// it itself: it delivers no more messages of a group until those of the last receive are
+    /// finished or given back.
     pub(crate) const fn bounds_lanes(self) -> bool {
         matches!(self, Self::ByPartition)
     }
 
-    /// Whether two messages of one lane may be committed together. A group may have messages of several partitions.
+    /// Returns whether two messages of one lane may be committed together. A group may have
+    /// messages of several partitions.
     pub(crate) fn may_fold(self, one: &Incoming<'_>, other: &Incoming<'_>) -> bool {
         match self {
             Self::ByPartition => true,
@@ -62,39 +68,40 @@ impl Order {
     }
 }
 
-/// Who waits in which lane. Lanes that nobody uses take no space.
+/// The waiting messages of each lane. A lane without messages takes no space.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes(Mutex<BTreeMap<String, Lane>>);
 
-/// The messages of one lane, besides the one at its head.
+/// The messages of one lane that wait behind the message at its head.
 #[derive(Debug, Default)]
 struct Lane {
     waiting: VecDeque<Waiter>,
-    /// How many the one at the head has taken along.
-    along: usize,
+    /// The number of messages that the message at the head has taken as followers.
+    followers: usize,
 }
 
-/// A message that waits for its turn, or to be taken along by the one whose turn it is.
+/// A message that waits until it is at the head of its lane, or until the message at the head takes
+/// it as a follower.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     pub(crate) incoming: Arc<Incoming<'static>>,
     pub(crate) span: Span,
-    call: oneshot::Sender<Signal>,
+    sender: oneshot::Sender<Signal>,
 }
 
 impl Waiter {
-    /// Tells what became of it. Whoever was dropped while waiting needs no answer.
-    pub(crate) fn tell(self, done: Result<Outcome, NotFinished>) {
-        let _ = self.call.send(Signal::Finished(done));
+    /// Reports the result of the message. It is ignored if the message was dropped while it waited.
+    pub(crate) fn report(self, done: Result<Outcome, NotFinished>) {
+        let _ = self.sender.send(Signal::Finished(done));
     }
 }
 
-/// What those who wait are told.
+/// The signal to a waiting message.
 #[derive(Debug)]
 pub(crate) enum Signal {
     /// The message is now at the head of its lane.
     Start,
-    /// Another task processed the message, or stopped the lane.
+    /// Another task has processed the message, or has stopped the lane.
     Finished(Result<Outcome, NotFinished>),
 }
 
@@ -103,7 +110,8 @@ impl Lanes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place in a lane. It is kept until the place is dropped.
+    /// Adds a message to the end of a lane. The message stays in the lane until its ticket is
+    /// dropped.
     pub(crate) fn enter(&self, lane: String, incoming: &Arc<Incoming<'static>>, span: &Span) -> Ticket<'_> {
         let mut lanes = self.lock();
         let position = match lanes.get_mut(&lane) {
@@ -112,16 +120,16 @@ impl Lanes {
                 Position::AtHead
             }
             Some(lane) => {
-                let (call, called) = oneshot::channel();
-                lane.waiting.push_back(Waiter { incoming: Arc::clone(incoming), span: span.clone(), call });
-                Position::Waiter(called)
+                let (sender, receiver) = oneshot::channel();
+                lane.waiting.push_back(Waiter { incoming: Arc::clone(incoming), span: span.clone(), sender });
+                Position::Waiter(receiver)
             }
         };
         Ticket { lanes: self, lane, position }
     }
 }
 
-/// A place in a lane.
+/// The place of a message in a lane.
 pub(crate) struct Ticket<'a> {
     lanes: &'a Lanes,
     lane: String,
@@ -135,42 +143,44 @@ enum Position {
 }
 
 impl Ticket<'_> {
-    /// Waits for those who came before.
+    /// Waits until the message is at the head of its lane, or has a result.
     pub(crate) async fn turn(&mut self) -> Signal {
-        let Position::Waiter(called) = &mut self.position else {
+        let Position::Waiter(receiver) = &mut self.position else {
             return if matches!(self.position, Position::AtHead) {
                 Signal::Start
             } else {
                 Signal::Finished(Err(NotFinished::Behind))
             };
         };
-        // The sender is dropped only with whoever had taken this one along, or with the lanes themselves.
-        let turn = called.await.unwrap_or(Signal::Finished(Err(NotFinished::Stopped)));
+        // The sender is dropped only with the task that took this message as a follower, or with
+        // the lanes themselves.
+        let turn = receiver.await.unwrap_or(Signal::Finished(Err(NotFinished::Stopped)));
         self.position = if matches!(turn, Signal::Start) { Position::AtHead } else { Position::Gone };
         turn
     }
 
-    /// Takes along those next behind this ticket, which is at the head: up to so many, and no further than to the first that may not
-    /// come. They are to be told what became of them.
-    pub(crate) fn take_along(&self, max: usize, may_come: impl Fn(&Incoming<'_>) -> bool) -> Vec<Waiter> {
+    /// Removes up to `max` messages that wait next behind this ticket, as followers. Stops at the
+    /// first one that is not allowed to follow. This ticket must be at the head. The caller must
+    /// report the result of each follower.
+    pub(crate) fn take_followers(&self, max: usize, may_follow: impl Fn(&Incoming<'_>) -> bool) -> Vec<Waiter> {
         let mut taken = Vec::new();
         let mut lanes = self.lanes.lock();
         let Some(lane) = lanes.get_mut(&self.lane) else { return taken };
-        while taken.len() < max && lane.waiting.front().is_some_and(|next| may_come(&next.incoming)) {
-            taken.extend(lane.waiting.pop_front().filter(|next| !next.call.is_canceled()));
+        while taken.len() < max && lane.waiting.front().is_some_and(|next| may_follow(&next.incoming)) {
+            taken.extend(lane.waiting.pop_front().filter(|next| !next.sender.is_canceled()));
         }
-        lane.along = taken.len();
+        lane.followers = taken.len();
         taken
     }
 
-    /// Waits for its turn. If `max` or more messages of the lane are in flight before this one, it waits only as long as `patience`
-    /// and then leaves the lane.
-    pub(crate) async fn turn_unless_crowded(&mut self, max: usize, patience: impl Future<Output = ()>) -> Signal {
-        if self.before().is_some_and(|before| before >= max) {
-            if let Either::Left((turn, _)) = select(pin!(self.turn()), pin!(patience)).await {
+    /// Waits like [`turn`](Self::turn). But if `max` or more messages of the lane are in flight
+    /// before this one, it waits at most until `timeout` is ready, and then leaves the lane.
+    pub(crate) async fn turn_unless_crowded(&mut self, max: usize, timeout: impl Future<Output = ()>) -> Signal {
+        if self.ahead().is_some_and(|ahead| ahead >= max) {
+            if let Either::Left((turn, _)) = select(pin!(self.turn()), pin!(timeout)).await {
                 return turn;
             }
-            if self.before().is_some_and(|before| before >= max) {
+            if self.ahead().is_some_and(|ahead| ahead >= max) {
                 self.leave();
                 return Signal::Finished(Err(NotFinished::Crowded));
             }
@@ -178,52 +188,58 @@ impl Ticket<'_> {
         self.turn().await
     }
 
-    /// How many messages of the lane are in flight before this one. `None` if its turn has come, or another one took it along.
-    fn before(&self) -> Option<usize> {
-        let Position::Waiter(called) = &self.position else { return None };
+    /// Returns the number of messages of the lane that are in flight before this one. `None` if the
+    /// message does not wait, or was taken as a follower.
+    fn ahead(&self) -> Option<usize> {
+        let Position::Waiter(receiver) = &self.position else { return None };
         let lanes = self.lanes.lock();
-        let Lane { waiting, along } = lanes.get(&self.lane)?;
-        let position = waiting.iter().position(|one| one.call.is_connected_to(called))?;
-        Some(1 + along + position)
+        let Lane { waiting, followers } = lanes.get(&self.lane)?;
+        let position = waiting.iter().position(|one| one.sender.is_connected_to(receiver))?;
+        Some(1 + followers + position)
     }
 
-    /// Leaves the lane without a turn.
+    /// Leaves the lane without processing.
     fn leave(&mut self) {
         let mut lanes = self.lanes.lock();
         self.position = Position::Gone;
         if let Some(lane) = lanes.get_mut(&self.lane) {
-            lane.waiting.retain(|one| !one.call.is_canceled());
+            lane.waiting.retain(|one| !one.sender.is_canceled());
         }
     }
 
-    /// Sends away all who wait behind this ticket, which is at the head. Whoever comes later is not concerned: a queue
-    /// gives out nothing of a group before all of it that is in hand has come back.
+    /// Stops the lane: all messages that wait behind this ticket get [`NotFinished::Behind`]. This
+    /// ticket must be at the head. Messages that are received later are not affected, because the
+    /// queue delivers no message of a group until those in flight are finished or given back.
     pub(crate) fn stop(self) {
         if let Some(lane) = self.lanes.lock().get_mut(&self.lane) {
-            lane.waiting.drain(..).for_each(|next| next.tell(Err(NotFinished::Behind)));
+            lane.waiting.drain(..).for_each(|next| next.report(Err(NotFinished::Behind)));
         }
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        // SUBTLE: a place whose turn was called but not noticed is at the head, too, and must call the next; one that was
-        // sent away but has not noticed is not, and must not: the lane may be another one by now
-        // (`who_is_dropped_holds_nobody_up`, `who_is_sent_away_leaves_a_later_lane_alone`).
+        // SUBTLE: whether the ticket is at the head decides whether its drop starts the next
+        // message. (1) The start signal was sent to this ticket, which is dropped before it reads
+        // it. The ticket is at the head. If it did not start the next message, the lane would stop
+        // forever. (2) A stop rejected this ticket, which is dropped before it reads the signal.
+        // The ticket is not at the head, and the lane may be a new one by now. If it started the
+        // next message, two messages of that lane would run at the same time
+        // (`dropped_ticket_does_not_block_its_lane`, `rejected_waiter_does_not_advance_a_new_lane`).
         let is_at_head = match &mut self.position {
             Position::AtHead => true,
             Position::Gone => false,
-            Position::Waiter(called) => matches!(called.try_recv(), Ok(Some(Signal::Start))),
+            Position::Waiter(receiver) => matches!(receiver.try_recv(), Ok(Some(Signal::Start))),
         };
         if !is_at_head {
             return self.leave();
         }
         let mut lanes = self.lanes.lock();
         let Some(lane) = lanes.get_mut(&self.lane) else { return };
-        lane.along = 0;
+        lane.followers = 0;
         while let Some(next) = lane.waiting.pop_front() {
-            // Whoever was dropped while waiting is passed over.
-            if next.call.send(Signal::Start).is_ok() {
+            // Messages that were dropped while they waited are skipped.
+            if next.sender.send(Signal::Start).is_ok() {
                 return;
             }
         }
@@ -240,11 +256,11 @@ mod tests {
     use super::*;
     use crate::{format::envelope::Envelope, ports::queue::Delivery};
 
-    fn is_called(ticket: &mut Ticket<'_>) -> bool {
+    fn is_at_head(ticket: &mut Ticket<'_>) -> bool {
         matches!(ticket.turn().now_or_never(), Some(Signal::Start))
     }
 
-    fn is_sent_away(ticket: &mut Ticket<'_>) -> bool {
+    fn is_rejected(ticket: &mut Ticket<'_>) -> bool {
         matches!(ticket.turn().now_or_never(), Some(Signal::Finished(Err(NotFinished::Behind))))
     }
 
@@ -254,73 +270,73 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_taken_in_order_of_arrival() {
+    fn lane_processes_messages_in_order_of_arrival() {
         let lanes = Lanes::default();
         let [mut first, mut second, mut third] = [0; 3].map(|_| enter(&lanes, "a"));
         let mut other = enter(&lanes, "b");
-        assert!(is_called(&mut first));
-        assert!(is_called(&mut other), "another lane does not wait");
-        assert!(!is_called(&mut second));
+        assert!(is_at_head(&mut first));
+        assert!(is_at_head(&mut other), "another lane does not wait");
+        assert!(!is_at_head(&mut second));
         drop(first);
-        assert!(!is_called(&mut third), "the second comes before the third");
-        assert!(is_called(&mut second));
+        assert!(!is_at_head(&mut third), "the second comes before the third");
+        assert!(is_at_head(&mut second));
     }
 
     #[test]
-    fn who_is_dropped_holds_nobody_up() {
+    fn dropped_ticket_does_not_block_its_lane() {
         let lanes = Lanes::default();
         let [first, second, third, mut fourth] = [0; 4].map(|_| enter(&lanes, "a"));
         drop(third);
         drop(first);
-        // Called, but dropped before it noticed.
+        // It has the start signal, and is dropped before it reads it.
         drop(second);
-        assert!(is_called(&mut fourth));
+        assert!(is_at_head(&mut fourth));
         drop(fourth);
         assert!(lanes.lock().is_empty());
     }
 
     #[test]
-    fn a_stop_sends_away_who_waits_and_nobody_else() {
+    fn stop_rejects_only_the_waiters_of_its_own_lane() {
         let lanes = Lanes::default();
         let [first, mut second, mut third] = [0; 3].map(|_| enter(&lanes, "a"));
         let [other, mut behind_other] = [0; 2].map(|_| enter(&lanes, "b"));
         first.stop();
-        assert!(is_sent_away(&mut second) && is_sent_away(&mut third));
-        assert!(is_sent_away(&mut second), "and it stays so");
+        assert!(is_rejected(&mut second) && is_rejected(&mut third));
+        assert!(is_rejected(&mut second), "it remains rejected");
         drop(other);
-        assert!(is_called(&mut behind_other));
+        assert!(is_at_head(&mut behind_other));
         drop((second, third, behind_other));
         assert!(lanes.lock().is_empty());
     }
 
     #[test]
-    fn who_is_taken_along_is_told_by_who_took_it() {
+    fn follower_gets_its_result_from_the_message_at_the_head() {
         let lanes = Lanes::default();
         let [first, mut second, third, mut fourth, mut fifth] = [0; 5].map(|_| enter(&lanes, "a"));
         drop(third);
-        let taken = first.take_along(2, |_| true);
+        let taken = first.take_followers(2, |_| true);
         assert_eq!(taken.len(), 2, "the second and the fourth");
         drop(first);
-        assert!(is_called(&mut fifth));
+        assert!(is_at_head(&mut fifth));
         assert!(second.turn().now_or_never().is_none());
         for waiting in taken {
-            waiting.tell(Ok(Outcome::Processed));
+            waiting.report(Ok(Outcome::Processed));
         }
         for ticket in [&mut second, &mut fourth] {
             assert!(matches!(ticket.turn().now_or_never(), Some(Signal::Finished(Ok(Outcome::Processed)))));
         }
-        assert!(fifth.take_along(9, |_| true).is_empty());
+        assert!(fifth.take_followers(9, |_| true).is_empty());
         let mut sixth = enter(&lanes, "a");
-        assert!(fifth.take_along(9, |_| false).is_empty(), "one that may not come");
-        drop(fifth.take_along(9, |_| true));
+        assert!(fifth.take_followers(9, |_| false).is_empty(), "a message that is not allowed to follow");
+        drop(fifth.take_followers(9, |_| true));
         assert!(
             matches!(sixth.turn().now_or_never(), Some(Signal::Finished(Err(NotFinished::Stopped)))),
-            "dropped with who took it"
+            "dropped with the task that took it"
         );
     }
 
     #[test]
-    fn message_leaves_a_crowded_lane_when_its_patience_ends() {
+    fn message_leaves_a_crowded_lane_after_its_timeout() {
         let lanes = Lanes::default();
         let [first, mut second, mut third, mut fourth] = [0; 4].map(|_| enter(&lanes, "a"));
         let is_crowded = |ticket: &mut Ticket<'_>, max| {
@@ -330,29 +346,29 @@ mod tests {
         assert!(!is_crowded(&mut second, 2), "one message is before it");
         assert!(is_crowded(&mut third, 2), "two messages are before it");
         assert!(!is_crowded(&mut fourth, 3), "the third has left");
-        let taken = first.take_along(1, |_| true);
-        assert!(!is_crowded(&mut second, 1), "it was taken along");
-        assert!(is_crowded(&mut fourth, 2), "the one that was taken along is in flight, too");
-        assert_eq!(lanes.lock()["a"].waiting.len(), 0, "who has left takes no space");
+        let taken = first.take_followers(1, |_| true);
+        assert!(!is_crowded(&mut second, 1), "the second was taken as a follower");
+        assert!(is_crowded(&mut fourth, 2), "the follower is in flight, too");
+        assert_eq!(lanes.lock()["a"].waiting.len(), 0, "a message that has left takes no space");
         drop((taken, first, second, third, fourth));
         assert!(lanes.lock().is_empty());
     }
 
     #[test]
-    fn who_is_sent_away_leaves_a_later_lane_alone() {
+    fn rejected_waiter_does_not_advance_a_new_lane() {
         let lanes = Lanes::default();
         let [first, noticed, unnoticed] = [0; 3].map(|_| enter(&lanes, "a"));
         first.stop();
         let mut noticed = noticed;
-        assert!(is_sent_away(&mut noticed));
+        assert!(is_rejected(&mut noticed));
         let [mut head, mut next] = [0; 2].map(|_| enter(&lanes, "a"));
         drop((noticed, unnoticed));
-        assert!(is_called(&mut head));
-        assert!(!is_called(&mut next), "two at a time in one lane");
+        assert!(is_at_head(&mut head));
+        assert!(!is_at_head(&mut next), "two at a time in one lane");
     }
 
     #[test]
-    fn the_name_of_the_queue_decides_about_the_lane() {
+    fn name_of_the_queue_determines_the_lane() {
         let envelope = |partition: &str| Ok(Arc::new(Envelope::new("1".into(), "s", "ping", partition.into())));
         let incoming = |envelope| Incoming {
             delivery: Cow::Owned(Delivery { group: Some("g".to_owned()), ..Delivery::default() }),

@@ -1,4 +1,5 @@
-//! The worker: takes messages from one queue to one endpoint, many at a time.
+//! The worker: receives messages from one queue, and an endpoint processes many of them at the same
+//! time.
 
 pub(crate) mod batch;
 pub(crate) mod concurrency;
@@ -31,20 +32,26 @@ use crate::{
     },
 };
 
-/// Receives messages and has them processed: up to `in_flight_max` at a time, one per partition,
-/// keeping their leases while they are worked on. While calls are throttled there are fewer, down to one, and then more again.
+/// Receives messages from a queue and lets an endpoint process them. Up to `in_flight_max` messages
+/// are in flight, and one message of each partition is processed at a time. The worker extends
+/// their visibility timeouts while they are in flight. While calls are throttled, it reduces the
+/// number of messages in flight, down to one, and then increases it again.
 ///
-/// One long poll waits for messages. While receives come back full, there are several at a time, as many as fit.
+/// One long poll waits for messages. While its responses are full, the worker makes more receives
+/// at the same time, up to the limit of messages in flight.
 ///
-/// From a FIFO queue (its name ends with `.fifo`) it takes messages one per group, in order. When one of a group is given
-/// back, those of the group that are in hand are given back with it, untried: they come again behind it. A message
-/// that is *parked* is finished, and its group goes on.
+/// A queue whose name ends with `.fifo` is a FIFO queue. Its messages are processed in order, one
+/// message of each group at a time. If a message of a group is given back, the later messages of
+/// the group in flight are given back untried, and are received again after it. A *parked* message
+/// is finished, and its group continues.
 ///
-/// A message that goes back again and again is sent again after every `attempts_max` receives (four at least), with a delay, and
-/// deleted. So it is not moved to the dead-letter queue by its own queue. That takes `sqs:SendMessage` on the queue, and is
-/// not possible on FIFO queues.
+/// If a message goes back to the queue again and again, then after every `attempts_max` receives
+/// (at least four) a copy is sent with a delay, and the delivery is deleted. So SQS does not move
+/// the message to the dead-letter queue. This needs `sqs:SendMessage` on the queue. It is not
+/// possible on FIFO queues.
 ///
-/// It needs no runtime but whatever drives the ports; a binary runs as many as it likes.
+/// A worker needs no async runtime, except for one that its ports need. One process can run any
+/// number of workers.
 ///
 /// ```
 /// # use cloakroom::{Endpoint, Handled, Message, Partition, Tx, Worker, memory::Memory};
@@ -64,7 +71,7 @@ use crate::{
 /// # Ok::<(), cloakroom::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "a worker works when it is run"]
+#[must_use = "a worker does nothing until it is run"]
 pub struct Worker {
     pub(super) endpoint: Endpoint,
     pub(super) queue: String,
@@ -72,31 +79,37 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with the default settings.
+    /// Creates a worker with the default settings.
     pub fn new(endpoint: Endpoint, queue: impl Into<String>) -> Self {
         Self { endpoint, queue: queue.into(), settings: WorkerSettings::default() }
     }
 
-    /// Settings other than the defaults.
+    /// Sets the settings.
     pub fn settings(self, settings: WorkerSettings) -> Self {
         Self { settings, ..self }
     }
 
-    /// Checks what it needs first ([`Endpoint::check`]), and logs at info what it serves.
+    /// Runs the worker. It first checks its requirements ([`Endpoint::check`]), and logs its
+    /// configuration at level info.
     ///
-    /// Works until `shutdown` is ready, then finishes what it holds, for up to `drain_ms`, and gives back the rest.
+    /// The worker processes messages until `shutdown` is ready. Then it finishes the messages in
+    /// flight for at most `drain_ms`, and gives back the rest.
     ///
-    /// A long poll that is under way at the shutdown ends first, within `drain_ms`, and the messages that it brings are
-    /// given back at once: SQS may lease messages to a poll whose receiver is gone, and then nobody gets them before
-    /// their leases end. So an idle worker ends after up to `receive_wait_ms`, or `drain_ms` if that is shorter.
+    /// A long poll that is open at the shutdown ends first, within `drain_ms`, and its messages are
+    /// given back at once. If it were dropped, SQS might still deliver messages to it, and no
+    /// worker would receive them before their visibility timeout ends. So an idle worker takes up
+    /// to `receive_wait_ms` to stop, or `drain_ms` if that is shorter.
     ///
-    /// A queue that cannot be reached when the worker starts is tried again until it can, or until the shutdown.
+    /// If the queue cannot be reached at the start, the worker retries until it can, or until the
+    /// shutdown.
     ///
-    /// Safe to drop at any point: messages in hand are received again when their lease ends.
+    /// It is safe to drop the future at any point. Messages in flight are received again when their
+    /// visibility timeout ends.
     ///
     /// # Errors
-    /// Settings out of range; a queue, a table or a payload store that does not exist or may not be read, the dead-letter queue and the
-    /// queues of routes among them. Failures that pass are waited out.
+    /// A setting is out of range. A queue, a table or a payload store does not exist or may not be
+    /// read. This includes the dead-letter queue and the queues of routes. Temporary failures are
+    /// retried, and are not an error.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
         self.settings.validate()?;
         let mut shutdown = pin!(shutdown.fuse());
@@ -105,7 +118,7 @@ impl Worker {
             Either::Right((queue, _)) => queue?,
         };
         let (order, lanes) = (Order::of(&self.queue), Lanes::default());
-        let (held, outage) = (Mutex::default(), Outage::default());
+        let (in_flight_receipts, outage) = (Mutex::default(), Outage::default());
         let (stop, stopping) = oneshot::channel();
         let running = RunningWorker {
             endpoint: &self.endpoint,
@@ -114,14 +127,14 @@ impl Worker {
             queue,
             order,
             lanes,
-            held,
+            in_flight_receipts,
             outage,
             stopping: stopping.shared(),
         };
-        let (mut at_work, mut receiving) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let result = running.work(&mut at_work, &mut receiving, shutdown).await;
+        let (mut in_flight, mut receiving) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let result = running.work(&mut in_flight, &mut receiving, shutdown).await;
         drop(stop);
-        running.drain(at_work, receiving).await;
+        running.drain(in_flight, receiving).await;
         result
     }
 }

@@ -1,89 +1,92 @@
-//! What became of messages that are tried together.
+//! The results of messages that are processed together.
 
 use std::time::Duration;
 
 use crate::{
     engine::not_finished::{AttemptResult, NotFinished},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Services},
     worker::lanes::Waiter,
 };
 
-/// The answers of one attempt, as they come.
+/// The results of one attempt. They are reported one after the other.
 #[derive(Default)]
 pub(super) struct Results {
-    /// That for the message whose turn it was: number 0.
+    /// The result of the message at the head of the lane, number 0.
     own: Option<AttemptResult>,
-    /// Those who came along, from number 1 on, until they are told.
-    along: Vec<Option<Waiter>>,
-    /// Whether all who have an answer are finished.
+    /// The followers, from number 1. A follower is removed when it gets its result.
+    followers: Vec<Option<Waiter>>,
+    /// Whether all messages with a result are finished.
     is_finished: bool,
-    /// Whether the services answer, as far as this tells.
-    is_up: Option<bool>,
-    /// Whether there was an answer since this was asked for.
-    is_news: bool,
+    /// What the results show about the services.
+    services: Services,
+    /// Whether a result was reported since the last [`take_new_result`](Self::take_new_result).
+    has_new_result: bool,
 }
 
 impl Results {
-    /// None yet.
-    pub(super) fn new(along: Vec<Waiter>) -> Self {
-        Self { along: along.into_iter().map(Some).collect(), is_finished: true, ..Self::default() }
+    /// Creates the results of an attempt without any result yet.
+    pub(super) fn new(followers: Vec<Waiter>) -> Self {
+        Self { followers: followers.into_iter().map(Some).collect(), is_finished: true, ..Self::default() }
     }
 
-    /// Notes an answer. Who came along is told at once.
-    pub(super) fn tell(&mut self, number: usize, done: AttemptResult) {
-        self.is_news = true;
+    /// Stores a result. A follower gets its result at once.
+    pub(super) fn report(&mut self, number: usize, done: AttemptResult) {
+        self.has_new_result = true;
         self.is_finished &= done.is_ok();
-        self.is_up = self.is_up.max(is_up(&done));
+        self.services = self.services.combined_with(shown_by(&done));
         match number.checked_sub(1) {
             None => self.own = Some(done),
             Some(other) => {
-                if let Some(one) = self.along.get_mut(other).and_then(Option::take) {
-                    one.tell(done);
+                if let Some(follower) = self.followers.get_mut(other).and_then(Option::take) {
+                    follower.report(done);
                 }
             }
         }
     }
 
-    /// Whether there was an answer since this was asked last.
-    pub(super) const fn take_news(&mut self) -> bool {
-        std::mem::replace(&mut self.is_news, false)
+    /// Returns whether a result was reported since the last call.
+    pub(super) const fn take_new_result(&mut self) -> bool {
+        std::mem::replace(&mut self.has_new_result, false)
     }
 
-    /// Tells those who have no answer that their time is up.
-    pub(super) fn time_is_up(&mut self, attempt_max: Duration) {
-        let is_up = self.is_up;
+    /// Reports a timeout to all messages that have no result.
+    pub(super) fn time_out(&mut self, attempt_max: Duration) {
+        let services = self.services;
         let own = self.own.is_none().then_some(0);
-        let others = self.along.iter().zip(1..).filter_map(|(one, number)| one.as_ref().map(|_| number));
+        let others = self.followers.iter().zip(1..).filter_map(|(one, number)| one.as_ref().map(|_| number));
         for number in own.into_iter().chain(others).collect::<Vec<_>>() {
-            self.tell(number, Err(NotFinished::Failed(took_too_long(attempt_max))));
+            self.report(number, Err(NotFinished::Failed(took_too_long(attempt_max))));
         }
-        // Nothing is known about the services: a call that is not answered fails by itself long before, so that the
-        // handler is at fault, which tells nothing; and many such calls in a row are no sign of a service that answers.
-        self.is_up = is_up;
+        // A timeout shows nothing about the services. A call without a response would have failed
+        // long before. A handler that hangs is no sign about the services, and neither are many
+        // slow calls in a row.
+        self.services = services;
     }
 
-    /// Whether the services answer, as far as the attempt tells.
-    pub(super) const fn is_up(&self) -> Option<bool> {
-        self.is_up
+    /// Returns what the attempt shows about the services.
+    pub(super) const fn services(&self) -> Services {
+        self.services
     }
 
-    /// The answer for the message whose turn it was, and whether all were finished.
+    /// Returns the result of the message at the head of the lane, and whether all messages were
+    /// finished.
     pub(super) fn into_own(self) -> (AttemptResult, bool) {
         (self.own.unwrap_or(Err(NotFinished::Stopped)), self.is_finished)
     }
 }
 
-/// Whether the services answer, as far as this result shows it. Only a failure that other messages meet, too, is an outage.
-fn is_up(done: &AttemptResult) -> Option<bool> {
+/// Returns what this result shows about the services. Only a failure that other messages would also
+/// have is a sign of an outage.
+fn shown_by(done: &AttemptResult) -> Services {
     match done {
-        Ok(_) | Err(NotFinished::Deferred(_)) => Some(true),
-        Err(NotFinished::Failed(error)) => error.services_answer(),
-        Err(NotFinished::Behind | NotFinished::Stopped | NotFinished::Crowded) => None,
+        Ok(_) | Err(NotFinished::Deferred(_)) => Services::Answering,
+        Err(NotFinished::Failed(error)) => error.services(),
+        Err(NotFinished::Behind | NotFinished::Stopped | NotFinished::Crowded) => Services::Unknown,
     }
 }
 
-/// Handlers are stopped sooner, and that is their failure: here the time went into calls to services, which is no fault of the
-/// message.
+/// Returns the error of a timeout. Handlers are stopped earlier, which counts as their failure.
+/// Here calls to services took the time, which is not a fault of the message.
 fn took_too_long(attempt_max: Duration) -> Error {
     let text =
         format!("the attempt took twice as long as a handler may ({} ms, `attempt_ms_max`)", attempt_max.as_millis());
@@ -95,18 +98,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempt_that_took_too_long_tells_nothing_about_the_services() {
-        let mut answers = Results::new(Vec::new());
-        answers.time_is_up(Duration::from_secs(1));
-        assert_eq!(answers.is_up(), None);
+    fn timed_out_attempt_shows_nothing_about_the_services() {
+        let mut results = Results::new(Vec::new());
+        results.time_out(Duration::from_secs(1));
+        assert_eq!(results.services(), Services::Unknown);
 
-        let mut answers = Results::new(Vec::new());
-        answers.tell(
+        let mut results = Results::new(Vec::new());
+        results.report(
             1,
-            Err(NotFinished::Failed(Error::new(ErrorKind::AwaitService, "no answer").with_services_answering(false))),
+            Err(NotFinished::Failed(Error::new(ErrorKind::AwaitService, "no answer").with_services(Services::Failing))),
         );
-        answers.time_is_up(Duration::from_secs(1));
-        assert_eq!(answers.is_up(), Some(false), "what another message has told stays");
-        assert!(matches!(answers.into_own(), (Err(NotFinished::Failed(_)), false)));
+        results.time_out(Duration::from_secs(1));
+        assert_eq!(results.services(), Services::Failing, "the result of another message stays");
+        assert!(matches!(results.into_own(), (Err(NotFinished::Failed(_)), false)));
     }
 }

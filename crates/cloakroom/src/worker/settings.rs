@@ -10,33 +10,42 @@ use crate::{
     ports::backoff::Backoff,
 };
 
-/// The longest pause before a receive, or the opening of a queue, that failed is tried again. It uses up no receive of a
-/// message, so there is no reason to stay away for longer.
+/// The maximum pause before the retry of a failed receive, or of the opening of a queue. Such a
+/// retry does not increase the receive count of a message, so there is no reason for a longer
+/// pause.
 const POLL_PAUSE_MS_MAX: u64 = 5_000;
 
-/// How a worker takes messages from its queue.
+/// The settings of how a worker receives and processes messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerSettings {
-    /// Messages held at a time: in handlers, and waiting for their partition. Default: 64.
+    /// The maximum number of messages in flight: those in handlers, and those that wait for their
+    /// partition. Default: 64.
     pub in_flight_max: usize,
-    /// How many of these messages may be of one partition, so that a slow partition leaves places to others. What is more waits for
-    /// a second, and then goes back to the queue with a pause, which uses up no attempt. On FIFO queues the queue itself bounds what a
-    /// group has in flight. Default: half of `in_flight_max`. With less than `fold_max` of the endpoint, fewer messages share
-    /// a commit.
+    /// The maximum number of messages in flight of one partition, so that a slow partition does not
+    /// block the others. A message above it waits for one second, and then goes back to the queue
+    /// with a pause, which does not count as a failed attempt. A FIFO queue limits the messages in
+    /// flight of a group itself. Default: half of `in_flight_max`. If it is less than the
+    /// endpoint's `fold_max`, fewer messages share a commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition_in_flight_max: Option<usize>,
-    /// How long one long poll waits; 1 to 20 seconds. Short polls cost a request each time that there is nothing. Default: 20 s.
+    /// The wait of a long poll in milliseconds, from 1 to 20 seconds. A short wait costs more
+    /// requests when the queue is empty. Default: 20 s.
     pub receive_wait_ms: u64,
-    /// For how long a received message is invisible to others. It is extended while the message is worked on. Default: 30 s.
+    /// The visibility timeout of received messages, in milliseconds. It is extended while a message
+    /// is processed. Default: 30 s.
     pub visibility_ms: u64,
-    /// How long a handler may run. A handler that runs longer is stopped, which counts as a failed attempt: so a handler that hangs
-    /// does not hold its place for ever, and its message is parked in the end. Reading, committing and sending may take as long
-    /// again. Then the attempt is dropped, wherever it is, and the message given back. Default: 15 minutes.
+    /// The maximum time of a handler, in milliseconds. A handler that runs longer is stopped, which
+    /// counts as a failed attempt. So a handler that hangs does not block its worker forever, and
+    /// its message is parked in the end. Reading, committing and sending may take the same time
+    /// again. Then the attempt is dropped at any point, and the message is given back. Default: 15
+    /// minutes.
     pub attempt_ms_max: u64,
-    /// How long a shutdown waits for messages in hand before it gives them back. Default: 20 s.
+    /// The time for which a shutdown waits for messages in flight before it gives them back, in
+    /// milliseconds. Default: 20 s.
     pub drain_ms: u64,
-    /// Pauses before a message that failed is received again, by receive count. Default: from 1 s to 5 minutes.
+    /// The pause before a failed message is received again, by its receive count. Default: from 1 s
+    /// to 5 minutes.
     pub retry: Backoff,
 }
 
@@ -65,7 +74,8 @@ impl WorkerSettings {
         self.retry.validate("retry")
     }
 
-    /// Returns the pause after a receive, or the opening of a queue, that failed `failures` times in a row.
+    /// Returns the pause after a receive, or the opening of a queue, that failed `failures` times
+    /// in a row.
     pub(crate) fn poll_pause(&self, failures: u32, random: u128) -> Duration {
         let Backoff { first_ms, max_ms } = self.retry;
         Backoff { first_ms, max_ms: max_ms.min(POLL_PAUSE_MS_MAX) }.pause(failures, random)

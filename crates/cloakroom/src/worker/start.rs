@@ -1,4 +1,4 @@
-//! What a worker does before its first receive: it checks what it needs, and logs what it serves.
+//! The start of a worker: it checks its requirements and logs its settings.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::{
 };
 
 impl Worker {
-    /// Opens the worker's queue once everything that it needs can be read. What passes is waited out, so that a worker may be
-    /// started before its services can be reached.
+    /// Opens the worker's queue, after the worker can read everything that it needs. Retries
+    /// temporary failures, so a worker may be started before its services can be reached.
     ///
     /// # Errors
-    /// What has to be fixed before the worker can do anything.
+    /// The failure that must be fixed before the worker can process messages.
     pub(super) async fn start(&self) -> Result<Arc<dyn Queue>, Error> {
         let endpoint = self.endpoint.context();
         let mut failures = 0;

@@ -1,4 +1,4 @@
-//! How much a worker does at a time, over memory and on virtual time.
+//! The concurrency of a worker, over memory and on virtual time.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use std::{
@@ -35,7 +35,7 @@ async fn job(done: &mut std::collections::BTreeMap<String, u64>, _: Job, _: &mut
     Ok(())
 }
 
-/// Each in a partition of its own.
+/// Messages, each in its own partition.
 fn messages(count: usize) -> Vec<QueueMessage> {
     let message = |number: usize| {
         let mut envelope = Envelope::new("1".into(), "test", Job::TYPE, format!("p-{number}").into());
@@ -45,58 +45,59 @@ fn messages(count: usize) -> Vec<QueueMessage> {
     (0..count).map(message).collect()
 }
 
-/// What a call takes.
+/// The duration of a call.
 const LATENCY: Duration = Duration::from_millis(10);
 
-/// Counts who is inside, and the most there were.
+/// Counts concurrent calls, and their maximum.
 #[derive(Debug, Default)]
-struct Inside {
+struct Concurrency {
     now: AtomicUsize,
     most: AtomicUsize,
 }
 
-impl Inside {
-    /// Goes in, until what it returns is dropped; and how many are inside then.
-    fn enter(&self) -> (Stay<'_>, usize) {
+impl Concurrency {
+    /// Counts a call until the returned guard is dropped. Also returns the number of concurrent
+    /// calls.
+    fn enter(&self) -> (ConcurrencyGuard<'_>, usize) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
-        (Stay(self), now)
+        (ConcurrencyGuard(self), now)
     }
 }
 
-struct Stay<'a>(&'a Inside);
+struct ConcurrencyGuard<'a>(&'a Concurrency);
 
-impl Drop for Stay<'_> {
+impl Drop for ConcurrencyGuard<'_> {
     fn drop(&mut self) {
         self.0.now.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Dedupe entries that refuse whoever comes when so many are inside.
+/// A payload store that throttles dedupe entry calls above a limit of concurrent calls.
 #[derive(Debug)]
-struct Crowded {
+struct ThrottlingPayloads {
     memory: Memory,
-    inside: Inside,
-    room: AtomicUsize,
+    concurrency: Concurrency,
+    limit: AtomicUsize,
     calls: AtomicUsize,
     refused: AtomicUsize,
 }
 
-impl Crowded {
+impl ThrottlingPayloads {
     async fn call(&self) -> Result<(), PortError> {
-        let (_stay, inside) = self.inside.enter();
+        let (_guard, concurrency) = self.concurrency.enter();
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.memory.clock.sleep(LATENCY).await;
-        if inside <= self.room.load(Ordering::SeqCst) {
+        if concurrency <= self.limit.load(Ordering::SeqCst) {
             return Ok(());
         }
         self.refused.fetch_add(1, Ordering::SeqCst);
-        Err(PortError::new("an entry", "too many requests").without_effect().because(Retry::Throttled))
+        Err(PortError::new("a call for a dedupe entry", "too many requests").without_effect().because(Retry::Throttled))
     }
 }
 
 #[async_trait]
-impl PayloadStore for Crowded {
+impl PayloadStore for ThrottlingPayloads {
     fn name(&self) -> &str {
         self.memory.payloads.name()
     }
@@ -124,29 +125,29 @@ impl PayloadStore for Crowded {
     }
 }
 
-/// A queue whose receives take their time, and are counted.
+/// A queue whose receives take time and are counted.
 #[derive(Debug)]
-struct Distant {
+struct SlowQueue {
     memory: Memory,
     queue: Arc<dyn Queue>,
-    receiving: Inside,
+    receiving: Concurrency,
     receives: AtomicUsize,
-    /// Messages that were received and not deleted; and the most there were.
-    held: AtomicUsize,
-    held_most: AtomicUsize,
+    /// Messages that were received and not deleted, and their maximum.
+    in_flight: AtomicUsize,
+    in_flight_most: AtomicUsize,
 }
 
-impl Distant {
+impl SlowQueue {
     fn new(memory: &Memory) -> Arc<Self> {
         let (queue, memory) = (memory.queues.get("jobs"), memory.clone());
         let zero = AtomicUsize::default;
-        let (receives, held, held_most) = (zero(), zero(), zero());
-        Arc::new(Self { memory, queue, receiving: Inside::default(), receives, held, held_most })
+        let (receives, in_flight, in_flight_most) = (zero(), zero(), zero());
+        Arc::new(Self { memory, queue, receiving: Concurrency::default(), receives, in_flight, in_flight_most })
     }
 }
 
 #[async_trait]
-impl Queue for Distant {
+impl Queue for SlowQueue {
     fn name(&self) -> &str {
         self.queue.name()
     }
@@ -156,17 +157,17 @@ impl Queue for Distant {
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
-        let _stay = self.receiving.enter();
+        let _guard = self.receiving.enter();
         self.receives.fetch_add(1, Ordering::SeqCst);
         self.memory.clock.sleep(LATENCY).await;
         let deliveries = self.queue.receive(max, wait, visibility).await?;
-        let held = self.held.fetch_add(deliveries.len(), Ordering::SeqCst) + deliveries.len();
-        self.held_most.fetch_max(held, Ordering::SeqCst);
+        let in_flight = self.in_flight.fetch_add(deliveries.len(), Ordering::SeqCst) + deliveries.len();
+        self.in_flight_most.fetch_max(in_flight, Ordering::SeqCst);
         Ok(deliveries)
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        self.held.fetch_sub(receipts.len(), Ordering::SeqCst);
+        self.in_flight.fetch_sub(receipts.len(), Ordering::SeqCst);
         self.queue.delete(receipts).await
     }
 
@@ -175,12 +176,12 @@ impl Queue for Distant {
     }
 }
 
-/// Queues of which this is the only one.
+/// Queues with one slow queue.
 #[derive(Debug)]
-struct Only(Arc<Distant>);
+struct SlowQueues(Arc<SlowQueue>);
 
 #[async_trait]
-impl Queues for Only {
+impl Queues for SlowQueues {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         if name == "jobs" { Ok(self.0.clone()) } else { self.0.memory.ports().queues.open(name).await }
     }
@@ -195,81 +196,81 @@ fn worker(ports: Ports, counters: &Arc<Counters>, in_flight_max: usize) -> Worke
     Worker::new(endpoint, "jobs").settings(WorkerSettings { in_flight_max, ..WorkerSettings::default() })
 }
 
-/// Looks every now and then, until it is so.
-async fn until(memory: &Memory, is_so: impl Fn() -> bool) {
-    while !is_so() {
+/// Waits until a condition holds. Checks it every 100 ms.
+async fn wait_until(memory: &Memory, holds: impl Fn() -> bool) {
+    while !holds() {
         memory.clock.sleep(Duration::from_millis(100)).await;
     }
 }
 
 #[test]
-fn a_throttled_worker_holds_back_and_recovers() {
-    const ROOM: usize = 16;
+fn throttled_worker_reduces_its_concurrency_and_recovers() {
+    const LIMIT: usize = 16;
     const IN_FLIGHT_MAX: usize = 100;
     let (memory, counters) = (Memory::with_queues(["jobs"]), Arc::new(Counters::default()));
-    let crowded = Arc::new(Crowded {
+    let throttling = Arc::new(ThrottlingPayloads {
         memory: memory.clone(),
-        inside: Inside::default(),
-        room: ROOM.into(),
+        concurrency: Concurrency::default(),
+        limit: LIMIT.into(),
         calls: AtomicUsize::new(0),
         refused: AtomicUsize::new(0),
     });
     send(&memory, 20_000);
     let began = memory.clock.now();
-    let worker = worker(Ports { payloads: crowded.clone(), ..memory.ports() }, &counters, IN_FLIGHT_MAX);
+    let worker = worker(Ports { payloads: throttling.clone(), ..memory.ports() }, &counters, IN_FLIGHT_MAX);
     let shutdown = async {
-        until(&memory, || counters.counts().processed >= 8_000).await;
+        wait_until(&memory, || counters.counts().processed >= 8_000).await;
         let took = memory.clock.now().since(began);
-        let (calls, refused) = (crowded.calls.load(Ordering::SeqCst), crowded.refused.load(Ordering::SeqCst));
+        let (calls, refused) = (throttling.calls.load(Ordering::SeqCst), throttling.refused.load(Ordering::SeqCst));
         assert!(refused * 5 < calls, "{refused} of {calls} calls were refused");
-        // As if the room had been full all the time, and each message needs two calls.
-        let least = LATENCY * (2 * 8_000 / ROOM) as u32;
-        assert!(took < 2 * least, "it took {took:?} for what can be done in {least:?}");
+        // The duration if the concurrency were always at the limit. Each message needs two calls.
+        let least = LATENCY * (2 * 8_000 / LIMIT) as u32;
+        assert!(took < 2 * least, "the messages took {took:?}, but {least:?} is possible");
 
-        crowded.room.store(usize::MAX, Ordering::SeqCst);
-        crowded.inside.most.store(0, Ordering::SeqCst);
-        until(&memory, || memory.queues.get("jobs").is_empty()).await;
+        throttling.limit.store(usize::MAX, Ordering::SeqCst);
+        throttling.concurrency.most.store(0, Ordering::SeqCst);
+        wait_until(&memory, || memory.queues.get("jobs").is_empty()).await;
     };
     memory.run(worker.run(shutdown)).unwrap();
-    let most = crowded.inside.most.load(Ordering::SeqCst);
-    assert!(most > 3 * IN_FLIGHT_MAX / 4, "afterwards {most} at a time");
+    let most = throttling.concurrency.most.load(Ordering::SeqCst);
+    assert!(most > 3 * IN_FLIGHT_MAX / 4, "at most {most} concurrent calls after the throttling ended");
     let counts = counters.counts();
-    // Resumed are those that were given back after their commit.
-    assert_eq!((counts.processed + counts.resumed, counts.parked), (20_000, 0), "nobody starves");
+    // A message that was released after its commit counts as resumed.
+    assert_eq!((counts.processed + counts.resumed, counts.parked), (20_000, 0), "every message must be processed");
 }
 
 #[test]
 fn an_idle_worker_waits_with_one_receive() {
     let (memory, counters) = (Memory::with_queues(["jobs"]), Arc::new(Counters::default()));
-    let distant = Distant::new(&memory);
-    let worker = worker(Ports { queues: Arc::new(Only(distant.clone())), ..memory.ports() }, &counters, 64);
+    let slow_queue = SlowQueue::new(&memory);
+    let worker = worker(Ports { queues: Arc::new(SlowQueues(slow_queue.clone())), ..memory.ports() }, &counters, 64);
     memory.run(worker.run(memory.clock.sleep(Duration::from_secs(600)))).unwrap();
-    assert_eq!(distant.receiving.most.load(Ordering::SeqCst), 1);
-    assert_eq!(distant.receives.load(Ordering::SeqCst), 30);
+    assert_eq!(slow_queue.receiving.most.load(Ordering::SeqCst), 1);
+    assert_eq!(slow_queue.receives.load(Ordering::SeqCst), 30);
 }
 
 #[test]
-fn a_loaded_worker_receives_in_parallel_and_ends_that_when_nothing_is_left() {
+fn loaded_worker_receives_in_parallel_until_its_queue_is_empty() {
     let (memory, counters) = (Memory::with_queues(["jobs"]), Arc::new(Counters::default()));
-    let distant = Distant::new(&memory);
+    let slow_queue = SlowQueue::new(&memory);
     send(&memory, 10_000);
     let began = memory.clock.now();
-    let worker = worker(Ports { queues: Arc::new(Only(distant.clone())), ..memory.ports() }, &counters, 200);
+    let worker = worker(Ports { queues: Arc::new(SlowQueues(slow_queue.clone())), ..memory.ports() }, &counters, 200);
     let shutdown = async {
-        until(&memory, || memory.queues.get("jobs").is_empty()).await;
+        wait_until(&memory, || memory.queues.get("jobs").is_empty()).await;
         let took = memory.clock.now().since(began);
         let one_by_one = LATENCY * 10_000 / 10;
-        assert!(took < one_by_one / 5, "it took {took:?}; one receive after the other takes {one_by_one:?}");
-        let most = distant.receiving.most.load(Ordering::SeqCst);
-        assert!((10..=20).contains(&most), "{most} receives at a time");
-        let receives = distant.receives.load(Ordering::SeqCst);
-        assert!(receives <= 1_000 + most, "{receives} receives, which were not full");
-        let held = distant.held_most.load(Ordering::SeqCst);
-        assert!(held <= 200, "{held} messages in hand");
+        assert!(took < one_by_one / 5, "the receives took {took:?}; receives one by one take {one_by_one:?}");
+        let most = slow_queue.receiving.most.load(Ordering::SeqCst);
+        assert!((10..=20).contains(&most), "{most} concurrent receives");
+        let receives = slow_queue.receives.load(Ordering::SeqCst);
+        assert!(receives <= 1_000 + most, "{receives} receives, so some were not full");
+        let in_flight = slow_queue.in_flight_most.load(Ordering::SeqCst);
+        assert!(in_flight <= 200, "{in_flight} messages in flight");
 
-        // Those that wait come back; then there is one.
+        // The waiting long polls return; then only one remains.
         memory.clock.sleep(Duration::from_secs(60)).await;
-        assert_eq!(distant.receiving.now.load(Ordering::SeqCst), 1);
+        assert_eq!(slow_queue.receiving.now.load(Ordering::SeqCst), 1);
     };
     memory.run(worker.run(shutdown)).unwrap();
     assert_eq!(counters.counts().processed, 10_000);

@@ -1,4 +1,4 @@
-//! Stops, failures and company at every point: a message counts once all the same.
+//! Stops, failures and concurrency at every point. A message is still processed exactly once.
 
 use crate::fixture;
 
@@ -18,7 +18,7 @@ use fixture::{
 
 type Kind = (EndpointSettings, fn(&World) -> Delivery);
 
-/// Both timings of check-in, both placements of the record, and the identities of a message.
+/// Both timings of check-in, both placements of the record, and all identities of a message.
 fn kinds() -> Vec<Kind> {
     let claimed: fn(&World) -> Delivery = |world| world.claimed("m", &ONCE);
     let plain: fn(&World) -> Delivery = |world| world.plain("m", &ONCE);
@@ -36,14 +36,14 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-/// Receives the message until it is finished.
+/// Delivers the message again until it is finished.
 fn redeliver(world: &World, delivery: &Delivery) {
     let is_finished = |receive_count| world.process(&Delivery { receive_count, ..delivery.clone() }).is_ok();
-    assert!((2..100).any(is_finished), "it is never finished");
+    assert!((2..100).any(is_finished), "the message is never finished");
 }
 
 #[test]
-fn a_worker_may_stop_anywhere() {
+fn message_is_processed_once_although_its_worker_stops_at_any_point() {
     for (settings, message) in kinds() {
         let mut polls = 0;
         loop {
@@ -53,18 +53,18 @@ fn a_worker_may_stop_anywhere() {
             if finished.is_none() {
                 redeliver(&world, &delivery);
             }
-            world.must_be_done_once(&delivery);
+            world.must_be_processed_once(&delivery);
             if finished.is_some() {
                 break;
             }
             polls += 1;
         }
-        assert!(polls >= 8, "only {polls} points");
+        assert!(polls >= 8, "only {polls} points were tested");
     }
 }
 
 #[test]
-fn a_worker_and_the_next_one_may_stop_anywhere() {
+fn message_is_processed_once_although_two_workers_stop_at_any_point() {
     for (settings, message) in kinds() {
         for polls in 0..25 {
             for polls_again in 0..25 {
@@ -73,14 +73,14 @@ fn a_worker_and_the_next_one_may_stop_anywhere() {
                 let _ = world.memory.run(polled(world.endpoint.process(&delivery), polls));
                 let _ = world.memory.run(polled(world.endpoint.process(&delivery), polls_again));
                 redeliver(&world, &delivery);
-                world.must_be_done_once(&delivery);
+                world.must_be_processed_once(&delivery);
             }
         }
     }
 }
 
 #[test]
-fn any_call_may_fail() {
+fn message_is_processed_once_although_any_call_fails() {
     for (settings, message) in kinds() {
         let world = World::with(settings.clone());
         world.outcome(&message(&world));
@@ -93,16 +93,16 @@ fn any_call_may_fail() {
                 world.fail(&[(number, fault)]);
                 let outcome = world.outcome(&delivery);
                 let is_resumed = *call == Operation::Commit && fault == Fault::Unanswered;
-                let must = if is_resumed { Outcome::Resumed } else { Outcome::Processed };
-                assert_eq!(outcome, must, "{fault:?} of call {number}, {call:?}");
-                world.must_be_done_once(&delivery);
+                let expected = if is_resumed { Outcome::Resumed } else { Outcome::Processed };
+                assert_eq!(outcome, expected, "{fault:?} of call {number}, {call:?}");
+                world.must_be_processed_once(&delivery);
             }
         }
     }
 }
 
 #[test]
-fn a_call_may_fail_and_the_worker_stop_anywhere_afterwards() {
+fn message_is_processed_once_although_a_call_fails_and_its_worker_stops() {
     for (settings, message) in kinds() {
         for number in 0..12 {
             for (fault, polls) in
@@ -114,14 +114,14 @@ fn a_call_may_fail_and_the_worker_stop_anywhere_afterwards() {
                 let _ = world.memory.run(polled(world.endpoint.process(&delivery), polls));
                 world.fail(&[]);
                 redeliver(&world, &delivery);
-                world.must_be_done_once(&delivery);
+                world.must_be_processed_once(&delivery);
             }
         }
     }
 }
 
 #[test]
-fn a_commit_may_arrive_late() {
+fn message_is_processed_once_although_its_commit_applies_late() {
     for (settings, message) in kinds() {
         for calls in 0..12 {
             let world = World::with(settings.clone());
@@ -129,12 +129,12 @@ fn a_commit_may_arrive_late() {
             world.stage.plan(one_late(calls));
             world.outcome(&delivery);
             world.memory.run(world.stage.arrive(true));
-            world.must_be_done_once(&delivery);
+            world.must_be_processed_once(&delivery);
         }
     }
 }
 
-/// The first commit arrives after that many more calls.
+/// Makes the first commit apply after this number of further calls.
 fn one_late(calls: usize) -> impl FnMut(usize, Operation) -> Option<Fault> + Send + 'static {
     let mut left = 1;
     move |_, operation| {
@@ -144,8 +144,8 @@ fn one_late(calls: usize) -> impl FnMut(usize, Operation) -> Option<Fault> + Sen
 }
 
 #[test]
-fn two_workers_may_work_on_one_message_in_any_order() {
-    let mut company = 0;
+fn message_is_processed_once_by_two_interleaved_workers() {
+    let mut conflicts = 0;
     for (settings, message) in kinds() {
         for seed in 0..200 {
             let world = World::impatient(settings.clone());
@@ -153,16 +153,17 @@ fn two_workers_may_work_on_one_message_in_any_order() {
             let workers = vec![world.endpoint.process(&delivery), world.endpoint.process(&delivery)];
             let outcomes = world.memory.run(interleaved(workers, seed));
             assert!(outcomes.iter().all(Result::is_ok), "seed {seed}: {outcomes:?}");
-            world.must_be_done_once(&delivery);
-            company += world.counts().conflict;
+            world.must_be_processed_once(&delivery);
+            conflicts += world.counts().conflict;
         }
     }
-    assert!(company > 50, "they met {company} times only");
+    assert!(conflicts > 50, "only {conflicts} conflicts");
 }
 
-/// A message is acknowledged by whoever ends well, and does not come back for what another one left behind.
+/// The worker that succeeds acknowledges the message. Records that another worker left do not cause
+/// another delivery.
 #[test]
-fn one_worker_may_wait_anywhere_while_another_one_works_and_stops_anywhere() {
+fn message_is_processed_once_although_one_worker_pauses_and_another_stops() {
     let mut acknowledged = 0;
     for (settings, message) in kinds() {
         for polls_before in 1..24 {
@@ -183,15 +184,15 @@ fn one_worker_may_wait_anywhere_while_another_one_works_and_stops_anywhere() {
                     Ok(_) => acknowledged += 1,
                     Err(_) => redeliver(&world, &delivery),
                 }
-                world.must_be_done_once(&delivery);
+                world.must_be_processed_once(&delivery);
             }
         }
     }
-    assert!(acknowledged > 1_000, "acknowledged {acknowledged} times only");
+    assert!(acknowledged > 1_000, "only {acknowledged} acknowledgements");
 }
 
 #[test]
-fn messages_of_one_partition_may_meet_in_any_order() {
+fn interleaved_messages_of_one_partition_are_each_processed_once() {
     for (settings, _) in kinds() {
         for seed in 0..60 {
             let world = World::impatient(settings.clone());
@@ -207,9 +208,9 @@ fn messages_of_one_partition_may_meet_in_any_order() {
     }
 }
 
-/// Calls fail at random in every way, workers stop at random, and two of them are always at it.
+/// Calls fail at random in every way, workers stop at random, and two workers run concurrently.
 #[test]
-fn all_of_it_at_once() {
+fn message_is_processed_once_under_random_faults_stops_and_concurrency() {
     let mut faults = 0;
     for (settings, message) in kinds() {
         for seed in 0..400 {
@@ -225,14 +226,14 @@ fn all_of_it_at_once() {
             let workers = stops.iter().map(|polls| polled(world.endpoint.process(&delivery), *polls)).collect();
             let outcomes = world.memory.run(interleaved(workers, seed));
             faults += world.counts().unknown_commit;
-            // Who ends well acknowledges, and then nobody comes back.
+            // A worker that succeeds acknowledges the message, so there is no further delivery.
             if !outcomes.iter().flatten().any(Result::is_ok) {
                 redeliver(&world, &delivery);
             }
             world.stage.plan(|_, _| None);
             world.memory.run(world.stage.arrive(true));
-            world.must_be_done_once(&delivery);
+            world.must_be_processed_once(&delivery);
         }
     }
-    assert!(faults > 100, "{faults} unknown commits only");
+    assert!(faults > 100, "only {faults} unknown commits");
 }

@@ -1,4 +1,5 @@
-//! Messages that their handler defers: they come again, and that is no failure.
+//! Messages that their handler defers. They are delivered again later, and a deferral is no
+//! failure.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use crate::fixture::stage::{Fault, Stage, staged};
@@ -19,7 +20,7 @@ use cloakroom_sim::wire::Operation;
 use futures::future::join;
 use serde::{Deserialize, Serialize};
 
-/// An account: payments are deferred until it is open.
+/// An account. Payments are deferred until it is open.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Account {
     is_open: bool,
@@ -53,7 +54,7 @@ impl Message for Switch {
 
 const OPEN: Switch = Switch { open: true };
 
-/// Fails once the account is open.
+/// Its handler fails after the account was opened.
 #[derive(Serialize, Deserialize)]
 struct Fail;
 
@@ -92,7 +93,7 @@ async fn switch(account: &mut Account, switch: Switch, _: &mut Tx) -> Handled {
 }
 
 async fn fail(account: &mut Account, _: Fail, _: &mut Tx) -> Handled {
-    Err(if account.is_open { HandlerError::retry("it fails") } else { HandlerError::defer(DELAY) })
+    Err(if account.is_open { HandlerError::retry("the handler fails") } else { HandlerError::defer(DELAY) })
 }
 
 struct Bank {
@@ -129,7 +130,7 @@ impl Bank {
         self.memory.queues.get(self.queue).send(vec![message]).await.pop().unwrap().unwrap();
     }
 
-    /// Receives what can be received now.
+    /// Receives the messages that are visible now.
     fn receive(&self) -> Vec<Delivery> {
         let queue = self.memory.queues.get(self.queue);
         self.memory.run(queue.receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap()
@@ -145,7 +146,7 @@ impl Bank {
         self.memory.run(self.memory.clock.sleep(time));
     }
 
-    /// Runs a worker while `work` takes.
+    /// Runs a worker until `work` is complete.
     fn work(&self, work: impl Future<Output = ()>) {
         let (stop, stopped) = futures::channel::oneshot::channel::<()>();
         let worker = Worker::new(self.endpoint(), self.queue).run(async {
@@ -186,13 +187,13 @@ fn message_that_is_deferred_often_is_processed_once_and_never_parked() {
     assert_eq!((counts.processed, counts.given_back, counts.parked), (2, 0, 0));
     let account = bank.account();
     assert_eq!(account.paid, ["a"]);
-    assert_eq!(account.seen, 1, "what a handler changed before it deferred is dropped");
-    assert_eq!(bank.memory.queues.get("receipts").len(), 1, "and so is what it sent");
+    assert_eq!(account.seen, 1, "a deferral drops the handler's changes");
+    assert_eq!(bank.memory.queues.get("receipts").len(), 1, "a deferral drops the handler's outgoing messages");
     assert!(bank.memory.queues.get("bank").is_empty());
 }
 
 #[test]
-fn deferrals_are_no_attempts() {
+fn deferrals_are_not_counted_as_attempts() {
     let bank = Bank::new("bank");
     bank.work(async {
         bank.send(&Bank::envelope("1", &Fail)).await;
@@ -203,11 +204,14 @@ fn deferrals_are_no_attempts() {
     });
     let dead = bank.dead();
     assert_eq!(dead.len(), 1);
-    assert!(dead[0].attributes[parking::REASON].starts_with("given up after 8 attempts: it fails"), "{dead:?}");
+    assert!(
+        dead[0].attributes[parking::REASON].starts_with("given up after 8 attempts: the handler fails"),
+        "{dead:?}"
+    );
 }
 
 #[test]
-fn plain_message_that_comes_twice_is_the_same_as_the_one_that_was_deferred() {
+fn copy_of_a_deferred_plain_message_has_the_same_identity() {
     let bank = Bank::new("bank");
     let body = serde_json::to_string(&payment("a")).unwrap();
     let queue = bank.memory.queues.get("bank");
@@ -217,9 +221,9 @@ fn plain_message_that_comes_twice_is_the_same_as_the_one_that_was_deferred() {
     assert!(matches!(bank.batch(std::slice::from_ref(first))[..], [Ok(Outcome::Deferred)]));
     let open = Delivery { body: Bank::envelope("2", &OPEN).encode(), receive_count: 1, ..Delivery::default() };
     assert!(matches!(bank.batch(&[open])[..], [Ok(Outcome::Processed)]));
-    // The first delivery was not deleted, and comes again before the copy.
+    // The first delivery was not deleted, and is delivered again before the copy.
     assert!(matches!(bank.batch(std::slice::from_ref(first))[..], [Ok(Outcome::Processed)]));
-    assert!(bank.receive().is_empty(), "the copy is delayed");
+    assert!(bank.receive().is_empty(), "the copy must be delayed");
     bank.pass(DELAY);
     let copies = bank.receive();
     assert!(copies.iter().any(|copy| copy.id != first.id), "{copies:?}");
@@ -244,7 +248,7 @@ fn deferred_message_keeps_its_claim_and_its_payload() {
 }
 
 #[test]
-fn deferred_message_holds_up_its_group_on_a_fifo_queue() {
+fn deferred_message_delays_its_group_on_a_fifo_queue() {
     let bank = Bank::new("bank.fifo");
     bank.work(async {
         bank.send(&Bank::envelope("1", &payment("a"))).await;
@@ -256,12 +260,15 @@ fn deferred_message_holds_up_its_group_on_a_fifo_queue() {
     });
     assert_eq!(bank.account().paid, ["a", "b"]);
     let counts = bank.counters.counts();
-    assert!((4..=6).contains(&counts.deferred), "the second waits behind the first, unasked: {counts:?}");
+    assert!(
+        (4..=6).contains(&counts.deferred),
+        "the second message waits behind the first, without a deferral: {counts:?}"
+    );
     assert_eq!((counts.given_back, counts.parked), (0, 0));
 }
 
 #[test]
-fn caller_without_a_queue_is_told_to_give_the_message_back() {
+fn deferral_without_a_queue_is_returned_as_an_error() {
     let bank = Bank::new("bank");
     let body = Bank::envelope("1", &payment("a")).encode();
     let delivery = Delivery { body, receive_count: 1, ..Delivery::default() };
@@ -289,7 +296,7 @@ fn message_is_not_deferred_beyond_the_life_of_its_payload() {
 }
 
 #[test]
-fn deferral_on_a_state_that_is_not_committed_is_asked_for_again() {
+fn deferral_on_an_uncommitted_state_is_repeated_on_the_committed_state() {
     let bank = Bank::new("bank");
     let deliver = |envelope: Envelope| Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
     let group = |open| {
@@ -299,7 +306,7 @@ fn deferral_on_a_state_that_is_not_committed_is_asked_for_again() {
     assert!(matches!(bank.batch(&group(true))[..], [Ok(Outcome::Processed), Ok(Outcome::Processed)]));
     assert_eq!(bank.counters.counts().handled, 2, "the payment is accepted on a state that is not committed yet");
     assert!(matches!(bank.batch(&group(false))[..], [Ok(Outcome::Processed), Ok(Outcome::Deferred)]));
-    assert_eq!(bank.counters.counts().handled, 5, "the payment is deferred on the committed state only");
+    assert_eq!(bank.counters.counts().handled, 5, "the payment is deferred only on the committed state");
 }
 
 #[test]
@@ -316,12 +323,19 @@ fn deferred_message_that_cannot_be_deleted_does_not_multiply() {
         (deferred, bank.memory.queues.get("bank").len())
     };
     assert_eq!(copies(1), (true, 1));
-    assert!((2..8).all(|receive_count| copies(receive_count) == (false, 1)), "it is given back");
-    assert_eq!(copies(8), (true, 2), "its receives start anew before SQS moves it to the dead-letter queue");
+    assert!(
+        (2..8).all(|receive_count| copies(receive_count) == (false, 1)),
+        "the message must be returned to the queue"
+    );
+    assert_eq!(
+        copies(8),
+        (true, 2),
+        "a new copy restarts the receive count before SQS moves the message to the dead-letter queue"
+    );
 }
 
 #[test]
-fn copy_whose_sending_is_unknown_is_sent_once() {
+fn deferred_copy_whose_send_has_an_unknown_outcome_is_sent_once() {
     let (bank, stage) = (Bank::new("bank"), Arc::new(Stage::new()));
     stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Unanswered));
     let endpoint = Bank::builder().build(staged(&stage, &bank.memory)).unwrap();
@@ -330,12 +344,12 @@ fn copy_whose_sending_is_unknown_is_sent_once() {
     let until = bank.memory.clock.now().after(Duration::from_secs(60));
     let batch = Batch { queue: "bank", deliveries: &deliveries, in_flight_max: 1, until };
     let results = bank.memory.run(endpoint.process_batch(batch));
-    assert!(matches!(results[..], [Err(NotFinished::Failed(_))]), "it comes again: {results:?}");
+    assert!(matches!(results[..], [Err(NotFinished::Failed(_))]), "the message must be delivered again: {results:?}");
     assert_eq!(bank.memory.queues.get("bank").len(), 1);
 }
 
 #[test]
-fn longest_delay_is_what_a_queue_can_hold_a_message_back() {
+fn deferral_is_limited_to_the_maximum_delay_of_a_queue() {
     async fn never(_: &mut Account, _: Pay, _: &mut Tx) -> Handled {
         Err(HandlerError::defer(Duration::from_secs(86_400)))
     }

@@ -24,7 +24,7 @@ fn embedded_messages(world: &World) -> Vec<String> {
     embedded(world).records.into_keys().map(|message| message.to_string()).collect()
 }
 
-/// The calls that a message takes.
+/// Returns the calls that the processing of a message makes.
 fn calls(world: &World, id: &str, acts: &[Act]) -> Vec<Operation> {
     let before = world.stage.calls().len();
     world.outcome(&world.claimed(id, acts));
@@ -34,7 +34,7 @@ fn calls(world: &World, id: &str, acts: &[Act]) -> Vec<Operation> {
 #[test]
 fn a_message_takes_one_read_of_the_state_and_no_clear() {
     let world = World::with(settings());
-    let must = [
+    let expected = [
         Operation::ReadState,
         Operation::HasRecords,
         Operation::ReadPayload,
@@ -44,85 +44,91 @@ fn a_message_takes_one_read_of_the_state_and_no_clear() {
         Operation::Send,
         Operation::DeletePayload,
     ];
-    assert_eq!(calls(&world, "1", &[Act::Add(1), Act::Note(1)]), must);
-    // That the first is settled is known here; nobody looks.
-    let once = [Operation::HasRecords, Operation::OpenQueue];
-    let again: Vec<_> = must.iter().filter(|call| !once.contains(call)).copied().collect();
+    assert_eq!(calls(&world, "1", &[Act::Add(1), Act::Note(1)]), expected);
+    // The worker knows that the first message is settled, so it does not check.
+    let only_first = [Operation::HasRecords, Operation::OpenQueue];
+    let again: Vec<_> = expected.iter().filter(|call| !only_first.contains(call)).copied().collect();
     assert_eq!(calls(&world, "2", &[Act::Add(1), Act::Note(2)]), again);
-    assert_eq!(embedded_messages(&world), ["claim-of-2.memory"], "the second commit has dropped the first record");
+    assert_eq!(embedded_messages(&world), ["claim-of-2.memory"], "the second commit drops the first record");
     assert!(embedded(&world).is_complete);
     assert_eq!(world.items(), Vec::<String>::new());
 }
 
 #[test]
-fn a_settled_record_of_somebody_else_is_dropped_after_a_look() {
+fn settled_record_of_another_worker_is_dropped_after_a_payload_read() {
     let world = World::with(settings());
     world.outcome(&world.claimed("1", &[Act::Add(1)]));
-    let stranger = world.another(settings());
+    let other = world.another(settings());
     let before = world.stage.calls().len();
-    world.memory.run(stranger.process(&world.claimed("2", &[Act::Add(1)]))).expect("processed");
-    let looks = world.stage.calls().split_off(before).into_iter().filter(|call| *call == Operation::ReadPayload);
-    assert_eq!(looks.count(), 2, "its own payload, and that of the first");
+    world.memory.run(other.process(&world.claimed("2", &[Act::Add(1)]))).expect("processed");
+    let payload_reads =
+        world.stage.calls().split_off(before).into_iter().filter(|call| *call == Operation::ReadPayload);
+    assert_eq!(payload_reads.count(), 2, "the message's own payload, and the payload of the first message");
     assert_eq!(embedded_messages(&world), ["claim-of-2.memory"]);
 }
 
 #[test]
-fn what_is_not_settled_is_carried_on() {
+fn unsettled_embedded_record_is_kept_by_later_commits() {
     for (first, second) in [(World::claimed, World::plain), (World::plain, World::claimed)]
         as [(fn(&_, &_, &_) -> _, fn(&_, &_, &_) -> _); 2]
     {
         let world = World::with(settings());
         let unfinished = first(&world, "1", &ONCE);
-        // The worker dies when it has committed.
+        // The worker stops after the commit.
         world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
-        world.process(&unfinished).expect_err("not sent");
+        world.process(&unfinished).expect_err("the message is not dispatched");
         world.fail(&[]);
         for number in 2..5 {
             let id = number.to_string();
             world.outcome(&second(&world, &id, &[]));
-            assert_eq!(embedded_messages(&world).len(), 2, "the live one stays, the settled ones go");
+            assert_eq!(
+                embedded_messages(&world).len(),
+                2,
+                "the unsettled record stays, and settled records are dropped"
+            );
         }
-        // Also when the state is deleted.
+        // This also holds if the state is deleted.
         world.outcome(&second(&world, "5", &[Act::Close]));
         assert_eq!(embedded_messages(&world).len(), 2);
         assert_eq!(world.outcome(&unfinished), Outcome::Resumed);
         assert_eq!(world.sent("notes").len(), 2);
         world.outcome(&second(&world, "6", &[Act::Add(1)]));
         assert_eq!(embedded_messages(&world).len(), 1);
-        world.must_be_done_once(&unfinished);
+        world.must_be_processed_once(&unfinished);
     }
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_carried_on_as_it_is() {
+fn unreadable_embedded_record_is_kept_unchanged() {
     let world = World::with(settings());
     world.outcome(&world.claimed("1", &[Act::Add(1)]));
     let mut item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
-    let odd = std::collections::HashMap::from([(
+    let unreadable = std::collections::HashMap::from([(
         "claim-of-odd.memory".to_owned(),
         cloakroom::format::AttributeValue::S(r#"{"format":9}"#.to_owned()),
     )]);
-    item.insert("cloakroom_records".to_owned(), cloakroom::format::AttributeValue::M(odd));
+    item.insert("cloakroom_records".to_owned(), cloakroom::format::AttributeValue::M(unreadable));
     world.memory.store.put_item(&account(), fixture::STATE, item);
     world.outcome(&world.claimed("2", &[Act::Add(1)]));
     assert_eq!(embedded_messages(&world), ["claim-of-2.memory", "claim-of-odd.memory"]);
-    let error = world.process(&world.claimed("odd", &[])).expect_err("its own message cannot be finished");
+    let error =
+        world.process(&world.claimed("odd", &[])).expect_err("the message of an unreadable record cannot be finished");
     assert!(error.to_string().contains("format 9"), "{error}");
 }
 
 #[test]
-fn a_record_beside_the_state_is_found_by_who_embeds_and_the_other_way_round() {
+fn record_is_found_by_an_endpoint_with_the_other_placement() {
     for (before, after) in [(EndpointSettings::default(), settings()), (settings(), EndpointSettings::default())] {
         let world = World::with(before);
         let unfinished = world.claimed("1", &ONCE);
         world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
-        world.process(&unfinished).expect_err("not sent");
+        world.process(&unfinished).expect_err("the message is not dispatched");
         world.fail(&[]);
         let other = world.another(after);
         assert_eq!(world.memory.run(other.process(&world.claimed("2", &[]))).ok(), Some(Outcome::Processed));
         assert_eq!(world.memory.run(other.process(&unfinished)).ok(), Some(Outcome::Resumed));
-        assert!(!embedded(&world).is_complete, "one of the two lay beside the state");
-        world.must_be_done_once(&unfinished);
+        assert!(!embedded(&world).is_complete, "one of the two records was separate");
+        world.must_be_processed_once(&unfinished);
     }
 }
 
@@ -131,7 +137,7 @@ fn a_record_without_its_state_is_found() {
     let world = World::new();
     let unfinished = world.claimed("1", &ONCE);
     world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
-    world.process(&unfinished).expect_err("not sent");
+    world.process(&unfinished).expect_err("the message is not dispatched");
     world.fail(&[]);
     world.memory.store.remove_item(&account(), fixture::STATE);
     assert_eq!(world.outcome(&unfinished), Outcome::Resumed);
@@ -139,14 +145,14 @@ fn a_record_without_its_state_is_found() {
 }
 
 #[test]
-fn what_would_grow_too_large_lies_beside() {
+fn record_is_separate_if_the_state_item_would_become_too_large() {
     let world = World::with(EndpointSettings { embedded_bytes_max: 2_048, ..settings() });
     world.outcome(&world.claimed("1", &[Act::Add(1)]));
     assert_eq!(embedded_messages(&world), ["claim-of-1.memory"]);
     let large = calls(&world, "2", &[Act::Blob(2_048)]);
     assert!(large.contains(&Operation::Clear), "{large:?}");
     assert_eq!((embedded_messages(&world), embedded(&world).is_complete), (Vec::new(), false));
-    // And from then on it is looked for there.
+    // From then on the worker also looks for separate records.
     let later = calls(&world, "3", &[Act::Blob(1)]);
     assert!(later.contains(&Operation::ReadRecord) && !later.contains(&Operation::Clear), "{later:?}");
     assert_eq!(embedded_messages(&world), ["claim-of-3.memory"]);
@@ -155,13 +161,13 @@ fn what_would_grow_too_large_lies_beside() {
 }
 
 #[test]
-fn a_settled_record_is_not_sent_again() {
+fn settled_embedded_record_is_not_dispatched_again() {
     let world = World::with(settings());
     let delivery = world.claimed("1", &ONCE);
     assert_eq!(world.outcome(&delivery), Outcome::Processed);
     assert_eq!(world.outcome(&delivery), Outcome::Duplicate);
     assert_eq!(world.sent("notes").len(), 2);
-    assert_eq!(world.counts().payload_missing, 0, "its record tells that it was processed: no alarm");
+    assert_eq!(world.counts().payload_missing, 0, "the record shows that the message was processed");
     let finished = world.memory.run(world.endpoint.finish(&delivery)).expect("finished");
     assert_eq!(finished, cloakroom::engine::Recovered::Finished(Outcome::Duplicate));
     assert_eq!(world.sent("notes").len(), 2);

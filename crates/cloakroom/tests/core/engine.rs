@@ -1,4 +1,4 @@
-//! An endpoint over memory, one message after the other.
+//! An endpoint over memory, with one message at a time.
 
 use crate::fixture;
 
@@ -21,26 +21,26 @@ fn with(check_in: CheckIn) -> World {
 }
 
 #[test]
-fn a_message_changes_state_and_sends_whatever_its_identity_and_the_timing() {
+fn message_changes_state_and_sends_with_every_identity_and_timing() {
     for check_in in TIMINGS {
         for is_claimed in [true, false] {
             let world = with(check_in);
             let delivery = if is_claimed { world.claimed("m", &ONCE) } else { world.plain("m", &ONCE) };
             assert_eq!(world.outcome(&delivery), Outcome::Processed);
             assert_eq!(world.sent("notes").len(), 2);
-            assert_eq!(world.memory.payloads.claims().len(), 2, "no payload is left but those of the notes");
-            world.must_be_done_once(&delivery);
+            assert_eq!(world.memory.payloads.claims().len(), 2, "only the payloads of the notes remain");
+            world.must_be_processed_once(&delivery);
             assert_eq!((world.counts().processed, world.counts().duplicate, world.counts().handled), (1, 1, 1));
         }
     }
 }
 
 #[test]
-fn calls_are_made_in_the_order_of_the_protocol_and_no_more_of_them() {
+fn message_makes_only_the_calls_of_the_protocol_in_order() {
     let calls = |check_in, is_claimed: bool| {
         let world = with(check_in);
         let acts = [Act::Add(1), Act::Note(1)];
-        // Of an entity that was never committed no record is sought.
+        // If a partition was never committed, the engine looks for no record.
         world.outcome(&world.plain("before", &[]));
         let before = world.stage.calls().len();
         world.outcome(&if is_claimed { world.claimed("m", &acts) } else { world.plain("m", &acts) });
@@ -71,16 +71,16 @@ fn calls_are_made_in_the_order_of_the_protocol_and_no_more_of_them() {
 }
 
 #[test]
-fn claims_stay_when_only_an_item_of_the_handler_stood_in_the_way() {
+fn claims_stay_after_a_conflict_on_an_item_of_the_handler() {
     let world = World::with(EndpointSettings { passes_max: 3, ..EndpointSettings::default() });
     let acts = [Act::Note(1), Act::Demand("missing".to_owned())];
-    world.process(&world.claimed("m", &acts)).expect_err("the item is not there");
-    // The version did not move, so a late repetition of one of these commits could still apply.
-    assert_eq!(world.memory.payloads.claims().len(), 1 + 3, "the message's own, and one for each attempt");
+    world.process(&world.claimed("m", &acts)).expect_err("the item does not exist");
+    // The version did not increase, so a late repetition of one of these commits could still apply.
+    assert_eq!(world.memory.payloads.claims().len(), 1 + 3, "the payload of the message, and one for each attempt");
 }
 
 #[test]
-fn messages_of_two_types_meet_in_one_state() {
+fn messages_of_two_types_change_one_state() {
     let world = World::new();
     world.outcome(&world.claimed("1", &[Act::Add(21)]));
     let mut twice = envelope("2", "account.double");
@@ -90,7 +90,7 @@ fn messages_of_two_types_meet_in_one_state() {
 }
 
 #[test]
-fn a_message_without_effect_moves_the_version() {
+fn message_without_effect_increases_the_version() {
     for check_in in TIMINGS {
         let world = with(check_in);
         world.outcome(&world.claimed("1", &[]));
@@ -100,14 +100,14 @@ fn a_message_without_effect_moves_the_version() {
 }
 
 #[test]
-fn every_subscriber_gets_a_message_with_a_claim_of_its_own() {
+fn every_subscriber_receives_a_message_with_its_own_claim() {
     for check_in in TIMINGS {
         let world = with(check_in);
         world.outcome(&world.claimed("m", &[Act::Alert]));
         let [pagers, mails] = ["pagers", "mails"].map(|queue| world.sent(queue));
         assert_eq!((pagers.len(), mails.len()), (1, 1));
-        assert_eq!(pagers[0].id, mails[0].id, "it is one message");
-        assert_ne!(pagers[0].dataref, mails[0].dataref, "each deletes its own");
+        assert_eq!(pagers[0].id, mails[0].id, "both queues receive the same message");
+        assert_ne!(pagers[0].dataref, mails[0].dataref, "each subscriber deletes its own payload");
         for sent in [&pagers[0], &mails[0]] {
             assert!(world.payload(sent.dataref.as_ref().expect("a claim")).is_some());
         }
@@ -115,7 +115,7 @@ fn every_subscriber_gets_a_message_with_a_claim_of_its_own() {
 }
 
 #[test]
-fn what_is_sent_tells_where_it_comes_from() {
+fn outgoing_envelope_names_its_origin() {
     let world = World::new();
     world.outcome(&world.claimed("1", &[]));
     let mut second = envelope("2", "account.play");
@@ -125,7 +125,11 @@ fn what_is_sent_tells_where_it_comes_from() {
     world.outcome(&world.delivery(&second));
     let sent = world.sent("notes").swap_remove(0);
     assert_eq!((sent.source.as_str(), sent.kind.as_str(), sent.partition.as_str()), ("bank", "note", "note#7"));
-    assert_eq!(sent.sequence.as_deref(), Some("00000000000000000002"), "the version of the commit that sent it");
+    assert_eq!(
+        sent.sequence.as_deref(),
+        Some("00000000000000000002"),
+        "the sequence is the version of the commit that sends the message"
+    );
     assert_eq!(sent.causationid, Some("2".into()));
     assert_eq!(sent.correlationid.as_deref(), Some("conversation"));
     assert_eq!(sent.traceparent.as_deref(), Some("00-1-2-01"));
@@ -136,14 +140,14 @@ fn what_is_sent_tells_where_it_comes_from() {
 }
 
 #[test]
-fn a_conversation_without_a_name_is_called_by_its_first_message() {
+fn correlation_id_defaults_to_the_id_of_the_first_message() {
     let world = World::new();
     world.outcome(&world.claimed("first", &[Act::Note(1)]));
     assert_eq!(world.sent("notes")[0].correlationid.as_deref(), Some("first"));
 }
 
 #[test]
-fn a_reply_goes_where_the_message_says() {
+fn reply_is_sent_to_the_reply_queue_of_its_message() {
     let world = World::new();
     let mut question =
         cloakroom::format::Envelope::decode(&world.claimed("m", &[Act::Answer]).body).expect("an envelope");
@@ -173,7 +177,7 @@ fn items_of_the_partition_are_put_checked_and_deleted_with_the_commit() {
 }
 
 #[test]
-fn a_deleted_state_leaves_its_version() {
+fn deleted_state_keeps_its_version() {
     for check_in in TIMINGS {
         let world = with(check_in);
         world.outcome(&world.claimed("1", &[Act::Add(5)]));
@@ -182,13 +186,17 @@ fn a_deleted_state_leaves_its_version() {
         assert_eq!(world.account(), (2, None));
         assert_eq!(world.sent("notes").len(), 1);
         world.outcome(&world.claimed("3", &[Act::Add(1)]));
-        assert_eq!((world.total(), world.account().0), (1, 3), "it begins anew, but for the version");
+        assert_eq!(
+            (world.total(), world.account().0),
+            (1, 3),
+            "a deleted state starts from its default, but the version continues"
+        );
         assert_eq!(world.outcome(&close), Outcome::Duplicate);
     }
 }
 
 #[test]
-fn a_payload_that_is_missing_at_first_is_acknowledged_and_counted() {
+fn message_with_a_missing_payload_at_its_first_receive_is_acknowledged_and_counted() {
     let world = World::new();
     let delivery = missing(&world, false);
     assert_eq!(world.outcome(&delivery), Outcome::Duplicate);
@@ -204,7 +212,7 @@ fn missing(world: &World, redispatch: bool) -> cloakroom::Delivery {
 }
 
 #[test]
-fn a_payload_that_is_missing_later_is_no_alarm() {
+fn payload_missing_at_a_later_receive_raises_no_alarm() {
     let world = World::with(EndpointSettings { when_missing: WhenMissing::Park, ..EndpointSettings::default() });
     assert_eq!(world.outcome(&missing(&world, true)), Outcome::Duplicate);
     let again = cloakroom::Delivery { receive_count: 2, ..missing(&world, false) };
@@ -213,7 +221,7 @@ fn a_payload_that_is_missing_later_is_no_alarm() {
 }
 
 #[test]
-fn a_payload_that_is_missing_can_be_set_to_park() {
+fn message_with_a_missing_payload_is_parked_if_so_configured() {
     let world = World::with(EndpointSettings { when_missing: WhenMissing::Park, ..EndpointSettings::default() });
     let reason = world.parked(&missing(&world, false));
     assert!(reason.contains("its payload is missing"), "{reason}");
@@ -221,7 +229,7 @@ fn a_payload_that_is_missing_can_be_set_to_park() {
 }
 
 #[test]
-fn two_endpoints_may_receive_the_same_message() {
+fn two_endpoints_process_the_same_message_independently() {
     let world = World::new();
     let other = cloakroom::Endpoint::builder::<Account>("audit").on(fixture::play).build(world.memory.ports());
     let other = other.expect("an endpoint");
@@ -243,7 +251,7 @@ fn a_payload_whose_check_in_is_unknown_is_checked_in_under_a_fresh_claim() {
         world.outcome(&delivery);
         let claims = world.memory.payloads.claims();
         let sent = world.sent("notes").swap_remove(0).dataref.expect("a claim");
-        assert_eq!(claims.len(), 2, "the one whose outcome was unknown stays behind");
+        assert_eq!(claims.len(), 2, "the payload with the unknown outcome remains");
         assert!(claims.contains(&sent));
     }
 }
@@ -259,19 +267,19 @@ fn the_claims_of_a_lost_commit_are_left_to_expire() {
     assert_eq!((world.counts().conflict, world.total()), (1, 2));
     let sent: Vec<_> = world.sent("notes").into_iter().filter_map(|note| note.dataref).collect();
     let claims = world.memory.payloads.claims();
-    assert_eq!((sent.len(), claims.len()), (2, 3), "nothing deletes the payload of the commit that was lost");
+    assert_eq!((sent.len(), claims.len()), (2, 3), "the payload of the lost commit remains");
     assert!(sent.iter().all(|claim| claims.contains(claim)));
 }
 
 #[test]
-fn there_is_a_pause_between_two_passes_and_none_before_the_first() {
+fn engine_pauses_between_passes_and_not_before_the_first() {
     let elapsed = |fault: Option<Fault>| {
         let world = World::new();
         let delivery = world.claimed("m", &[Act::Add(1)]);
         let began = world.memory.clock.now();
         world.stage.plan(move |call, _| fault.filter(|_| call == 2));
         world.outcome(&delivery);
-        assert_eq!(world.counts().unknown_commit, u64::from(fault.is_some()), "the call is the commit");
+        assert_eq!(world.counts().unknown_commit, u64::from(fault.is_some()), "call 2 must be the commit");
         world.memory.clock.now().since(began)
     };
     assert_eq!(elapsed(None), Duration::ZERO);
@@ -293,7 +301,7 @@ fn the_claims_of_an_unknown_commit_are_kept() {
 }
 
 #[test]
-fn a_message_that_is_sent_again_says_so() {
+fn message_that_is_sent_again_is_marked_as_redispatched() {
     let world = World::new();
     let mut left = 1;
     let delivery = world.claimed("m", &[Act::Note(1), Act::Note(2)]);
@@ -305,15 +313,15 @@ fn a_message_that_is_sent_again_says_so() {
         let notes = world.sent("notes").into_iter();
         notes.filter(|note| note.partition.as_str() == format!("note#{number}")).map(|note| note.redispatch).collect()
     };
-    assert_eq!((marks(1), marks(2)), (vec![false, true], vec![false]), "only what failed is sent again");
+    assert_eq!((marks(1), marks(2)), (vec![false, true], vec![false]), "only the failed message is sent again");
 }
 
 #[test]
-fn a_message_that_is_resumed_is_sent_as_one_that_may_have_been_sent_before() {
+fn resumed_message_marks_its_outgoing_messages_as_redispatched() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Note(1)]);
     world.stage.plan(|_, operation| (operation == Operation::DeletePayload).then_some(Fault::Refused));
-    world.process(&delivery).expect_err("it is not settled");
+    world.process(&delivery).expect_err("the message is not settled");
     world.fail(&[]);
     assert_eq!(world.outcome(&delivery), Outcome::Resumed);
     let marks: Vec<bool> = world.sent("notes").iter().map(|note| note.redispatch).collect();
@@ -321,7 +329,7 @@ fn a_message_that_is_resumed_is_sent_as_one_that_may_have_been_sent_before() {
 }
 
 #[test]
-fn a_service_that_stays_away_gives_the_message_back() {
+fn unavailable_service_returns_the_message_to_its_queue() {
     let settings = EndpointSettings { calls_max: 3, passes_max: 2, ..EndpointSettings::default() };
     for (call, tries) in [
         (Operation::ReadState, 3),
@@ -334,32 +342,32 @@ fn a_service_that_stays_away_gives_the_message_back() {
         let world = World::with(settings.clone());
         let delivery = world.claimed("m", &ONCE);
         world.stage.plan(move |_, operation| (operation == call).then_some(Fault::Vanished));
-        let error = world.process(&delivery).expect_err("no service");
+        let error = world.process(&delivery).expect_err("the service does not respond");
         assert_eq!(error.kind(), ErrorKind::AwaitService, "{error}");
         assert_eq!(world.stage.calls().iter().filter(|made| **made == call).count(), tries, "tries of {call:?}");
         let late = cloakroom::Delivery { receive_count: 99, ..delivery.clone() };
-        world.process(&late).expect_err("a message is not parked for what a service did");
+        world.process(&late).expect_err("a message is not parked because of a service failure");
         world.fail(&[]);
         world.outcome(&delivery);
-        world.must_be_done_once(&delivery);
+        world.must_be_processed_once(&delivery);
     }
 }
 
 #[test]
-fn a_commit_that_is_refused_again_and_again_is_no_unknown_one() {
+fn repeatedly_refused_commit_is_not_an_unknown_commit() {
     let world = World::with(EndpointSettings { calls_max: 3, ..EndpointSettings::default() });
     let delivery = world.claimed("m", &ONCE);
     world.stage.plan(|_, operation| (operation == Operation::Commit).then_some(Fault::Refused));
-    let error = world.process(&delivery).expect_err("no commit");
+    let error = world.process(&delivery).expect_err("the commit is refused");
     assert_eq!(error.kind(), ErrorKind::AwaitService, "{error}");
     let tries = world.stage.calls().into_iter().filter(|made| *made == Operation::Commit).count();
     assert_eq!((tries, world.counts().unknown_commit), (3, 0));
 }
 
 #[test]
-fn endpoints_that_cannot_work_are_not_built() {
+fn endpoint_with_an_invalid_configuration_is_not_built() {
     let text = |built: Result<cloakroom::Endpoint, Error>| {
-        let error = built.expect_err("a bad endpoint");
+        let error = built.expect_err("an invalid endpoint");
         assert_eq!(error.kind(), ErrorKind::FixConfiguration);
         error.to_string()
     };
@@ -368,19 +376,19 @@ fn endpoints_that_cannot_work_are_not_built() {
     for name in ["", "a#b", "a/b", &"x".repeat(65)] {
         assert!(text(named(name)).contains("endpoint name"));
     }
-    named(&"x".repeat(64)).expect("64 bytes are possible");
+    named(&"x".repeat(64)).expect("64 bytes are allowed");
     let twice = text(builder().on(fixture::play).build(ports()));
     assert!(twice.contains("two handlers for `account.play`"), "{twice}");
     let none = text(cloakroom::Endpoint::builder::<Account>("bank").build(ports()));
     assert!(none.contains("no handler"), "{none}");
     let routed = text(builder().route::<Note>("notes").build(ports()));
     assert!(routed.contains("`note` is routed twice to queue `notes`"), "{routed}");
-    let _ = builder().route::<Alert>("sirens").build(ports()).expect("a third subscriber is possible");
+    let _ = builder().route::<Alert>("sirens").build(ports()).expect("a third subscriber is allowed");
 }
 
 #[test]
-fn the_envelope_is_what_decides() {
-    // A message as a foreign producer sends it.
+fn envelope_of_another_producer_is_processed_once() {
+    // A message in the form that another system sends.
     let world = World::new();
     let body = r#"{"specversion":"1.0","id":"f","source":"/shop","type":"account.play","partitionkey":"account#a",
         "data":{"acts":[{"Add":3}]},"shop":{"till":4}}"#;

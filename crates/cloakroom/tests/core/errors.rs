@@ -1,4 +1,4 @@
-//! Errors read as messages, wherever they are printed, and a chain of them says nothing twice.
+//! Errors print as messages, and no text in a chain of errors is repeated.
 
 use std::{error::Error as StdError, fmt, io};
 
@@ -12,17 +12,17 @@ use cloakroom::{
     protocol::CheckIn,
 };
 
-/// The texts of an error and of all its sources.
+/// Returns the texts of an error and of all its sources.
 fn chain(error: &(dyn StdError + 'static)) -> Vec<String> {
     std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
 }
 
-/// Demands that nothing is said twice, and that `Debug` is the message and nothing but that.
+/// Requires that no text is repeated, and that `Debug` prints only the message.
 #[track_caller]
 fn must_read_well(error: &(dyn StdError + 'static)) {
     let texts = chain(error);
     for (number, text) in texts.iter().enumerate() {
-        assert!(texts[..number].iter().all(|before| !before.contains(text.as_str())), "repeated: {texts:?}");
+        assert!(texts[..number].iter().all(|earlier| !earlier.contains(text.as_str())), "repeated: {texts:?}");
     }
     let debug = format!("{error:?}");
     assert!(debug.starts_with(&texts[0]), "`{debug}` is not the message `{}`", texts[0]);
@@ -31,7 +31,7 @@ fn must_read_well(error: &(dyn StdError + 'static)) {
     }
 }
 
-/// An error that leaves its source to whoever prints the chain.
+/// An error whose text does not contain its source.
 #[derive(Debug)]
 struct Outer(io::Error);
 
@@ -52,14 +52,14 @@ fn port_error() -> PortError {
 }
 
 #[test]
-fn chain_of_errors_repeats_nothing() {
+fn chain_of_errors_repeats_no_text() {
     let nested = PortError::new("reading the state", port_error());
     let texts = [
         "reading the state failed: GetItem on table `orders` failed: the connection broke (it may have taken \
                   effect) (it may have taken effect)",
         "reset by peer",
     ];
-    assert_eq!(chain(&nested), texts, "the innermost source is told, too");
+    assert_eq!(chain(&nested), texts, "the innermost source must be in the chain");
     must_read_well(&port_error());
     must_read_well(&nested);
     must_read_well(&PortError::new("send to queue `q`", "access denied").without_effect().permanent().public());
@@ -79,7 +79,7 @@ fn error_that_main_returns_is_printed_as_a_message() {
 }
 
 #[test]
-fn cause_of_a_port_error_can_be_told_by_its_type() {
+fn cause_of_a_port_error_can_be_identified_by_its_type() {
     let cause: &(dyn StdError + 'static) = &PortError::new("a", port_error());
     assert!(cause.source().is_some_and(|source| source.is::<io::Error>()));
     let error = port_error();
@@ -107,7 +107,7 @@ fn embedded_records_with_check_in_after_the_commit_are_refused() {
         let settings = EndpointSettings { placement, check_in, ..EndpointSettings::default() };
         Endpoint::builder("pings").on(ping).settings(settings).build(Memory::new().ports())
     };
-    let error = build(Placement::Embedded, CheckIn::AfterCommit).expect_err("it does not do what it says");
+    let error = build(Placement::Embedded, CheckIn::AfterCommit).expect_err("the two settings contradict each other");
     for part in ["`placement` is `embedded`", "`check_in` is `after_commit`", "set `check_in` to `before_commit`"] {
         assert!(error.to_string().contains(part), "{error}");
     }

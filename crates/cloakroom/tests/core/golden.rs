@@ -1,5 +1,5 @@
-//! What is on the wire and in tables, byte for byte: services of different versions read each other's. If a
-//! file here has to change, messages in flight change with it.
+//! The formats on the wire and in tables, byte for byte. Services of different versions read each
+//! other's messages and records. A change of a golden file is a change of messages in flight.
 
 use cloakroom::{
     Timestamp,
@@ -65,35 +65,36 @@ fn claimed() -> Record {
 }
 
 #[test]
-fn a_full_envelope() {
+fn full_envelope_matches_its_golden_file() {
     assert_eq!(full().encode() + "\n", ENVELOPE_FULL);
     assert_eq!(Envelope::decode(ENVELOPE_FULL), Ok(full()));
 }
 
 #[test]
-fn the_least_that_a_foreign_producer_sends() {
+fn minimal_foreign_envelope_is_decoded_and_encoded_unchanged() {
     let envelope = Envelope::decode(ENVELOPE_FOREIGN).expect("an envelope");
     assert_eq!((envelope.id.as_str(), envelope.kind.as_str()), ("1", "order.placed"));
     assert_eq!((envelope.source.as_str(), envelope.partition.as_str()), ("/till/4", "order#1"));
     assert_eq!(envelope.data, Some(json!({ "sku": "A" })));
-    assert_eq!(envelope.encode() + "\n", ENVELOPE_FOREIGN, "nothing is added");
+    assert_eq!(envelope.encode() + "\n", ENVELOPE_FOREIGN, "encoding adds nothing");
 }
 
 #[test]
-fn a_record_with_claims() {
+fn record_with_claims_matches_its_golden_file() {
     assert_eq!(claimed().encode() + "\n", RECORD_CLAIMED);
     assert_eq!(Record::decode(RECORD_CLAIMED), Ok(claimed()));
 }
 
 #[test]
-fn a_record_with_bodies() {
+fn record_with_bodies_matches_its_golden_file() {
     assert_eq!(with_bodies().encode() + "\n", RECORD_WITH_BODIES);
     assert_eq!(Record::decode(RECORD_WITH_BODIES), Ok(with_bodies()));
 }
 
-/// What a record tells since there is a sweep. The files without it are records of before, which are read as ever.
+/// The fields that the sweep needs. Records of earlier versions lack them, as do the other golden
+/// files. Such records can still be decoded.
 #[test]
-fn a_record_that_tells_how_its_message_is_settled() {
+fn record_that_states_how_to_settle_matches_its_golden_file() {
     let claim = Claim::from_random(3, "payloads");
     for (settles, golden) in [
         (Settles::Payload(claim), RECORD_SETTLING_PAYLOAD),
@@ -105,19 +106,21 @@ fn a_record_that_tells_how_its_message_is_settled() {
     }
 }
 
-/// A message that comes with them, escaped, must not make messages that cannot be sent.
+/// An incoming message may contain these characters in escaped form. The messages that follow from
+/// it must still be accepted by a queue.
 #[test]
-fn characters_that_no_queue_takes_are_escaped() {
+fn characters_that_queues_refuse_are_escaped() {
     let mut envelope = full();
     let text = "\u{0}\u{1f}\u{fffd}\u{fffe}\u{ffff}\u{10ffff}";
     envelope.correlationid = Some(text.to_owned());
     let encoded = envelope.encode();
-    let is_taken = |c: char| c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}');
-    assert!(encoded.chars().all(is_taken), "{encoded:?}");
+    let is_accepted = |c: char| c >= ' ' && !matches!(c, '\u{fffe}' | '\u{ffff}');
+    assert!(encoded.chars().all(is_accepted), "{encoded:?}");
     assert_eq!(Envelope::decode(&encoded).expect("an envelope").correlationid.as_deref(), Some(text));
 }
 
-/// Adds a field to every object of a text; numbers that no `f64` holds included.
+/// Adds a field to every object in a JSON text. The field holds, among others, a number that no
+/// `f64` can represent.
 fn with_unknown_fields(text: &str) -> serde_json::Value {
     fn add(value: &mut serde_json::Value) {
         match value {
@@ -138,7 +141,7 @@ fn with_unknown_fields(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn fields_of_a_later_version_survive() {
+fn fields_of_a_later_version_survive_a_round_trip() {
     let again = |text: String| serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
     for text in [ENVELOPE_FULL, ENVELOPE_FOREIGN] {
         let later = with_unknown_fields(text);
@@ -161,25 +164,33 @@ fn fields_of_a_later_version_survive_the_storing_of_claims() {
 }
 
 #[test]
-fn versions_that_are_not_known_are_refused_by_name() {
+fn unknown_versions_are_refused_by_name() {
     for (from, to, reason) in [
-        (r#""specversion":"1.0""#, r#""specversion":"1.1""#, "CloudEvents version `1.1` is not known; 1.0 is"),
-        (r#""cloakroomformat":1"#, r#""cloakroomformat":2"#, "envelope format 2 is not known; 1 is"),
+        (
+            r#""specversion":"1.0""#,
+            r#""specversion":"1.1""#,
+            "CloudEvents version `1.1` is not supported; send version 1.0",
+        ),
+        (
+            r#""cloakroomformat":1"#,
+            r#""cloakroomformat":2"#,
+            "envelope format 2 is not supported; this version reads format 1",
+        ),
     ] {
         let error = Envelope::decode(&ENVELOPE_FULL.replace(from, to)).expect_err("another version").to_string();
         assert!(error.contains(reason), "{error}");
     }
-    // Also if it has nothing in common with this version but that it says which it is.
+    // Also if the text has nothing in common with this version except the format number.
     for text in
         [RECORD_CLAIMED.replace(r#""format":1"#, r#""format":7"#), r#"{"format":7,"messages":"none"}"#.to_owned()]
     {
         let error = Record::decode(&text).expect_err("another version").to_string();
-        assert!(error.contains("format 7 is not known; 1 is"), "{error}");
+        assert!(error.contains("format 7 is not supported; this version reads format 1"), "{error}");
     }
 }
 
-/// A golden file after an accident.
-fn broken(text: &str, random: &mut fastrand::Rng) -> String {
+/// Returns the text with one to three random defects.
+fn damaged(text: &str, random: &mut fastrand::Rng) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for _ in 0..random.usize(1..4) {
         let (at, to) = (random.usize(..bytes.len()), random.usize(..bytes.len()));
@@ -195,18 +206,20 @@ fn broken(text: &str, random: &mut fastrand::Rng) -> String {
 }
 
 #[test]
-fn garbage_is_an_error_or_survives_but_never_a_panic() {
+fn damaged_text_is_refused_or_survives_a_round_trip_and_never_panics() {
     let mut random = fastrand::Rng::with_seed(7);
     let (mut read, mut refused) = (0, 0);
     for _ in 0..2_000 {
         for file in FILES {
-            let text = broken(file, &mut random);
+            let text = damaged(file, &mut random);
             if let Ok(envelope) = Envelope::decode(&text) {
-                assert_eq!(Envelope::decode(&envelope.encode()).as_ref(), Ok(&envelope), "of {text}");
+                assert_eq!(Envelope::decode(&envelope.encode()).as_ref(), Ok(&envelope), "round trip of {text}");
                 read += 1;
             }
             match Record::decode(&text) {
-                Ok(record) => assert_eq!(Record::decode(&record.encode()).as_ref(), Ok(&record), "of {text}"),
+                Ok(record) => {
+                    assert_eq!(Record::decode(&record.encode()).as_ref(), Ok(&record), "round trip of {text}")
+                }
                 Err(_) => refused += 1,
             }
         }
@@ -214,5 +227,5 @@ fn garbage_is_an_error_or_survives_but_never_a_panic() {
         let noise = String::from_utf8_lossy(&noise);
         assert!(Envelope::decode(&noise).is_err() && Record::decode(&noise).is_err(), "{noise}");
     }
-    assert!(read > 100 && refused > 100, "{read} were read, {refused} refused");
+    assert!(read > 100 && refused > 100, "{read} texts were decoded and {refused} refused");
 }

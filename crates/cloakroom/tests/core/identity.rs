@@ -1,4 +1,4 @@
-//! Two messages are two messages, whatever they have in common.
+//! Messages with equal ids, keys or types stay different messages if their identities differ.
 
 use crate::fixture;
 
@@ -23,8 +23,8 @@ fn embedded() -> EndpointSettings {
 
 const PLACEMENTS: [Placement; 2] = [Placement::Separate, Placement::Embedded];
 
-/// Another message with this id, under a claim of its own.
-fn namesake(world: &World, id: &str, acts: &[Act]) -> Delivery {
+/// Returns a message that has this id and another claim.
+fn message_with_same_id(world: &World, id: &str, acts: &[Act]) -> Delivery {
     let claim = Claim::new("another.memory");
     world.check_in(&claim, &Play { acts: acts.to_vec() });
     let mut envelope = fixture::envelope(id, Play::TYPE);
@@ -32,20 +32,20 @@ fn namesake(world: &World, id: &str, acts: &[Act]) -> Delivery {
     world.delivery(&envelope)
 }
 
-/// Lets a worker commit a message and stop before it sends.
-fn strand(world: &World, delivery: &Delivery) {
+/// Lets a worker commit a message and fail at the dispatch.
+fn commit_without_dispatch(world: &World, delivery: &Delivery) {
     world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
-    world.process(delivery).expect_err("nothing is sent");
+    world.process(delivery).expect_err("every send fails");
     world.fail(&[]);
 }
 
 #[test]
-fn a_message_is_not_taken_for_a_stranded_one_with_the_same_id() {
+fn message_is_not_mistaken_for_an_unfinished_one_with_the_same_id() {
     for placement in PLACEMENTS {
         let world = World::with(EndpointSettings { placement, ..EndpointSettings::default() });
         let first = world.claimed("1", &ONCE);
-        strand(&world, &first);
-        let second = namesake(&world, "1", &[Act::Add(10)]);
+        commit_without_dispatch(&world, &first);
+        let second = message_with_same_id(&world, "1", &[Act::Add(10)]);
         assert_eq!(world.outcome(&second), Outcome::Processed, "{placement:?}");
         assert_eq!((world.total(), world.sent("notes").len()), (11, 0));
         assert_eq!(world.outcome(&first), Outcome::Resumed);
@@ -58,8 +58,8 @@ fn a_message_is_not_taken_for_a_stranded_one_with_the_same_id() {
 fn recovery_does_not_finish_a_message_by_the_record_of_another_with_the_same_id() {
     for placement in PLACEMENTS {
         let world = World::with(EndpointSettings { placement, ..EndpointSettings::default() });
-        strand(&world, &world.claimed("1", &ONCE));
-        let second = namesake(&world, "1", &[Act::Add(10)]);
+        commit_without_dispatch(&world, &world.claimed("1", &ONCE));
+        let second = message_with_same_id(&world, "1", &[Act::Add(10)]);
         let finished = world.memory.run(world.endpoint.finish(&second)).expect("looked up");
         assert_eq!(finished, Recovered::NotCommitted, "{placement:?}");
         assert_eq!(world.outcome(&second), Outcome::Processed);
@@ -68,16 +68,16 @@ fn recovery_does_not_finish_a_message_by_the_record_of_another_with_the_same_id(
 }
 
 #[test]
-fn messages_of_one_id_do_not_swallow_each_other_on_a_fifo_queue() {
+fn messages_with_one_id_are_not_deduplicated_on_a_fifo_queue() {
     let world = World::new();
     let endpoint = fixture::builder().route::<fixture::Note>("notes.fifo").build(world.memory.ports());
-    let endpoint = endpoint.expect("a good endpoint");
-    for delivery in [world.claimed("1", &[Act::Note(1)]), namesake(&world, "1", &[Act::Note(1)])] {
+    let endpoint = endpoint.expect("a valid endpoint");
+    for delivery in [world.claimed("1", &[Act::Note(1)]), message_with_same_id(&world, "1", &[Act::Note(1)])] {
         world.memory.run(endpoint.process(&delivery)).expect("processed");
     }
     let notes = world.sent("notes.fifo");
     assert_eq!(notes.len(), 2);
-    assert_ne!(notes[0].id, notes[1].id, "ids of what is sent follow from the identity, not from the id");
+    assert_ne!(notes[0].id, notes[1].id, "the ids of outgoing messages derive from the identity, not from the id");
     let messages = world.memory.queues.get("notes.fifo").messages();
     assert_ne!(messages[0].deduplication, messages[1].deduplication);
 }
@@ -103,7 +103,7 @@ impl Message for Cancel {
 }
 
 #[test]
-fn a_producers_key_counts_for_each_type_of_message() {
+fn key_of_a_producer_identifies_one_message_of_each_type() {
     for queue in ["orders", "orders.fifo"] {
         let memory = Memory::with_queues([queue]);
         let producer = Producer::new(memory.ports(), "website").expect("a producer");
@@ -114,17 +114,20 @@ fn a_producers_key_counts_for_each_type_of_message() {
         });
         let sent = memory.queues.get(queue).messages();
         let identity = |message: &QueueMessage| Envelope::decode(&message.body).expect("an envelope").identity();
-        for differs in [sent.iter().map(|one| identity(one).to_string()).collect::<Vec<_>>(), {
+        for identifiers in [sent.iter().map(|one| identity(one).to_string()).collect::<Vec<_>>(), {
             sent.iter().map(|one| one.deduplication.clone().expect("an id")).collect()
         }] {
-            assert_ne!(differs[0], differs[1], "a key counts for each type: {differs:?}");
-            assert_eq!(differs[0], differs[2], "and for one type it is the same message");
+            assert_ne!(
+                identifiers[0], identifiers[1],
+                "messages of two types with one key are different: {identifiers:?}"
+            );
+            assert_eq!(identifiers[0], identifiers[2], "messages of one type with one key are the same message");
         }
     }
 }
 
 #[test]
-fn plain_messages_of_one_id_and_two_types_are_two_messages() {
+fn plain_messages_with_one_id_and_two_types_are_two_messages() {
     let world = World::new();
     let plain = |kind: &str, body: &str| {
         let attributes = [("cloakroom-type", kind), ("cloakroom-id", "1")];
@@ -138,36 +141,36 @@ fn plain_messages_of_one_id_and_two_types_are_two_messages() {
 }
 
 #[test]
-fn a_claim_without_a_store_is_sought_in_all() {
+fn claim_without_a_store_name_is_searched_in_all_stores() {
     let store = |name: &str| std::sync::Arc::new(MemoryPayloads::named(name));
     let (bucket, old) = (store("bucket"), store("old-bucket"));
-    let placed = RoutedPayloads::new(bucket.clone()).also(old.clone()).expect("another name");
+    let routed = RoutedPayloads::new(bucket.clone()).also(old.clone()).expect("another name");
     let claim = Claim::new("00000000000000000000000000000007");
     let now = |future: futures::future::BoxFuture<'_, Result<Option<Bytes>, cloakroom::PortError>>| {
         future.now_or_never().expect("memory does not wait").expect("memory")
     };
     for holder in [&old, &bucket] {
         holder.check_in(&claim, Bytes::from_static(b"7")).now_or_never().expect("at once").expect("memory");
-        assert_eq!(now(placed.read(&claim)), Some(Bytes::from_static(b"7")));
-        placed.delete(&claim).now_or_never().expect("at once").expect("memory");
-        assert_eq!((now(holder.read(&claim)), now(placed.read(&claim))), (None, None));
+        assert_eq!(now(routed.read(&claim)), Some(Bytes::from_static(b"7")));
+        routed.delete(&claim).now_or_never().expect("at once").expect("memory");
+        assert_eq!((now(holder.read(&claim)), now(routed.read(&claim))), (None, None));
     }
 }
 
-/// Lets time pass, and the entries with it that were written before.
-fn after_the_window(world: &World) {
+/// Advances the clock by 51 days, and expires the dedupe entries that were written before.
+fn pass_the_dedupe_window(world: &World) {
     world.memory.run(world.memory.clock.sleep(Duration::from_secs(51 * 24 * 60 * 60)));
     world.memory.payloads.expire_entries();
 }
 
 #[test]
-fn an_id_that_comes_again_after_its_window_is_handled() {
+fn id_that_is_reused_after_its_dedupe_window_is_handled() {
     for placement in PLACEMENTS {
         let world = World::with(EndpointSettings { placement, ..EndpointSettings::default() });
         let daily = world.plain("daily", &[Act::Add(1), Act::Note(1)]);
         assert_eq!(world.outcome(&daily), Outcome::Processed);
         assert_eq!(world.outcome(&daily), Outcome::Duplicate);
-        after_the_window(&world);
+        pass_the_dedupe_window(&world);
         assert_eq!(world.outcome(&daily), Outcome::Processed, "{placement:?}");
         assert_eq!(world.outcome(&daily), Outcome::Duplicate);
         assert_eq!((world.total(), world.sent("notes").len()), (2, 2));
@@ -175,15 +178,15 @@ fn an_id_that_comes_again_after_its_window_is_handled() {
 }
 
 #[test]
-fn the_record_of_an_id_that_came_again_is_not_dropped() {
+fn record_of_a_reused_id_is_not_dropped() {
     let world = World::with(embedded());
     let daily = world.plain("daily", &[Act::Add(1), Act::Note(1)]);
     world.outcome(&daily);
-    after_the_window(&world);
-    strand(&world, &daily);
+    pass_the_dedupe_window(&world);
+    commit_without_dispatch(&world, &daily);
     assert_eq!(world.total(), 2);
     world.outcome(&world.claimed("2", &[Act::Add(10)]));
-    assert_eq!(world.outcome(&daily), Outcome::Resumed, "its record was carried on");
+    assert_eq!(world.outcome(&daily), Outcome::Resumed, "the other commit kept its record");
     assert_eq!((world.total(), world.sent("notes").len()), (12, 2));
 }
 
@@ -191,7 +194,7 @@ fn the_record_of_an_id_that_came_again_is_not_dropped() {
 fn an_embedding_worker_finds_a_record_without_its_state() {
     let world = World::new();
     let unfinished = world.claimed("1", &ONCE);
-    strand(&world, &unfinished);
+    commit_without_dispatch(&world, &unfinished);
     world.memory.store.remove_item(&account(), fixture::STATE);
     let embedding = world.another(embedded());
     assert_eq!(world.memory.run(embedding.process(&unfinished)).ok(), Some(Outcome::Resumed));
@@ -210,54 +213,61 @@ fn an_embedding_worker_finds_a_retained_record_without_its_state() {
     let embedding = world.another(embedded());
     let other = world.claimed("3", &[Act::Add(0)]);
     assert_eq!(world.memory.run(embedding.process(&other)).ok(), Some(Outcome::Processed));
-    assert_eq!(world.memory.run(embedding.process(&plain)).ok(), Some(Outcome::Duplicate), "also after another commit");
+    assert_eq!(
+        world.memory.run(embedding.process(&plain)).ok(),
+        Some(Outcome::Duplicate),
+        "a retained record is found after another commit, too"
+    );
     assert_eq!(world.sent("notes").len(), 2);
     let item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
-    assert!(!item.contains_key(attribute::COMPLETE), "the state's item knows of records beside it");
+    assert!(
+        !item.contains_key(attribute::COMPLETE),
+        "the state's item does not claim to have all records, because a separate one exists"
+    );
 }
 
 #[test]
-fn duplicate_whose_state_is_gone_is_not_refused() {
+fn duplicate_without_a_state_is_not_rejected() {
     let retained = Dedupe::Retained { ttl_ms: 90 * 24 * 60 * 60 * 1000 };
     let world = World::with(EndpointSettings { dedupe: retained, ..EndpointSettings::default() });
     assert_eq!(world.outcome(&world.plain("1", &ONCE)), Outcome::Processed);
     // The state is deleted, and its tombstone expires before the record does.
     world.outcome(&world.claimed("2", &[Act::Close]));
     world.memory.store.remove_item(&account(), fixture::STATE);
-    // Of an absent state its handler makes nothing.
+    // On an absent state, the handler would reject this message.
     assert_eq!(world.outcome(&world.plain("1", &[Act::Reject])), Outcome::Duplicate);
 }
 
 #[test]
-fn records_that_nobody_may_drop_do_not_hide_the_others() {
+fn records_that_cannot_be_dropped_do_not_prevent_dropping_others() {
     let world = World::with(embedded());
-    // The messages of forty records are purged after their commits: no commit may drop these.
+    // Forty messages are purged after their commits. No commit may drop their records.
     for number in 0..40 {
-        strand(&world, &world.claimed(&format!("purged-{number:02}"), &[Act::Note(1)]));
+        commit_without_dispatch(&world, &world.claimed(&format!("purged-{number:02}"), &[Act::Note(1)]));
     }
-    let others = || {
+    let settled_records = || {
         let item = world.memory.store.partition(&account()).remove(fixture::STATE).expect("a state");
         let found = cloakroom::ports::Found::read(&account(), fixture::STATE, &item);
         found.iter().filter(|found| !found.message.as_str().contains("purged")).count()
     };
-    // Each message is processed by a worker that has settled none of the others.
+    // Another worker processes each message, so no worker has settled the records that it finds.
     let most = (0..60).map(|number| {
         let worker = world.another(embedded());
         let delivery = world.claimed(&format!("then-{number:02}"), &[Act::Add(1)]);
         world.memory.run(worker.process(&delivery)).expect("processed");
-        others()
+        settled_records()
     });
     let most = most.max().unwrap_or_default();
-    assert!(most < 12, "{most} settled records were carried on at a time");
+    assert!(most < 12, "one item held {most} settled records");
 }
 
 #[test]
-fn a_state_waits_while_records_of_others_fill_its_item() {
+fn state_that_does_not_fit_next_to_embedded_records_waits() {
     let world = World::with(embedded());
     let purged: Vec<_> = (0..12).map(|number| world.claimed(&format!("purged-{number}"), &[Act::Note(1)])).collect();
-    purged.iter().for_each(|delivery| strand(&world, delivery));
+    purged.iter().for_each(|delivery| commit_without_dispatch(&world, delivery));
     let large = world.claimed("large", &[Act::Blob(409_300)]);
-    let error = world.process(&large).expect_err("there is no room yet").to_string();
+    let error = world.process(&large).expect_err("there is no room for the state yet").to_string();
     assert!(error.contains("embedded records of 12 other messages"), "{error}");
     purged.iter().for_each(|delivery| assert_eq!(world.outcome(delivery), Outcome::Resumed));
     assert_eq!(world.outcome(&large), Outcome::Processed);

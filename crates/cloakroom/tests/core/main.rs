@@ -1,4 +1,5 @@
-//! The tests of the core: one binary, since each one more takes as long to build as all of the core.
+//! The tests of the core, in one binary. Each further test binary would take as long to build as the
+//! whole core.
 
 mod blame;
 mod capture;

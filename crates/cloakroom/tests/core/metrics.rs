@@ -1,4 +1,5 @@
-//! The metrics of OpenTelemetry: every event under its name, and all of them in the documentation.
+//! The OpenTelemetry metrics. Every event is recorded under its name, and METRICS.md documents
+//! every metric.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,14 +14,16 @@ use opentelemetry_sdk::metrics::{
     data::{AggregatedMetrics, Metric, MetricData},
 };
 
-/// What a meter was told: by name, the unit and description; and by name and attributes, the value or the number of values.
+/// The metrics that a meter recorded.
 #[derive(Debug, Default)]
-struct Told {
+struct Recorded {
+    /// The unit and the description of each metric, by name.
     described: BTreeMap<String, (String, String)>,
+    /// The value of each data point, or the sum of a histogram, by name and attributes.
     points: BTreeMap<String, f64>,
 }
 
-impl Told {
+impl Recorded {
     fn of(observe: impl FnOnce(&Metrics)) -> Self {
         let exporter = InMemoryMetricExporter::default();
         let provider =
@@ -28,13 +31,13 @@ impl Told {
         observe(&Metrics::new(&provider.meter("test")).consuming_from("orders"));
         provider.force_flush().expect("an exporter in memory");
         let exported = exporter.get_finished_metrics().expect("an exporter in memory");
-        let mut told = Self::default();
+        let mut recorded = Self::default();
         let metrics = exported.iter().flat_map(|all| all.scope_metrics()).flat_map(|scope| scope.metrics());
-        metrics.for_each(|metric| told.note(metric));
-        told
+        metrics.for_each(|metric| recorded.add(metric));
+        recorded
     }
 
-    fn note(&mut self, metric: &Metric) {
+    fn add(&mut self, metric: &Metric) {
         let described = (metric.unit().to_owned(), metric.description().to_owned());
         self.described.insert(metric.name().to_owned(), described);
         let mut points: Vec<(String, f64)> = Vec::new();
@@ -52,7 +55,7 @@ impl Told {
                 points.extend(histogram.data_points().map(|point| (text(point.attributes()), point.sum())));
             }
             AggregatedMetrics::U64(_) | AggregatedMetrics::I64(_) | AggregatedMetrics::F64(_) => {
-                panic!("{} has data of another kind: {:?}", metric.name(), metric.data())
+                panic!("{} has an unexpected kind of data: {:?}", metric.name(), metric.data())
             }
         }
         self.points
@@ -60,13 +63,13 @@ impl Told {
     }
 
     #[track_caller]
-    fn must_be(&self, expected: &[(&str, f64)]) {
+    fn assert_points(&self, expected: &[(&str, f64)]) {
         let expected: BTreeMap<String, f64> = expected.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
         assert_eq!(self.points, expected);
     }
 }
 
-/// Attributes in the order of their names, without the system, which is checked here.
+/// Returns the attributes as text, sorted by name. Checks `messaging.system` and leaves it out.
 fn text<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> String {
     let mut all: BTreeMap<&str, String> = attributes.map(|one| (one.key.as_str(), one.value.to_string())).collect();
     if let Some(system) = all.remove("messaging.system") {
@@ -79,7 +82,7 @@ fn used() -> Used {
     Used { requests: 1, read_units: 0.5, write_units: 4.0, bytes: 100, messages: 7 }
 }
 
-/// Every call that an observer can get.
+/// Makes every call of the `Observer` trait.
 fn observe_all(metrics: &Metrics) {
     Event::ALL.into_iter().for_each(|event| metrics.observe(event));
     Retry::ALL.into_iter().for_each(|reason| metrics.retried(reason));
@@ -99,7 +102,7 @@ fn every_event_arrives_under_its_name() {
         format!("messaging.client.consumed.messages cloakroom.outcome={outcome} {tail}")
     };
     let given_back = consumed("given_back").replace(" messaging.dest", " error.type=_OTHER messaging.dest");
-    Told::of(|metrics| Event::ALL.into_iter().for_each(|event| metrics.observe(event))).must_be(&[
+    Recorded::of(|metrics| Event::ALL.into_iter().for_each(|event| metrics.observe(event))).assert_points(&[
         (&consumed("processed"), 1.0),
         (&consumed("resumed"), 1.0),
         (&consumed("duplicate"), 1.0),
@@ -114,8 +117,8 @@ fn every_event_arrives_under_its_name() {
 }
 
 #[test]
-fn durations_are_in_seconds_and_tell_errors() {
-    let told = Told::of(|metrics| {
+fn durations_are_in_seconds_and_have_the_error_as_an_attribute() {
+    let recorded = Recorded::of(|metrics| {
         metrics.took(Timed::Process, Duration::from_millis(1500), None);
         metrics.took(Timed::Process, Duration::from_millis(2), Some(ErrorKind::AwaitService));
         metrics.took(Timed::Handle, Duration::from_millis(3), Some(ErrorKind::RetryMessage));
@@ -125,7 +128,7 @@ fn durations_are_in_seconds_and_tell_errors() {
         metrics.took(Timed::Acknowledge, Duration::from_millis(7), None);
     });
     let orders = "messaging.destination.name=orders";
-    told.must_be(&[
+    recorded.assert_points(&[
         (&format!("messaging.process.duration {orders} messaging.operation.name=process"), 1.5),
         (
             &format!("messaging.process.duration error.type=await_service {orders} messaging.operation.name=process"),
@@ -152,8 +155,8 @@ fn durations_are_in_seconds_and_tell_errors() {
 }
 
 #[test]
-fn sends_retries_and_consumption_arrive() {
-    let told = Told::of(|metrics| {
+fn sends_retries_and_consumption_are_recorded() {
+    let recorded = Recorded::of(|metrics| {
         metrics.sent("bills", 2);
         metrics.sent("mails", 1);
         metrics.sent("bills", 3);
@@ -170,7 +173,7 @@ fn sends_retries_and_consumption_arrive() {
     });
     let transact = "cloakroom.operation=TransactWriteItems cloakroom.service=dynamodb";
     let get = "cloakroom.operation=GetObject cloakroom.service=s3";
-    told.must_be(&[
+    recorded.assert_points(&[
         ("messaging.client.sent.messages messaging.destination.name=bills messaging.operation.name=send", 5.0),
         ("messaging.client.sent.messages messaging.destination.name=mails messaging.operation.name=send", 1.0),
         ("cloakroom.retries cloakroom.reason=throttled", 1.0),
@@ -186,7 +189,7 @@ fn sends_retries_and_consumption_arrive() {
     ]);
 }
 
-/// The rows of a table in the documentation whose first cell is a name in code.
+/// The table rows of METRICS.md whose first cell is in backticks.
 fn documented() -> impl Iterator<Item = Vec<&'static str>> {
     let lines = include_str!("../../src/docs/METRICS.md").lines().filter(|line| line.starts_with("| `"));
     lines.map(|line| {
@@ -198,7 +201,7 @@ fn documented() -> impl Iterator<Item = Vec<&'static str>> {
 
 #[test]
 fn the_documentation_has_every_metric_and_no_other() {
-    let told = Told::of(observe_all);
+    let recorded = Recorded::of(observe_all);
     let rows = documented().filter(|row: &Vec<&str>| row.len() == 5);
     let table: BTreeMap<String, (String, String)> = rows
         .map(|row| {
@@ -206,15 +209,15 @@ fn the_documentation_has_every_metric_and_no_other() {
             (row[0].to_owned(), (row[1].trim_matches('`').to_owned(), row[2].to_owned()))
         })
         .collect();
-    assert_eq!(told.described, table);
+    assert_eq!(recorded.described, table);
 }
 
 #[test]
-fn the_documentation_has_every_value_of_attributes() {
+fn documentation_has_every_attribute_value() {
     let names: Vec<&str> = documented().map(|row| row[0]).collect();
     let outcomes = [Event::Processed, Event::Resumed, Event::Duplicate, Event::Parked, Event::GivenBack];
     for name in outcomes.map(Event::name).into_iter().chain(Retry::ALL.map(Retry::name)) {
-        assert!(names.contains(&name), "`{name}` is not explained");
+        assert!(names.contains(&name), "METRICS.md does not explain `{name}`");
     }
     for kind in [ErrorKind::RetryMessage, ErrorKind::AwaitService, ErrorKind::FixConfiguration] {
         assert!(include_str!("../../src/docs/METRICS.md").contains(&format!("`{}`", kind.name())), "{kind:?}");

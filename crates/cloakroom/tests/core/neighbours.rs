@@ -1,4 +1,4 @@
-//! Messages that are committed together, or have something in common, do each other no harm.
+//! A message does not affect the other messages that are committed with it or share its partition.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 #![allow(missing_docs, unused)]
 
@@ -28,9 +28,9 @@ use fixture::{
     stage::{Fault, Stage, staged},
 };
 
-type Answers = Vec<Result<Outcome, NotFinished>>;
+type Results = Vec<Result<Outcome, NotFinished>>;
 
-fn together(world: &World, queue: &str, deliveries: &[Delivery]) -> Answers {
+fn process_together(world: &World, queue: &str, deliveries: &[Delivery]) -> Results {
     let until = world.memory.clock.now().after(Duration::from_secs(3_600));
     world.memory.run(world.endpoint.process_batch(Batch { queue, deliveries, in_flight_max: 1, until }))
 }
@@ -93,7 +93,7 @@ fn till(memory: &Memory, settings: EndpointSettings, counters: &Arc<Counters>) -
 }
 
 #[test]
-fn nobody_is_rejected_for_what_was_never_committed() {
+fn message_is_not_rejected_because_of_an_uncommitted_neighbour() {
     let memory = Memory::with_queues(["till"]);
     let endpoint = till(&memory, EndpointSettings::default(), &Arc::default());
     memory.run(endpoint.process(&delivery("0", -100, false, 0))).unwrap();
@@ -101,10 +101,13 @@ fn nobody_is_rejected_for_what_was_never_committed() {
     for queue in ["till", "till.fifo"] {
         let until = memory.clock.now().after(Duration::from_secs(3_600));
         let batch = Batch { queue, deliveries: &deliveries, in_flight_max: 1, until };
-        let answers = memory.run(endpoint.process_batch(batch));
-        assert!(answers[0].is_err(), "{answers:?}");
+        let results = memory.run(endpoint.process_batch(batch));
+        assert!(results[0].is_err(), "{results:?}");
         if queue == "till" {
-            assert!(matches!(answers[1], Ok(Outcome::Processed)), "the first has taken nothing: {answers:?}");
+            assert!(
+                matches!(results[1], Ok(Outcome::Processed)),
+                "the first message was never committed, so the balance suffices: {results:?}"
+            );
             memory.run(endpoint.process(&delivery("3", -100, false, 0))).unwrap();
         }
     }
@@ -112,7 +115,7 @@ fn nobody_is_rejected_for_what_was_never_committed() {
 }
 
 #[test]
-fn behind_a_rejection_that_is_not_finished_nobody_is_begun_on_a_fifo_queue() {
+fn message_after_an_unfinished_rejection_is_not_started_on_a_fifo_queue() {
     let world = World::with(EndpointSettings { calls_max: 1, ..EndpointSettings::default() });
     let group = |delivery: Delivery| Delivery { group: Some("g".to_owned()), ..delivery };
     let deliveries = [
@@ -121,13 +124,13 @@ fn behind_a_rejection_that_is_not_finished_nobody_is_begun_on_a_fifo_queue() {
         group(world.claimed("3", &[Act::Add(100)])),
     ];
     world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
-    let answers = together(&world, "bank.fifo", &deliveries);
-    assert!(matches!(answers[..], [Ok(_), Err(NotFinished::Failed(_)), Err(NotFinished::Behind)]), "{answers:?}");
+    let results = process_together(&world, "bank.fifo", &deliveries);
+    assert!(matches!(results[..], [Ok(_), Err(NotFinished::Failed(_)), Err(NotFinished::Behind)]), "{results:?}");
     assert_eq!(world.total(), 1);
 }
 
 #[test]
-fn lost_commits_of_one_are_not_anothers() {
+fn lost_commits_of_a_message_do_not_count_for_its_neighbour() {
     let world = World::with(EndpointSettings { passes_max: 2, ..EndpointSettings::default() });
     let deliveries =
         [world.claimed("1", &[Act::Add(1), Act::Demand("missing".to_owned())]), world.claimed("2", &[Act::Add(10)])];
@@ -136,22 +139,22 @@ fn lost_commits_of_one_are_not_anothers() {
         commits += usize::from(operation == Operation::Commit);
         (operation == Operation::Commit && commits == 4).then_some(Fault::Vanished)
     });
-    let answers = together(&world, "bank", &deliveries);
-    assert!(answers[0].is_err() && answers[1].is_ok(), "{answers:?}");
+    let results = process_together(&world, "bank", &deliveries);
+    assert!(results[0].is_err() && results[1].is_ok(), "{results:?}");
     assert_eq!(world.total(), 10);
 }
 
 #[test]
-fn what_is_done_when_the_time_is_up_is_told() {
+fn messages_finished_before_the_time_limit_are_reported() {
     let memory = Memory::with_queues(["till"]);
     let endpoint = till(&memory, EndpointSettings::default(), &Arc::default());
     let deliveries = ["1", "2", "3"].map(|id| delivery(id, 0, false, 60));
     let until = memory.clock.now().after(Duration::from_secs(150));
     let batch = Batch { queue: "till", deliveries: &deliveries, in_flight_max: 1, until };
-    let answers = memory.run(MEMORY.scope(memory.clone(), endpoint.process_batch(batch)));
+    let results = memory.run(MEMORY.scope(memory.clone(), endpoint.process_batch(batch)));
     assert!(
-        matches!(answers[..], [Ok(Outcome::Processed), Ok(Outcome::Processed), Err(NotFinished::Stopped)]),
-        "{answers:?}"
+        matches!(results[..], [Ok(Outcome::Processed), Ok(Outcome::Processed), Err(NotFinished::Stopped)]),
+        "{results:?}"
     );
 }
 
@@ -173,7 +176,7 @@ fn send(memory: &Memory, bodies: Vec<String>) {
 }
 
 #[test]
-fn each_of_a_fold_has_the_time_of_an_attempt() {
+fn message_of_a_fold_has_the_whole_attempt_time() {
     let memory = Memory::with_queues(["till"]);
     let counters = Arc::new(Counters::default());
     let endpoint = till(&memory, EndpointSettings::default(), &counters);
@@ -185,13 +188,14 @@ fn each_of_a_fold_has_the_time_of_an_attempt() {
 }
 
 #[test]
-fn none_of_a_fold_has_more_than_the_time_of_an_attempt() {
+fn message_of_a_fold_has_at_most_the_attempt_time() {
     let memory = Memory::with_queues(["till"]);
     let counters = Arc::new(Counters::default());
     let endpoint = till(&memory, EndpointSettings::default(), &counters);
     send(&memory, [60, 150, 0].into_iter().enumerate().map(|(id, s)| body(&id.to_string(), 0, false, s)).collect());
     let settings = WorkerSettings { attempt_ms_max: 100_000, drain_ms: 0, ..WorkerSettings::default() };
-    // The second is given up after 160 seconds; it would be done after 210.
+    // The attempt on the second message is abandoned after 160 s. Without the limit it would end
+    // after 210 s.
     work(&memory, Worker::new(endpoint, "till").settings(settings), 205);
     let counts = counters.counts();
     assert!(counts.processed >= 1 && counts.handled >= 3, "{counts:?}");
@@ -205,14 +209,14 @@ fn payloads_are_checked_in_once_also_by_handlers_with_items_of_their_own() {
         world.claimed(&id.to_string(), &[vec![Act::Add(1), Act::Note(1)], items.collect()].concat())
     };
     let deliveries: Vec<_> = (0..30).map(message).collect();
-    let answers = together(&world, "bank", &deliveries);
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let results = process_together(&world, "bank", &deliveries);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
     let count = |operation| world.stage.calls().into_iter().filter(|call| *call == operation).count();
     assert_eq!((count(Operation::CheckIn), count(Operation::Commit)), (30, 2));
 }
 
 #[test]
-fn two_claims_under_one_id_are_two_messages_wherever_records_lie() {
+fn messages_with_one_id_and_two_claims_are_two_messages_in_every_placement() {
     for placement in [Placement::Separate, Placement::Embedded] {
         let world = World::with(EndpointSettings { placement, ..EndpointSettings::default() });
         world.outcome(&world.claimed("1", &[Act::Add(1)]));

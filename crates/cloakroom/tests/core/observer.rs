@@ -1,4 +1,4 @@
-//! What an observer is told of besides events.
+//! The calls of an observer other than events: durations, retries, sends and consumption.
 
 use crate::fixture;
 
@@ -17,7 +17,7 @@ use cloakroom::{
 use cloakroom_sim::wire::Operation;
 use fixture::{Act, World, stage::Fault};
 
-/// Writes down what it is told, but for events.
+/// An observer that records every call as text, except for events.
 #[derive(Debug, Default)]
 struct Notes(Mutex<Vec<String>>);
 
@@ -40,7 +40,7 @@ impl Observer for Notes {
     }
 
     fn retried(&self, reason: Retry) {
-        self.note(format!("again: {}", reason.name()));
+        self.note(format!("retry: {}", reason.name()));
     }
 
     fn sent(&self, queue: &str, messages: usize) {
@@ -51,7 +51,7 @@ impl Observer for Notes {
 fn noted(world: &World) -> (Arc<Notes>, Endpoint) {
     let notes = Arc::new(Notes::default());
     let ports = fixture::stage::staged(&world.stage, &world.memory);
-    (notes.clone(), fixture::builder().observer(notes).build(ports).expect("a good endpoint"))
+    (notes.clone(), fixture::builder().observer(notes).build(ports).expect("a valid endpoint"))
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn parts_of_the_work_are_measured() {
     let (notes, endpoint) = noted(&world);
     let delivery = world.claimed("m", &[Act::Note(1), Act::Note(2), Act::Alert]);
     assert_eq!(world.memory.run(endpoint.process(&delivery)).ok(), Some(Outcome::Processed));
-    // Only the wait for company in batches takes virtual time.
+    // Only the wait for a fuller batch takes virtual time.
     let expected = [
         "Handle took 0ns",
         "Commit took 0ns",
@@ -76,7 +76,7 @@ fn parts_of_the_work_are_measured() {
 }
 
 #[test]
-fn a_failed_part_tells_what_kind_of_failure_it_was() {
+fn failed_part_is_reported_with_its_kind_of_error() {
     let world = World::new();
     let (notes, endpoint) = noted(&world);
     assert!(world.memory.run(endpoint.process(&world.claimed("m", &[Act::Retry]))).is_err());
@@ -84,7 +84,7 @@ fn a_failed_part_tells_what_kind_of_failure_it_was() {
 }
 
 #[test]
-fn whatever_is_done_again_is_told_with_its_reason() {
+fn every_retry_is_reported_with_its_reason() {
     let world = World::new();
     let (notes, endpoint) = noted(&world);
     let faults = [
@@ -94,13 +94,13 @@ fn whatever_is_done_again_is_told_with_its_reason() {
     ];
     let mut left = faults.to_vec();
     world.stage.plan(move |_, operation| {
-        let place = left.iter().position(|(of, _)| *of == operation)?;
-        Some(left.remove(place).1)
+        let index = left.iter().position(|(of, _)| *of == operation)?;
+        Some(left.remove(index).1)
     });
     assert!(world.memory.run(endpoint.process(&world.claimed("m", &[Act::Note(1)]))).is_ok());
-    let again: Vec<String> = notes.take().into_iter().filter(|line| !line.contains("took")).collect();
-    let expected = ["again: failure", "again: unknown_outcome", "0 to notes", "again: unknown_outcome", "1 to notes"];
-    assert_eq!(again, expected);
+    let retried: Vec<String> = notes.take().into_iter().filter(|line| !line.contains("took")).collect();
+    let expected = ["retry: failure", "retry: unknown_outcome", "0 to notes", "retry: unknown_outcome", "1 to notes"];
+    assert_eq!(retried, expected);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_clock_measures_in_its_own_time() {
 }
 
 #[test]
-fn a_pair_is_told_everything_twice() {
+fn pair_of_observers_forwards_every_call_to_both() {
     let pair = Arc::new((Arc::new(Counters::default()), Notes::default()));
     let observer: Arc<dyn Observer> = pair.clone();
     observer.observe(Event::Parked);
@@ -123,7 +123,7 @@ fn a_pair_is_told_everything_twice() {
     observer.consumed(Consumed { service: Service::DynamoDb, operation: "PutItem", used });
     assert_eq!(pair.0.counts().parked, 1);
     assert_eq!(pair.0.consumption().of(Service::DynamoDb, "PutItem"), used);
-    assert_eq!(pair.1.take(), ["Commit took 0ns", "again: throttled", "1 to notes"]);
+    assert_eq!(pair.1.take(), ["Commit took 0ns", "retry: throttled", "1 to notes"]);
 }
 
 #[test]
@@ -142,15 +142,15 @@ fn consumption_is_summed_up_and_survives_json() {
 }
 
 #[test]
-fn consumption_is_read_without_what_later_versions_have_added() {
-    let told = r#"{"sqs":{"ReceiveMessage":{"requests":3,"read_units":0.0,"write_units":0.0,"bytes":9}}}"#;
-    let consumption: Consumption = serde_json::from_str(told).expect("what an earlier version wrote");
+fn consumption_of_an_earlier_version_can_be_decoded() {
+    let written = r#"{"sqs":{"ReceiveMessage":{"requests":3,"read_units":0.0,"write_units":0.0,"bytes":9}}}"#;
+    let consumption: Consumption = serde_json::from_str(written).expect("the format of an earlier version");
     assert_eq!(consumption.of(Service::Sqs, "ReceiveMessage"), Used { requests: 3, bytes: 9, ..Used::default() });
     assert_eq!((consumption.fill("ReceiveMessage"), consumption.fill("GetObject")), (Some(0.0), None));
 }
 
 #[test]
-fn services_are_written_as_they_are_named() {
+fn services_are_serialised_by_their_names() {
     for service in [Service::DynamoDb, Service::S3, Service::S3Express, Service::Sqs, Service::SqsFifo] {
         assert_eq!(serde_json::json!(service), service.name());
     }

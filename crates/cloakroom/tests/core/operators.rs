@@ -1,4 +1,5 @@
-//! What an operator must not be able to lose, double or bring out of order by going through a dead-letter queue or the table.
+//! An operator who works on a dead-letter queue or sweeps the table cannot lose, duplicate or
+//! reorder messages.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-/// Each comes with its dead-letter queue.
+/// Each queue has its own dead-letter queue.
 const QUEUES: [&str; 7] = ["bank", "bank.fifo", "billing", "notes", "orders", "orders-in", "stock"];
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -67,7 +68,7 @@ fn claimed(memory: &Memory, id: &str) -> Delivery {
     envelope.dataref = Some(claim);
     Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() }
 }
-fn lay(memory: &Memory, queue: &str, delivery: &Delivery, group: Option<&str>) {
+fn put(memory: &Memory, queue: &str, delivery: &Delivery, group: Option<&str>) {
     let message = QueueMessage {
         body: delivery.body.clone(),
         attributes: delivery.attributes.clone(),
@@ -78,32 +79,32 @@ fn lay(memory: &Memory, queue: &str, delivery: &Delivery, group: Option<&str>) {
 }
 
 #[test]
-fn a_redrive_beside_a_live_worker_ends() {
+fn redrive_during_a_running_worker_ends() {
     let memory = Memory::with_queues(QUEUES);
-    lay(&memory, "bank-dead", &claimed(&memory, "m"), None);
-    assert_redrive_beside_a_worker_ends(&memory);
+    put(&memory, "bank-dead", &claimed(&memory, "m"), None);
+    assert_redrive_with_a_live_worker_ends(&memory);
 }
 
 #[test]
-fn redrive_of_unreadable_event_beside_a_live_worker_ends() {
+fn redrive_of_an_unreadable_event_during_a_running_worker_ends() {
     let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"ping","data":{"q":7}}"#;
     let plain = r#"{"q":7}"#;
     for body in [event, plain] {
         let memory = Memory::with_queues(QUEUES);
         let attributes = BTreeMap::from([(ENDPOINT.to_owned(), "bank".to_owned())]);
         let parked = Delivery { body: body.to_owned(), attributes, ..Delivery::default() };
-        lay(&memory, "bank-dead", &parked, None);
-        assert_redrive_beside_a_worker_ends(&memory);
+        put(&memory, "bank-dead", &parked, None);
+        assert_redrive_with_a_live_worker_ends(&memory);
     }
 }
 
-/// Redrives the one message of the dead-letter queue while a worker runs, which parks it again.
+/// Redrives the only message of the dead-letter queue while a worker runs that parks it again.
 #[track_caller]
-fn assert_redrive_beside_a_worker_ends(memory: &Memory) {
+fn assert_redrive_with_a_live_worker_ends(memory: &Memory) {
     let endpoint = Endpoint::builder("bank").on(reject).build(memory.ports()).unwrap();
-    let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
+    let dead_letters = DeadLetters::new("bank-dead", "bank", memory.ports());
     let mut seen = 0;
-    let redrive = letters.treat(Treatment::Redrive, |_| seen += 1);
+    let redrive = dead_letters.treat(Treatment::Redrive, |_| seen += 1);
     let (stop, stopped) = futures::channel::oneshot::channel::<()>();
     let work = Worker::new(endpoint, "bank").run(async {
         let _ = stopped.await;
@@ -120,10 +121,15 @@ fn assert_redrive_beside_a_worker_ends(memory: &Memory) {
         );
         all.unwrap()
     });
-    assert_eq!((seen, all), (2, true), "put back, and left; after {:?}", memory.clock.now().since(before));
+    assert_eq!(
+        (seen, all),
+        (2, true),
+        "expected one redriven and one left dead letter, after {:?}",
+        memory.clock.now().since(before)
+    );
 }
 
-/// One claim is read late, as a GET may be.
+/// Payloads of which one takes 50 ms to read, as a GET of S3 may.
 #[derive(Debug)]
 struct Slow(Arc<MemoryPayloads>, Arc<MemoryClock>);
 #[async_trait]
@@ -155,11 +161,11 @@ impl PayloadStore for Slow {
 fn a_redrive_keeps_the_order_of_a_group() {
     let memory = Memory::with_queues(QUEUES);
     for id in ["m1", "m2", "m3"] {
-        lay(&memory, "bank-dead.fifo", &claimed(&memory, id), Some("g"));
+        put(&memory, "bank-dead.fifo", &claimed(&memory, id), Some("g"));
     }
     let ports = Ports { payloads: Arc::new(Slow(memory.payloads.clone(), memory.clock.clone())), ..memory.ports() };
-    let letters = DeadLetters::new("bank-dead.fifo", "bank.fifo", ports);
-    assert!(memory.run(letters.treat(Treatment::Redrive, |_| {})).unwrap());
+    let dead_letters = DeadLetters::new("bank-dead.fifo", "bank.fifo", ports);
+    assert!(memory.run(dead_letters.treat(Treatment::Redrive, |_| {})).unwrap());
     let ids: Vec<_> = memory
         .queues
         .get("bank.fifo")
@@ -171,22 +177,28 @@ fn a_redrive_keeps_the_order_of_a_group() {
 }
 
 #[test]
-fn a_guessed_endpoint_deletes_nothing() {
-    // An event that is fanned out to two endpoints which share table and bucket. `billing` reads queue `orders`, `orders` reads `orders-in`.
+fn finish_with_a_guessed_endpoint_deletes_nothing() {
+    // An event is fanned out to two endpoints that share table and bucket. `billing` reads queue
+    // `orders`, and `orders` reads `orders-in`.
     let memory = Memory::with_queues(QUEUES);
     let orders = Endpoint::builder("orders").on(accept).build(memory.ports()).unwrap();
     let mut envelope = Envelope::new("e-1".into(), "shop", Ping::TYPE, "p".into());
     envelope.data = Some(serde_json::json!({"p": "p"}));
     let event = Delivery { body: envelope.encode(), receive_count: 1, ..Delivery::default() };
     assert_eq!(memory.run(orders.process(&event)).unwrap(), Outcome::Processed);
-    // Billing's workers crashed on it; SQS moved it, without a word.
-    lay(&memory, "orders-dead", &event, None);
-    let letters = DeadLetters::new("orders-dead", "orders", memory.ports());
+    // The workers of `billing` crashed on the event. SQS moved it to the dead-letter queue, without
+    // attributes.
+    put(&memory, "orders-dead", &event, None);
+    let dead_letters = DeadLetters::new("orders-dead", "orders", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Finish, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
+        .run(dead_letters.treat(Treatment::Finish, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
         .unwrap();
-    assert_eq!(memory.queues.get("orders-dead").len(), 1, "billing never processed it, and it is gone: {fates:?}");
+    assert_eq!(
+        memory.queues.get("orders-dead").len(),
+        1,
+        "`billing` never processed the event, so it must stay: {fates:?}"
+    );
 }
 
 #[derive(Debug, Default)]
@@ -198,8 +210,10 @@ impl Observer for Alarms {
 }
 
 #[test]
-fn a_twin_that_is_put_back_raises_no_alarm_and_does_not_stay() {
-    // The answer to the parking was lost and it was sent twice; or two deliveries were both rejected; or a redrive stopped between send and delete.
+fn redriven_second_copy_raises_no_alarm_and_is_deleted() {
+    // The dead-letter queue holds two copies of one message. Possible causes: the response to a
+    // send was lost and the send repeated, two deliveries were both rejected, or a redrive stopped
+    // between send and delete.
     let memory = Memory::with_queues(QUEUES);
     let alarms = Arc::new(Alarms::default());
     let settings = EndpointSettings { when_missing: WhenMissing::Park, ..EndpointSettings::default() };
@@ -207,39 +221,39 @@ fn a_twin_that_is_put_back_raises_no_alarm_and_does_not_stay() {
         Endpoint::builder("bank").on(accept).settings(settings).observer(alarms.clone()).build(memory.ports()).unwrap();
     let m = claimed(&memory, "m");
     for _ in 0..2 {
-        lay(&memory, "bank-dead", &m, None);
+        put(&memory, "bank-dead", &m, None);
     }
-    let letters = || DeadLetters::new("bank-dead", "bank", memory.ports());
-    memory.run(letters().treat(Treatment::Redrive, |_| {})).unwrap();
+    let dead_letters = || DeadLetters::new("bank-dead", "bank", memory.ports());
+    memory.run(dead_letters().treat(Treatment::Redrive, |_| {})).unwrap();
     for d in memory.run(memory.queues.get("bank").receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap() {
         let _ = memory.run(endpoint.process(&d));
     }
-    memory.run(letters().treat(Treatment::Finish, |_| ())).unwrap();
+    memory.run(dead_letters().treat(Treatment::Finish, |_| ())).unwrap();
     let alarm = alarms.0.lock().unwrap().contains(&Event::PayloadMissing);
     assert_eq!((alarm, memory.queues.get("bank-dead").len()), (false, 0));
 }
 
 #[test]
-fn a_parked_letter_whose_payload_was_removed_is_left() {
+fn dead_letter_whose_payload_was_deleted_is_left() {
     let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("bank").on(reject).build(memory.ports()).unwrap();
     assert_eq!(memory.run(endpoint.process(&claimed(&memory, "m"))).unwrap(), Outcome::Parked);
-    // The lifecycle, after some park / redrive rounds; or a hand.
+    // The bucket's lifecycle expires the payload after several redrives, or a person deletes it.
     memory.run(memory.payloads.delete(&Claim::new("claim-of-m.memory"))).unwrap();
-    let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
+    let dead_letters = DeadLetters::new("bank-dead", "bank", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Finish, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
+        .run(dead_letters.treat(Treatment::Finish, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
         .unwrap();
     assert_eq!(memory.queues.get("bank-dead").len(), 1, "{fates:?}");
 }
 
 #[test]
-fn what_may_have_expired_is_not_sent() {
+fn sweep_does_not_send_claims_that_may_have_expired() {
     let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("bank").on(send_note).route::<Note>("notes").build(memory.ports()).unwrap();
     let m = claimed(&memory, "m");
-    // Dropped as soon as it is committed.
+    // The attempt is dropped as soon as it has committed.
     let mut run = Box::pin(endpoint.process(&m));
     loop {
         let polled = {
@@ -252,14 +266,14 @@ fn what_may_have_expired_is_not_sent() {
         }
     }
     drop(run);
-    let waits = memory.store.partition(&"p".into()).keys().any(|k| k.starts_with("outbox#"));
-    if !waits {
-        panic!("test: could not strand it");
+    let has_record = memory.store.partition(&"p".into()).keys().any(|k| k.starts_with("outbox#"));
+    if !has_record {
+        panic!("the attempt left no record, so this test has nothing to sweep");
     }
     memory.run(memory.clock.sleep(Duration::from_secs(46 * 86_400)));
     for claim in memory.payloads.claims() {
         memory.run(memory.payloads.delete(&claim)).unwrap();
-    } // the lifecycle, after 50 days
+    } // as the bucket's lifecycle does after 50 days
     let sweep = Sweep::new(memory.store.clone(), memory.ports(), SweepSettings::default()).unwrap();
     let mut all = Vec::new();
     memory
@@ -276,31 +290,35 @@ fn what_may_have_expired_is_not_sent() {
         outcomes.push(memory.run(notes.process(&d)).unwrap());
     }
     let alarm = alarms.0.lock().unwrap().contains(&Event::PayloadMissing);
-    assert!(alarm || matches!(all[..], [Swept::Left(_)]), "lost without a word: {all:?}, {outcomes:?}");
+    assert!(
+        alarm || matches!(all[..], [Swept::Left(_)]),
+        "the message is lost, and no alarm was raised: {all:?}, {outcomes:?}"
+    );
 }
 
 #[test]
-fn a_letter_of_another_endpoint_is_not_put_into_this_queue() {
-    // Two endpoints park into one dead-letter queue, as is common with SQS.
+fn dead_letter_of_another_endpoint_is_not_redriven_to_this_queue() {
+    // Two endpoints share a dead-letter queue, as is common with SQS.
     let memory = Memory::with_queues(QUEUES);
     let billing = Endpoint::builder("billing").on(reject).dead_letters("stock-dead").build(memory.ports()).unwrap();
     let stock = Endpoint::builder("stock").on(accept).build(memory.ports()).unwrap();
     assert_eq!(memory.run(billing.process(&claimed(&memory, "m"))).unwrap(), Outcome::Parked);
-    let letters = DeadLetters::new("stock-dead", "stock", memory.ports());
+    let dead_letters = DeadLetters::new("stock-dead", "stock", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Redrive, |l: &DeadLetter| fates.push((l.endpoint.clone(), l.fate.clone()))))
+        .run(dead_letters.treat(Treatment::Redrive, |l: &DeadLetter| fates.push((l.endpoint.clone(), l.fate.clone()))))
         .unwrap();
     let mut outcomes = Vec::new();
     for d in memory.run(memory.queues.get("stock").receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap() {
         outcomes.push(memory.run(stock.process(&d)).unwrap());
     }
-    assert!(!memory.payloads.claims().is_empty(), "`stock` has processed what was billing's: {fates:?} {outcomes:?}");
+    assert!(!memory.payloads.claims().is_empty(), "`stock` processed a message of `billing`: {fates:?} {outcomes:?}");
 }
 
 #[test]
-fn who_says_the_endpoint_is_believed_over_a_guess_of_park() {
-    // Endpoint `orders` reads queue `orders-in`. A message was committed, and its worker crashes at each dispatch.
+fn explicit_endpoint_takes_precedence_over_a_guessed_one() {
+    // Endpoint `orders` reads queue `orders-in`. A message was committed, and its worker crashes at
+    // each dispatch.
     let memory = Memory::with_queues(QUEUES);
     let endpoint = Endpoint::builder("orders").on(send_note).route::<Note>("notes").build(memory.ports()).unwrap();
     let m = claimed(&memory, "m");
@@ -311,31 +329,35 @@ fn who_says_the_endpoint_is_believed_over_a_guess_of_park() {
     }
     drop(run);
     assert!(memory.store.partition(&"p".into()).keys().any(|k| k.starts_with("outbox#orders#")));
-    lay(&memory, "orders-in", &m, None);
+    put(&memory, "orders-in", &m, None);
     // `dlq park orders-in --id m`, without `--endpoint`.
-    let letters = || DeadLetters::new("orders-in-dead", "orders-in", memory.ports());
-    memory.run(letters().park(|e| e.id.as_str() == "m", "it kills", |_| {})).unwrap();
+    let dead_letters = || DeadLetters::new("orders-in-dead", "orders-in", memory.ports());
+    memory.run(dead_letters().park(|e| e.id.as_str() == "m", "it crashes the worker", |_| {})).unwrap();
     // `dlq finish orders-in --endpoint orders`
     let mut fates = Vec::new();
     memory
-        .run(letters().endpoint("orders").treat(Treatment::Finish, |l: &DeadLetter| {
+        .run(dead_letters().endpoint("orders").treat(Treatment::Finish, |l: &DeadLetter| {
             fates.push((l.endpoint.clone(), l.standing.clone(), l.fate.clone()))
         }))
         .unwrap();
-    assert_eq!(memory.queues.get("notes").len(), 1, "committed, and said to be not processed: {fates:?}");
+    assert_eq!(
+        memory.queues.get("notes").len(),
+        1,
+        "the message was committed, but is reported as not processed: {fates:?}"
+    );
 }
 
 #[test]
-fn what_an_old_version_parked_for_its_type_can_be_redriven() {
+fn message_parked_by_an_old_version_for_its_type_can_be_redriven() {
     let memory = Memory::with_queues(QUEUES);
     let old = Endpoint::builder("bank").on(note).build(memory.ports()).unwrap();
     let body = r#"{"specversion":"1.0","id":"1","source":"s","type":"ping","data":{"p":"p"}}"#.to_owned();
     let event = Delivery { id: "q-1".into(), body, receive_count: 1, ..Delivery::default() };
     assert_eq!(memory.run(old.process(&event)).unwrap(), Outcome::Parked);
-    let letters = DeadLetters::new("bank-dead", "bank", memory.ports());
+    let dead_letters = DeadLetters::new("bank-dead", "bank", memory.ports());
     let mut fates = Vec::new();
     memory
-        .run(letters.treat(Treatment::Redrive, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
+        .run(dead_letters.treat(Treatment::Redrive, |l: &DeadLetter| fates.push((l.standing.clone(), l.fate.clone()))))
         .unwrap();
     assert_eq!(memory.queues.get("bank").len(), 1, "{fates:?}");
 }

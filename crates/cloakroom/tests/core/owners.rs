@@ -14,7 +14,7 @@ use cloakroom::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a handler shall do with one item.
+/// What the handler does with one item.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Act {
     Put,
@@ -82,20 +82,21 @@ impl World {
         self.memory.run(endpoint.process(&delivery(id, endpoint.name(), act, "line#1"))).unwrap()
     }
 
-    /// Demands that the till's message is parked at its first receive for a reason that says this.
+    /// Asserts that `till` parks this message at its first receive, and that the reason contains
+    /// these texts.
     #[track_caller]
-    fn must_be_parked(&self, id: &str, act: Act, says: &[&str]) {
+    fn assert_parked(&self, id: &str, act: Act, expected: &[&str]) {
         assert_eq!(self.outcome(&self.till, id, act), Outcome::Parked, "{act:?}");
         let parked = self.memory.queues.get("till-dead").messages().pop().unwrap();
         let reason = &parked.attributes[parking::REASON];
-        assert!(says.iter().all(|part| reason.contains(part)), "{act:?}: {reason}");
+        assert!(expected.iter().all(|part| reason.contains(part)), "{act:?}: {reason}");
     }
 
     fn item(&self) -> Option<Item> {
         self.memory.store.partition(&partition()).remove("line#1")
     }
 
-    /// Who has written the item, as the handler says and as Cloakroom says.
+    /// The endpoint that wrote the item, according to the handler's attribute and to Cloakroom's.
     fn by(&self) -> Option<[String; 2]> {
         let item = self.item()?;
         let text = |name: &str| match item.get(name) {
@@ -122,20 +123,20 @@ fn item_of_another_endpoint_is_neither_written_nor_deleted_nor_checked() {
     assert_eq!(world.outcome(&world.bank, "1", Act::Put), Outcome::Processed);
     let names = ["item `line#1` of partition `order#1` belongs to endpoint `bank`, not to `till`", "tx.shared()"];
     for (number, act) in [Act::Put, Act::Delete, Act::Check, Act::PutShared].into_iter().enumerate() {
-        world.must_be_parked(&number.to_string(), act, &names);
+        world.assert_parked(&number.to_string(), act, &names);
     }
     assert_eq!(world.by(), both("bank", "bank"));
     assert!(!world.memory.store.partition(&partition()).contains_key("state#till"), "nothing was committed");
     assert_eq!((world.counters.counts().conflict, world.counters.counts().handled), (0, 5), "no race is reported");
-    // Its owner goes on.
+    // The owner can still check and delete its item.
     assert_eq!(world.outcome(&world.bank, "2", Act::Check), Outcome::Processed);
     assert_eq!(world.outcome(&world.bank, "3", Act::Delete), Outcome::Processed);
-    assert_eq!(world.outcome(&world.till, "9", Act::Put), Outcome::Processed, "what was deleted is free");
+    assert_eq!(world.outcome(&world.till, "9", Act::Put), Outcome::Processed, "a deleted item has no owner any more");
     assert_eq!(world.by(), both("till", "till"));
 }
 
 #[test]
-fn message_that_writes_the_item_of_another_endpoint_holds_up_no_message_of_its_fold() {
+fn message_that_writes_a_foreign_item_does_not_delay_its_fold() {
     let world = World::new();
     world.outcome(&world.bank, "1", Act::Put);
     let deliveries = [
@@ -152,25 +153,25 @@ fn message_that_writes_the_item_of_another_endpoint_holds_up_no_message_of_its_f
     assert_eq!(
         state["messages"],
         cloakroom::format::AttributeValue::N("2".to_owned()),
-        "the refused one leaves nothing"
+        "the refused message changed nothing"
     );
 }
 
 #[test]
-fn item_is_shared_by_endpoints_that_both_say_so() {
+fn item_is_shared_by_endpoints_that_both_declare_it() {
     let world = World::new();
     assert_eq!(world.outcome(&world.bank, "1", Act::PutShared), Outcome::Processed);
     assert_eq!(world.by(), both("bank", attribute::SHARED));
     assert_eq!(world.outcome(&world.till, "1", Act::PutShared), Outcome::Processed);
     assert_eq!(world.by(), both("till", attribute::SHARED));
     assert_eq!(world.outcome(&world.bank, "2", Act::CheckShared), Outcome::Processed);
-    world.must_be_parked("2", Act::Put, &["`line#1`", "is shared by several endpoints", "`tx.shared()`"]);
+    world.assert_parked("2", Act::Put, &["`line#1`", "is shared by several endpoints", "`tx.shared()`"]);
     assert_eq!(world.outcome(&world.till, "3", Act::DeleteShared), Outcome::Processed);
     assert_eq!(world.item(), None);
 }
 
 #[test]
-fn owner_of_an_item_can_begin_to_share_it() {
+fn owner_of_an_item_can_start_to_share_it() {
     let world = World::new();
     world.outcome(&world.bank, "1", Act::Put);
     assert_eq!(world.outcome(&world.bank, "2", Act::PutShared), Outcome::Processed);
@@ -181,7 +182,7 @@ fn owner_of_an_item_can_begin_to_share_it() {
 fn item_without_an_owner_belongs_to_the_endpoint_that_writes_it_next() {
     let world = World::new();
     world.memory.store.put_item(&partition(), "line#1", Item::default());
-    // Neither endpoint takes it by looking at it.
+    // A check does not make an endpoint the owner.
     assert_eq!(world.outcome(&world.bank, "1", Act::Check), Outcome::Processed);
     assert_eq!(world.outcome(&world.till, "1", Act::Put), Outcome::Processed);
     assert_eq!(world.by(), both("till", "till"));

@@ -1,4 +1,5 @@
-//! Messages that cannot be processed: parked with a reason that names the culprit, and nothing else touched.
+//! Messages that cannot be processed are parked with a reason that names the cause. Nothing else
+//! changes.
 
 use crate::capture;
 use crate::fixture;
@@ -17,20 +18,21 @@ use cloakroom::{
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, STATE, World, account, envelope, stage::Fault};
 
-/// Settings with which a message is parked at its third receive.
-fn impatient() -> EndpointSettings {
+/// Settings that park a message at its third receive.
+fn three_attempts() -> EndpointSettings {
     EndpointSettings { attempts_max: 3, passes_max: 2, ..EndpointSettings::default() }
 }
 
-/// Demands that this message, the second one, is parked for this reason, and changes nothing.
+/// Asserts that a message with these acts is parked for this reason, and that it changes nothing.
+/// It is the second message of its partition.
 #[track_caller]
-fn must_be_parked(settings: EndpointSettings, acts: &[Act], reason: &[&str]) {
+fn assert_parked(settings: EndpointSettings, acts: &[Act], reason: &[&str]) {
     let world = World::with(settings);
     world.outcome(&world.claimed("before", &[Act::Add(7)]));
     let delivery = world.claimed("m", acts);
     let payloads = world.memory.payloads.claims();
-    must_say(&world.parked(&delivery), reason);
-    assert_eq!(world.account(), (1, Some(Account { total: 7, blob: String::new() })), "the state is as it was");
+    assert_contains(&world.parked(&delivery), reason);
+    assert_eq!(world.account(), (1, Some(Account { total: 7, blob: String::new() })), "the state is unchanged");
     assert_eq!(world.items(), Vec::<String>::new(), "no item was written");
     assert_eq!(world.sent("notes"), [], "nothing was sent");
     assert!(payloads.iter().all(|claim| world.payload(claim).is_some()), "its payload is kept");
@@ -38,61 +40,65 @@ fn must_be_parked(settings: EndpointSettings, acts: &[Act], reason: &[&str]) {
 }
 
 #[track_caller]
-fn must_say(reason: &str, parts: &[&str]) {
+fn assert_contains(reason: &str, parts: &[&str]) {
     for part in parts {
-        assert!(reason.contains(part), "`{reason}` does not say `{part}`");
+        assert!(reason.contains(part), "`{reason}` does not contain `{part}`");
     }
 }
 
 #[test]
-fn a_rejected_message_is_parked_at_once_and_can_be_put_back() {
+fn rejected_message_is_parked_at_once_and_can_be_redriven() {
     for check_in in [CheckIn::BeforeCommit, CheckIn::AfterCommit] {
         let settings = EndpointSettings { check_in, ..EndpointSettings::default() };
-        must_be_parked(settings, &[Act::Add(1), Act::Note(1), Act::Reject], &["the account says no"]);
+        assert_parked(settings, &[Act::Add(1), Act::Note(1), Act::Reject], &["the account says no"]);
     }
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Reject]);
     world.parked(&delivery);
     world.parked(&delivery);
-    assert_eq!(world.counts().handled, 2, "it was not settled: put back, it is handled again");
+    assert_eq!(world.counts().handled, 2, "it was not settled, so the handler runs again after a redrive");
 }
 
 #[test]
-fn a_failing_handler_is_tried_again_and_parked_in_the_end() {
+fn message_whose_handler_fails_is_retried_and_parked_after_its_attempts() {
     for (act, reason) in [(Act::Retry, "not now"), (Act::Panic, "panicked: the handler fell over")] {
-        let world = World::with(impatient());
+        let world = World::with(three_attempts());
         let delivery = world.claimed("m", &[Act::Add(1), act]);
         for receive_count in 1..3 {
             let delivery = Delivery { receive_count, ..delivery.clone() };
             let error = world.process(&delivery).expect_err("a failing handler");
             assert_eq!(error.kind(), ErrorKind::RetryMessage);
-            must_say(&error.to_string(), &[reason]);
-            assert_eq!(world.outcome(&world.claimed("other", &[])), Outcome::Processed, "only its message suffers");
+            assert_contains(&error.to_string(), &[reason]);
+            assert_eq!(
+                world.outcome(&world.claimed("other", &[])),
+                Outcome::Processed,
+                "another message of the partition is processed"
+            );
         }
         let last = Delivery { receive_count: 3, ..delivery };
-        must_say(&world.parked(&last), &["given up after 3 attempts", reason]);
+        assert_contains(&world.parked(&last), &["given up after 3 attempts", reason]);
         assert_eq!(world.total(), 0);
         assert_eq!(world.counts().given_back, 2);
     }
 }
 
 #[test]
-fn an_item_that_never_becomes_as_demanded_parks_its_message() {
-    let world = World::with(impatient());
+fn message_whose_item_condition_never_holds_is_parked() {
+    let world = World::with(three_attempts());
     let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1), Act::Demand("permit".to_owned())]);
     for _ in 0..2 {
-        let error = world.process(&delivery).expect_err("no permit");
+        let error = world.process(&delivery).expect_err("the item does not exist");
         assert_eq!(error.kind(), ErrorKind::RetryMessage);
     }
     let last = Delivery { receive_count: 3, ..delivery.clone() };
-    must_say(&world.parked(&last), &["`permit`", "`account#a`", "not as the handler demands"]);
+    assert_contains(&world.parked(&last), &["`permit`", "`account#a`", "not as the handler demands"]);
     assert_eq!(world.account(), (0, None));
     world.outcome(&world.claimed("other", &[Act::Put("permit".to_owned())]));
-    assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it finds its permit");
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "after a redrive the item exists");
 }
 
 #[test]
-fn what_is_no_envelope_is_parked() {
+fn invalid_envelope_is_parked() {
     let good = |change: &str| {
         let text = r#"{"specversion":"1.0","id":"m","source":"s","type":"account.play","partitionkey":"p","data":{}}"#;
         let (from, to) = change.split_once(" => ").expect("a change");
@@ -106,18 +112,18 @@ fn what_is_no_envelope_is_parked() {
         (good(r#""id":"m" => "id":"""#), "must not be empty"),
         (good(r#""partitionkey":"p" => "partitionkey":"""#), "must not be empty"),
         (good(r#""id":"m" => "id":{}"#), "invalid type"),
-        (good(r#""id" => "cloakroomformat":1,"dataref":"","id""#), "`dataref` is ``, which is no claim"),
-        (good(r#""id" => "cloakroomformat":1,"dataref":"0123abcd/bank/m","id""#), "which is no claim"),
+        (good(r#""id" => "cloakroomformat":1,"dataref":"","id""#), "`dataref` is ``, which is not a valid claim"),
+        (good(r#""id" => "cloakroomformat":1,"dataref":"0123abcd/bank/m","id""#), "which is not a valid claim"),
         (good(r#""id" => "dataref":"elsewhere","id""#), "`dataref` of a foreign producer"),
-        (good("1.0 => 2.0"), "CloudEvents version `2.0` is not known"),
-        (good(r#""id" => "cloakroomformat":2,"id""#), "envelope format 2 is not known"),
+        (good("1.0 => 2.0"), "CloudEvents version `2.0` is not supported"),
+        (good(r#""id" => "cloakroomformat":2,"id""#), "envelope format 2 is not supported"),
         (good("account.play => account.explode"), "`bank` has no handler for `account.explode`"),
         (good(r#""data":{} => "data":{"acts":7}"#), "the payload is no `account.play`"),
         (good(r#""data":{} => "other":{}"#), "the payload is no `account.play`"),
     ] {
         let world = World::new();
         let delivery = Delivery { body, receive_count: 1, ..Delivery::default() };
-        must_say(&world.parked(&delivery), &[reason]);
+        assert_contains(&world.parked(&delivery), &[reason]);
         assert_eq!(world.account(), (0, None));
     }
 }
@@ -132,7 +138,7 @@ fn attributes_and_group_of_a_parked_message_are_kept() {
     let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
     assert_eq!(parked.attributes.get("color").map(String::as_str), Some("red"));
     assert_eq!(parked.group.as_deref(), Some("g"));
-    assert!(parked.deduplication.is_some(), "a FIFO queue wants one");
+    assert!(parked.deduplication.is_some(), "a FIFO queue requires one");
 }
 
 #[test]
@@ -143,20 +149,23 @@ fn a_state_that_cannot_be_read_parks_its_messages() {
     let item = [("total".to_owned(), text()), ("cloakroom_version".to_owned(), version)];
     let item = Item::from(std::collections::HashMap::from(item));
     world.memory.store.put_item(&account(), STATE, item.clone());
-    must_say(&world.parked(&world.claimed("m", &[Act::Add(1)])), &["state of partition `account#a` cannot be read"]);
+    assert_contains(
+        &world.parked(&world.claimed("m", &[Act::Add(1)])),
+        &["state of partition `account#a` cannot be read"],
+    );
     assert_eq!(world.memory.store.partition(&account()).get(STATE), Some(&item));
 }
 
 #[test]
 fn a_state_that_is_too_large_is_named() {
     let blob = [Act::Note(1), Act::Blob(400 * 1024)];
-    must_be_parked(EndpointSettings::default(), &blob, &["item `state#bank`", "`account#a`", "at most 409600"]);
+    assert_parked(EndpointSettings::default(), &blob, &["item `state#bank`", "`account#a`", "at most 409600"]);
 }
 
 #[test]
 fn too_many_items_are_named() {
     let many = [Act::Items(99)];
-    must_be_parked(EndpointSettings::default(), &many, &["partition `account#a`", "101 items", "at most 100"]);
+    assert_parked(EndpointSettings::default(), &many, &["partition `account#a`", "101 items", "at most 100"]);
     let world = World::new();
     assert_eq!(world.outcome(&world.claimed("m", &[Act::Items(98)])), Outcome::Processed);
 }
@@ -164,19 +173,19 @@ fn too_many_items_are_named() {
 #[test]
 fn a_sort_key_that_is_too_long_is_named() {
     let long = [Act::Put("k".repeat(1025))];
-    must_be_parked(EndpointSettings::default(), &long, &["sort key `kkk", "1025 bytes", "at most 1024"]);
+    assert_parked(EndpointSettings::default(), &long, &["sort key `kkk", "1025 bytes", "at most 1024"]);
 }
 
 #[test]
 fn a_message_whose_record_key_is_too_long_is_parked_before_anything_is_read() {
     let world = World::limited(Limits { sort_key_bytes_max: 40, ..Limits::default() });
     let reason = world.parked(&world.claimed(&"i".repeat(40), &[]));
-    must_say(&reason, &["`outbox#bank#claim-of-iii", "bytes", "at most 40"]);
+    assert_contains(&reason, &["`outbox#bank#claim-of-iii", "bytes", "at most 40"]);
     assert_eq!(world.stage.calls(), [Operation::OpenQueue, Operation::Send]);
 }
 
 #[test]
-fn the_id_of_a_message_with_a_claim_may_have_any_length() {
+fn id_of_a_message_with_a_claim_can_have_any_length() {
     let world = World::new();
     let mut envelope = envelope(&"i".repeat(1020), "account.play");
     envelope.dataref = Some("a-claim.memory".into());
@@ -185,7 +194,7 @@ fn the_id_of_a_message_with_a_claim_may_have_any_length() {
 }
 
 #[test]
-fn the_id_of_a_foreign_producer_may_be_anything() {
+fn id_of_a_foreign_producer_can_be_any_text() {
     for id in ["i".repeat(100_000), "../../etc".to_owned(), "a\u{0}b".to_owned()] {
         let world = World::new();
         assert_eq!(world.outcome(&world.plain(&id, &[Act::Add(1)])), Outcome::Processed);
@@ -199,14 +208,14 @@ fn a_partition_whose_key_is_too_long_is_parked_before_anything_is_read() {
     let mut envelope = envelope("m", "account.play");
     envelope.partition = "p".repeat(2049).into();
     envelope.data = Some(serde_json::json!({ "acts": [] }));
-    must_say(&world.parked(&world.delivery(&envelope)), &["partition key `ppp", "2049 bytes", "at most 2048"]);
+    assert_contains(&world.parked(&world.delivery(&envelope)), &["partition key `ppp", "2049 bytes", "at most 2048"]);
 }
 
 #[test]
-fn a_body_too_large_for_the_record_is_named_and_goes_with_the_other_timing() {
+fn body_too_large_for_the_record_is_reported_and_is_sent_with_check_in_before_commit() {
     let large = [Act::LargeNote(500 * 1024)];
     let after = EndpointSettings { check_in: CheckIn::AfterCommit, ..EndpointSettings::default() };
-    must_be_parked(after, &large, &["item `outbox#bank#claim-of-m.memory`", "at most 409600"]);
+    assert_parked(after, &large, &["item `outbox#bank#claim-of-m.memory`", "at most 409600"]);
     let world = World::new();
     assert_eq!(world.outcome(&world.claimed("m", &large)), Outcome::Processed);
 }
@@ -240,31 +249,35 @@ fn a_message_that_leaves_no_room_for_a_reason_is_parked_without_one() {
     assert_eq!((parked.body, parked.attributes.len()), (delivery.body, 0));
 }
 
-/// The attributes of a message that has this many of its sender's.
+/// Returns this many attributes, as a sender may set them.
 fn attributes(count: usize) -> BTreeMap<String, String> {
     (0..count).map(|number| (format!("of-the-sender-{number}"), format!("\0Number\0{number}"))).collect()
 }
 
 #[test]
-fn dead_letter_says_why_and_who_parked_it_however_many_attributes_its_message_has() {
+fn dead_letter_has_reason_and_endpoint_for_any_number_of_attributes() {
     for count in 0..=10 {
         let world = World::new();
         let delivery = Delivery { attributes: attributes(count), ..world.claimed("m", &[Act::Reject]) };
-        // Demands reason and endpoint.
-        must_say(&world.parked(&delivery), &["the account says no"]);
+        // `World::parked` asserts that reason and endpoint are there.
+        assert_contains(&world.parked(&delivery), &["the account says no"]);
         let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
-        assert!(parked.attributes.len() <= 10, "SQS takes ten: {:?}", parked.attributes);
+        assert!(parked.attributes.len() <= 10, "SQS accepts ten: {:?}", parked.attributes);
         let untouched = parked.attributes.iter().filter(|(name, text)| delivery.attributes.get(*name) == Some(text));
         assert!(untouched.count() >= count.min(7), "{:?}", parked.attributes);
         let dead = Delivery { body: parked.body, attributes: parked.attributes, ..delivery.clone() };
-        assert_eq!(parking::put_back(&dead).attributes, delivery.attributes, "they are back with {count}");
-        // A dead letter that is parked again says so, too, and loses nothing.
-        must_say(&world.parked(&dead), &["the account says no"]);
+        assert_eq!(
+            parking::put_back(&dead).attributes,
+            delivery.attributes,
+            "a redrive restores all {count} attributes"
+        );
+        // A dead letter that is parked again keeps reason and attributes.
+        assert_contains(&world.parked(&dead), &["the account says no"]);
     }
 }
 
 #[test]
-fn plain_message_that_is_put_back_fits_its_queue_however_many_attributes_it_has() {
+fn redriven_plain_message_fits_its_queue_with_any_number_of_attributes() {
     for count in 9..=10 {
         let world = World::new();
         let dead = Delivery {
@@ -273,14 +286,14 @@ fn plain_message_that_is_put_back_fits_its_queue_however_many_attributes_it_has(
             attributes: attributes(count),
             ..Delivery::default()
         };
-        let recovery = Recovery::new("bank", world.memory.ports()).expect("a good name");
-        world.memory.run(recovery.put_back(&dead, "bank")).expect("memory takes it");
+        let recovery = Recovery::new("bank", world.memory.ports()).expect("a valid name");
+        world.memory.run(recovery.put_back(&dead, "bank")).expect("memory does not fail");
         let message = world.memory.queues.get("bank").messages().swap_remove(0);
-        Limits::default().check_message("it", &message).expect("SQS takes it");
+        Limits::default().check_message("it", &message).expect("it is within the limits of SQS");
         assert_eq!(message.attributes[intake::ID], "q-1", "it keeps its identity");
         let again = Delivery { body: message.body, attributes: message.attributes, ..Delivery::default() };
         let mut attributes = parking::put_back(&again).attributes;
-        // It is unpacked before it is packed again.
+        // A second redrive unpacks the attributes before it packs them again.
         if count < 10 {
             attributes.remove(intake::ID);
             assert_eq!(attributes, dead.attributes);
@@ -289,7 +302,7 @@ fn plain_message_that_is_put_back_fits_its_queue_however_many_attributes_it_has(
 }
 
 #[test]
-fn attribute_of_another_program_under_the_name_of_packed_ones_is_kept() {
+fn foreign_attribute_with_the_name_of_the_packed_attributes_is_kept() {
     let world = World::new();
     let own = BTreeMap::from([(parking::ATTRIBUTES.to_owned(), "no JSON".to_owned())]);
     let delivery = Delivery { attributes: own.clone(), ..world.claimed("m", &[Act::Reject]) };
@@ -300,8 +313,8 @@ fn attribute_of_another_program_under_the_name_of_packed_ones_is_kept() {
 }
 
 #[test]
-fn log_says_what_a_dead_letter_has_no_room_for() {
-    for (size, said) in [
+fn log_contains_what_does_not_fit_into_a_dead_letter() {
+    for (size, expected) in [
         (1024 * 1024, "no room for the reason and the name of the endpoint"),
         (1024 * 1024 - 50, "no room for the reason"),
         (500 * 1024, "its attribute `cloakroom-reason` says why"),
@@ -317,16 +330,16 @@ fn log_says_what_a_dead_letter_has_no_room_for() {
         let parked = world.memory.queues.get("bank-dead").messages().swap_remove(0);
         let events: Vec<_> = capture.events().into_iter().filter(|event| event.contains("message parked")).collect();
         assert!(
-            matches!(&events[..], [event] if event.ends_with(said) || event.contains(&format!("{said} "))),
+            matches!(&events[..], [event] if event.ends_with(expected) || event.contains(&format!("{expected} "))),
             "{events:?}"
         );
-        assert_eq!(parked.attributes.contains_key(parking::REASON), said.contains("says why"));
-        assert_eq!(parked.attributes.contains_key(parking::ENDPOINT), !said.contains("endpoint"));
+        assert_eq!(parked.attributes.contains_key(parking::REASON), expected.contains("says why"));
+        assert_eq!(parked.attributes.contains_key(parking::ENDPOINT), !expected.contains("endpoint"));
     }
 }
 
 #[test]
-fn what_a_handler_must_not_do_is_told() {
+fn forbidden_calls_of_a_handler_are_reported() {
     for (act, reason) in [
         (Act::Answer, "names no queue for replies"),
         (Act::Later(1, 900_001), "at most 900 s"),
@@ -334,13 +347,13 @@ fn what_a_handler_must_not_do_is_told() {
         (Act::Put("outbox#x".to_owned()), "cannot have the sort key `outbox#x`"),
         (Act::Put(String::new()), "it is empty"),
     ] {
-        must_be_parked(EndpointSettings::default(), &[Act::Add(1), act], &[reason]);
+        assert_parked(EndpointSettings::default(), &[Act::Add(1), act], &[reason]);
     }
     let twice = [Act::Put("a".to_owned()), Act::Remove("a".to_owned())];
-    must_be_parked(EndpointSettings::default(), &twice, &["item `a` is written twice"]);
+    assert_parked(EndpointSettings::default(), &twice, &["item `a` is written twice"]);
     let world = World::new();
     let error = world.process(&world.claimed("m", &[Act::Unrouted])).expect_err("no route");
-    must_say(&error.to_string(), &["`unrouted`", "no route"]);
+    assert_contains(&error.to_string(), &["`unrouted`", "no route"]);
 }
 
 #[test]
@@ -349,12 +362,12 @@ fn a_message_that_was_committed_is_finished_from_the_dead_letter_queue() {
         let world = World::with(EndpointSettings { check_in, ..EndpointSettings::default() });
         let delivery = world.claimed("m", &fixture::ONCE);
         world.stage.plan(|_, operation| (operation == Operation::Send).then_some(Fault::Refused));
-        world.process(&delivery).expect_err("committed, and not sent");
+        world.process(&delivery).expect_err("the message is committed, and every send fails");
         world.fail(&[]);
         let finish = || world.memory.run(world.endpoint.finish(&delivery)).expect("nothing fails");
         assert_eq!(finish(), Recovered::Finished(Outcome::Resumed));
-        world.must_be_done_once(&delivery);
-        assert_eq!(finish(), Recovered::NotCommitted, "there is no record any more");
+        world.must_be_processed_once(&delivery);
+        assert_eq!(finish(), Recovered::NotCommitted, "the record is cleared");
     }
 }
 
@@ -367,5 +380,5 @@ fn a_message_that_was_not_committed_is_left_in_the_dead_letter_queue() {
         assert_eq!(world.memory.run(world.endpoint.finish(delivery)).expect("nothing fails"), Recovered::NotCommitted);
     }
     assert_eq!((world.total(), world.counts().handled), (0, 0));
-    assert_eq!(world.outcome(&delivery), Outcome::Processed, "put back, it is processed");
+    assert_eq!(world.outcome(&delivery), Outcome::Processed, "after a redrive it is processed");
 }

@@ -1,14 +1,14 @@
-//! A payload that its store refuses for itself: the affair of its message.
+//! A payload that its store refuses because of its size. Only its message is affected.
 
 use crate::fixture;
 
 use std::sync::Arc;
 
 use cloakroom::{Delivery, EndpointSettings, ErrorKind, Outcome, PortError};
-use cloakroom_sim::wire::{Call, Operation, Wire, by_way_of};
+use cloakroom_sim::wire::{Call, Operation, Wire, through_wire};
 use fixture::{Act, World, builder};
 
-/// A wire on which the payload of message `large` is refused.
+/// A wire that refuses to read the payload of message `large`.
 #[derive(Debug)]
 struct Bounded;
 
@@ -26,11 +26,11 @@ impl Wire for Bounded {
 }
 
 #[test]
-fn message_whose_payload_is_too_large_is_parked_after_its_attempts_and_counts_as_no_outage() {
+fn message_whose_payload_is_too_large_is_parked_and_is_no_outage() {
     let world = World::new();
     let settings = EndpointSettings { attempts_max: 2, ..EndpointSettings::default() };
-    let ports = by_way_of(&Arc::new(Bounded), &world.memory.ports());
-    let endpoint = builder().settings(settings).build(ports).expect("a good endpoint");
+    let ports = through_wire(&Arc::new(Bounded), &world.memory.ports());
+    let endpoint = builder().settings(settings).build(ports).expect("a valid endpoint");
     let process = |delivery: &Delivery| world.memory.run(endpoint.process(delivery));
     let large = world.claimed("large", &[Act::Add(1)]);
     let error = process(&large).expect_err("it is too large");

@@ -1,4 +1,4 @@
-//! Which queue a reply goes to, and who chooses it.
+//! Which queue a reply is sent to, and which messages may choose it.
 
 use crate::fixture;
 
@@ -11,7 +11,7 @@ use cloakroom::{
 };
 use fixture::{Account, Act, Play, World, builder, envelope};
 
-/// Processes a message that asks for a reply to `queue`. Returns the reason if it was parked.
+/// Processes a message that requests a reply to `queue`. Returns the reason if it was parked.
 fn reply_to(
     queue: &str,
     builder: EndpointBuilder<Account>,
@@ -23,7 +23,7 @@ fn reply_to(
     envelope.data = Some(serde_json::json!({ "acts": [Act::Answer] }));
     change(&world, &mut envelope);
     let memory: &Memory = &world.memory;
-    let endpoint = builder.build(memory.ports()).expect("a good endpoint");
+    let endpoint = builder.build(memory.ports()).expect("a valid endpoint");
     let delivery: Delivery = world.delivery(&envelope);
     match memory.run(endpoint.process(&delivery)).expect("nothing fails") {
         Outcome::Parked => {
@@ -39,7 +39,7 @@ fn reply_to(
 
 fn foreign(_: &World, _: &mut Envelope) {}
 
-/// Gives the envelope a claim, as endpoints do.
+/// Gives the envelope a claim, as an endpoint does.
 fn claimed(world: &World, envelope: &mut Envelope) {
     let claim = Claim::from_random(7, "memory");
     world.check_in(&claim, &Play { acts: vec![Act::Answer] });
@@ -56,7 +56,7 @@ fn foreign_message_that_poses_as_an_endpoint_cannot_choose_the_reply_queue() {
     // `Envelope::new` writes `cloakroomformat`, as any sender can.
     let reason = reply_to("payroll", builder(), foreign).expect("it is parked");
     for part in ["queue `payroll`", "endpoint `bank`", "`allow_replies_to`", "`note`", "foreign"] {
-        assert!(reason.contains(part), "`{reason}` does not say `{part}`");
+        assert!(reason.contains(part), "`{reason}` does not contain `{part}`");
     }
 }
 
@@ -65,5 +65,8 @@ fn foreign_message_can_name_a_queue_that_is_allowed_or_routed_for_the_type_of_th
     assert_eq!(reply_to("web", builder().allow_replies_to("mobile").allow_replies_to("web"), foreign), None);
     assert_eq!(reply_to("notes", builder(), foreign), None);
     let of_another_type = reply_to("pagers", builder(), foreign);
-    assert!(of_another_type.is_some_and(|reason| reason.contains("queue `pagers`")), "alerts go there, notes do not");
+    assert!(
+        of_another_type.is_some_and(|reason| reason.contains("queue `pagers`")),
+        "the route of alerts does not allow notes"
+    );
 }

@@ -1,4 +1,4 @@
-//! What spans and log lines say, and what they never do.
+//! What spans and log lines contain, and what they never contain.
 
 use crate::capture;
 use crate::fixture;
@@ -15,7 +15,7 @@ use cloakroom_sim::wire::Operation;
 use fixture::{Act, World, stage::Fault};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Puts messages into the worker's queue, and lets it work for a minute.
+/// Puts messages into the worker's queue, and runs the worker for a minute.
 fn work(world: &World, deliveries: Vec<Delivery>) {
     let message = |delivery: Delivery| {
         let Delivery { body, attributes, .. } = delivery;
@@ -31,7 +31,7 @@ fn work(world: &World, deliveries: Vec<Delivery>) {
 }
 
 #[test]
-fn spans_go_from_receive_to_acknowledge() {
+fn spans_cover_receive_to_acknowledge() {
     let world = World::new();
     let delivery = world.claimed("m-1", &[Act::Note(1), Act::Note(2)]);
     let tree = Capture::of(|| work(&world, vec![delivery])).tree();
@@ -52,22 +52,23 @@ fn spans_go_from_receive_to_acknowledge() {
         "  clear",
         "  acknowledge",
     ];
-    // The last receive is dropped before it knows how many there are.
+    // The last receive is dropped before it returns, so its span has no number of messages.
     let (ended, dropped) = tree.split_at(expected.len());
     assert_eq!(ended, expected);
     assert!(dropped.iter().all(|line| line == "receive endpoint=bank queue=accounts"), "{dropped:?}");
 }
 
 #[test]
-fn who_hears_warnings_only_hears_of_which_message() {
+fn warning_carries_the_span_of_its_message_at_level_info() {
     let world = World::new();
     let delivery = world.claimed("m-1", &[Act::Reject]);
-    let heard = Capture::up_to(LevelFilter::INFO, || assert_eq!(world.outcome(&delivery), Outcome::Parked));
-    let spans = heard.spans_of("parked");
-    assert!(spans.len() == 1 && spans[0].contains("message_id=m-1"), "{spans:?} {:?}", heard.events());
+    let captured = Capture::up_to(LevelFilter::INFO, || assert_eq!(world.outcome(&delivery), Outcome::Parked));
+    let spans = captured.spans_of("parked");
+    assert!(spans.len() == 1 && spans[0].contains("message_id=m-1"), "{spans:?} {:?}", captured.events());
 }
 
-/// Processes a delivery, and returns the spans of all warnings that a subscriber at level info gets.
+/// Processes a delivery. Returns the spans of all warnings that a subscriber at level `INFO`
+/// receives.
 fn spans_of_warnings(world: &World, delivery: &Delivery) -> Vec<String> {
     let capture = Capture::up_to(LevelFilter::INFO, || drop(world.process(delivery)));
     let spans = capture.spans_of("WARN");
@@ -96,7 +97,7 @@ fn plain_message_has_its_id_and_type_in_logs() {
 }
 
 #[test]
-fn given_up_message_is_logged_inside_its_span() {
+fn message_parked_after_its_attempts_is_logged_inside_its_span() {
     let world = World::with(EndpointSettings { attempts_max: 1, ..EndpointSettings::default() });
     for span in spans_of_warnings(&world, &world.claimed("m-1", &[Act::Retry])) {
         assert!(span.contains("message_id=m-1"), "`{span}` is not the span of the message");
@@ -104,7 +105,7 @@ fn given_up_message_is_logged_inside_its_span() {
 }
 
 #[test]
-fn what_is_resumed_shows_only_what_was_left() {
+fn resumed_message_has_spans_only_for_its_remaining_steps() {
     let world = World::new();
     let delivery = world.claimed("m-1", &[Act::Note(1)]);
     world.stage.plan(|_, operation| matches!(operation, Operation::Send).then_some(Fault::Refused));
@@ -117,7 +118,7 @@ fn what_is_resumed_shows_only_what_was_left() {
 }
 
 #[test]
-fn the_context_of_the_sender_is_shown_if_it_is_one() {
+fn span_shows_the_trace_context_of_the_sender_only_if_it_is_valid() {
     let world = World::new();
     let root = |traceparent: &str| {
         let mut envelope = Envelope::decode(&world.claimed("m-1", &[]).body).expect("an envelope");
@@ -130,7 +131,7 @@ fn the_context_of_the_sender_is_shown_if_it_is_one() {
     assert!(!root("not a context").contains("not a context"));
 }
 
-/// Everything that must not be in a log is marked with this, in some way or other.
+/// Each value that must not be logged contains one of these texts.
 const SECRETS: [&str; 11] = [
     "claim-of-",
     "never-checked-in",
@@ -145,7 +146,7 @@ const SECRETS: [&str; 11] = [
     "999999999",
 ];
 
-/// Messages that end in every way there is.
+/// Messages that together reach every outcome and every kind of error.
 fn all_kinds(world: &World) -> Vec<Delivery> {
     let key = || "SORTKEY".to_owned();
     let acts: [&[Act]; 12] = [
@@ -165,7 +166,7 @@ fn all_kinds(world: &World) -> Vec<Delivery> {
     let mut all: Vec<Delivery> =
         acts.iter().enumerate().map(|(number, acts)| world.claimed(&format!("m-{number}"), acts)).collect();
     all.push(world.plain("inline", &[Act::Put("PAYLOAD".to_owned())]));
-    // A payload that its type cannot be read from, and one that is gone.
+    // A payload that does not deserialise as its type, and a missing payload.
     let mut odd = fixture::envelope("odd", "account.play");
     odd.data = Some(serde_json::json!({ "acts": ["PAYLOAD"] }));
     all.push(world.delivery(&odd));
@@ -186,7 +187,7 @@ fn all_kinds(world: &World) -> Vec<Delivery> {
 }
 
 #[track_caller]
-fn must_keep_secrets(capture: &Capture) {
+fn assert_no_secrets(capture: &Capture) {
     let text = capture.text();
     for secret in SECRETS {
         let line = text.lines().find(|line| line.contains(secret));
@@ -200,17 +201,17 @@ fn no_payload_state_attribute_or_key_is_ever_logged() {
     for fault in [None, Some(Fault::Refused), Some(Fault::Vanished), Some(Fault::Unanswered)] {
         let world = World::with(settings.clone());
         let mut calls = 0;
-        // Every third call fails, whatever it is.
+        // Every third call fails.
         world.stage.plan(move |_, _| {
             calls += 1;
             fault.filter(|_| calls % 3 == 0)
         });
         let deliveries = all_kinds(&world);
         let capture = Capture::of(|| work(&world, deliveries));
-        must_keep_secrets(&capture);
+        assert_no_secrets(&capture);
         let text = capture.text();
-        for said in ["message parked", "message given back", "message_id=m-0", "outcome=parked"] {
-            assert!(text.contains(said), "`{said}` is missing, so this test sees too little: {text}");
+        for expected in ["message parked", "message given back", "message_id=m-0", "outcome=parked"] {
+            assert!(text.contains(expected), "`{expected}` is missing, so this test checks too little: {text}");
         }
         if fault.is_some() {
             assert!(text.contains("call repeated"), "{text}");
@@ -224,10 +225,10 @@ fn a_busy_partition_is_named_to_the_caller_and_not_to_the_log() {
     world.stage.plan(|_, operation| matches!(operation, Operation::Commit).then_some(Fault::Vanished));
     let delivery = world.claimed("m-1", &[Act::Add(1)]);
     let capture = Capture::of(|| {
-        let error = world.process(&delivery).expect_err("nothing commits");
+        let error = world.process(&delivery).expect_err("no commit applies");
         assert!(error.to_string().contains("account#a"), "{error}");
         assert_eq!(error.loggable(), "the partition is too busy");
     });
-    must_keep_secrets(&capture);
+    assert_no_secrets(&capture);
     assert!(capture.events().iter().any(|event| event.contains("the partition is too busy")));
 }

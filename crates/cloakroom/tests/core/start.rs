@@ -1,4 +1,4 @@
-//! What a worker checks before its first receive, what it waits out, and what it logs.
+//! What a worker checks before its first receive, which failures it waits for, and what it logs.
 
 use crate::capture;
 use crate::fixture;
@@ -17,7 +17,7 @@ use cloakroom::{
     memory::Memory,
     ports::{Clock as _, Queue as _, QueueMessage},
 };
-use cloakroom_sim::wire::{Call, Operation, Wire, by_way_of};
+use cloakroom_sim::wire::{Call, Operation, Wire, through_wire};
 use fixture::{Act, World, builder};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -27,7 +27,7 @@ struct Broken {
     operation: Operation,
     /// Part of the subject of the calls that fail.
     subject: &'static str,
-    /// How many calls fail.
+    /// How many more calls fail.
     left: AtomicUsize,
     is_permanent: bool,
 }
@@ -38,8 +38,8 @@ impl Wire for Broken {
         call: Call,
         effect: impl Future<Output = Result<T, PortError>> + Send + 'static,
     ) -> Result<T, PortError> {
-        let is_meant = call.operation == self.operation && call.subject.contains(self.subject);
-        if !is_meant || self.left.load(Ordering::Relaxed) == 0 {
+        let matches = call.operation == self.operation && call.subject.contains(self.subject);
+        if !matches || self.left.load(Ordering::Relaxed) == 0 {
             return effect.await;
         }
         self.left.fetch_sub(1, Ordering::Relaxed);
@@ -50,8 +50,8 @@ impl Wire for Broken {
 
 const FOREVER: usize = usize::MAX;
 
-/// Lets a worker work on one message for a while, over a wire on which calls fail. Returns how it ended, how long it
-/// worked, and how many messages are left.
+/// Runs a worker on one message for an hour, over a wire on which calls fail. Returns how the
+/// worker ended, how long it ran, and how many messages are left.
 fn work(
     (operation, subject): (Operation, &'static str),
     left: usize,
@@ -61,7 +61,7 @@ fn work(
     let world = World::new();
     let memory: &Memory = &world.memory;
     let wire = Arc::new(Broken { operation, subject, left: AtomicUsize::new(left), is_permanent });
-    let endpoint = builder().settings(settings).build(by_way_of(&wire, &memory.ports())).expect("a good endpoint");
+    let endpoint = builder().settings(settings).build(through_wire(&wire, &memory.ports())).expect("a valid endpoint");
     let body = world.claimed("m-1", &[Act::Add(1)]).body;
     let queue = memory.queues.get("accounts");
     let began = memory.clock.now();
@@ -72,7 +72,7 @@ fn work(
     (result, memory.clock.now().since(began), queue.len())
 }
 
-/// Everything that a worker reads before its first receive.
+/// Every call that a worker makes before its first receive.
 const CHECKED: [(Operation, &str); 5] = [
     (Operation::OpenQueue, "accounts"),
     (Operation::OpenQueue, "accounts-dead"),
@@ -82,10 +82,10 @@ const CHECKED: [(Operation, &str); 5] = [
 ];
 
 #[test]
-fn worker_whose_configuration_is_wrong_ends_at_its_start_with_an_error_that_names_what_is() {
+fn worker_with_a_wrong_configuration_ends_at_its_start_with_an_error_that_names_it() {
     for checked in CHECKED {
         let (result, worked, left) = work(checked, FOREVER, true, EndpointSettings::default());
-        let error = result.expect_err("the worker cannot work");
+        let error = result.expect_err("the worker cannot start");
         assert_eq!((error.kind(), worked, left), (ErrorKind::FixConfiguration, Duration::ZERO, 1), "{checked:?}");
         for text in [error.to_string(), error.loggable().to_owned()] {
             assert!(text.contains(checked.1) && text.contains("as planned"), "{text}");
@@ -94,7 +94,7 @@ fn worker_whose_configuration_is_wrong_ends_at_its_start_with_an_error_that_name
 }
 
 #[test]
-fn worker_waits_out_what_passes_and_then_works() {
+fn worker_waits_for_temporary_failures_before_its_first_receive() {
     for checked in CHECKED {
         let (result, _, left) = work(checked, 30, false, EndpointSettings::default());
         assert_eq!((result.is_ok(), left), (true, 0), "{checked:?}");
@@ -116,13 +116,13 @@ fn worker_with_retained_records_starts_without_a_payload_store() {
 }
 
 #[test]
-fn worker_logs_at_info_what_it_serves() {
+fn worker_logs_its_endpoint_and_settings_at_level_info() {
     let world = World::new();
-    let heard = Capture::up_to(LevelFilter::INFO, || {
+    let captured = Capture::up_to(LevelFilter::INFO, || {
         let shutdown = world.memory.clock.sleep(Duration::from_secs(1));
         world.memory.run(Worker::new(world.endpoint.clone(), "accounts").run(shutdown)).expect("a queue");
     });
-    let events = heard.events();
+    let events = captured.events();
     for (line, parts) in [
         (
             "endpoint is ready",
@@ -142,7 +142,7 @@ fn worker_logs_at_info_what_it_serves() {
             events.iter().find(|event| event.contains(line)).unwrap_or_else(|| panic!("no `{line}`: {events:?}"));
         assert!(event.starts_with("INFO"), "{event}");
         for part in parts {
-            assert!(event.contains(part), "`{event}` does not say `{part}`");
+            assert!(event.contains(part), "`{event}` does not contain `{part}`");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that come from elsewhere, go elsewhere, or meet another version of the service.
+//! Messages of foreign producers, payloads in other stores, and services of different versions.
 
 use crate::fixture;
 
@@ -13,7 +13,7 @@ use cloakroom::{
 use cloakroom_sim::wire::Operation;
 use fixture::{Account, Act, Note, World, double, envelope, play, stage::Fault};
 
-/// A message of a foreign producer.
+/// Returns a message of a foreign producer.
 fn foreign(world: &World, source: &str, partition: &str) -> cloakroom::Delivery {
     let mut envelope = envelope("1", "account.play");
     envelope.source = source.to_owned();
@@ -23,7 +23,7 @@ fn foreign(world: &World, source: &str, partition: &str) -> cloakroom::Delivery 
 }
 
 #[test]
-fn foreign_producers_number_for_themselves() {
+fn equal_ids_of_different_foreign_sources_are_different_messages() {
     let world = World::new();
     for (source, partition) in [("shop", "a"), ("shop", "b"), ("depot", "a")] {
         assert_eq!(world.outcome(&foreign(&world, source, partition)), Outcome::Processed, "{source} {partition}");
@@ -39,16 +39,16 @@ fn a_foreign_duplicate_is_never_parked() {
 }
 
 #[test]
-fn a_payload_in_another_store_is_not_taken_for_processed() {
+fn message_with_a_payload_in_an_unknown_store_is_not_mistaken_for_a_duplicate() {
     let world = World::new();
     let mut envelope = envelope("1", "account.play");
     envelope.dataref = Some(Claim::from_random(1, "elsewhere"));
-    let error = world.process(&world.delivery(&envelope)).expect_err("not this store");
+    let error = world.process(&world.delivery(&envelope)).expect_err("the endpoint does not have this store");
     assert_eq!(error.kind(), ErrorKind::RetryMessage);
-    assert!(error.to_string().contains("in store `elsewhere`, and this endpoint has `memory`"), "{error}");
+    assert!(error.to_string().contains("in store `elsewhere`, and this endpoint has only `memory`"), "{error}");
 }
 
-/// A memory whose payload store is called otherwise.
+/// The payload store of a memory under another name.
 #[derive(Debug)]
 struct Elsewhere(Arc<dyn PayloadStore>);
 
@@ -80,11 +80,11 @@ impl PayloadStore for Elsewhere {
 }
 
 #[test]
-fn who_resumes_with_another_store_settles_nothing_and_clears_nothing() {
+fn worker_without_the_payload_store_neither_settles_nor_clears() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1)]);
     world.stage.plan(|_, call| (call == Operation::Send).then_some(Fault::Refused));
-    world.process(&delivery).expect_err("committed, and not sent");
+    world.process(&delivery).expect_err("the message is committed, and every send fails");
     world.fail(&[]);
     let ports = world.memory.ports();
     let ports = Ports { payloads: Arc::new(Elsewhere(ports.payloads)), ..ports };
@@ -92,18 +92,18 @@ fn who_resumes_with_another_store_settles_nothing_and_clears_nothing() {
     let errors =
         world.memory.run(async { [other.process(&delivery).await.err(), other.finish(&delivery).await.err()] });
     for error in errors {
-        assert_eq!(error.expect("not this store").kind(), ErrorKind::RetryMessage);
+        assert_eq!(error.expect("the endpoint does not have this store").kind(), ErrorKind::RetryMessage);
     }
-    assert_eq!(world.outcome(&delivery), Outcome::Resumed, "its record is still there");
+    assert_eq!(world.outcome(&delivery), Outcome::Resumed, "its record was not cleared");
     assert_eq!((world.outcome(&delivery), world.total()), (Outcome::Duplicate, 1));
 }
 
 #[test]
-fn an_older_version_without_the_handler_finishes_what_a_newer_one_committed() {
+fn older_version_without_the_handler_finishes_a_commit_of_a_newer_one() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Add(1), Act::Note(1)]);
     world.stage.plan(|_, call| (call == Operation::Send).then_some(Fault::Refused));
-    world.process(&delivery).expect_err("nothing can be sent");
+    world.process(&delivery).expect_err("every send fails");
     assert!(world.sent("notes").is_empty(), "the commit is durable, and nothing was sent");
     let older = Endpoint::builder::<Account>("bank").on(double).build(world.memory.ports()).expect("an endpoint");
     assert_eq!(world.memory.run(older.process(&delivery)).expect("finished"), Outcome::Resumed);
@@ -111,7 +111,7 @@ fn an_older_version_without_the_handler_finishes_what_a_newer_one_committed() {
 }
 
 #[test]
-fn an_empty_reason_does_not_keep_a_message_from_being_parked() {
+fn rejection_with_an_empty_reason_parks_its_message() {
     let memory = Memory::with_queues(["bank", "notes"]);
     async fn reject(_: &mut Account, _: Note, _: &mut cloakroom::Tx) -> cloakroom::Handled {
         Err(cloakroom::HandlerError::reject(""))
@@ -126,7 +126,7 @@ fn an_empty_reason_does_not_keep_a_message_from_being_parked() {
 }
 
 #[test]
-fn a_reply_to_a_queue_that_does_not_exist_is_noticed_before_the_commit() {
+fn reply_to_a_missing_queue_is_refused_before_the_commit() {
     let memory = Memory::with_queues(["bank", "notes"]);
     let builder = Endpoint::builder::<Account>("bank").on(play).route::<Note>("notes");
     let builder = builder.allow_replies_to("nowhere");

@@ -1,4 +1,5 @@
-//! Producers that are no handlers: what they submit counts once, and what cannot be sent is told before anything is.
+//! Producers outside of handlers. A message that is submitted twice is processed once. Errors of
+//! the caller are reported before anything is sent.
 
 use crate::fixture;
 
@@ -17,12 +18,12 @@ fn add(amount: i64) -> Play {
     Play { acts: vec![Act::Add(amount)] }
 }
 
-/// A producer over the same world, whose calls fail as the world's do.
+/// Returns a producer on the world's ports. Its calls fail as the world's calls do.
 fn producer(world: &World, source: &str) -> Producer {
-    Producer::new(stage::staged(&world.stage, &world.memory), source).expect("a good producer")
+    Producer::new(stage::staged(&world.stage, &world.memory), source).expect("a valid producer")
 }
 
-/// Processes all that is in a queue, and answers how each ended.
+/// Processes all messages of a queue. Returns their outcomes.
 fn process_all(world: &World, queue: &str) -> Vec<Outcome> {
     let queue = world.memory.queues.get(queue);
     let received = world.memory.run(queue.receive(10, Duration::ZERO, Duration::from_secs(600)));
@@ -30,29 +31,29 @@ fn process_all(world: &World, queue: &str) -> Vec<Outcome> {
 }
 
 #[test]
-fn what_is_submitted_twice_counts_once() {
+fn message_that_is_submitted_twice_counts_once() {
     let world = World::new();
     let website = producer(&world, "website");
     for amount in [1, 1, 7] {
         world.memory.run(website.submit("bank", "key", &add(amount))).expect("sent");
     }
     assert_eq!(process_all(&world, "bank"), [Outcome::Processed, Outcome::Duplicate, Outcome::Duplicate]);
-    assert_eq!(world.total(), 1, "the first that is processed wins");
+    assert_eq!(world.total(), 1, "the first processed message counts");
 }
 
 #[test]
-fn another_key_or_another_source_is_another_message() {
+fn submission_with_another_key_or_source_is_another_message() {
     let world = World::new();
     for (source, key) in [("website", "1"), ("website", "2"), ("depot", "1")] {
         world.memory.run(producer(&world, source).submit("bank", key, &add(1))).expect("sent");
     }
     assert_eq!(process_all(&world, "bank"), [Outcome::Processed; 3]);
     let ids = world.memory.queues.get("bank").messages().into_iter().map(|message| message.deduplication);
-    assert_eq!(ids.collect::<std::collections::BTreeSet<_>>().len(), 3, "on a FIFO queue, too");
+    assert_eq!(ids.collect::<std::collections::BTreeSet<_>>().len(), 3, "a FIFO queue keeps all three, too");
 }
 
 #[test]
-fn the_envelope_says_all_that_is_known() {
+fn submitted_envelope_has_every_given_field() {
     let world = World::new();
     let submission = Submission::new("key", &add(1))
         .correlation("visit")
@@ -73,7 +74,7 @@ fn the_envelope_says_all_that_is_known() {
 }
 
 #[test]
-fn many_submitters_share_requests() {
+fn concurrent_submissions_share_requests() {
     let world = World::new();
     let website = producer(&world, "website");
     world.fail(&[]);
@@ -87,7 +88,7 @@ fn many_submitters_share_requests() {
 }
 
 #[test]
-fn a_failing_queue_is_tried_again_within_bounds() {
+fn send_to_a_failing_queue_is_retried_within_limits() {
     let world = World::new();
     let website = producer(&world, "website");
     let submit = || world.memory.run(website.submit("bank", "key", &add(1)));
@@ -97,14 +98,14 @@ fn a_failing_queue_is_tried_again_within_bounds() {
         failures -= i32::from(fails);
         fails.then_some(Fault::Refused)
     });
-    submit().expect("the third time it is sent");
+    submit().expect("the third try succeeds");
     for (first, may_have_happened) in [(Fault::Refused, false), (Fault::Vanished, true)] {
-        // What is not known of the first try is not known of them all.
+        // If the outcome of the first try is unknown, the outcome of the whole call is unknown.
         let mut fault = first;
         world
             .stage
             .plan(move |_, call| (call == Operation::Send).then(|| std::mem::replace(&mut fault, Fault::Refused)));
-        let error = submit().expect_err("never sent");
+        let error = submit().expect_err("every send fails");
         assert_eq!((error.may_have_happened(), error.may_be_repeated()), (may_have_happened, true), "{error}");
         let text = error.to_string();
         assert!(text.contains("`account.play` to queue `bank`") && text.contains("same key is safe"), "{text}");
@@ -114,7 +115,7 @@ fn a_failing_queue_is_tried_again_within_bounds() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_told_before_anything_is() {
+fn invalid_submission_is_refused_before_any_call() {
     let world = World::new();
     let ports = stage::staged(&world.stage, &world.memory);
     let limits = Limits { message_bytes_max: 10_000, ..Limits::default() };
@@ -128,18 +129,18 @@ fn what_cannot_be_sent_is_told_before_anything_is() {
         (
             "bank",
             Submission::new("key", &large),
-            "at most 10000 are possible (`limits.message_bytes_max`): keep what is",
+            "at most 10000 are possible (`limits.message_bytes_max`). Store large data",
         ),
         ("bank", Submission::new("key", &Somewhere(String::new())), "its partition is empty"),
         ("bank", Submission::new("key", &Somewhere("p".repeat(2049))), "2049 bytes"),
         ("bank", late(901), "at most 900 s"),
-        ("bank.fifo", late(1), "which FIFO queues cannot do"),
+        ("bank.fifo", late(1), "FIFO queues do not support a delay"),
     ] {
         let error = world.memory.run(website.submit_all(queue, vec![submission])).remove(0).expect_err(reason);
         assert_eq!((error.may_have_happened(), error.may_be_repeated()), (false, false), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
     }
-    assert_eq!(world.stage.calls(), [], "nothing was asked of any service");
+    assert_eq!(world.stage.calls(), [], "no service was called");
     for source in [String::new(), "s".repeat(257)] {
         let error = Producer::new(world.memory.ports(), source).expect_err("no source");
         assert_eq!(error.kind(), ErrorKind::FixConfiguration);
@@ -147,17 +148,17 @@ fn what_cannot_be_sent_is_told_before_anything_is() {
 }
 
 #[test]
-fn one_that_cannot_be_sent_does_not_keep_back_the_others() {
+fn invalid_submission_does_not_prevent_the_others() {
     let world = World::new();
     let submissions = ["1", "", "3"].map(|key| Submission::new(key, &add(1))).into();
-    let answers: Vec<Result<(), PortError>> =
+    let results: Vec<Result<(), PortError>> =
         world.memory.run(producer(&world, "website").submit_all("bank", submissions));
-    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(world.memory.queues.get("bank").len(), 2);
     assert!(world.memory.run(producer(&world, "website").submit_all("bank", Vec::new())).is_empty());
 }
 
-/// A message that is kept wherever it says.
+/// A message whose partition is its content.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Somewhere(String);
 
@@ -169,7 +170,7 @@ impl cloakroom::Message for Somewhere {
 }
 
 #[test]
-fn a_message_just_small_enough_is_processed() {
+fn message_at_the_size_limit_is_processed() {
     let world = World::new();
     let ports: Ports = world.memory.ports();
     let website = Producer::new(ports, "website").expect("a producer");
@@ -179,7 +180,7 @@ fn a_message_just_small_enough_is_processed() {
     };
     submit(100).expect("sent");
     let rest = 1024 * 1024 - world.memory.queues.get("bank").messages()[0].body.len();
-    submit(100 + rest + 1).expect_err("one byte too many");
-    submit(100 + rest).expect("exactly as large as it may be");
+    submit(100 + rest + 1).expect_err("one byte over the limit");
+    submit(100 + rest).expect("exactly at the limit");
     assert_eq!(world.memory.queues.get("bank").messages()[1].body.len(), 1024 * 1024);
 }

@@ -1,4 +1,4 @@
-//! Trace context, from message to message.
+//! The trace context and how it passes from message to message.
 
 use crate::capture;
 use crate::fixture;
@@ -16,7 +16,7 @@ fn sampled() -> String {
     format!("00-{TRACE}-{SENDER}-01")
 }
 
-/// Runs something with a layer of OpenTelemetry, and answers with the spans that were exported.
+/// Runs `run` with an OpenTelemetry layer. Returns the exported spans.
 fn traced(run: impl FnOnce()) -> Vec<SpanData> {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
@@ -34,7 +34,7 @@ fn span<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {
     one
 }
 
-/// A message that came with this context, and sends a note.
+/// Returns a message that carries this context and whose handler sends a note.
 fn from(world: &World, traceparent: &str, tracestate: Option<&str>) -> Delivery {
     let mut envelope = Envelope::decode(&world.claimed("m", &[Act::Note(1)]).body).expect("an envelope");
     envelope.traceparent = Some(traceparent.to_owned());
@@ -58,14 +58,14 @@ fn a_message_is_processed_in_the_trace_of_its_sender() {
     for step in ["read_state", "read_record", "read_payload", "handle", "check_in", "commit", "dispatch", "settle"] {
         assert_eq!(span(&spans, step).parent_span_id, process.span_context.span_id(), "{step}");
     }
-    // What the handler sends comes from the span in which it runs.
+    // The parent of an outgoing message is the span of the handler.
     let handle = span(&spans, "handle").span_context.span_id();
     assert_eq!(note(&world).traceparent, Some(format!("00-{TRACE}-{handle}-01")));
     assert_eq!(note(&world).extensions.get("tracestate"), Some(&"vendor=value".into()));
 }
 
 #[test]
-fn what_is_not_sampled_stays_so() {
+fn unsampled_trace_stays_unsampled() {
     let world = World::new();
     let delivery = from(&world, &format!("00-{TRACE}-{SENDER}-00"), None);
     let spans = traced(|| assert_eq!(world.outcome(&delivery), Outcome::Processed));
@@ -88,7 +88,7 @@ fn a_malformed_context_is_ignored() {
 }
 
 #[test]
-fn a_message_without_a_context_begins_a_trace() {
+fn message_without_a_trace_context_starts_a_trace() {
     let world = World::new();
     let delivery = world.claimed("m", &[Act::Note(1)]);
     let spans = traced(|| assert_eq!(world.outcome(&delivery), Outcome::Processed));
@@ -98,7 +98,7 @@ fn a_message_without_a_context_begins_a_trace() {
 }
 
 #[test]
-fn without_a_layer_the_context_is_passed_on() {
+fn trace_context_is_forwarded_without_a_tracing_layer() {
     let world = World::new();
     assert_eq!(world.outcome(&from(&world, &sampled(), Some("vendor=value"))), Outcome::Processed);
     assert_eq!(note(&world).traceparent, Some(sampled()));
@@ -106,7 +106,7 @@ fn without_a_layer_the_context_is_passed_on() {
 }
 
 #[test]
-fn whoever_resumes_sends_the_context_of_the_attempt_that_committed() {
+fn resumed_message_sends_the_trace_context_of_its_commit() {
     let world = World::new();
     let delivery = from(&world, &sampled(), None);
     world
@@ -120,11 +120,11 @@ fn whoever_resumes_sends_the_context_of_the_attempt_that_committed() {
     assert_eq!(note(&world).traceparent, Some(format!("00-{TRACE}-{handle}-01")));
 }
 
-/// A worker's messages: received, processed and acknowledged in one trace.
+/// A worker's spans of receive, process and acknowledge are connected.
 #[test]
-fn the_acknowledgement_belongs_to_the_message() {
+fn acknowledge_span_is_a_child_of_the_process_span() {
     let memory = Memory::with_queues(fixture::QUEUES);
-    let endpoint = fixture::builder().build(memory.ports()).expect("a good endpoint");
+    let endpoint = fixture::builder().build(memory.ports()).expect("a valid endpoint");
     let mut envelope = fixture::envelope("m", "account.double");
     envelope.data = Some(serde_json::json!({}));
     envelope.traceparent = Some(sampled());
@@ -132,7 +132,7 @@ fn the_acknowledgement_belongs_to_the_message() {
         let message = cloakroom::ports::QueueMessage { body: envelope.encode(), ..Default::default() };
         memory.run(async {
             use cloakroom::ports::{Clock as _, Queue as _};
-            memory.queues.get("accounts").send(vec![message]).await.pop().expect("an answer").expect("sent");
+            memory.queues.get("accounts").send(vec![message]).await.pop().expect("one result").expect("sent");
             let shutdown = memory.clock.sleep(std::time::Duration::from_secs(60));
             cloakroom::Worker::new(endpoint, "accounts").run(shutdown).await.expect("a queue");
         });

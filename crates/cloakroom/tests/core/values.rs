@@ -1,4 +1,5 @@
-//! What a handler leaves that DynamoDB does not store is refused before anything is written, by its path.
+//! A value that DynamoDB does not store is refused before anything is written. The error names its
+//! path.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use std::collections::BTreeSet;
@@ -88,11 +89,11 @@ fn deep(levels: usize) -> Value {
 }
 
 #[test]
-fn value_that_dynamodb_does_not_store_parks_its_message_before_anything_is_written() {
+fn value_that_dynamodb_refuses_parks_its_message_before_any_write() {
     let tagged = |tags: &[&str]| Line { tags: tags.iter().map(|tag| (*tag).to_owned()).collect() };
     let any = |any| Fill { any, ..Fill::default() };
     let item = |item| Fill { item: Some(item), ..Fill::default() };
-    for (fill, says) in [
+    for (fill, expected) in [
         (
             Fill { lines: vec![tagged(&["a"]), tagged(&[])], ..Fill::default() },
             "the state has an empty set at `lines[1].tags`",
@@ -108,10 +109,10 @@ fn value_that_dynamodb_does_not_store_parks_its_message_before_anything_is_writt
         for placement in [Placement::Separate, Placement::Embedded] {
             let memory = Memory::with_queues(["carts", "filled"]);
             let outcome = memory.run(carts(&memory, placement).process(&delivery("1", &fill))).unwrap();
-            assert_eq!(outcome, Outcome::Parked, "{says}");
+            assert_eq!(outcome, Outcome::Parked, "{expected}");
             let parked = memory.queues.get("carts-dead").messages();
             let reason = &parked[0].attributes[parking::REASON];
-            assert!(reason.starts_with(says), "`{reason}` does not begin with `{says}`");
+            assert!(reason.starts_with(expected), "`{reason}` does not begin with `{expected}`");
             assert!(memory.store.partition(&partition()).is_empty(), "nothing is committed");
             assert!(memory.payloads.claims().is_empty(), "nothing is checked in");
         }
@@ -131,7 +132,7 @@ fn value_at_the_limits_is_processed() {
 }
 
 #[test]
-fn integer_of_128_bits_in_a_state_is_a_number_with_all_its_digits() {
+fn integer_of_128_bits_in_a_state_keeps_all_its_digits() {
     let memory = Memory::with_queues(["carts", "filled"]);
     let carts = carts(&memory, Placement::Separate);
     let digits = "9".repeat(38);
@@ -153,25 +154,25 @@ fn integer_of_128_bits_in_a_state_is_a_number_with_all_its_digits() {
 }
 
 #[test]
-fn misspelt_route_fails_as_in_an_account() {
+fn misspelt_route_fails_as_on_aws() {
     let memory = Memory::with_queues(["carts", "filed"]);
     let carts = carts(&memory, Placement::Separate);
     let line = Line { tags: ["a".to_owned()].into() };
     let error = memory.run(carts.process(&delivery("1", &Fill { lines: vec![line], ..Fill::default() }))).unwrap_err();
-    let says =
+    let expected =
         "opening queue `filled` failed: it does not exist here; make it with `Memory::with_queues([\"filled\"])`";
-    assert_eq!(error.to_string(), says);
+    assert_eq!(error.to_string(), expected);
     assert!(memory.store.partition(&partition()).is_empty(), "nothing is committed");
 }
 
 #[test]
 #[should_panic(expected = "opening queue `filed` failed: it does not exist here")]
-fn test_that_looks_into_a_queue_that_does_not_exist_fails() {
+fn get_of_a_missing_memory_queue_panics() {
     Memory::with_queues(["filled"]).queues.get("filed");
 }
 
 #[test]
-fn queues_come_with_their_dead_letter_queues() {
+fn memory_creates_a_dead_letter_queue_for_each_queue() {
     let memory = Memory::with_queues(["orders", "steps.fifo"]);
     for queue in ["orders", "orders-dead", "steps.fifo", "steps-dead.fifo"] {
         assert!(memory.queues.get(queue).is_empty());

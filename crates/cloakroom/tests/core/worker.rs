@@ -1,5 +1,7 @@
-//! The worker over memory, on virtual time.
+//! The worker on a backend in memory, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod counted;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +26,7 @@ use cloakroom::{
     },
     protocol::Consistency,
 };
+use counted::*;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Job {
@@ -44,14 +47,14 @@ struct Done {
 }
 
 tokio::task_local! {
-    /// What a handler of a test sees besides its arguments.
+    /// The world of the test, for the handler.
     static WORLD: Arc<World>;
 }
 
 struct World {
     memory: Memory,
     running: AtomicUsize,
-    running_most: AtomicUsize,
+    running_max: AtomicUsize,
 }
 
 async fn job(done: &mut Done, job: Job, tx: &mut Tx) -> Handled {
@@ -60,7 +63,7 @@ async fn job(done: &mut Done, job: Job, tx: &mut Tx) -> Handled {
     }
     let world = WORLD.with(Arc::clone);
     let running = world.running.fetch_add(1, Ordering::SeqCst) + 1;
-    world.running_most.fetch_max(running, Ordering::SeqCst);
+    world.running_max.fetch_max(running, Ordering::SeqCst);
     world.memory.clock.sleep(Duration::from_secs(job.takes_s)).await;
     world.running.fetch_sub(1, Ordering::SeqCst);
     done.jobs.push(tx.message_id().to_string());
@@ -81,7 +84,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let memory = Memory::with_queues(["jobs"]);
-        let world = World { memory, running: AtomicUsize::new(0), running_most: AtomicUsize::new(0) };
+        let world = World { memory, running: AtomicUsize::new(0), running_max: AtomicUsize::new(0) };
         Self { world: Arc::new(world), counters: Arc::default() }
     }
 
@@ -96,7 +99,7 @@ impl Bench {
         Worker::new(endpoint, "jobs")
     }
 
-    /// Runs workers until the queue is empty, or for `seconds` at most.
+    /// Runs workers until the queue is empty, or for at most `seconds`.
     fn run(&self, workers: Vec<Worker>, seconds: u64) {
         let shutdown = || async {
             for _ in 0..seconds * 10 {
@@ -136,37 +139,41 @@ fn every_message_is_processed_once_by_several_workers() {
 }
 
 #[test]
-fn one_message_per_partition_at_a_time_and_in_order() {
+fn messages_of_a_partition_are_processed_one_at_a_time_in_order() {
     let bench = Bench::new();
     bench.send((0..20).map(|id| message(id, "one", 1)).collect());
     bench.run(vec![bench.worker(None)], 600);
-    assert_eq!(bench.world.running_most.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.world.running_max.load(Ordering::SeqCst), 1);
     assert_eq!(bench.jobs("one"), (0..20).map(|id| format!("m-{id}")).collect::<Vec<_>>());
     assert_eq!(bench.counters.counts().conflict, 0);
 }
 
 #[test]
-fn no_more_than_in_flight_max_at_a_time() {
+fn at_most_in_flight_max_messages_are_processed_at_a_time() {
     let bench = Bench::new();
     bench.send((0..60).map(|id| message(id, &format!("p-{id}"), 3)).collect());
     let settings = WorkerSettings { in_flight_max: 12, ..WorkerSettings::default() };
     bench.run(vec![bench.worker(None).settings(settings)], 600);
-    let most = bench.world.running_most.load(Ordering::SeqCst);
-    assert!((2..=12).contains(&most), "{most} at a time");
+    let most = bench.world.running_max.load(Ordering::SeqCst);
+    assert!((2..=12).contains(&most), "{most} messages at a time");
     assert_eq!(bench.counters.counts().processed, 60);
 }
 
 #[test]
-fn a_handler_longer_than_the_visibility_timeout_keeps_its_lease() {
+fn worker_extends_the_visibility_timeout_of_a_long_handler() {
     let bench = Bench::new();
     bench.send(vec![message(0, "slow", 300)]);
     bench.run(vec![bench.worker(None), bench.worker(None)], 1_000);
-    assert_eq!(bench.counters.counts().handled, 1, "nobody else received it meanwhile");
+    assert_eq!(
+        bench.counters.counts().handled,
+        1,
+        "the visibility timeout was extended, so no worker received it again"
+    );
     assert_eq!(bench.jobs("slow"), ["m-0"]);
 }
 
 #[test]
-fn a_shutdown_finishes_what_is_in_hand_and_takes_nothing_new() {
+fn worker_at_shutdown_finishes_messages_in_flight_and_receives_no_more() {
     let bench = Bench::new();
     bench.send((0..40).map(|id| message(id, &format!("p-{id}"), 5)).collect());
     let memory = bench.memory().clone();
@@ -178,7 +185,7 @@ fn a_shutdown_finishes_what_is_in_hand_and_takes_nothing_new() {
 }
 
 #[test]
-fn a_shutdown_gives_back_at_once_what_is_not_finished_in_time() {
+fn worker_at_shutdown_releases_messages_that_exceed_the_drain_time() {
     let bench = Bench::new();
     bench.send(vec![message(0, "slow", 300)]);
     let memory = bench.memory().clone();
@@ -187,11 +194,11 @@ fn a_shutdown_gives_back_at_once_what_is_not_finished_in_time() {
     memory.run(WORLD.scope(Arc::clone(&bench.world), run)).unwrap();
     let queue = memory.queues.get("jobs");
     let again = memory.run(queue.receive(1, Duration::ZERO, Duration::from_secs(30))).unwrap();
-    assert_eq!(again.len(), 1, "it can be received again without waiting for its lease to end");
+    assert_eq!(again.len(), 1, "it can be received again before its visibility timeout would have ended");
 }
 
 #[test]
-fn poison_is_parked_with_its_reason_and_harms_no_neighbour() {
+fn rejected_message_is_parked_with_its_reason_and_does_not_affect_others() {
     let bench = Bench::new();
     let mut malformed = message(1, "p-1", 0);
     malformed.body.truncate(20);
@@ -207,7 +214,7 @@ fn poison_is_parked_with_its_reason_and_harms_no_neighbour() {
 }
 
 #[test]
-fn requests_are_full_under_load() {
+fn worker_under_load_fills_its_requests() {
     let bench = Bench::new();
     let counted = Arc::new(CountedQueues { queues: bench.memory().ports().queues, requests: Arc::default() });
     bench.send((0..1_000).map(|id| message(id, &format!("p-{id}"), 0)).collect());
@@ -217,61 +224,8 @@ fn requests_are_full_under_load() {
     assert!(requests <= 210, "{requests} requests to receive and delete 1,000 messages");
 }
 
-/// Counts requests as SQS would bill them.
-#[derive(Debug)]
-struct CountedQueues {
-    queues: Arc<dyn Queues>,
-    requests: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl Queues for CountedQueues {
-    async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
-        Ok(Arc::new(CountedQueue { queue: self.queues.open(name).await?, requests: Arc::clone(&self.requests) }))
-    }
-}
-
-#[derive(Debug)]
-struct CountedQueue {
-    queue: Arc<dyn Queue>,
-    requests: Arc<AtomicUsize>,
-}
-
-impl CountedQueue {
-    fn count(&self, entries: usize) {
-        self.requests.fetch_add(entries.div_ceil(10), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Queue for CountedQueue {
-    fn name(&self) -> &str {
-        self.queue.name()
-    }
-
-    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
-        self.count(messages.len());
-        self.queue.send(messages).await
-    }
-
-    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
-        self.count(1);
-        self.queue.receive(max, wait, visibility).await
-    }
-
-    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        self.count(receipts.len());
-        self.queue.delete(receipts).await
-    }
-
-    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
-        self.count(receipts.len());
-        self.queue.extend(receipts, visibility).await
-    }
-}
-
 #[test]
-fn a_handler_that_hangs_gives_its_place_free() {
+fn attempt_that_hangs_ends_at_its_time_limit() {
     let bench = Bench::new();
     bench.send((0..10).map(|id| message(id, "hangs", 1_000_000)).collect());
     bench.send(vec![message(10, "fine", 0)]);
@@ -282,7 +236,7 @@ fn a_handler_that_hangs_gives_its_place_free() {
 }
 
 #[test]
-fn while_a_service_is_out_messages_keep_their_chances() {
+fn outage_does_not_use_up_the_attempts_of_messages() {
     let bench = Bench::new();
     bench.send((0..200).map(|id| message(id, &format!("p-{id}"), 0)).collect());
     let memory = bench.memory().clone();
@@ -291,20 +245,22 @@ fn while_a_service_is_out_messages_keep_their_chances() {
     bench.run(vec![Worker::new(endpoint, "jobs")], 20_000);
     let counts = bench.counters.counts();
     assert_eq!(counts.processed, 200);
-    assert!(counts.given_back < 200 * 4, "{} times a message was received in vain", counts.given_back);
+    assert!(counts.given_back < 200 * 4, "{} receives ended with the message given back", counts.given_back);
 }
 
-/// Another worker has taken the message that failed here, and no message tells this one that the service answers again.
+/// Another worker has processed the message that failed here. No message of this worker shows that
+/// the service is available again.
 #[test]
-fn worker_that_has_nothing_left_after_an_outage_takes_the_next_message_at_once() {
-    // The worker may be about to receive anyway; not each time.
+fn worker_without_messages_after_an_outage_receives_the_next_one_at_once() {
+    // At one moment the worker may be about to receive anyway. Ten moments exclude that
+    // coincidence.
     for after_s in (1_200..1_500).step_by(30) {
         let took = next_message_after_an_outage(after_s);
-        assert!(took < Duration::from_secs(1), "{after_s} s later it took {took:?}");
+        assert!(took < Duration::from_secs(1), "a message that was sent after {after_s} s took {took:?}");
     }
 }
 
-/// How long a message takes that is sent so long after the one that failed is gone.
+/// Returns how long a message takes that is sent `after_s` after the failed message was deleted.
 fn next_message_after_an_outage(after_s: u64) -> Duration {
     let bench = Bench::new();
     bench.send(vec![message(0, "p", 0)]);
@@ -334,7 +290,8 @@ fn next_message_after_an_outage(after_s: u64) -> Duration {
     }
 }
 
-/// A store that is out for the first hour, but for the look at it with which a worker starts.
+/// A store that is out of service for the first hour. Only the check with which a worker starts
+/// succeeds.
 #[derive(Debug)]
 struct Out(Arc<dyn Clock>, Arc<dyn PartitionStore>, AtomicUsize);
 
@@ -394,12 +351,4 @@ impl PartitionStore for Out {
     async fn write_failures(&self, key: RecordKey<'_>, failures: Option<Failures>) -> Result<(), PortError> {
         self.1.write_failures(key, failures).await
     }
-}
-
-#[test]
-fn a_setting_out_of_range_is_named() {
-    let bench = Bench::new();
-    let settings = WorkerSettings { in_flight_max: 0, ..WorkerSettings::default() };
-    let error = bench.memory().run(bench.worker(None).settings(settings).run(async {})).unwrap_err();
-    assert!(error.to_string().contains("`in_flight_max` is 0"), "{error}");
 }

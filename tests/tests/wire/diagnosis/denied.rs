@@ -1,4 +1,5 @@
-//! What the services refuse: permissions, credentials, signatures, regions, too many requests.
+//! Requests that the services refuse because of permissions, credentials, signatures, regions or
+//! throttling.
 
 use aws_sdk_s3::{
     config::{
@@ -11,22 +12,22 @@ use aws_sdk_s3::{
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use cloakroom_aws::{Aws, AwsSettings, Problem, Severity};
 
-use super::{found, healthy, must_be, problems, run, settings};
+use super::{assert_only, found, healthy, problems, run, settings};
 use crate::embedded::Embedded;
 
-/// Answers some operations with an error in place of what they did.
+/// An interceptor that replaces the responses of some operations by an error.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Instead {
-    /// How the names of service and operation begin; empty for all.
+pub(super) struct ErrorResponse {
+    /// A prefix of `service.operation`. It is empty for all operations.
     operation: &'static str,
     status: u16,
     code: &'static str,
     message: &'static str,
 }
 
-impl Intercept for Instead {
+impl Intercept for ErrorResponse {
     fn name(&self) -> &'static str {
-        "Instead"
+        "ErrorResponse"
     }
 
     fn modify_before_deserialization(
@@ -36,8 +37,8 @@ impl Intercept for Instead {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let Self { operation, status, code, message } = self;
-        let asked = config.load::<Metadata>().map(|asked| (asked.service().to_owned(), asked.name().to_owned()));
-        let (service, name) = asked.unwrap_or_default();
+        let called = config.load::<Metadata>().map(|call| (call.service().to_owned(), call.name().to_owned()));
+        let (service, name) = called.unwrap_or_default();
         if !format!("{service}.{name}").starts_with(operation) {
             return Ok(());
         }
@@ -46,21 +47,21 @@ impl Intercept for Instead {
             ("S3", _) => format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"),
             _ => format!(r#"{{"__type":"com.amazonaws#{code}","message":"{message}"}}"#),
         };
-        let answer = context.response_mut();
-        *answer.status_mut() = (*status).try_into()?;
-        *answer.body_mut() = SdkBody::from(body);
+        let response = context.response_mut();
+        *response.status_mut() = (*status).try_into()?;
+        *response.body_mut() = SdkBody::from(body);
         for header in ["x-amzn-query-error", "x-amz-checksum-crc32"] {
-            answer.headers_mut().remove(header);
+            response.headers_mut().remove(header);
         }
         Ok(())
     }
 }
 
-/// The site as one sees it who is answered so.
-pub(super) fn seen(world: &Embedded, instead: Instead) -> Aws {
+/// Returns an [`Aws`] on the same services whose calls get this error.
+pub(super) fn with_error(world: &Embedded, error: ErrorResponse) -> Aws {
     macro_rules! client {
         ($sdk:ident, $client:expr) => {{
-            let config = $client.config().to_builder().interceptor(instead).retry_config(RetryConfig::disabled());
+            let config = $client.config().to_builder().interceptor(error).retry_config(RetryConfig::disabled());
             $sdk::Client::from_conf(config.build())
         }};
     }
@@ -68,13 +69,13 @@ pub(super) fn seen(world: &Embedded, instead: Instead) -> Aws {
     Aws::new(dynamodb, s3, client!(aws_sdk_sqs, world.sqs), world.aws.settings().clone()).unwrap()
 }
 
-pub(super) fn denied(operation: &'static str) -> Instead {
-    Instead { operation, status: 403, code: "AccessDenied", message: "you may not" }
+pub(super) fn denied(operation: &'static str) -> ErrorResponse {
+    ErrorResponse { operation, status: 403, code: "AccessDenied", message: "you may not" }
 }
 
-/// Every permission of endpoints, one by one: denied, it is found, and nothing else is.
+/// For each permission of endpoints: if it is denied, the diagnosis finds that and nothing else.
 #[tokio::test]
-async fn every_permission_that_endpoints_lack_is_named() {
+async fn every_missing_permission_of_endpoints_is_named() {
     let world = healthy().await;
     for (operation, permission, on) in [
         ("DynamoDB.GetItem", "dynamodb:GetItem", "table `things`"),
@@ -93,7 +94,7 @@ async fn every_permission_that_endpoints_lack_is_named() {
         ("SQS.ChangeMessageVisibility", "sqs:ChangeMessageVisibility", "queue `orders`"),
         ("SQS.GetQueueUrl", "sqs:GetQueueUrl", "queue `orders`"),
     ] {
-        let findings = found(&seen(&world, denied(operation)), settings()).await;
+        let findings = found(&with_error(&world, denied(operation)), settings()).await;
         assert!(problems(&findings).iter().all(|problem| *problem == Problem::PermissionMissing), "{findings:?}");
         let finding = findings.iter().find(|finding| finding.on == on);
         let finding = finding.unwrap_or_else(|| panic!("{permission}: {findings:?}"));
@@ -104,9 +105,10 @@ async fn every_permission_that_endpoints_lack_is_named() {
     }
 }
 
-/// Nobody knows what is there, but an endpoint works: a warning, and the rest is looked at all the same.
+/// A denied look is a warning, because an endpoint works without it. The diagnosis still checks the
+/// rest.
 #[tokio::test]
-async fn what_must_not_be_looked_at_is_named_and_hides_nothing() {
+async fn denied_look_is_reported_and_hides_no_other_finding() {
     let world = healthy().await;
     for (operation, permission) in [
         ("DynamoDB.DescribeTable", "dynamodb:DescribeTable"),
@@ -119,79 +121,87 @@ async fn what_must_not_be_looked_at_is_named_and_hides_nothing() {
         ("S3.GetBucketEncryption", "s3:GetEncryptionConfiguration"),
         ("S3.GetBucketPolicy", "s3:GetBucketPolicy"),
     ] {
-        let findings = found(&seen(&world, denied(operation)), settings()).await;
-        must_be(&findings, Problem::LookDenied, &[&format!("allow `{permission}` on")]);
+        let findings = found(&with_error(&world, denied(operation)), settings()).await;
+        assert_only(&findings, Problem::LookDenied, &[&format!("allow `{permission}` on")]);
     }
     world.s3.delete_bucket_lifecycle().bucket("coats").send().await.unwrap();
-    let findings = found(&seen(&world, denied("S3.GetBucketPolicy")), settings()).await;
+    let findings = found(&with_error(&world, denied("S3.GetBucketPolicy")), settings()).await;
     assert_eq!(problems(&findings), [Problem::LifecycleMissing, Problem::LookDenied]);
 }
 
-/// The probe cannot be deleted then, and that is said.
+/// Without permission to delete, the probe object stays, and the finding reports that.
 #[tokio::test]
-async fn a_probe_that_stays_is_told() {
+async fn probe_object_that_cannot_be_deleted_is_reported() {
     let world = healthy().await;
-    let findings = found(&seen(&world, denied("S3.DeleteObject")), settings()).await;
-    must_be(&findings, Problem::PermissionMissing, &["so the probe object `", "stays until it expires"]);
+    let findings = found(&with_error(&world, denied("S3.DeleteObject")), settings()).await;
+    assert_only(&findings, Problem::PermissionMissing, &["so the probe object `", "stays until it expires"]);
 }
 
 #[tokio::test]
-async fn credentials_are_one_finding_whoever_refuses_them() {
+async fn refused_credentials_are_one_finding() {
     let world = healthy().await;
     for code in ["ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken"] {
         for status in [400, 403] {
-            let refused = Instead { operation: "", status, code, message: "renew it" };
-            let findings = run(&seen(&world, refused), settings()).await;
-            must_be(&findings, Problem::Credentials, &[code, "aws sts get-caller-identity"]);
+            let refused = ErrorResponse { operation: "", status, code, message: "renew it" };
+            let findings = run(&with_error(&world, refused), settings()).await;
+            assert_only(&findings, Problem::Credentials, &[code, "aws sts get-caller-identity"]);
         }
     }
 }
 
 #[tokio::test]
-async fn a_signature_with_the_wrong_time_is_a_matter_of_the_clock() {
+async fn signature_error_about_time_is_reported_as_clock_skew() {
     let world = healthy().await;
     for (code, message) in [
         ("InvalidSignatureException", "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z"),
         ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
     ] {
-        let refused = Instead { operation: "", status: 403, code, message };
-        let findings = run(&seen(&world, refused), settings()).await;
-        must_be(&findings, Problem::ClockSkew, &[message, "NTP"]);
+        let refused = ErrorResponse { operation: "", status: 403, code, message };
+        let findings = run(&with_error(&world, refused), settings()).await;
+        assert_only(&findings, Problem::ClockSkew, &[message, "NTP"]);
     }
 }
 
 #[tokio::test]
-async fn a_bucket_of_another_region_is_told() {
+async fn bucket_of_another_region_is_reported() {
     let world = healthy().await;
-    let moved = Instead { operation: "S3.", status: 301, code: "PermanentRedirect", message: "ask elsewhere" };
-    let findings = found(&seen(&world, moved), settings()).await;
-    must_be(&findings, Problem::BucketElsewhere, &["bucket `coats`", "not in region `us-east-1`", "`--region`"]);
+    let moved = ErrorResponse { operation: "S3.", status: 301, code: "PermanentRedirect", message: "ask elsewhere" };
+    let findings = found(&with_error(&world, moved), settings()).await;
+    assert_only(&findings, Problem::BucketElsewhere, &["bucket `coats`", "not in region `us-east-1`", "`--region`"]);
 }
 
 #[tokio::test]
-async fn a_throttled_account_is_told_for_what_it_is() {
+async fn throttling_is_reported_as_such() {
     let world = healthy().await;
-    let busy =
-        Instead { operation: "DynamoDB.DescribeTable", status: 400, code: "ThrottlingException", message: "slower" };
-    must_be(&found(&seen(&world, busy), settings()).await, Problem::Throttled, &["table `things`", "run this again"]);
+    let busy = ErrorResponse {
+        operation: "DynamoDB.DescribeTable",
+        status: 400,
+        code: "ThrottlingException",
+        message: "slower",
+    };
+    assert_only(
+        &found(&with_error(&world, busy), settings()).await,
+        Problem::Throttled,
+        &["table `things`", "run this again"],
+    );
 }
 
 #[tokio::test]
-async fn an_operation_that_an_emulator_lacks_is_a_note() {
+async fn unsupported_operation_of_an_emulator_is_a_note() {
     let world = healthy().await;
-    let lacks = Instead {
+    let lacks = ErrorResponse {
         operation: "DynamoDB.DescribeContinuousBackups",
         status: 501,
         code: "UnknownOperationException",
         message: "not here",
     };
-    let findings = found(&seen(&world, lacks), settings()).await;
-    must_be(&findings, Problem::NotOffered, &["DescribeContinuousBackups", "emulator"]);
+    let findings = found(&with_error(&world, lacks), settings()).await;
+    assert_only(&findings, Problem::NotOffered, &["DescribeContinuousBackups", "emulator"]);
     assert_eq!(findings[0].severity, Severity::Note);
 }
 
 #[tokio::test]
-async fn services_that_do_not_answer_hide_no_other() {
+async fn unreachable_service_does_not_hide_other_findings() {
     let world = healthy().await;
     let gone = Embedded::empty().await;
     let dynamodb = gone.dynamodb.config().to_builder().retry_config(RetryConfig::disabled());

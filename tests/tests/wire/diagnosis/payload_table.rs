@@ -4,11 +4,11 @@ use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom_aws::{Aws, AwsSettings, Problem};
 
-use super::{denied, found, healthy_as, must_be, problems, set, settings};
+use super::{assert_only, denied, found, healthy_as, problems, set, settings};
 use crate::embedded::{Embedded, with_payload_table};
 
-/// The same site, as one sees it who has other settings.
-fn seen(world: &Embedded, settings: AwsSettings) -> Aws {
+/// Returns an [`Aws`] on the same services, with other settings.
+fn with_settings(world: &Embedded, settings: AwsSettings) -> Aws {
     Aws::new(world.dynamodb.clone(), world.s3.clone(), world.sqs.clone(), settings).unwrap()
 }
 
@@ -19,19 +19,19 @@ async fn expire_by(world: &Embedded, attribute: &str, on: bool) {
 }
 
 #[tokio::test]
-async fn a_healthy_one_has_no_findings_and_stays_as_it_is() {
+async fn healthy_payload_table_has_no_findings_and_is_not_changed() {
     let world = healthy_as(with_payload_table()).await;
     assert_eq!(found(&world.aws, settings()).await, []);
     assert!(world.dynamodb.scan().table_name("slips").send().await.unwrap().items().is_empty());
 }
 
 #[tokio::test]
-async fn batches_are_tried_where_endpoints_send_them() {
+async fn diagnosis_tries_batches_only_if_endpoints_send_them() {
     let world = healthy_as(with_payload_table()).await;
     for (items_per_request_max, batches) in [(25, 1), (1, 0)] {
-        let site = AwsSettings { items_per_request_max, ..with_payload_table() };
+        let aws_settings = AwsSettings { items_per_request_max, ..with_payload_table() };
         let before = world.local.usage();
-        assert_eq!(found(&seen(&world, site), settings()).await, []);
+        assert_eq!(found(&with_settings(&world, aws_settings), settings()).await, []);
         let requests = world.local.usage().since(&before).dynamodb.requests;
         let sent = |operation: &str| requests.get(operation).copied().unwrap_or_default();
         assert_eq!((sent("BatchGetItem"), sent("BatchWriteItem")), (2 * batches, batches), "{requests:?}");
@@ -39,37 +39,45 @@ async fn batches_are_tried_where_endpoints_send_them() {
 }
 
 #[tokio::test]
-async fn a_missing_one_is_named() {
+async fn missing_payload_table_is_named() {
     let world = healthy_as(with_payload_table()).await;
-    let site = AwsSettings { payload_table: Some("nothing".to_owned()), ..with_payload_table() };
+    let aws_settings = AwsSettings { payload_table: Some("nothing".to_owned()), ..with_payload_table() };
     let fix = "cloakroom provision --table things --bucket coats --payload-table nothing --queue orders";
-    must_be(&found(&seen(&world, site), settings()).await, Problem::TableMissing, &["table `nothing`", fix]);
+    assert_only(
+        &found(&with_settings(&world, aws_settings), settings()).await,
+        Problem::TableMissing,
+        &["table `nothing`", fix],
+    );
 }
 
 #[tokio::test]
-async fn another_table_in_its_place_is_told() {
+async fn state_table_used_as_payload_table_is_reported() {
     let world = healthy_as(with_payload_table()).await;
-    let site = AwsSettings { payload_table: Some("things".to_owned()), ..AwsSettings::new("slips", "coats") };
-    let findings = found(&seen(&world, site), settings()).await;
+    let aws_settings = AwsSettings { payload_table: Some("things".to_owned()), ..AwsSettings::new("slips", "coats") };
+    let findings = found(&with_settings(&world, aws_settings), settings()).await;
     let keys: Vec<_> = findings.iter().filter(|finding| finding.problem == Problem::TableKeys).collect();
     assert_eq!(keys.len(), 2, "{findings:?}");
     assert!(keys[1].on.contains("things") && keys[1].text.contains("not the bytes `k`"), "{keys:?}");
 }
 
 #[tokio::test]
-async fn one_that_keeps_orphans_for_ever_is_told() {
+async fn payload_table_without_time_to_live_is_reported() {
     let world = healthy_as(with_payload_table()).await;
     expire_by(&world, "x", false).await;
-    must_be(&found(&world.aws, settings()).await, Problem::TableExpiryOff, &["table `slips`", "off for `x`"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::TableExpiryOff, &["table `slips`", "off for `x`"]);
     expire_by(&world, "gone_at", true).await;
-    must_be(&found(&world.aws, settings()).await, Problem::TableExpiryForeign, &["`gone_at`", "--table-name slips"]);
+    assert_only(
+        &found(&world.aws, settings()).await,
+        Problem::TableExpiryForeign,
+        &["`gone_at`", "--table-name slips"],
+    );
 }
 
 #[tokio::test]
-async fn one_that_can_be_deleted_is_told() {
+async fn payload_table_without_deletion_protection_is_reported() {
     let world = healthy_as(with_payload_table()).await;
     world.dynamodb.update_table().table_name("slips").deletion_protection_enabled(false).send().await.unwrap();
-    must_be(
+    assert_only(
         &found(&world.aws, settings()).await,
         Problem::TableUnprotected,
         &["table `slips`", "payloads", "are lost"],
@@ -77,25 +85,25 @@ async fn one_that_can_be_deleted_is_told() {
 }
 
 #[tokio::test]
-async fn payloads_that_expire_before_their_messages_are_told() {
+async fn payload_expiry_shorter_than_the_queue_retention_is_reported() {
     let world = healthy_as(with_payload_table()).await;
     set(&world, "orders", QueueAttributeName::MessageRetentionPeriod, "1209600").await;
     let findings = found(&world.aws, settings()).await;
-    assert_eq!(problems(&findings), [Problem::LifecycleShort; 2], "the bucket's, too: {findings:?}");
+    assert_eq!(problems(&findings), [Problem::LifecycleShort; 2], "also for the bucket: {findings:?}");
     let of_table: Vec<_> = findings.into_iter().filter(|finding| finding.fix.contains("payload-ttl-days")).collect();
     let fix = "`--payload-ttl-days` here, to 63 or more";
-    must_be(&of_table, Problem::LifecycleShort, &["after 50 days", fix]);
+    assert_only(&of_table, Problem::LifecycleShort, &["after 50 days", fix]);
 }
 
-/// Two tables are asked, and each tells what is lacking there.
+/// Both tables are checked, and each has a finding for a missing permission.
 #[tokio::test]
-async fn every_permission_that_endpoints_lack_is_named() {
+async fn every_missing_permission_of_endpoints_is_named() {
     let world = healthy_as(with_payload_table()).await;
     for (verb, tables) in
         [("GetItem", 2), ("BatchGetItem", 2), ("PutItem", 2), ("DeleteItem", 2), ("BatchWriteItem", 1)]
     {
         let operation = format!("DynamoDB.{verb}").leak();
-        let findings = found(&denied::seen(&world, denied::denied(operation)), settings()).await;
+        let findings = found(&denied::with_error(&world, denied::denied(operation)), settings()).await;
         assert_eq!(problems(&findings), vec![Problem::PermissionMissing; tables], "{findings:?}");
         let allow = format!("allow `dynamodb:{verb}` on table `slips`");
         assert!(findings[tables - 1].fix.contains(&allow), "{findings:?}");

@@ -17,10 +17,10 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use cloakroom::{Timestamp, ports::Clock};
 use cloakroom_aws::{DiagnosisSettings, Problem, TokioClock};
 
-use super::{elsewhere, found, healthy, must_be, problems, set, settings, url};
+use super::{assert_only, found, healthy, problems, set, settings, url, with_names};
 use crate::embedded::Embedded;
 
-/// A clock that is so much ahead.
+/// A clock that is ahead by this duration.
 #[derive(Debug)]
 pub(super) struct Ahead(pub(super) Duration);
 
@@ -44,13 +44,13 @@ async fn expire_by(world: &Embedded, attribute: &str, on: bool) {
 #[tokio::test]
 async fn a_missing_table_is_named_with_its_region() {
     let world = healthy().await;
-    let findings = found(&elsewhere(&world, "nothing", "coats"), settings()).await;
+    let findings = found(&with_names(&world, "nothing", "coats"), settings()).await;
     let fix = "cloakroom provision --table nothing --bucket coats --queue orders --queue audit.fifo";
-    must_be(&findings, Problem::TableMissing, &["table `nothing`", "us-east-1", fix]);
+    assert_only(&findings, Problem::TableMissing, &["table `nothing`", "us-east-1", fix]);
 }
 
 #[tokio::test]
-async fn a_table_with_other_keys_and_a_fixed_capacity_is_told() {
+async fn table_with_other_keys_and_provisioned_capacity_is_reported() {
     let world = healthy().await;
     let id = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
     let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
@@ -58,63 +58,67 @@ async fn a_table_with_other_keys_and_a_fixed_capacity_is_told() {
     let create = world.dynamodb.create_table().table_name("odd").billing_mode(BillingMode::Provisioned);
     let create = create.attribute_definitions(id.build().unwrap()).key_schema(key.build().unwrap());
     create.provisioned_throughput(capacity.build().unwrap()).deletion_protection_enabled(true).send().await.unwrap();
-    let findings = found(&elsewhere(&world, "odd", "coats"), settings()).await;
+    let findings = found(&with_names(&world, "odd", "coats"), settings()).await;
     let expected = [Problem::TableKeys, Problem::TableProvisioned, Problem::TableExpiryOff, Problem::TableRecoveryOff];
     assert_eq!(problems(&findings), expected, "{findings:?}");
     assert!(findings[0].text.contains("but id") && findings[0].fix.contains("another table"), "{findings:?}");
 }
 
 #[tokio::test]
-async fn items_that_never_expire_are_told() {
+async fn disabled_time_to_live_is_reported() {
     let world = healthy().await;
     expire_by(&world, "cloakroom_expires", false).await;
-    must_be(&found(&world.aws, settings()).await, Problem::TableExpiryOff, &["table `things`", "cloakroom provision"]);
+    assert_only(
+        &found(&world.aws, settings()).await,
+        Problem::TableExpiryOff,
+        &["table `things`", "cloakroom provision"],
+    );
 }
 
 #[tokio::test]
-async fn items_that_expire_by_a_strangers_attribute_are_told() {
+async fn time_to_live_on_a_foreign_attribute_is_reported() {
     let world = healthy().await;
     expire_by(&world, "cloakroom_expires", false).await;
     expire_by(&world, "gone_at", true).await;
     let fix = "Enabled=false,AttributeName=gone_at";
-    must_be(&found(&world.aws, settings()).await, Problem::TableExpiryForeign, &["`gone_at`", fix]);
+    assert_only(&found(&world.aws, settings()).await, Problem::TableExpiryForeign, &["`gone_at`", fix]);
 }
 
 #[tokio::test]
-async fn an_item_of_another_layout_is_told_without_what_is_in_it() {
+async fn item_of_another_layout_is_reported_without_its_contents() {
     let world = healthy().await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let put =
         world.dynamodb.put_item().table_name("things").item("pk", text("order#1")).item("sk", text("state#orders"));
     put.item("secret", text("s3cret")).send().await.unwrap();
     let findings = found(&world.aws, settings()).await;
-    must_be(&findings, Problem::TableLayout, &["`state#orders`", "cloakroom_version"]);
-    let told = format!("{findings:?}");
-    assert!(!told.contains("s3cret") && !told.contains("order#1"), "{told}");
+    assert_only(&findings, Problem::TableLayout, &["`state#orders`", "cloakroom_version"]);
+    let text = format!("{findings:?}");
+    assert!(!text.contains("s3cret") && !text.contains("order#1"), "{text}");
 }
 
 #[tokio::test]
-async fn a_table_that_can_be_deleted_is_told() {
+async fn table_without_deletion_protection_is_reported() {
     let world = healthy().await;
     world.dynamodb.update_table().table_name("things").deletion_protection_enabled(false).send().await.unwrap();
     let fix = "aws dynamodb update-table --table-name things --deletion-protection-enabled";
-    must_be(&found(&world.aws, settings()).await, Problem::TableUnprotected, &[fix]);
+    assert_only(&found(&world.aws, settings()).await, Problem::TableUnprotected, &[fix]);
 }
 
 #[tokio::test]
 async fn a_missing_bucket_is_named() {
     let world = healthy().await;
-    let findings = found(&elsewhere(&world, "things", "nowhere"), settings()).await;
-    must_be(&findings, Problem::BucketMissing, &["bucket `nowhere`", "us-east-1", "cloakroom provision"]);
+    let findings = found(&with_names(&world, "things", "nowhere"), settings()).await;
+    assert_only(&findings, Problem::BucketMissing, &["bucket `nowhere`", "us-east-1", "cloakroom provision"]);
 }
 
 #[tokio::test]
-async fn a_bucket_that_was_versioned_is_told() {
+async fn bucket_that_was_versioned_is_reported() {
     let world = healthy().await;
     let suspended = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
     let put = world.s3.put_bucket_versioning().bucket("coats").versioning_configuration(suspended);
     put.send().await.unwrap();
-    must_be(
+    assert_only(
         &found(&world.aws, settings()).await,
         Problem::BucketOnceVersioned,
         &["bucket `coats`", "never was versioned"],
@@ -122,12 +126,16 @@ async fn a_bucket_that_was_versioned_is_told() {
 }
 
 #[tokio::test]
-async fn an_open_bucket_is_told() {
+async fn bucket_without_public_access_block_is_reported() {
     let world = healthy().await;
     let block = PublicAccessBlockConfiguration::builder().block_public_acls(true).build();
     let put = world.s3.put_public_access_block().bucket("coats").public_access_block_configuration(block);
     put.send().await.unwrap();
-    must_be(&found(&world.aws, settings()).await, Problem::BucketPublic, &["bucket `coats`", "cloakroom provision"]);
+    assert_only(
+        &found(&world.aws, settings()).await,
+        Problem::BucketPublic,
+        &["bucket `coats`", "cloakroom provision"],
+    );
 }
 
 fn rule(id: &str, days: i32) -> LifecycleRule {
@@ -144,40 +152,40 @@ async fn put_rules(world: &Embedded, rules: Vec<LifecycleRule>) {
 }
 
 #[tokio::test]
-async fn payloads_that_expire_before_their_messages_are_told() {
+async fn payload_expiry_shorter_than_the_queue_retention_is_reported() {
     let world = healthy().await;
     put_rules(&world, vec![rule("cloakroom", 50), rule("hasty", 42)]).await;
     let findings = found(&world.aws, settings()).await;
-    must_be(&findings, Problem::LifecycleShort, &["`hasty`", "after 42 days", "at least 46 days"]);
+    assert_only(&findings, Problem::LifecycleShort, &["`hasty`", "after 42 days", "at least 46 days"]);
     put_rules(&world, vec![rule("cloakroom", 46)]).await;
     assert_eq!(found(&world.aws, settings()).await, []);
 }
 
-/// What counts is what the queues keep, not what is usual.
+/// The required expiry follows from the actual retention of the queues, not from the default.
 #[tokio::test]
-async fn payloads_must_outlive_what_the_queues_really_keep() {
+async fn payload_expiry_is_checked_against_the_actual_queue_retention() {
     let world = healthy().await;
     set(&world, "orders", Name::MessageRetentionPeriod, "1209600").await;
-    must_be(&found(&world.aws, settings()).await, Problem::LifecycleShort, &["for 63 days", "--expiry-days 63"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::LifecycleShort, &["for 63 days", "--expiry-days 63"]);
 }
 
 #[tokio::test]
-async fn payloads_in_an_archive_are_told() {
+async fn lifecycle_rule_that_archives_payloads_is_reported() {
     let world = healthy().await;
     let transition = Transition::builder().days(1).storage_class(TransitionStorageClass::Glacier).build();
     let mut archive = rule("archive", 90);
     archive.transitions = Some(vec![transition]);
     put_rules(&world, vec![rule("cloakroom", 50), archive]).await;
-    must_be(&found(&world.aws, settings()).await, Problem::LifecycleArchives, &["`archive`", "remove the rule"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::LifecycleArchives, &["`archive`", "remove the rule"]);
 }
 
 #[tokio::test]
-async fn a_bucket_of_which_only_a_part_expires_is_told() {
+async fn bucket_of_which_only_a_part_expires_is_reported() {
     let world = healthy().await;
     let mut part = rule("part", 50);
     part.filter = Some(LifecycleRuleFilter::builder().prefix("logs/").build());
     put_rules(&world, vec![part]).await;
-    must_be(
+    assert_only(
         &found(&world.aws, settings()).await,
         Problem::LifecycleMissing,
         &["bucket `coats`", "cloakroom provision"],
@@ -185,10 +193,10 @@ async fn a_bucket_of_which_only_a_part_expires_is_told() {
 }
 
 #[tokio::test]
-async fn a_bucket_with_objects_of_others_is_told() {
+async fn bucket_with_foreign_objects_is_reported() {
     let world = healthy().await;
     world.s3.put_object().bucket("coats").key("photos/1.jpg").send().await.unwrap();
-    must_be(&found(&world.aws, settings()).await, Problem::BucketShared, &["`photos/1.jpg`", "of its own"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::BucketShared, &["`photos/1.jpg`", "of its own"]);
 }
 
 #[tokio::test]
@@ -200,14 +208,18 @@ async fn keys_of_kms_are_noted() {
     let all = ServerSideEncryptionConfiguration::builder().rules(rule).build().unwrap();
     let put = world.s3.put_bucket_encryption().bucket("coats").server_side_encryption_configuration(all);
     put.send().await.unwrap();
-    must_be(&found(&world.aws, settings()).await, Problem::BucketKms, &["alias/coats", "kms:Decrypt", "bucket key"]);
+    assert_only(
+        &found(&world.aws, settings()).await,
+        Problem::BucketKms,
+        &["alias/coats", "kms:Decrypt", "bucket key"],
+    );
 }
 
 #[tokio::test]
-async fn a_missing_queue_is_named_as_it_is_in_sqs() {
+async fn missing_queue_is_reported_with_its_name_in_sqs() {
     let world = healthy().await;
     world.sqs.delete_queue().queue_url(url(&world, "orders").await).send().await.unwrap();
-    must_be(&found(&world.aws, settings()).await, Problem::QueueMissing, &["queue `orders`", "--queue orders"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::QueueMissing, &["queue `orders`", "--queue orders"]);
 }
 
 #[tokio::test]
@@ -215,7 +227,7 @@ async fn a_missing_dead_letter_queue_is_named() {
     let world = healthy().await;
     world.sqs.delete_queue().queue_url(url(&world, "audit-dead.fifo").await).send().await.unwrap();
     let words = ["queue `audit-dead.fifo`", "of `audit.fifo`", "cloakroom provision"];
-    must_be(&found(&world.aws, settings()).await, Problem::DeadLetterQueueMissing, &words);
+    assert_only(&found(&world.aws, settings()).await, Problem::DeadLetterQueueMissing, &words);
 }
 
 fn policy(queue: &str, receives: u32) -> String {
@@ -224,27 +236,31 @@ fn policy(queue: &str, receives: u32) -> String {
 }
 
 #[tokio::test]
-async fn dead_letters_that_go_nowhere_or_elsewhere_are_told() {
+async fn missing_or_wrong_redrive_policy_is_reported() {
     let world = healthy().await;
     set(&world, "orders", Name::RedrivePolicy, "").await;
-    must_be(&found(&world.aws, settings()).await, Problem::RedriveMissing, &["queue `orders`", "cloakroom provision"]);
+    assert_only(
+        &found(&world.aws, settings()).await,
+        Problem::RedriveMissing,
+        &["queue `orders`", "cloakroom provision"],
+    );
     world.sqs.create_queue().queue_name("graveyard").send().await.unwrap();
     set(&world, "orders", Name::RedrivePolicy, &policy("graveyard", 16)).await;
-    must_be(&found(&world.aws, settings()).await, Problem::RedriveElsewhere, &["`graveyard`", "`orders-dead`"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::RedriveElsewhere, &["`graveyard`", "`orders-dead`"]);
 }
 
 #[tokio::test]
-async fn receives_that_end_before_the_attempts_are_told() {
+async fn receive_limit_below_the_attempts_is_reported() {
     let world = healthy().await;
     set(&world, "orders", Name::RedrivePolicy, &policy("orders-dead", 8)).await;
     let words = ["queue `orders`", "after 8 receives", "--attempts-max 8 --receives-max 16"];
-    must_be(&found(&world.aws, settings()).await, Problem::ReceivesLow, &words);
-    let patient = DiagnosisSettings { attempts_max: 7, ..settings() };
-    assert_eq!(found(&world.aws, patient).await, []);
+    assert_only(&found(&world.aws, settings()).await, Problem::ReceivesLow, &words);
+    let fewer_attempts = DiagnosisSettings { attempts_max: 7, ..settings() };
+    assert_eq!(found(&world.aws, fewer_attempts).await, []);
 }
 
 #[tokio::test]
-async fn a_function_that_outlives_its_lease_is_told() {
+async fn function_timeout_above_the_visibility_timeout_is_reported() {
     let world = healthy().await;
     let function = |timeout| DiagnosisSettings {
         queues: vec!["orders".to_owned()],
@@ -252,8 +268,12 @@ async fn a_function_that_outlives_its_lease_is_told() {
         ..DiagnosisSettings::default()
     };
     assert_eq!(found(&world.aws, function(5)).await, []);
-    must_be(&found(&world.aws, function(6)).await, Problem::VisibilityTight, &["queue `orders`", "--visibility-s 36"]);
-    must_be(
+    assert_only(
+        &found(&world.aws, function(6)).await,
+        Problem::VisibilityTight,
+        &["queue `orders`", "--visibility-s 36"],
+    );
+    assert_only(
         &found(&world.aws, function(31)).await,
         Problem::VisibilityShort,
         &["queue `orders`", "--visibility-s 186"],
@@ -261,19 +281,19 @@ async fn a_function_that_outlives_its_lease_is_told() {
 }
 
 #[tokio::test]
-async fn a_handler_that_outlives_the_longest_lease_is_told() {
+async fn attempt_limit_above_the_maximum_visibility_timeout_is_reported() {
     let world = healthy().await;
     let slow =
         DiagnosisSettings { queues: vec!["orders".to_owned()], attempt_s_max: 43_201, ..DiagnosisSettings::default() };
-    must_be(&found(&world.aws, slow).await, Problem::AttemptLong, &["43201", "`attempt_ms_max`"]);
+    assert_only(&found(&world.aws, slow).await, Problem::AttemptLong, &["43201", "`attempt_ms_max`"]);
 }
 
 #[tokio::test]
-async fn a_queue_for_smaller_messages_is_told() {
+async fn queue_with_a_small_maximum_message_size_is_reported() {
     let world = healthy().await;
     set(&world, "orders", Name::MaximumMessageSize, "262144").await;
     let words = ["queue `orders`", "`limits.message_bytes_max` to 262144"];
-    must_be(&found(&world.aws, settings()).await, Problem::MessageSize, &words);
+    assert_only(&found(&world.aws, settings()).await, Problem::MessageSize, &words);
 }
 
 #[tokio::test]
@@ -284,33 +304,37 @@ async fn dead_letters_are_counted() {
         world.sqs.send_message().queue_url(&queue).message_body(body).send().await.unwrap();
     }
     let words = ["queue `orders-dead`", "about 2 dead letters", "cloakroom dlq list"];
-    must_be(&found(&world.aws, settings()).await, Problem::DeadLetters, &words);
+    assert_only(&found(&world.aws, settings()).await, Problem::DeadLetters, &words);
 }
 
 #[tokio::test]
-async fn dead_letters_that_die_first_are_told() {
+async fn dead_letter_queue_with_a_shorter_retention_is_reported() {
     let world = healthy().await;
     set(&world, "orders-dead", Name::MessageRetentionPeriod, "345599").await;
     let words = ["queue `orders-dead`", "`orders` after 345600", "--retention-s 345600"];
-    must_be(&found(&world.aws, settings()).await, Problem::DeadLetterRetentionShort, &words);
+    assert_only(&found(&world.aws, settings()).await, Problem::DeadLetterRetentionShort, &words);
 }
 
 #[tokio::test]
-async fn a_dead_letter_queue_that_takes_nothing_is_told() {
+async fn dead_letter_queue_that_refuses_messages_is_reported() {
     let world = healthy().await;
     set(&world, "orders-dead", Name::RedriveAllowPolicy, r#"{"redrivePermission":"denyAll"}"#).await;
-    must_be(&found(&world.aws, settings()).await, Problem::RedriveRefused, &["queue `orders-dead`", "allowAll"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::RedriveRefused, &["queue `orders-dead`", "allowAll"]);
 }
 
 #[tokio::test]
-async fn plain_and_late_messages_are_noted() {
+async fn unencrypted_queue_and_delayed_queue_are_noted() {
     let world = healthy().await;
     set(&world, "orders", Name::SqsManagedSseEnabled, "false").await;
-    must_be(&found(&world.aws, settings()).await, Problem::QueuePlain, &["queue `orders`", "`SqsManagedSseEnabled`"]);
+    assert_only(
+        &found(&world.aws, settings()).await,
+        Problem::QueuePlain,
+        &["queue `orders`", "`SqsManagedSseEnabled`"],
+    );
     set(&world, "orders", Name::KmsMasterKeyId, "alias/orders").await;
-    must_be(&found(&world.aws, settings()).await, Problem::QueueKms, &["alias/orders", "kms:Decrypt"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::QueueKms, &["alias/orders", "kms:Decrypt"]);
     set(&world, "orders", Name::KmsMasterKeyId, "").await;
     set(&world, "orders", Name::SqsManagedSseEnabled, "true").await;
     set(&world, "orders", Name::DelaySeconds, "5").await;
-    must_be(&found(&world.aws, settings()).await, Problem::QueueDelays, &["queue `orders`", "5 seconds"]);
+    assert_only(&found(&world.aws, settings()).await, Problem::QueueDelays, &["queue `orders`", "5 seconds"]);
 }

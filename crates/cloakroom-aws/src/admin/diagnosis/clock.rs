@@ -1,4 +1,4 @@
-//! The clock of this machine against that of AWS.
+//! Checks of this machine's clock against the clock of AWS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,20 +14,21 @@ use cloakroom::ports::Clock;
 
 use crate::admin::diagnosis::{Problem, finding::Finding};
 
-/// DynamoDB and SQS refuse signatures that are older or younger than this; S3 after 15 minutes. A client that corrects its clock signs by
-/// theirs, and its machine still dates by its own what expires.
+/// DynamoDB and SQS refuse signatures whose time is further away than this, S3 after 15 minutes. A
+/// client that corrects its clock still signs correctly. But expiry times are written by the
+/// machine's clock.
 const SKEW_MS_MAX: u64 = 5 * 60 * 1000;
-/// From here on it is worth a warning.
+/// A larger difference is a warning.
 const DRIFT_MS_MAX: u64 = 60 * 1000;
 
 const HERE: &str = "this machine's clock";
-const FIX: &str = "have the clock set by NTP: on EC2 and in containers there `chronyc tracking` shows what sets it";
+const FIX: &str = "set the clock by NTP; on EC2, and in containers there, `chronyc tracking` shows its time source";
 
-/// Reads the time off the answers to a call.
+/// Reads the time from the `date` header of responses.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     clock: Arc<dyn Clock>,
-    /// How far this machine's clock was ahead, at the last answer.
+    /// By how much this machine's clock was ahead at the last response, in milliseconds.
     ahead_ms: Arc<Mutex<Option<i128>>>,
 }
 
@@ -70,17 +71,21 @@ fn judge(ahead_ms: i128) -> Option<Finding> {
         return None;
     }
     if off_ms > SKEW_MS_MAX {
-        let text =
-            format!("{off}; AWS refuses what is signed by it, and a client that corrects it writes wrong expiries");
+        let text = format!(
+            "{off}; AWS refuses requests signed with it, and a client that corrects it writes wrong expiry times"
+        );
         return Some(Finding::new(Problem::ClockSkew, HERE, text, FIX));
     }
-    let text = format!("{off}; from {} on, DynamoDB and SQS refuse what is signed by it", SKEW_MS_MAX / 1000);
+    let text = format!(
+        "{off}; from {} seconds on, DynamoDB and SQS refuse requests that are signed with it",
+        SKEW_MS_MAX / 1000
+    );
     Some(Finding::new(Problem::ClockDrift, HERE, text, FIX))
 }
 
-/// The finding that AWS refused a signature for its time.
+/// Returns the finding that AWS refused a signature because of its time.
 pub(super) fn refused(why: &str) -> Finding {
-    let text = format!("AWS refuses requests whose signatures have the wrong time on them: {why}");
+    let text = format!("AWS refuses requests because their signatures have the wrong time: {why}");
     Finding::new(Problem::ClockSkew, HERE, text, FIX)
 }
 
@@ -89,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_is_borne_and_five_are_too_many() {
+    fn clock_error_above_one_minute_warns_and_above_five_is_an_error() {
         let problem = |ahead_ms| judge(ahead_ms).map(|finding| finding.problem);
         assert_eq!(problem(60_000), None);
         assert_eq!(problem(-60_001), Some(Problem::ClockDrift));

@@ -1,4 +1,4 @@
-//! What a diagnosis found.
+//! The result of a diagnosis.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -6,38 +6,39 @@ use serde::Serialize;
 
 use crate::admin::diagnosis::{Problem, problem::Severity};
 
-/// One thing that is not as it should be.
+/// One problem that the diagnosis found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is, as a text that stays the same: `table-missing`.
+    /// The problem. Serialized as its stable id, such as `table-missing`.
     #[serde(rename = "id")]
     pub problem: Problem,
-    /// How bad it is; a note, if it was accepted.
+    /// The severity: that of the problem, or a note if the problem is accepted.
     pub severity: Severity,
-    /// What it is about: ``table `orders` ``.
+    /// The table, bucket, queue or other subject that has the problem, such as ``table `orders` ``.
     pub on: String,
     /// What is wrong, and why it matters.
     pub text: String,
-    /// What to do, as a command where there is one.
+    /// What to do, as a command if there is one.
     pub fix: String,
 }
 
 impl Finding {
-    /// A finding as bad as its problem is.
+    /// Creates a finding with the severity of its problem.
     pub fn new(problem: Problem, on: impl Into<String>, text: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { problem, severity: problem.severity(), on: on.into(), text: text.into(), fix: fix.into() }
     }
 }
 
-/// All that was found, in the order of table, bucket and queues. Displays for people, grouped by what it is about.
+/// All findings, in the order of table, bucket and queues. `Display` groups them by subject, for
+/// people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
-    /// The findings; none if everything is as it should be.
+    /// The findings. Empty if there is no problem.
     pub findings: Vec<Finding>,
 }
 
 impl Findings {
-    /// Orders what was found, and tells everything once.
+    /// Removes duplicate findings, and makes those of accepted problems notes. Keeps the order.
     pub(super) fn new(found: Vec<Finding>, accepted: &BTreeSet<Problem>) -> Self {
         let mut findings: Vec<Finding> = Vec::new();
         for mut one in found {
@@ -53,17 +54,17 @@ impl Findings {
         Self { findings }
     }
 
-    /// How many are as bad as that.
+    /// Returns the number of findings of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// Whether there are no errors and no warnings.
+    /// Returns whether there are no errors and no warnings.
     pub fn is_healthy(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity == Severity::Note)
     }
 
-    /// What the findings are about, each once, in their order.
+    /// Returns the subjects of the findings, each once, in their order.
     fn subjects(&self) -> Vec<&str> {
         let mut subjects: Vec<&str> = Vec::new();
         for finding in &self.findings {
@@ -88,7 +89,7 @@ impl fmt::Display for Findings {
         let [errors, warnings, notes] =
             [Severity::Error, Severity::Warning, Severity::Note].map(|severity| self.count(severity));
         match errors + warnings + notes {
-            0 => f.write_str("nothing is amiss"),
+            0 => f.write_str("no problems found"),
             _ => write!(f, "errors: {errors}, warnings: {warnings}, notes: {notes}"),
         }
     }
@@ -99,11 +100,11 @@ mod tests {
     use super::*;
 
     fn finding(problem: Problem, on: &str) -> Finding {
-        Finding::new(problem, on, format!("it is {problem}"), "mend it")
+        Finding::new(problem, on, format!("it is {problem}"), "fix it")
     }
 
     #[test]
-    fn everything_is_told_once_grouped_and_worst_first() {
+    fn findings_are_displayed_once_by_subject_and_severity() {
         let found = [
             finding(Problem::TableRecoveryOff, "table"),
             finding(Problem::BucketPublic, "bucket"),
@@ -116,12 +117,12 @@ mod tests {
             [
                 "table",
                 "  error: it is table-keys [table-keys]",
-                "    fix: mend it",
+                "    fix: fix it",
                 "  warning: it is table-recovery-off [table-recovery-off]",
-                "    fix: mend it",
+                "    fix: fix it",
                 "bucket",
                 "  note: it is bucket-public [bucket-public]",
-                "    fix: mend it",
+                "    fix: fix it",
                 "errors: 1, warnings: 1, notes: 1",
             ]
         );

@@ -1,4 +1,4 @@
-//! Looking an account over: what is wrong with it, why that matters, and how to mend it.
+//! Diagnosis of an account: what is wrong, why that matters, and how to fix it.
 
 mod bucket;
 mod clock;
@@ -23,16 +23,19 @@ pub use finding::{Finding, Findings};
 pub use problem::{Problem, Severity, UnknownProblem};
 pub use settings::DiagnosisSettings;
 
-/// Looks the tables, the bucket and the queues over, and says what is amiss.
+/// Checks the tables, the bucket and the queues, and reports what is wrong.
 ///
-/// Everything is looked at, at once; what cannot be looked at is a finding, too, and hides nothing else. Nothing that
-/// endpoints use is changed, and no message is sent or received. Permissions are tried: with writes whose conditions
-/// cannot hold, receipts that nobody has, and a probe object that is deleted again (if that is not allowed, it expires
-/// like an orphan). All that takes some twenty requests, five for a payload table, and
-/// eleven for each queue.
+/// All checks run at the same time. A check that fails is reported as a finding and does not
+/// prevent the others. The diagnosis changes nothing that endpoints use, and it sends and receives
+/// no message. It takes about twenty requests, five more for a payload table, and eleven for each
+/// queue.
 ///
-/// Sending and receiving are tried in forms that SQS refuses. That finds a permission that is lacking; that one is
-/// there it does not prove, and a note says so.
+/// Permissions are tried: with writes whose conditions cannot hold, with receipt handles that do
+/// not exist, and with a probe object that is deleted again. If deleting is not allowed, the probe
+/// object expires like the payload of a failed attempt.
+///
+/// Permissions to send and to receive are tried with requests that SQS refuses. Such a request
+/// shows that a permission is missing, but not that it is present. A note reports this limit.
 ///
 /// ```no_run
 /// # async fn example(aws: cloakroom_aws::Aws) -> Result<(), cloakroom_aws::SettingsError> {
@@ -48,7 +51,7 @@ pub use settings::DiagnosisSettings;
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
     aws: Aws,
-    /// The services whose client, as the caller gave it, may wait forever for an answer.
+    /// The services whose client, as the caller passed it, may wait forever for an answer.
     without_timeouts: Vec<&'static str>,
     settings: DiagnosisSettings,
     clock: Arc<dyn Clock>,
@@ -56,56 +59,60 @@ pub struct Diagnosis {
     options: String,
 }
 
-/// What a look is at.
+/// The resource that a check is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place<'a> {
+enum Resource<'a> {
     Table,
     PayloadTable,
     Bucket,
-    /// By its name in SQS.
+    /// A queue, by its name in SQS.
     Queue(&'a str),
 }
 
 impl Diagnosis {
-    /// A diagnosis of the tables and the bucket that `aws` is set to, and of the queues of `settings`.
+    /// Creates a diagnosis of the tables and the bucket of `aws`, and of the queues of `settings`.
     ///
     /// # Errors
-    /// A setting that cannot be.
+    /// A setting is invalid.
     pub fn new(aws: &Aws, settings: DiagnosisSettings) -> Result<Self, SettingsError> {
         settings.validate(&aws.settings().queues)?;
         let (without_timeouts, aws) = (aws.without_timeouts(), aws.clone().with_timeouts());
         Ok(Self { aws, without_timeouts, settings, clock: Arc::new(TokioClock), options: String::new() })
     }
 
-    /// The same, with another clock than the machine's: it is compared with that of AWS.
+    /// Sets the clock that is compared with that of AWS. Default: the machine's clock.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same, whose findings print commands with these options, such as `--profile prod --region eu-central-1`: the
-    /// options that the clients were made with. Without them a command may work on another account. Default: none.
+    /// Sets options that the commands in findings repeat, such as
+    /// `--profile prod --region eu-central-1`. Pass the options with which the clients were made.
+    /// Without them a command may change another account. Default: none.
     #[must_use]
     pub fn with_command_options(self, options: &str) -> Self {
         let options = if options.is_empty() { String::new() } else { format!(" {options}") };
         Self { options, ..self }
     }
 
-    /// Looks at everything. It takes as long as its slowest call, and never fails: see the findings. A service that does not
-    /// answer is a finding after nine seconds, or after the timeouts of its client.
+    /// Runs all checks and returns the findings. It takes as long as its slowest call. A failed
+    /// call is a finding, not an error. A service that does not answer becomes a finding after nine
+    /// seconds, or after the timeouts of its client.
     pub async fn run(&self) -> Findings {
-        // Boxed: all of them together are more than the stack of a thread should bear in a build without optimisation.
+        // Boxed: in a build without optimisation, all futures together could overflow the stack of
+        // a thread.
         let (table, table_permissions, payload_table, bucket, bucket_permissions, queues, queue_permissions) = futures::join!(
             self.table_findings().boxed(),
             self.table_permissions().boxed(),
-            self.look_at_payload_table().boxed(),
-            self.look_at_bucket().boxed(),
+            self.payload_table_answers().boxed(),
+            self.bucket_answers().boxed(),
             self.bucket_permissions().boxed(),
-            self.look_at_queues().boxed(),
+            self.queue_answers().boxed(),
             self.queue_permissions().boxed(),
         );
         let days_min = queues::expiry_days_min(&queues);
-        let payload_table = payload_table.map_or_else(Vec::new, |look| self.payload_table_findings(look, days_min));
+        let payload_table =
+            payload_table.map_or_else(Vec::new, |answers| self.payload_table_findings(answers, days_min));
         let bucket = self.bucket_findings(bucket, days_min);
         let queues = self.queue_findings(queues);
         let tables = [table, table_permissions, payload_table].concat();
@@ -120,23 +127,23 @@ impl Diagnosis {
         }
         let services = self.without_timeouts.join(", ");
         let text = format!(
-            "the client of {services} has no timeout but for connecting: a call on a dead connection ends only when the \
-             endpoint gives it up (`call_ms_max`), and its connection stays"
+            "the client of {services} has no timeout except for connecting: a call on a dead connection ends only when \
+             the endpoint abandons it (`call_ms_max`), and the dead connection stays in use"
         );
-        let fix = "set `operation_attempt_timeout` and `operation_timeout` in the client's `timeout_config`, to 4 and 9 \
-                   seconds for example, or make the clients with `Aws::configured`";
+        let fix = "set `operation_attempt_timeout` and `operation_timeout` in the client's `timeout_config`, for \
+                   example to 4 and 9 seconds, or make the clients with `Aws::configured`";
         vec![Finding::new(Problem::ClientTimeouts, "clients", text, fix)]
     }
 
-    /// What to call a place in texts.
-    fn name(&self, place: Place<'_>) -> String {
-        match place {
-            Place::Table => crate::dynamodb::target(&self.aws.settings.table),
-            Place::PayloadTable => {
+    /// Returns the name of a resource for texts.
+    fn name(&self, resource: Resource<'_>) -> String {
+        match resource {
+            Resource::Table => crate::dynamodb::target(&self.aws.settings.table),
+            Resource::PayloadTable => {
                 crate::dynamodb::target(self.aws.settings.payload_table.as_deref().unwrap_or_default())
             }
-            Place::Bucket => crate::s3::payloads::target(&self.aws.settings.bucket),
-            Place::Queue(queue) => crate::sqs::queue::target(queue),
+            Resource::Bucket => crate::s3::payloads::target(&self.aws.settings.bucket),
+            Resource::Queue(queue) => crate::sqs::queue::target(queue),
         }
     }
 
@@ -144,17 +151,23 @@ impl Diagnosis {
         self.aws.dynamodb.config().region().map_or("unknown", AsRef::as_ref)
     }
 
-    fn finding(&self, problem: Problem, place: Place<'_>, text: impl Into<String>, fix: impl Into<String>) -> Finding {
-        Finding::new(problem, self.name(place), text, fix)
+    fn finding(
+        &self,
+        problem: Problem,
+        resource: Resource<'_>,
+        text: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Finding {
+        Finding::new(problem, self.name(resource), text, fix)
     }
 
-    /// The command that makes, or brings up to date, what is looked at here.
+    /// Returns the command that creates, or updates, the resources of this diagnosis.
     fn provision(&self, more: &str) -> String {
         self.provision_queues(&self.settings.queues, more)
     }
 
-    /// The same for one queue. A number that the command names would be set on every queue that it names, and so be
-    /// lowered on some.
+    /// Returns the same command for one queue only. A number in the command applies to every queue
+    /// that it names, so it could lower the number of another queue.
     fn provision_queue(&self, queue: &str, more: &str) -> String {
         self.provision_queues(&[queue], more)
     }
@@ -181,7 +194,7 @@ impl Diagnosis {
         command
     }
 
-    /// A key that nobody has.
+    /// Returns random bits for a key that does not exist.
     fn random(&self) -> u128 {
         SystemRandom.bits()
     }

@@ -1,55 +1,57 @@
-//! The table of small payloads.
+//! Checks of the table for small payloads.
 
 use aws_sdk_dynamodb::types::TableDescription;
 use cloakroom::PortError;
 
 use crate::admin::{
-    diagnosis::{Diagnosis, Place, Problem, finding::Finding, table::Matters},
-    table_schema::TableForm,
+    diagnosis::{Diagnosis, Problem, Resource, finding::Finding, table::Consequences},
+    table_schema::TableSchema,
 };
 
-type Look<T> = Result<T, PortError>;
+type Answer<T> = Result<T, PortError>;
 
-const MATTERS: Matters = Matters {
-    deletion: "one call deletes the table with the payloads of all messages in flight, which are lost then",
-    capacity: "each payload takes a write unit for each begun KB when it is written, and when it is deleted",
-    foreign_expiry: "payloads have none, and so those of attempts that died stay for ever",
-    no_expiry: "the payloads of attempts that died stay for ever, and are paid for",
+const CONSEQUENCES: Consequences = Consequences {
+    deletion: "a single call can delete the table and with it all payloads; messages in flight are lost then",
+    capacity: "each payload takes one write unit for each started KB when it is written, and again when deleted",
+    foreign_expiry: "payloads do not have it, so the payloads of failed attempts stay forever",
+    no_expiry: "the payloads of failed attempts stay forever, and you pay for their storage",
 };
 
-/// The answers of all looks at the payload table, and what endpoints must be allowed there and are not.
-pub(super) struct PayloadTableLook<'a> {
-    form: TableForm<'a>,
-    table: Look<Option<TableDescription>>,
-    expiry: Look<Option<String>>,
+/// The answers of all calls about the payload table, and the findings about permissions that
+/// endpoints lack there.
+pub(super) struct PayloadTableAnswers<'a> {
+    schema: TableSchema<'a>,
+    table: Answer<Option<TableDescription>>,
+    expiry: Answer<Option<String>>,
     permissions: Vec<Finding>,
 }
 
 impl Diagnosis {
-    /// None if no table is set.
-    pub(super) async fn look_at_payload_table(&self) -> Option<PayloadTableLook<'_>> {
-        let form = self.aws.payload_table_form()?;
+    /// Returns `None` if no payload table is set.
+    pub(super) async fn payload_table_answers(&self) -> Option<PayloadTableAnswers<'_>> {
+        let schema = self.aws.payload_table_schema()?;
         let (table, expiry, permissions) = futures::join!(
-            self.aws.table(form.name),
-            self.aws.expiry_attribute(form.name),
-            self.payload_table_permissions(form.name),
+            self.aws.table(schema.name),
+            self.aws.expiry_attribute(schema.name),
+            self.payload_table_permissions(schema.name),
         );
-        Some(PayloadTableLook { form, table, expiry, permissions })
+        Some(PayloadTableAnswers { schema, table, expiry, permissions })
     }
 
-    /// `days_min`: how long a payload may be needed, by what the queues keep.
-    pub(super) fn payload_table_findings(&self, look: PayloadTableLook<'_>, days_min: u64) -> Vec<Finding> {
-        let PayloadTableLook { form, table, expiry, permissions } = look;
-        let place = Place::PayloadTable;
+    /// Returns the findings about the payload table. `days_min`: for how many days a payload may be
+    /// needed, given the retention of the queues.
+    pub(super) fn payload_table_findings(&self, answers: PayloadTableAnswers<'_>, days_min: u64) -> Vec<Finding> {
+        let PayloadTableAnswers { schema, table, expiry, permissions } = answers;
+        let resource = Resource::PayloadTable;
         let mut findings = Vec::new();
-        match self.told(place, table, &mut findings) {
-            Some(Some(table)) => findings.extend(self.judge_table(place, form, &MATTERS, &table)),
-            // Whatever else was asked of it says the same.
-            Some(None) => return vec![self.missing(place)],
+        match self.answer_of(resource, table, &mut findings) {
+            Some(Some(table)) => findings.extend(self.judge_table(resource, schema, &CONSEQUENCES, &table)),
+            // Every other call about the table failed for the same reason.
+            Some(None) => return vec![self.missing(resource)],
             None => {}
         }
-        if let Some(attribute) = self.told(place, expiry, &mut findings) {
-            findings.extend(self.judge_expiry(place, form, &MATTERS, attribute.as_deref()));
+        if let Some(attribute) = self.answer_of(resource, expiry, &mut findings) {
+            findings.extend(self.judge_expiry(resource, schema, &CONSEQUENCES, attribute.as_deref()));
         }
         findings.extend(self.judge_payload_ttl(days_min));
         findings.into_iter().chain(permissions).collect()
@@ -61,11 +63,12 @@ impl Diagnosis {
             return None;
         }
         let text = format!(
-            "payloads are written to expire after {days} days; queues and dead-letter queues keep messages so long that \
-             payloads are needed for {days_min} days, and a message whose payload is gone looks processed: it is lost"
+            "payloads are set to expire after {days} days, but the retention of queues and dead-letter queues requires \
+             payloads for {days_min} days. A message whose payload has expired is treated as processed, so it is \
+             lost"
         );
         let fix =
             format!("set `payload_ttl_days` of every endpoint, and `--payload-ttl-days` here, to {days_min} or more");
-        Some(self.finding(Problem::LifecycleShort, Place::PayloadTable, text, fix))
+        Some(self.finding(Problem::LifecycleShort, Resource::PayloadTable, text, fix))
     }
 }

@@ -1,4 +1,4 @@
-//! What endpoints must be allowed, tried so that nobody notices.
+//! Tries the permissions of endpoints, without side effects.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use cloakroom::{
 use futures::{StreamExt as _, future::OptionFuture, stream};
 
 use crate::{
-    admin::diagnosis::{Diagnosis, Place, Problem, clock::Watch, finding::Finding, queues::QUEUES_AT_ONCE},
+    admin::diagnosis::{Diagnosis, Problem, Resource, clock::Watch, finding::Finding, queues::QUEUES_AT_ONCE},
     client::failure::{Operation, SdkError, code},
     dynamodb::{self, transaction},
     s3::payloads,
@@ -35,7 +35,7 @@ const DELETE_ITEM: Operation = Operation::read("DeleteItem", "dynamodb:DeleteIte
 const CHECK_ITEM: Operation = Operation::read("TransactWriteItems", "dynamodb:ConditionCheckItem");
 const PUT_OBJECT: Operation = Operation::repeatedly("PutObject", "s3:PutObject");
 const GET_OBJECT: Operation = Operation::read("GetObject", "s3:GetObject");
-/// S3 says of an object that is not there that it is denied, unless both are allowed.
+/// For a missing object S3 answers "access denied", unless both are allowed.
 const GET_OR_LIST: Operation = Operation::read("GetObject", "s3:GetObject and s3:ListBucket");
 const LIST: Operation = Operation::read("GetObject of what is not there", "s3:ListBucket");
 const DELETE_OBJECT: Operation = Operation::repeatedly("DeleteObject", "s3:DeleteObject");
@@ -44,21 +44,22 @@ const RECEIVE: Operation = Operation::read("ReceiveMessage", "sqs:ReceiveMessage
 const DELETE: Operation = Operation::read("DeleteMessage", "sqs:DeleteMessage");
 const EXTEND: Operation = Operation::read("ChangeMessageVisibility", "sqs:ChangeMessageVisibility");
 
-/// A condition that no item fulfils that is not there.
+/// A condition that does not hold for an item that does not exist.
 const EXISTS: &str = "attribute_exists(pk)";
 const PAYLOAD_EXISTS: &str = "attribute_exists(k)";
-/// How that is refused. A table with other keys refuses every item; that is another finding.
+/// The codes for a condition that does not hold. A table with other keys refuses every item, which
+/// is another finding.
 const REFUSED: &[&str] = &["ConditionalCheckFailedException", "TransactionCanceledException", "ValidationException"];
-/// A receipt that SQS never gave, and how that is refused.
+/// A receipt handle that SQS never issued. `UNKNOWN_RECEIPT` has the codes that refuse it.
 const NO_RECEIPT: &str = "cloakroom-doctor";
 const UNKNOWN_RECEIPT: &[&str] = &["ReceiptHandleIsInvalid", "InvalidParameterValue"];
-/// More messages than SQS gives at once: a receive that it refuses.
+/// More messages than SQS returns at once, so it refuses the receive.
 const TOO_MANY: i32 = 11;
 
 type Item = HashMap<String, AttributeValue>;
 
 impl Diagnosis {
-    /// Reads and writes an item that nobody has; looks at the clock on the way.
+    /// Reads and writes an item that does not exist, and compares the clock with that of AWS.
     pub(super) async fn table_permissions(&self) -> Vec<Finding> {
         let (client, table) = (&self.aws.dynamodb, &self.aws.settings.table);
         let partition = Partition::new(format!("cloakroom-doctor#{:032x}", self.random()));
@@ -73,18 +74,18 @@ impl Diagnosis {
         let query = proof(query, &QUERY, &dynamodb::target(table), REFUSED);
         let mut findings: Vec<Finding> = watch.finding().into_iter().collect();
         for proof in proofs.into_iter().chain([check, query]) {
-            self.told(Place::Table, proof, &mut findings);
+            self.answer_of(Resource::Table, proof, &mut findings);
         }
         findings
     }
 
-    /// Reads and writes a payload that nobody has.
+    /// Reads and writes a payload that does not exist.
     pub(super) async fn payload_table_permissions(&self, table: &str) -> Vec<Finding> {
         let bits = AttributeValue::B(Blob::new(self.random().to_be_bytes()));
         let key = HashMap::from([(payload_attribute::KEY.to_owned(), bits)]);
         let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().expect("it has a key");
         let delete = WriteRequest::builder().delete_request(delete).build();
-        // It has no condition, and deletes nothing all the same.
+        // The batch has no condition, but its key does not exist, so it deletes nothing.
         let write = self.aws.dynamodb.batch_write_item().request_items(table, vec![delete]);
         let watch = Watch::new(self.clock.clone());
         let write = self.if_shared(|| write.send());
@@ -92,12 +93,13 @@ impl Diagnosis {
         let written = written.map(|written| proof(written, &WRITE_ITEMS, &dynamodb::target(table), REFUSED));
         let mut findings = Vec::new();
         for proof in proofs.into_iter().chain(written) {
-            self.told(Place::PayloadTable, proof, &mut findings);
+            self.answer_of(Resource::PayloadTable, proof, &mut findings);
         }
         findings
     }
 
-    /// Reads an item that is not there, and writes and deletes it if it is.
+    /// Reads an item that does not exist, and writes and deletes it on the condition that it
+    /// exists.
     async fn try_items(&self, table: &str, key: Item, exists: &str, watch: &Watch) -> Vec<Result<(), PortError>> {
         let client = &self.aws.dynamodb;
         let get = client.get_item().table_name(table).consistent_read(true).set_key(Some(key.clone()));
@@ -118,12 +120,13 @@ impl Diagnosis {
         singles.into_iter().chain(get_all).collect()
     }
 
-    /// Makes a call if items share requests here. Otherwise nobody needs to be allowed batches.
+    /// Makes a call if reads and writes of items share requests. Otherwise endpoints do not need
+    /// permission for batches.
     fn if_shared<F: Future>(&self, call: impl FnOnce() -> F) -> OptionFuture<F> {
         (self.aws.settings.items_per_request_max > 1).then(call).into()
     }
 
-    /// Writes an object under a claim that nobody has, reads it, deletes it, and finds it gone.
+    /// Writes an object under a new claim, reads it, deletes it, and checks that it is gone.
     pub(super) async fn bucket_permissions(&self) -> Vec<Finding> {
         let (client, bucket) = (&self.aws.s3, &self.aws.settings.bucket);
         let claim = Claim::from_random(self.random(), "doctor");
@@ -132,22 +135,22 @@ impl Diagnosis {
         let get = || client.get_object().bucket(bucket).key(&key).send();
         let put = client.put_object().bucket(bucket).key(&key).body(ByteStream::from_static(b"{}")).send().await;
         let put = put.map(drop).map_err(|error| PUT_OBJECT.failed(&target, error));
-        let is_there = self.told(Place::Bucket, put, &mut findings).is_some();
+        let is_there = self.answer_of(Resource::Bucket, put, &mut findings).is_some();
         let mut get_nothing = Some(GET_OR_LIST);
         if is_there {
             let got = get().await.map(drop).map_err(|error| GET_OBJECT.failed(&target, error));
-            get_nothing = self.told(Place::Bucket, got, &mut findings).map(|()| LIST);
+            get_nothing = self.answer_of(Resource::Bucket, got, &mut findings).map(|()| LIST);
         }
         let deleted = client.delete_object().bucket(bucket).key(&key).send().await;
         if let Err(error) = deleted {
-            let mut finding = self.trouble(Place::Bucket, &DELETE_OBJECT.failed(&target, error));
+            let mut finding = self.failure_finding(Resource::Bucket, &DELETE_OBJECT.failed(&target, error));
             if is_there {
                 finding.text.push_str(&format!("; so the probe object `{key}` stays until it expires"));
             }
             findings.push(finding);
         } else if let Some(operation) = get_nothing {
             let gone = proof(get().await, &operation, &target, &["NoSuchKey"]);
-            self.told(Place::Bucket, gone, &mut findings);
+            self.answer_of(Resource::Bucket, gone, &mut findings);
         }
         findings
     }
@@ -164,14 +167,14 @@ impl Diagnosis {
         tried.into_iter().flatten().flatten().chain(not_tried).collect()
     }
 
-    /// Tries a queue, wholly or, as a dead-letter queue, only what endpoints do with it: they send. `None` if it is not
-    /// seen; the look at it tells why.
+    /// Tries all operations on a queue, or only sending on a dead-letter queue, where endpoints do
+    /// nothing else. Returns `None` if the queue cannot be opened. Another check reports that.
     async fn try_queue(&self, name: &str, whole: bool) -> Option<Vec<Finding>> {
         let url = self.aws.queue_url(name).await.ok()??;
-        let (client, target, place) = (&self.aws.sqs, queue::target(name), Place::Queue(name));
+        let (client, target, resource) = (&self.aws.sqs, queue::target(name), Resource::Queue(name));
         let mut findings = Vec::new();
         let sent = client.send_message_batch().queue_url(&url).set_entries(Some(Vec::new())).send().await;
-        self.denial(place, proof(sent, &SEND, &target, &[]), &mut findings);
+        self.denial(resource, proof(sent, &SEND, &target, &[]), &mut findings);
         if !whole {
             return Some(findings);
         }
@@ -180,23 +183,24 @@ impl Diagnosis {
         let extend = client.change_message_visibility().queue_url(&url).receipt_handle(NO_RECEIPT);
         let (received, deleted, extended) =
             futures::join!(receive.send(), delete.send(), extend.visibility_timeout(0).send());
-        self.denial(place, proof(received, &RECEIVE, &target, &[]), &mut findings);
-        self.told(place, proof(deleted, &DELETE, &target, UNKNOWN_RECEIPT), &mut findings);
-        self.told(place, proof(extended, &EXTEND, &target, UNKNOWN_RECEIPT), &mut findings);
+        self.denial(resource, proof(received, &RECEIVE, &target, &[]), &mut findings);
+        self.answer_of(resource, proof(deleted, &DELETE, &target, UNKNOWN_RECEIPT), &mut findings);
+        self.answer_of(resource, proof(extended, &EXTEND, &target, UNKNOWN_RECEIPT), &mut findings);
         Some(findings)
     }
 
-    /// Takes a refusal for lack of permission, and nothing else, from a call that is refused in any case.
-    fn denial(&self, place: Place<'_>, proof: Result<(), PortError>, findings: &mut Vec<Finding>) {
-        let finding = proof.err().map(|error| self.trouble(place, &error));
+    /// Adds a finding only if a call that is refused in any case was refused for lack of
+    /// permission.
+    fn denial(&self, resource: Resource<'_>, proof: Result<(), PortError>, findings: &mut Vec<Finding>) {
+        let finding = proof.err().map(|error| self.failure_finding(resource, &error));
         findings.extend(finding.filter(|one| !matches!(one.problem, Problem::LookFailed | Problem::NotOffered)));
     }
 
     fn not_tried(&self) -> Finding {
-        let text = "`sqs:SendMessage` and `sqs:ReceiveMessage` were not seen to be denied, and are not proved: that \
-                    would send and take messages";
-        let fix = "`aws iam simulate-principal-policy --policy-source-arn … --action-names sqs:SendMessage \
-                   sqs:ReceiveMessage` tells, or the first message";
+        let text = "`sqs:SendMessage` and `sqs:ReceiveMessage` were not denied, but they are not proved either: \
+                    that would send and receive messages";
+        let fix = "to be sure, run `aws iam simulate-principal-policy --policy-source-arn … --action-names \
+                   sqs:SendMessage sqs:ReceiveMessage`";
         Finding::new(Problem::NotTried, "queues", text, fix)
     }
 }
@@ -206,8 +210,8 @@ fn check(table: &str, key: Item) -> TransactWriteItem {
     TransactWriteItem::builder().condition_check(check.build().expect("table, key and condition are set")).build()
 }
 
-/// What the answer to a call proves that nothing comes of: it is allowed, if it was refused with a code that only those
-/// see who may call.
+/// Whether the answer to a call without effect proves a permission. It does if the call succeeded,
+/// or was refused with a code that only a permitted caller receives.
 fn proof<T, E>(
     answer: Result<T, SdkError<E>>,
     operation: &Operation,

@@ -1,18 +1,18 @@
-//! Everything that a diagnosis can find.
+//! Every problem that a diagnosis can report.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Nothing works, or messages can be lost or processed twice.
     Error,
-    /// It works, and will hurt: mend it before it does.
+    /// Everything works now, but will fail or cost more later. Fix it before that.
     Warning,
-    /// Good to know.
+    /// Information for the operator. Usually nothing needs to be done.
     Note,
 }
 
@@ -29,7 +29,8 @@ impl fmt::Display for Severity {
 /// Declares the problems, each with its severity and its stable id.
 macro_rules! problems {
     ($($(#[$doc:meta])* $severity:ident $name:ident $id:literal)*) => {
-        /// What a [`Finding`](super::Finding) is about. Its text, such as `table-missing`, never changes its meaning.
+        /// The problem that a [`Finding`](super::Finding) is about. Its id, such as
+        /// `table-missing`, never changes its meaning.
         ///
         /// ```
         /// use cloakroom_aws::{Problem, Severity};
@@ -45,15 +46,15 @@ macro_rules! problems {
         }
 
         impl Problem {
-            /// All that there are.
+            /// Every problem.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// How bad it is.
+            /// Returns the severity of the problem.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)* }
             }
 
-            /// Its text.
+            /// Returns the stable id of the problem, such as `table-missing`.
             pub const fn id(self) -> &'static str {
                 match self { $(Self::$name => $id,)* }
             }
@@ -62,102 +63,108 @@ macro_rules! problems {
 }
 
 problems! {
-    /// There are no credentials, or AWS does not take them.
+    /// There are no credentials, or AWS does not accept them.
     Error Credentials "credentials"
-    /// An endpoint must not do what it has to.
+    /// A permission is missing that every endpoint needs.
     Error PermissionMissing "permission-missing"
-    /// The service gave no answer.
+    /// The service did not answer.
     Error Unreachable "unreachable"
-    /// A client of the SDK may wait forever for an answer.
+    /// A client of the SDK has no timeout, so it may wait forever for an answer.
     Warning ClientTimeouts "client-timeouts"
-    /// The clock is so wrong that AWS refuses signatures by it, and that expiries may be wrong.
+    /// The clock is more than 5 minutes wrong. AWS refuses signatures with such times, and expiry
+    /// times may be wrong.
     Error ClockSkew "clock-skew"
     /// The clock is more than a minute wrong.
     Warning ClockDrift "clock-drift"
-    /// The diagnosis must not look at something, of which nothing is known then.
+    /// A permission of the diagnosis itself is missing, so it could not check something.
     Warning LookDenied "look-denied"
-    /// Something could not be looked at for another reason.
+    /// The diagnosis could not check something for another reason.
     Warning LookFailed "look-failed"
-    /// The account is throttled.
+    /// The service throttles requests of the account.
     Warning Throttled "throttled"
-    /// The service does not know an operation: it is not AWS's own.
+    /// The service does not know an operation. It is probably an emulator and not AWS.
     Note NotOffered "not-offered"
-    /// Permissions that cannot be proved without sending or taking messages.
+    /// Permissions that cannot be proved without sending or receiving messages.
     Note NotTried "not-tried"
 
     /// There is no such table in this region.
     Error TableMissing "table-missing"
     /// The table cannot be used now.
     Error TableInactive "table-inactive"
-    /// The table has other keys.
+    /// The table does not have the keys that Cloakroom needs.
     Error TableKeys "table-keys"
-    /// Items expire by an attribute of somebody else's.
+    /// Items expire by an attribute that is not Cloakroom's.
     Error TableExpiryForeign "table-expiry-foreign"
-    /// Items were written by something else, or by a version of Cloakroom that this one does not know.
+    /// The table has items under Cloakroom's keys that this version cannot read. Another program or
+    /// another version of Cloakroom wrote them.
     Error TableLayout "table-layout"
-    /// Tombstones never expire.
+    /// Time to live is off, so tombstones never expire.
     Warning TableExpiryOff "table-expiry-off"
-    /// The table cannot be restored to an earlier second.
+    /// Point-in-time recovery is off, so the table cannot be restored to an earlier second.
     Warning TableRecoveryOff "table-recovery-off"
-    /// The table can be deleted by one call.
+    /// Deletion protection is off, so one call can delete the table.
     Warning TableUnprotected "table-unprotected"
-    /// Records wait that nobody works on: what was committed with them was never sent. Only who reads the whole table finds them.
+    /// Old records were found that no worker finishes. The messages that were committed with them
+    /// were never sent. Only a scan of the whole table finds these records.
     Error RecordsStranded "records-stranded"
-    /// The table has a fixed capacity.
+    /// The table has provisioned capacity.
     Note TableProvisioned "table-provisioned"
 
     /// There is no such bucket.
     Error BucketMissing "bucket-missing"
     /// The bucket is in another region.
     Error BucketElsewhere "bucket-elsewhere"
-    /// Deleted payloads leave versions and markers behind.
+    /// Versioning is on, so deleted payloads remain as versions behind delete markers.
     Error BucketVersioned "bucket-versioned"
-    /// The bucket was versioned: deleted payloads leave markers behind.
+    /// Versioning is suspended, so deleted payloads leave delete markers.
     Warning BucketOnceVersioned "bucket-once-versioned"
-    /// The bucket holds objects of others, which expire.
+    /// The bucket holds objects of another application, which expire too.
     Error BucketShared "bucket-shared"
     /// Public access is not blocked.
     Warning BucketPublic "bucket-public"
-    /// Payloads expire before their messages do, which loses these.
+    /// Payloads expire before their messages. Those messages are lost.
     Error LifecycleShort "lifecycle-short"
-    /// Payloads move where they cannot be read.
+    /// A lifecycle rule moves payloads to a storage class from which they cannot be read.
     Error LifecycleArchives "lifecycle-archives"
-    /// Nothing expires: the payloads of attempts that died and the entries stay for ever.
+    /// No lifecycle rule lets objects expire: payloads of failed attempts and dedupe entries stay
+    /// forever.
     Warning LifecycleMissing "lifecycle-missing"
-    /// Payloads are encrypted with a key of KMS.
+    /// Payloads are encrypted with a KMS key.
     Note BucketKms "bucket-kms"
-    /// The bucket takes requests that are not encrypted on their way.
+    /// The bucket accepts requests without TLS.
     Note BucketPlainHttp "bucket-plain-http"
 
     /// There is no such queue.
     Error QueueMissing "queue-missing"
-    /// The dead-letter queue that belongs to a queue is not there.
+    /// The dead-letter queue of a queue does not exist.
     Error DeadLetterQueueMissing "dead-letter-queue-missing"
-    /// SQS never moves a message to a dead-letter queue, but deletes it when it is too old.
+    /// SQS never moves a message to a dead-letter queue, but deletes it when its retention ends.
     Error RedriveMissing "redrive-missing"
-    /// SQS moves messages to another dead-letter queue than Cloakroom does.
+    /// SQS moves messages to a dead-letter queue that is not the one of Cloakroom.
     Warning RedriveElsewhere "redrive-elsewhere"
-    /// The dead-letter queue does not take messages from its queue.
+    /// The dead-letter queue does not accept messages from its queue.
     Warning RedriveRefused "redrive-refused"
-    /// SQS moves messages before a worker parks them with a reason, or replaces them by a copy.
+    /// SQS moves a message before a worker parks it with a reason, or before a worker replaces it
+    /// by a copy.
     Warning ReceivesLow "receives-low"
-    /// Dead letters are deleted sooner than messages of the queue are.
+    /// The dead-letter queue deletes messages sooner than the queue does.
     Error DeadLetterRetentionShort "dead-letter-retention-short"
-    /// The function may run longer than its messages are kept from others.
+    /// The function may run longer than the visibility timeout of its messages.
     Error VisibilityShort "visibility-short"
-    /// Messages come again while the function is retried.
+    /// The visibility timeout is below six times the timeout of the function, so messages reappear
+    /// while Lambda retries.
     Warning VisibilityTight "visibility-tight"
-    /// A handler may outlive the longest lease.
+    /// An attempt may take longer than the longest visibility timeout that SQS allows.
     Warning AttemptLong "attempt-long"
-    /// The queue takes smaller messages than endpoints may send.
+    /// The queue accepts only smaller messages than endpoints may send.
     Warning MessageSize "message-size"
-    /// The dead-letter queue has messages in it.
+    /// The dead-letter queue has messages.
     Warning DeadLetters "dead-letters"
     /// The queue delays every message.
     Note QueueDelays "queue-delays"
     /// The queue's messages are not encrypted at rest.
     Note QueuePlain "queue-plain"
-    /// The queue's messages are encrypted with a key of KMS.
+    /// The queue's messages are encrypted with a KMS key.
     Note QueueKms "queue-kms"
     /// The FIFO queue is not set to high throughput.
     Note FifoSlow "fifo-slow"
@@ -178,14 +185,14 @@ impl FromStr for Problem {
     }
 }
 
-/// A text that is the id of no [`Problem`].
+/// The error for a text that is not the id of a [`Problem`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnknownProblem(String);
 
 impl fmt::Display for UnknownProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = Problem::ALL.iter().map(|problem| problem.id()).collect();
-        write!(f, "`{}` is nothing that a diagnosis can find; there are: {}", self.0, ids.join(", "))
+        write!(f, "`{}` is not the id of a finding; the ids are: {}", self.0, ids.join(", "))
     }
 }
 
@@ -198,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_unique_and_survive_text() {
+    fn problem_ids_are_unique_and_can_be_parsed() {
         let ids: std::collections::BTreeSet<_> = Problem::ALL.iter().map(|problem| problem.id()).collect();
         assert_eq!(ids.len(), Problem::ALL.len());
         for problem in Problem::ALL {

@@ -10,7 +10,8 @@ use crate::{
     settings::{QueueSettings, SettingsError, within},
 };
 
-/// What [`Diagnosis`](super::Diagnosis) has to know of those who use the table, the bucket and the queues.
+/// Facts about the endpoints and workers that use the table, the bucket and the queues, for
+/// [`Diagnosis`](super::Diagnosis).
 ///
 /// ```
 /// let settings: cloakroom_aws::DiagnosisSettings = serde_json::from_str(r#"{ "queues": ["orders"] }"#)?;
@@ -22,15 +23,17 @@ use crate::{
 pub struct DiagnosisSettings {
     /// The queues, by the names that endpoints and routes use. Default: none.
     pub queues: Vec<String>,
-    /// The largest `attempts_max` of the endpoints that take messages from these queues; up to 999, since SQS has to
-    /// allow more receives than that, and allows 1,000 at most. Default: 8.
+    /// The largest `attempts_max` of the endpoints that receive from these queues, from 1 to 999.
+    /// The limit is 999 because SQS must allow more receives than that, and allows at most 1,000.
+    /// Default: 8.
     pub attempts_max: u32,
-    /// The longest that a worker lets one attempt take (`attempt_ms_max`), in seconds. Default: 15 minutes.
+    /// The longest time that a worker allows for one attempt (`attempt_ms_max`), in seconds.
+    /// Default: 15 minutes.
     pub attempt_s_max: u32,
-    /// The timeout of the Lambda function that takes messages from the queues, in seconds; up to 900. Default: there is
-    /// none, but workers, which extend the leases of their messages.
+    /// The timeout of the Lambda function that receives from the queues, in seconds, at most 900.
+    /// Default: none. Then workers receive, which extend the visibility timeouts of their messages.
     pub lambda_timeout_s: Option<u32>,
-    /// Problems that are known and wanted: they are told as notes. Default: none.
+    /// Problems that are known and accepted. They are reported as notes. Default: none.
     pub accepted: BTreeSet<Problem>,
 }
 
@@ -47,10 +50,10 @@ impl Default for DiagnosisSettings {
 }
 
 impl DiagnosisSettings {
-    /// Checks names and ranges. Queues are called in SQS as `naming` says.
+    /// Checks names and ranges. `naming` gives the names of queues in SQS.
     ///
     /// # Errors
-    /// The first field that cannot be.
+    /// The first invalid field.
     pub fn validate(&self, naming: &QueueSettings) -> Result<(), SettingsError> {
         validate_names(&self.queues, naming)?;
         within("attempts_max", self.attempts_max.into(), 1, ATTEMPTS_MAX.into())?;

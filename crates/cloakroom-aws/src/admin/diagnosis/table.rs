@@ -1,4 +1,4 @@
-//! The table.
+//! Checks of the table.
 
 use aws_sdk_dynamodb::types::{BillingMode, TableDescription, TableStatus};
 use cloakroom::{
@@ -12,8 +12,8 @@ use cloakroom::{
 
 use crate::{
     admin::{
-        diagnosis::{Diagnosis, Place, Problem, finding::Finding},
-        table_schema::{TableForm, is_usable},
+        diagnosis::{Diagnosis, Problem, Resource, finding::Finding},
+        table_schema::{TableSchema, is_usable},
     },
     client::failure::Operation,
     dynamodb::{attributes::item_from_sdk, target},
@@ -21,90 +21,96 @@ use crate::{
 
 const SCAN: Operation = Operation::read("Scan", "dynamodb:Scan");
 
-/// Items that are looked at for what is in them: a page that costs next to nothing.
+/// The number of items that are checked for their layout: one page, which costs almost nothing.
 const SAMPLE: i32 = 100;
 
-/// Why it matters what is wrong with a table.
-pub(super) struct Matters {
-    /// That it can be deleted.
+/// The consequences of problems with a table, as texts for findings.
+pub(super) struct Consequences {
+    /// Without deletion protection.
     pub(super) deletion: &'static str,
-    /// That it has a capacity.
+    /// With provisioned capacity.
     pub(super) capacity: &'static str,
-    /// That its items expire by an attribute of somebody else's.
+    /// If items expire by an attribute that is not Cloakroom's.
     pub(super) foreign_expiry: &'static str,
-    /// That they do not expire.
+    /// If items do not expire.
     pub(super) no_expiry: &'static str,
 }
 
-const MATTERS: Matters = Matters {
-    deletion: "one call deletes the table with everybody's state",
-    capacity: "each commit takes two write units for each begun KB of state and of record",
-    foreign_expiry: "a state that has it is deleted together with its version, and messages can be processed twice",
-    no_expiry: "the tombstones of deleted states stay for ever, and are paid for",
+const CONSEQUENCES: Consequences = Consequences {
+    deletion: "deletion protection is off: a single call can delete the table with all states",
+    capacity: "each commit takes two write units for each started KB of state and of record",
+    foreign_expiry: "a state with this attribute is deleted together with its version, and messages can be processed \
+                     twice",
+    no_expiry: "the tombstones of deleted states stay forever, and you pay for their storage",
 };
 
 impl Diagnosis {
     pub(super) async fn table_findings(&self) -> Vec<Finding> {
-        let form = self.aws.table_form();
-        let (table, expiry, recoverable, strange) = futures::join!(
-            self.aws.table(form.name),
-            self.aws.expiry_attribute(form.name),
-            self.aws.is_recoverable(form.name),
-            self.strange_item()
+        let schema = self.aws.table_schema();
+        let (table, expiry, recoverable, unreadable) = futures::join!(
+            self.aws.table(schema.name),
+            self.aws.expiry_attribute(schema.name),
+            self.aws.is_recoverable(schema.name),
+            self.unreadable_item()
         );
         let mut findings = Vec::new();
-        match self.told(Place::Table, table, &mut findings) {
-            Some(Some(table)) => findings.extend(self.judge_table(Place::Table, form, &MATTERS, &table)),
-            // Whatever else was asked of it says the same.
-            Some(None) => return vec![self.missing(Place::Table)],
+        match self.answer_of(Resource::Table, table, &mut findings) {
+            Some(Some(table)) => findings.extend(self.judge_table(Resource::Table, schema, &CONSEQUENCES, &table)),
+            // Every other call about the table failed for the same reason.
+            Some(None) => return vec![self.missing(Resource::Table)],
             None => {}
         }
-        if let Some(attribute) = self.told(Place::Table, expiry, &mut findings) {
-            findings.extend(self.judge_expiry(Place::Table, form, &MATTERS, attribute.as_deref()));
+        if let Some(attribute) = self.answer_of(Resource::Table, expiry, &mut findings) {
+            findings.extend(self.judge_expiry(Resource::Table, schema, &CONSEQUENCES, attribute.as_deref()));
         }
-        if let Some(false) = self.told(Place::Table, recoverable, &mut findings) {
-            let text = "point-in-time recovery is off: what a mistake overwrites or deletes is gone";
+        if let Some(false) = self.answer_of(Resource::Table, recoverable, &mut findings) {
+            let text = "point-in-time recovery is off: data that is overwritten or deleted by mistake cannot be \
+                        restored";
             let fix = self.provision(" --point-in-time-recovery");
-            findings.push(self.finding(Problem::TableRecoveryOff, Place::Table, text, fix));
+            findings.push(self.finding(Problem::TableRecoveryOff, Resource::Table, text, fix));
         }
-        if let Some(Some(strange)) = self.told(Place::Table, strange, &mut findings) {
-            let fix = "finish it with the version that wrote it, or give Cloakroom a table that nobody else writes its \
-                       keys in";
-            findings.push(self.finding(Problem::TableLayout, Place::Table, strange, fix));
+        if let Some(Some(unreadable)) = self.answer_of(Resource::Table, unreadable, &mut findings) {
+            let fix = "finish it with the version that wrote it, or give Cloakroom a table in which no other program \
+                       writes such keys";
+            findings.push(self.finding(Problem::TableLayout, Resource::Table, unreadable, fix));
         }
         findings
     }
 
-    /// What is amiss with a table as the service describes it.
+    /// Returns the findings about a table, given its description.
     pub(super) fn judge_table(
         &self,
-        place: Place<'_>,
-        form: TableForm<'_>,
-        matters: &Matters,
+        resource: Resource<'_>,
+        schema: TableSchema<'_>,
+        consequences: &Consequences,
         table: &TableDescription,
     ) -> Vec<Finding> {
-        let finding = |problem, text: String, fix: &str| self.finding(problem, place, text, fix);
-        let (name, options) = (form.name, &self.options);
+        let finding = |problem, text: String, fix: &str| self.finding(problem, resource, text, fix);
+        let (name, options) = (schema.name, &self.options);
         let mut findings = Vec::new();
         let status = table.table_status();
         if !is_usable(status) {
-            let text = format!("the table is {}", status.map_or("in no known status", TableStatus::as_str));
+            let text = format!(
+                "the table cannot be used now: its status is {}",
+                status.map_or("unknown", TableStatus::as_str)
+            );
             findings.push(finding(Problem::TableInactive, text, "wait until it is ACTIVE, and run this again"));
         }
-        if let Some(keys) = form.other_keys(table) {
-            let text = format!("its keys are not {} but {keys}: nothing can be read or written", form.keys_told);
-            let fix = "give Cloakroom another table; `cloakroom provision` makes it";
+        if let Some(keys) = schema.other_keys(table) {
+            let text = format!("its keys are not {} but {keys}: Cloakroom cannot read or write it", schema.keys_text);
+            let fix = "give Cloakroom another table; `cloakroom provision` creates it";
             findings.push(finding(Problem::TableKeys, text, fix));
         }
         if table.deletion_protection_enabled != Some(true) {
             let fix = format!("`aws dynamodb update-table{options} --table-name {name} --deletion-protection-enabled`");
-            findings.push(finding(Problem::TableUnprotected, matters.deletion.to_owned(), &fix));
+            findings.push(finding(Problem::TableUnprotected, consequences.deletion.to_owned(), &fix));
         }
         let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
         // A table that was never on demand has no summary.
         let capacity = table.provisioned_throughput().and_then(|throughput| throughput.write_capacity_units());
         if billing.map_or(capacity.unwrap_or(0) > 0, |mode| *mode == BillingMode::Provisioned) {
-            let text = format!("the table has a fixed capacity: above it messages wait, and {}", matters.capacity);
+            let text =
+                format!("the table has provisioned capacity: messages above it wait, and {}", consequences.capacity);
             let fix = format!(
                 "`aws dynamodb update-table{options} --table-name {name} --billing-mode PAY_PER_REQUEST`, or scale it"
             );
@@ -113,60 +119,66 @@ impl Diagnosis {
         findings
     }
 
-    /// What is amiss with the attribute by which items expire.
+    /// Returns the finding about the attribute by which items expire, if there is one. `on` is the
+    /// attribute that the table has.
     pub(super) fn judge_expiry(
         &self,
-        place: Place<'_>,
-        form: TableForm<'_>,
-        matters: &Matters,
+        resource: Resource<'_>,
+        schema: TableSchema<'_>,
+        consequences: &Consequences,
         on: Option<&str>,
     ) -> Option<Finding> {
         match on {
-            Some(attribute) if attribute == form.expires => None,
+            Some(attribute) if attribute == schema.expires => None,
             Some(other) => {
-                let text = format!("items expire by their attribute `{other}`: {}", matters.foreign_expiry);
-                let (name, options) = (form.name, &self.options);
+                let text = format!(
+                    "items expire by attribute `{other}` (not by Cloakroom's): {}",
+                    consequences.foreign_expiry
+                );
+                let (name, options) = (schema.name, &self.options);
                 let fix = format!(
                     "`aws dynamodb update-time-to-live{options} --table-name {name} --time-to-live-specification \
-                     Enabled=false,AttributeName={other}`, and an hour later {}",
+                     Enabled=false,AttributeName={other}`, and one hour later {}",
                     self.provision("")
                 );
-                Some(self.finding(Problem::TableExpiryForeign, place, text, fix))
+                Some(self.finding(Problem::TableExpiryForeign, resource, text, fix))
             }
             None => {
-                let text = format!("time to live is off for `{}`: {}", form.expires, matters.no_expiry);
-                Some(self.finding(Problem::TableExpiryOff, place, text, self.provision("")))
+                let text = format!("time to live is off for `{}`: {}", schema.expires, consequences.no_expiry);
+                Some(self.finding(Problem::TableExpiryOff, resource, text, self.provision("")))
             }
         }
     }
 
-    /// What is strange about an item under a key of Cloakroom's, as far as a page of the table tells.
-    async fn strange_item(&self) -> Result<Option<String>, PortError> {
+    /// Returns a text about an item under a key of Cloakroom's that this version cannot read. It
+    /// checks one page of the table.
+    async fn unreadable_item(&self) -> Result<Option<String>, PortError> {
         let table = &self.aws.settings.table;
         let scan = self.aws.dynamodb.scan().table_name(table).limit(SAMPLE);
         let output = scan.send().await.map_err(|error| SCAN.failed(&target(table), error))?;
         let items = output.items.unwrap_or_default().into_iter();
-        // An attribute that is younger than this library is the handler's affair.
+        // An attribute type that this library does not know can only be in an item of a handler.
         let mut items = items.filter_map(|item| item_from_sdk(item).ok());
-        Ok(items.find_map(|item| strange(&item)))
+        Ok(items.find_map(|item| unreadable(&item)))
     }
 }
 
-/// What is strange about the item: neither a handler's own, nor one that this version reads. Nothing of what is in it
-/// is told.
-fn strange(item: &Item) -> Option<String> {
+/// Returns why this version cannot read an item under a key of Cloakroom's. Returns `None` for a
+/// readable item and for an item of a handler. The text contains nothing of the item but its sort
+/// key.
+fn unreadable(item: &Item) -> Option<String> {
     let Some(AttributeValue::S(key)) = item.get(attribute::SORT) else { return None };
     let begins = |key_of_nothing: Key<'_>| key.starts_with(&key_of_nothing.text());
     if begins(Key::State { endpoint: "" }) && placement::read_state_item("", Some(item.clone())).is_err() {
         return Some(format!(
-            "item `{key}` is no state with a version in `{}`: its messages fail, until something writes over it",
+            "item `{key}` is not a state with a version in `{}`: messages of its partition fail until it is replaced",
             attribute::VERSION
         ));
     }
     let is_record = key.starts_with("outbox#");
     if is_record && placement::read_record_item("", item).is_err() {
         return Some(format!(
-            "item `{key}` is no outbox record of a format that this version knows: it is not finished"
+            "item `{key}` is not an outbox record in a format that this version knows, so it is not finished"
         ));
     }
     None
@@ -187,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn only_keys_of_ours_with_something_else_in_them_are_strange() {
+    fn only_unreadable_items_under_cloakroom_keys_are_reported() {
         let version = |text: &str| (attribute::VERSION, AttributeValue::N(text.to_owned()));
         let record = |text: String| (attribute::RECORD, AttributeValue::S(text));
         let known = Record::default().encode();
         let later = known.replace("\"format\":1", "\"format\":2");
         assert_ne!(known, later);
-        for (item, is_strange) in [
+        for (item, is_unreadable) in [
             (item("state#orders", &[version("7")]), false),
             (item("state#orders", &[]), true),
             (item("line#1", &[]), false),
@@ -201,7 +213,7 @@ mod tests {
             (item("outbox#orders#m", &[record(later)]), true),
             (item("outbox#orders#m", &[]), true),
         ] {
-            assert_eq!(strange(&item).is_some(), is_strange, "{item:?}");
+            assert_eq!(unreadable(&item).is_some(), is_unreadable, "{item:?}");
         }
     }
 }

@@ -17,21 +17,21 @@ fn diagnosis(settings: DiagnosisSettings) -> Result<Diagnosis, SettingsError> {
 }
 
 #[test]
-fn whoever_has_no_credentials_is_told_so_whatever_the_reason() {
+fn missing_or_refused_credentials_are_one_finding_for_every_cause() {
     let diagnosis = diagnosis(DiagnosisSettings::default()).unwrap();
     let get = Operation::read("GetItem", "dynamodb:GetItem");
     for cause in [CredentialsError::not_loaded("there are none"), CredentialsError::provider_error("the session ended")]
     {
-        let told = cause.to_string();
+        let reason = cause.to_string();
         let error = SdkError::<GetItemError>::dispatch_failure(ConnectorError::other(cause.into(), None));
-        let finding = diagnosis.trouble(Place::Table, &get.failed("table `things`", error));
-        assert_eq!(finding.problem, Problem::Credentials, "{told}");
-        assert!(finding.text.contains(&told) && finding.fix.contains("AWS_PROFILE"), "{finding:?}");
+        let finding = diagnosis.failure_finding(Resource::Table, &get.failed("table `things`", error));
+        assert_eq!(finding.problem, Problem::Credentials, "{reason}");
+        assert!(finding.text.contains(&reason) && finding.fix.contains("AWS_PROFILE"), "{finding:?}");
     }
 }
 
 #[test]
-fn the_field_at_fault_is_named() {
+fn invalid_setting_is_an_error_that_names_its_field() {
     let default = DiagnosisSettings::default;
     for (field, settings) in [
         ("queues", DiagnosisSettings { queues: vec!["a b".to_owned()], ..default() }),
@@ -71,7 +71,7 @@ fn printed_command_keeps_the_time_to_live_of_small_payloads() {
 }
 
 #[test]
-fn receives_are_enough_for_attempts_and_for_copies_and_on_fifo_queues_for_those_behind() {
+fn low_receive_limit_is_reported_with_a_sufficient_proposal() {
     let with = |attempts_max| diagnosis(DiagnosisSettings { attempts_max, ..of_queues(&["orders"]) }).unwrap();
     for (attempts_max, queue, receives, proposed) in [
         (8, "orders", "9", None),
@@ -95,13 +95,13 @@ fn receives_are_enough_for_attempts_and_for_copies_and_on_fifo_queues_for_those_
 }
 
 #[test]
-fn it_can_run_on_any_thread() {
+fn diagnosis_future_is_send() {
     fn is_send(_: impl Send) {}
     is_send(diagnosis(DiagnosisSettings::default()).unwrap().run());
 }
 
 #[test]
-fn clients_that_may_wait_forever_are_a_warning_that_names_their_services() {
+fn clients_without_timeouts_are_a_warning_that_names_their_services() {
     let mut diagnosis = diagnosis(DiagnosisSettings::default()).unwrap();
     let warned = diagnosis.client_findings().remove(0);
     assert_eq!((warned.problem, warned.problem.severity()), (Problem::ClientTimeouts, Severity::Warning));

@@ -1,16 +1,16 @@
-//! What it means that a look failed.
+//! Findings for calls of the diagnosis that failed.
 
 use cloakroom::PortError;
 
 use crate::{
-    admin::diagnosis::{Diagnosis, Place, Problem, clock, finding::Finding},
+    admin::diagnosis::{Diagnosis, Problem, Resource, clock, finding::Finding},
     client::failure::{
-        Meaning,
+        meaning::Meaning,
         refusal::{Origin, Refusal},
     },
 };
 
-/// What endpoints have to be allowed. Everything else that is denied is only not seen.
+/// The permissions that endpoints need. Without any other permission, only the diagnosis sees less.
 const OF_ENDPOINTS: &[&str] = &[
     "dynamodb:GetItem",
     "dynamodb:BatchGetItem",
@@ -30,7 +30,7 @@ const OF_ENDPOINTS: &[&str] = &[
     "sqs:ChangeMessageVisibility",
 ];
 
-/// Codes that are about who asks, not about what is asked for.
+/// Codes that refuse the credentials of a request, and not the request itself.
 const OF_CREDENTIALS: &[&str] = &[
     "ExpiredToken",
     "ExpiredTokenException",
@@ -48,31 +48,32 @@ const OF_CREDENTIALS: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
-/// What services that are not AWS's own answer to what they do not offer.
+/// Codes with which services other than AWS answer operations that they do not offer.
 const NOT_OFFERED: &[&str] =
     &["InvalidAction", "NotImplemented", "UnknownOperationException", "UnsupportedCapability", "UnsupportedOperation"];
 
 impl Diagnosis {
-    /// The answer of a look at a place; if it failed, that is a finding.
-    pub(super) fn told<T>(
+    /// Returns the answer of a call about a place. If the call failed, adds a finding and returns
+    /// `None`.
+    pub(super) fn answer_of<T>(
         &self,
-        place: Place<'_>,
-        look: Result<T, PortError>,
+        resource: Resource<'_>,
+        answer: Result<T, PortError>,
         findings: &mut Vec<Finding>,
     ) -> Option<T> {
-        look.map_err(|error| findings.push(self.trouble(place, &error))).ok()
+        answer.map_err(|error| findings.push(self.failure_finding(resource, &error))).ok()
     }
 
-    /// What it means that a call failed.
-    pub(super) fn trouble(&self, place: Place<'_>, error: &PortError) -> Finding {
-        let unclear = |problem, fix: &str| self.finding(problem, place, error.to_string(), fix);
+    /// Returns the finding for a failed call.
+    pub(super) fn failure_finding(&self, resource: Resource<'_>, error: &PortError) -> Finding {
+        let unclear = |problem, fix: &str| self.finding(problem, resource, error.to_string(), fix);
         let Some(refusal) = Refusal::of(error) else {
-            return unclear(Problem::LookFailed, "see what the message says, and run this again");
+            return unclear(Problem::LookFailed, "resolve what the message describes, then run this again");
         };
         let code = match &refusal.origin {
             Origin::Credentials => return self.credentials(error),
             Origin::Silence => {
-                let fix = "look at the network from here to AWS: region, VPC endpoints, proxy, `AWS_ENDPOINT_URL`";
+                let fix = "check the network from here to AWS: region, VPC endpoints, proxy, `AWS_ENDPOINT_URL`";
                 return unclear(Problem::Unreachable, fix);
             }
             Origin::Answer(code) => code.as_deref().unwrap_or_default(),
@@ -88,62 +89,62 @@ impl Diagnosis {
         if NOT_OFFERED.contains(&code) {
             return unclear(
                 Problem::NotOffered,
-                "nothing, if this is an emulator; otherwise look at the endpoint's URL",
+                "nothing if this is an emulator; otherwise check the endpoint URL of the client",
             );
         }
         match refusal.meaning {
-            Meaning::Denied => self.denied(place, refusal.permissions, &text),
-            Meaning::Absent => self.missing(place),
+            Meaning::Denied => self.denied(resource, refusal.permissions, &text),
+            Meaning::Absent => self.missing(resource),
             Meaning::Elsewhere => self.elsewhere(&text),
             Meaning::Busy | Meaning::Throttled | Meaning::Contended => {
                 unclear(Problem::Throttled, "run this again when there is less traffic")
             }
             Meaning::Invalid | Meaning::Open => {
-                unclear(Problem::LookFailed, "see what the service says, and run this again")
+                unclear(Problem::LookFailed, "resolve what the service reports, then run this again")
             }
         }
     }
 
     fn credentials(&self, error: &PortError) -> Finding {
-        let text = format!("AWS does not know who asks, or does not believe it: {error}");
-        let fix = "`aws sts get-caller-identity` shows who you are; renew the session (`aws sso login`), or set \
-                   `AWS_PROFILE` or a role that is valid";
+        let text = format!("there are no credentials, or AWS does not accept them: {error}");
+        let fix = "renew the session (`aws sso login`), or set `AWS_PROFILE` or a valid role; \
+                   `aws sts get-caller-identity` shows the identity in use";
         Finding::new(Problem::Credentials, "credentials", text, fix)
     }
 
-    /// The finding that a policy does not allow `permissions`.
-    pub(super) fn denied(&self, place: Place<'_>, permissions: &str, answer: &str) -> Finding {
-        let name = self.name(place);
+    /// Returns the finding that a policy does not allow `permissions`.
+    pub(super) fn denied(&self, resource: Resource<'_>, permissions: &str, answer: &str) -> Finding {
+        let name = self.name(resource);
         let fix = format!(
-            "allow `{permissions}` on {name} to the role or user that asks, and see that no policy of the resource, \
-             the key or the organisation denies it"
+            "allow `{permissions}` on {name} for the role or user of these credentials, and check that no policy of \
+             the resource, the key or the organisation denies it"
         );
         if permissions.split(" and ").all(|one| OF_ENDPOINTS.contains(&one)) {
-            let text = format!("`{permissions}` is not allowed, and no endpoint works without it: {answer}");
+            let text = format!("`{permissions}` is not allowed, and endpoints do not work without it: {answer}");
             return Finding::new(Problem::PermissionMissing, name, text, fix);
         }
         let text =
-            format!("`{permissions}` is not allowed, so that nobody knows whether this is as it should be: {answer}");
+            format!("`{permissions}` is not allowed, so this could not be checked; endpoints do not need it: {answer}");
         Finding::new(Problem::LookDenied, name, text, fix)
     }
 
-    /// The finding that a place is not there.
-    pub(super) fn missing(&self, place: Place<'_>) -> Finding {
-        let (name, region) = (self.name(place), self.region());
-        let problem = match place {
-            Place::Table | Place::PayloadTable => Problem::TableMissing,
-            Place::Bucket => Problem::BucketMissing,
-            Place::Queue(_) => Problem::QueueMissing,
+    /// Returns the finding that a table, a bucket or a queue does not exist.
+    pub(super) fn missing(&self, resource: Resource<'_>) -> Finding {
+        let (name, region) = (self.name(resource), self.region());
+        let problem = match resource {
+            Resource::Table | Resource::PayloadTable => Problem::TableMissing,
+            Resource::Bucket => Problem::BucketMissing,
+            Resource::Queue(_) => Problem::QueueMissing,
         };
         let text = format!("there is no {name} in region `{region}` of this account");
-        let fix = format!("{}, or give another `--region` or `--profile`", self.provision(""));
-        self.finding(problem, place, text, fix)
+        let fix = format!("create it with {}, or use another `--region` or `--profile`", self.provision(""));
+        self.finding(problem, resource, text, fix)
     }
 
-    /// The finding that the bucket is in another region.
+    /// Returns the finding that the bucket is in another region.
     pub(super) fn elsewhere(&self, why: &str) -> Finding {
         let text = format!("the bucket is not in region `{}`: {why}", self.region());
-        let fix = "give the region of table and queues a bucket of its own there, or set `--region` to the bucket's";
-        self.finding(Problem::BucketElsewhere, Place::Bucket, text, fix)
+        let fix = "use a bucket in the region of the table and the queues, or set `--region` to that of the bucket";
+        self.finding(Problem::BucketElsewhere, Resource::Bucket, text, fix)
     }
 }

@@ -1,4 +1,4 @@
-//! The bucket.
+//! Creation and update of the bucket.
 
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
@@ -20,11 +20,11 @@ const CREATE: Operation = Operation::repeatedly("CreateBucket", "s3:CreateBucket
 const PUT_BLOCK: Operation = Operation::repeatedly("PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock");
 const PUT_RULES: Operation = Operation::repeatedly("PutBucketLifecycleConfiguration", "s3:PutLifecycleConfiguration");
 
-/// The name of our lifecycle rule.
+/// The name of Cloakroom's lifecycle rule.
 const RULE: &str = "cloakroom";
 /// The setting that says when payloads expire.
 const EXPIRY_FIELD: &str = "expiry_days";
-/// Cloakroom writes in one piece; what is left of uploads in parts is rubbish.
+/// Cloakroom never uploads in parts, so incomplete uploads are leftovers of another program.
 const MULTIPART_DAYS: i32 = 7;
 
 impl Provisioning {
@@ -36,15 +36,15 @@ impl Provisioning {
         PortError::new(operation.on(&target(self.bucket())), cause).without_effect().permanent()
     }
 
-    /// What is to be done to the bucket, whose payloads are needed for as long as `need` says.
+    /// Returns the changes to the bucket. `need` is the time for which payloads are needed.
     pub(super) async fn bucket_changes(&self, need: &PayloadNeed) -> Result<Vec<Change>, PortError> {
         let (bucket, days) = (self.bucket().to_owned(), self.settings.expiry_days);
         let block = Change::BlockPublicAccess { bucket: bucket.clone() };
         let expire = Change::ExpirePayloads { bucket: bucket.clone(), days };
         let (is_there, is_directory) = (self.aws.bucket().await?.is_some(), is_directory(&bucket));
         if !is_there && is_directory {
-            let cause = "there is no such directory bucket: make it by hand, in the zone where its endpoints run; see \
-                         `S3Payloads` for what it is good for";
+            let cause = "there is no such directory bucket: create it yourself, in the zone where its endpoints run; \
+                         see the documentation of `S3Payloads`";
             return Err(self.bucket_error(&HEAD, cause.to_owned()));
         }
         if !is_there {
@@ -64,7 +64,7 @@ impl Provisioning {
         let rule = rules.iter().find(|rule| rule.id() == Some(RULE));
         need.check(&target(&bucket), EXPIRY_FIELD, days.max(rule.map_or(0, days_of)))?;
         match rule {
-            // A longer expiry is the need of another endpoint: endpoints may share the bucket.
+            // A longer expiry may be needed by other endpoints, which may share the bucket.
             Some(rule) if is_as_wanted(rule, days.max(days_of(rule))) => {}
             Some(_) => changes.push(expire),
             None => {
@@ -75,17 +75,20 @@ impl Provisioning {
         Ok(changes)
     }
 
-    /// A bucket that is, or was, versioned keeps something of every payload that is deleted.
+    /// Refuses a bucket with versioning, which keeps versions or delete markers of all deleted
+    /// payloads.
     async fn check_versioning(&self) -> Result<(), PortError> {
-        // Where it is suspended nothing new is kept; what that leaves behind is for a diagnosis to tell.
+        // With suspended versioning nothing new is kept. The diagnosis reports what it leaves.
         let enabled = |status: &BucketVersioningStatus| *status != BucketVersioningStatus::Suspended;
         let Some(status) = self.aws.versioning().await?.filter(enabled) else { return Ok(()) };
-        let cause =
-            format!("versioning is {status}, so that deleted payloads leave markers behind; use another bucket");
+        let cause = format!(
+            "versioning is {status}, so deleted payloads leave delete markers and versions; use another bucket"
+        );
         Err(self.bucket_error(&GET_VERSIONING, cause))
     }
 
-    /// Refuses rules of others that let objects expire sooner: a message whose payload is gone looks processed.
+    /// Refuses other rules that let objects expire sooner. A message whose payload has expired is
+    /// treated as processed.
     fn check_other_rules(&self, rules: &[LifecycleRule], need: &PayloadNeed) -> Result<(), PortError> {
         let days_min = need.days.max(self.settings.expiry_days.into());
         let days_min = i32::try_from(days_min).unwrap_or(i32::MAX);
@@ -96,23 +99,25 @@ impl Provisioning {
         });
         let Some(rule) = too_early else { return Ok(()) };
         let cause = format!(
-            "lifecycle rule `{}` removes objects sooner than after {days_min} days, which loses messages; remove the \
+            "lifecycle rule `{}` deletes objects before they are {days_min} days old, which loses messages; remove the \
              rule, or use another bucket",
             rule.id().unwrap_or_default()
         );
         Err(self.bucket_error(&GET_RULES, cause))
     }
 
-    /// Refuses a bucket that is somebody else's, as far as its first thousand objects tell: they would expire, too.
+    /// Refuses a bucket if its first thousand objects contain one of another application: it would
+    /// expire, too.
     async fn check_other_objects(&self) -> Result<(), PortError> {
         let Some(key) = self.aws.foreign_object().await? else { return Ok(()) };
-        let cause =
-            format!("object `{key}` is not Cloakroom's; everything in the bucket expires, so use one of its own");
+        let cause = format!(
+            "object `{key}` does not belong to Cloakroom, and all objects in the bucket expire; use another bucket"
+        );
         Err(self.bucket_error(&LIST, cause))
     }
 
     pub(super) async fn create_bucket(&self) -> Result<(), PortError> {
-        // The oldest region is the one that must not be named.
+        // S3 refuses the region `us-east-1` as a location constraint.
         let region = self.aws.s3.config().region().map(AsRef::as_ref).filter(|region| *region != "us-east-1");
         let location = region.map(|region| {
             let constraint = BucketLocationConstraint::from(region);
@@ -131,7 +136,7 @@ impl Provisioning {
     }
 
     pub(super) async fn expire_payloads(&self) -> Result<(), PortError> {
-        // S3 knows only all rules at once: those of others are put back as they were.
+        // S3 only sets all rules together, so the other rules are written back unchanged.
         let mut rules = self.aws.lifecycle_rules().await?;
         let days = rules.iter().filter(|rule| rule.id() == Some(RULE)).map(days_of).max().unwrap_or(0);
         rules.retain(|rule| rule.id() != Some(RULE));
@@ -171,13 +176,13 @@ fn wanted_rule(days: u32) -> LifecycleRule {
         .expect("the status is set")
 }
 
-/// After how many days the rule expires objects; 0 if it does not.
+/// After how many days the rule lets objects expire, or 0 if it does not.
 fn days_of(rule: &LifecycleRule) -> u32 {
     let days = rule.expiration().and_then(LifecycleExpiration::days).unwrap_or(0);
     u32::try_from(days).unwrap_or(0)
 }
 
-/// Whether the rule does what the wanted one does.
+/// Whether the rule has the same effect as the wanted one.
 fn is_as_wanted(rule: &LifecycleRule, days: u32) -> bool {
     let wanted = wanted_rule(days);
     is_for_everything(rule)
@@ -187,7 +192,7 @@ fn is_as_wanted(rule: &LifecycleRule, days: u32) -> bool {
         && rule.abort_incomplete_multipart_upload() == wanted.abort_incomplete_multipart_upload()
 }
 
-/// Whether the rule holds for all objects; services write "everything" in several ways.
+/// Whether the rule applies to all objects. Services write such a filter in several ways.
 #[expect(deprecated, reason = "older rules have a prefix outside of a filter")]
 pub(crate) fn is_for_everything(rule: &LifecycleRule) -> bool {
     rule.prefix().is_none_or(str::is_empty)
@@ -205,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_for_something_else_is_not_the_wanted_one() {
+    fn lifecycle_rule_with_another_filter_or_status_is_not_the_wanted_one() {
         assert!(is_as_wanted(&wanted_rule(45), 45));
         assert!(!is_as_wanted(&wanted_rule(44), 45));
         let rule = |filter| {

@@ -1,18 +1,18 @@
-//! What provisioning does, as data.
+//! The changes of provisioning, as data.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-/// What is to be done, in order. Displays as one line for each change.
+/// The changes to make, in order. `Display` writes one line for each change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// The changes; none if everything is as it is wanted.
+    /// The changes. Empty if there is nothing to do.
     pub changes: Vec<Change>,
 }
 
 impl Plan {
-    /// Whether nothing is to be done.
+    /// Returns whether there is nothing to do.
     pub const fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
@@ -28,58 +28,58 @@ impl fmt::Display for Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
-    /// The table is made.
+    /// Creates the table.
     CreateTable {
-        /// Its name.
+        /// The table's name.
         table: String,
     },
-    /// Time to live is turned on.
+    /// Enables time to live.
     ExpireItems {
         /// The table's name.
         table: String,
     },
-    /// Point-in-time recovery is turned on.
+    /// Enables point-in-time recovery.
     KeepRecoverable {
         /// The table's name.
         table: String,
     },
-    /// The bucket is made.
+    /// Creates the bucket.
     CreateBucket {
-        /// Its name.
+        /// The bucket's name.
         bucket: String,
     },
-    /// All four blocks of public access are turned on.
+    /// Enables all four blocks of public access.
     BlockPublicAccess {
         /// The bucket's name.
         bucket: String,
     },
-    /// The lifecycle rule is put.
+    /// Sets the lifecycle rule.
     ExpirePayloads {
         /// The bucket's name.
         bucket: String,
         /// After how many days objects expire.
         days: u32,
     },
-    /// A queue is made.
+    /// Creates a queue.
     CreateQueue {
-        /// Its name in SQS.
+        /// The queue's name in SQS.
         queue: String,
     },
-    /// Attributes of a queue are changed.
+    /// Changes attributes of a queue.
     SetQueueAttributes {
-        /// Its name in SQS.
+        /// The queue's name in SQS.
         queue: String,
-        /// By the name of the attribute.
+        /// The changed attributes, by their names.
         attributes: BTreeMap<String, AttributeChange>,
     },
 }
 
-/// An attribute of a queue that is not as it is wanted.
+/// The change of a queue's attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AttributeChange {
-    /// What it is now; `None` if it is not set.
+    /// The current value. `None` if the attribute is not set.
     pub from: Option<String>,
-    /// What it will be.
+    /// The new value.
     pub to: String,
 }
 

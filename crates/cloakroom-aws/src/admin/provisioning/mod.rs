@@ -1,4 +1,4 @@
-//! Tables, bucket and queues as Cloakroom needs them: what is missing, and making it.
+//! Creation of the tables, the bucket and the queues.
 
 pub(crate) mod bucket;
 pub(crate) mod change;
@@ -22,28 +22,33 @@ use crate::{
 pub use change::{AttributeChange, Change, Plan};
 pub use settings::ProvisioningSettings;
 
-/// How often the plan is looked at again, if somebody else changes things meanwhile.
+/// How often the plan is made again if another process changes resources at the same time.
 const ROUNDS_MAX: u32 = 5;
-/// How often a change is tried, if it fails for a passing reason.
+/// How often a change is tried if its error may be temporary.
 const TRIES_MAX: u32 = 10;
-/// Between two tries, and two looks at a table that is being made.
+/// The pause between two tries, and between two checks of a table that is being created.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Makes the table, the bucket and the queues, or brings them up to date.
+/// Creates the tables, the bucket and the queues, or updates them.
 ///
-/// It may run any number of times, and several times at once; it never deletes anything. What exists and cannot be
-/// brought up to date (another key schema, a versioned bucket) is an error that says what to do.
+/// It may run any number of times, also concurrently, and it never deletes anything. A resource
+/// that exists and cannot be updated (another key schema, a versioned bucket) is an error whose
+/// text says what to do.
 ///
-/// - **Table**: keys `pk` and `sk`, on demand, `cloakroom_expires` as time to live; point-in-time recovery if wanted.
-/// - **Payload table**, if one is set: key `k`, on demand, `x` as time to live. It is never made recoverable: what is processed is gone from it, and
-///   has to be.
-/// - **Bucket**: public access blocked; a lifecycle rule `cloakroom` lets everything in it expire, and ends incomplete
-///   multipart uploads. Other rules stay. A bucket with objects of others is refused, since they would expire, too.
-///   A [directory bucket](crate::S3Payloads#s3-express-one-zone) has to be there already, and only gets the rule.
-/// - **Queues**: each with a [dead-letter queue](dead_letter_queue), to which SQS moves what was received
-///   [too often](ProvisioningSettings::receives_max). SQS takes up to a minute to apply changed attributes, and up to
-///   15 minutes for the retention. On a queue that exists, no retention is made shorter; a visibility timeout and a
-///   number of receives are lowered only to a value that the settings name.
+/// - **Table**: keys `pk` and `sk`, on-demand capacity, time to live by `cloakroom_expires`, and
+///   point-in-time recovery if the settings ask for it.
+/// - **Payload table**, if one is set: key `k`, on-demand capacity, time to live by `x`. It never
+///   has point-in-time recovery: payloads of processed messages must not come back.
+/// - **Bucket**: public access blocked, and a lifecycle rule `cloakroom` that lets all objects
+///   expire and ends incomplete multipart uploads. Other rules stay. A bucket with objects of
+///   another application is refused, since they would expire too. A
+///   [directory bucket](crate::S3Payloads#s3-express-one-zone) must already exist, and only gets
+///   the rule.
+/// - **Queues**: each with a [dead-letter queue](cloakroom::engine::parking::dead_letter_queue), to which SQS moves messages
+///   that were received [too often](ProvisioningSettings::receives_max). SQS takes up to a minute
+///   to apply changed attributes, and up to 15 minutes for the retention. The retention of an
+///   existing queue is never shortened. Its visibility timeout and `maxReceiveCount` are lowered
+///   only to a value that the settings name.
 ///
 /// ```no_run
 /// # async fn example(aws: cloakroom_aws::Aws) -> Result<(), Box<dyn std::error::Error>> {
@@ -64,29 +69,30 @@ pub struct Provisioning {
 }
 
 impl Provisioning {
-    /// Provisioning of the table and the bucket that `aws` is set to, and of the queues of `settings`.
+    /// Creates a provisioning of the tables and the bucket of `aws`, and of the queues of
+    /// `settings`.
     ///
     /// # Errors
-    /// A setting that AWS would refuse, or that would let payloads expire before their messages.
+    /// A setting that AWS would refuse, or with which payloads would expire before their messages.
     pub fn new(aws: &Aws, settings: ProvisioningSettings) -> Result<Self, SettingsError> {
         settings.validate(&aws.settings().queues)?;
         settings.validate_payload_ttl(aws.settings())?;
         Ok(Self { aws: aws.clone().with_timeouts(), settings, clock: Arc::new(TokioClock) })
     }
 
-    /// The same, waiting on another clock than Tokio's.
+    /// Sets the clock for waiting. Default: that of Tokio.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// Looks at what there is, and says what [`apply`](Self::apply) would do. Changes nothing.
+    /// Returns the changes that [`apply`](Self::apply) would make. Changes nothing.
     ///
     /// # Errors
-    /// What exists and cannot be brought up to date; payloads that would expire before the messages that the queues
-    /// keep; failures of services.
+    /// A resource exists and cannot be updated; payloads would expire before the messages in the
+    /// queues; a call failed.
     pub async fn plan(&self) -> Result<Plan, PortError> {
-        let (tables, queues) = futures::try_join!(self.table_changes(), self.look_at_queues())?;
+        let (tables, queues) = futures::try_join!(self.table_changes(), self.planned_queues())?;
         let need = PayloadNeed::of(&queues);
         self.check_payload_ttl(&need)?;
         let bucket = self.bucket_changes(&need).await?;
@@ -94,18 +100,20 @@ impl Provisioning {
         Ok(Plan { changes: [tables, bucket, queues].concat() })
     }
 
-    /// Checks what the payload table keeps against what the queues keep, which may be longer than the settings say.
+    /// Checks the expiry of the payload table against the retention of the queues, which may be
+    /// longer than in the settings.
     fn check_payload_ttl(&self, need: &PayloadNeed) -> Result<(), PortError> {
         let crate::aws::settings::AwsSettings { payload_table, payload_ttl_days, .. } = &self.aws.settings;
         let table = payload_table.as_deref();
         table.map_or(Ok(()), |table| need.check(&dynamodb::target(table), "payload_ttl_days", *payload_ttl_days))
     }
 
-    /// Does what [`plan`](Self::plan) says, and waits until the table can be used (up to two minutes). Answers with
-    /// what was done.
+    /// Makes the changes of [`plan`](Self::plan), and waits up to two minutes until each table can
+    /// be used. Returns the changes that it made.
     ///
     /// # Errors
-    /// The first change that failed. Those before it are done; the rest is done when it is applied again.
+    /// The error of the first change that failed. Earlier changes are made. Call this again for the
+    /// others.
     pub async fn apply(&self) -> Result<Plan, PortError> {
         let mut made = Vec::new();
         for _ in 0..ROUNDS_MAX {
@@ -119,28 +127,31 @@ impl Provisioning {
                     overtaken = true;
                 }
             }
-            // What somebody else made need not be what is wanted here: look again.
+            // Another process made a change, which may differ from what is wanted here: plan again.
             if !overtaken {
                 self.wait_until_all_are_active().await?;
                 return Ok(Plan { changes: made });
             }
         }
-        let cause = "somebody else keeps changing things; is another provisioning with other settings running?";
+        let cause = "another process keeps changing the same resources; check whether another provisioning with other \
+                     settings is running";
         Err(PortError::new("provisioning", cause))
     }
 
-    /// Makes a change; false if there is no need for it any more.
+    /// Makes a change. Returns `false` if it is no longer needed.
     async fn make(&self, change: &Change, settling: bool) -> Result<bool, PortError> {
         let mut tried = 1;
         loop {
             let Err(error) = self.perform(change).await else { return Ok(true) };
-            // SUBTLE: whatever the error says, somebody else may have made the change meanwhile; services differ in
-            // how they answer then. The change has failed only if it is still to be made
-            // (`two_at_once_do_not_disturb_each_other`).
+            // SUBTLE: (1) another process makes the same change, and (2) the service refuses ours,
+            // each service with an error of its own. So the error does not decide: the change has
+            // failed only if it is still in the plan. Otherwise one of two concurrent runs would
+            // fail (`concurrent_provisionings_do_not_disturb_each_other`).
             if !self.plan().await?.changes.contains(change) {
                 return Ok(false);
             }
-            // What was made a moment ago is not known everywhere yet.
+            // A new resource is not visible everywhere at once, so also permanent errors are
+            // retried.
             if tried == TRIES_MAX || !(error.may_be_repeated() || settling) {
                 return Err(error);
             }

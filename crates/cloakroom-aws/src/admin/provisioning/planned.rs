@@ -1,4 +1,4 @@
-//! Queues as they are to be, compared with what they are.
+//! Comparison of the wanted queues with the existing ones.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::{
     settings::expiry_days_min,
 };
 
-/// A number of a queue as it is to be.
+/// The wanted value of a numeric queue attribute.
 #[derive(Clone, Copy)]
 pub(super) enum Number {
-    /// The caller names it.
+    /// The caller has set this number.
     Exactly(u32),
-    /// A larger number that a queue has already stays.
+    /// A default. A larger number of an existing queue stays.
     AtLeast(u32),
 }
 
@@ -28,12 +28,13 @@ impl Number {
         given.map_or(Self::AtLeast(default), Self::Exactly)
     }
 
-    /// The number to set on a queue that has `found`.
+    /// Returns the number to set on a queue that has `found`.
     ///
-    /// SUBTLE: SQS deletes the messages that are older than a retention that is set, so a retention is never made
-    /// shorter (`a_retention_is_never_made_shorter`). A queue may have a long visibility timeout for its function, and
-    /// many receives for its endpoint, which this caller does not name (`defaults_lower_nothing_that_a_queue_has`).
-    fn beside(self, found: Option<u32>) -> u32 {
+    /// SUBTLE: SQS deletes messages that are older than a new retention, so a retention is never
+    /// shortened (`a_retention_is_never_made_shorter`). A queue may have a long visibility timeout
+    /// for its function, or a large `maxReceiveCount` for its endpoint, which these settings do not
+    /// name. A default must not lower them (`default_settings_do_not_lower_values_of_an_existing_queue`).
+    fn for_queue_with(self, found: Option<u32>) -> u32 {
         match self {
             Self::Exactly(number) => number,
             Self::AtLeast(least) => found.map_or(least, |found| found.max(least)),
@@ -41,28 +42,28 @@ impl Number {
     }
 }
 
-/// A queue as it is to be.
+/// A queue as the settings want it.
 pub(super) struct WantedQueue {
-    /// In SQS.
+    /// The name in SQS.
     pub(super) name: String,
     pub(super) visibility_s: Number,
     pub(super) retention_s: Number,
-    /// The name in SQS of its dead-letter queue, and after how many receives a message goes there.
+    /// The name of its dead-letter queue in SQS, and the `maxReceiveCount`.
     pub(super) redrive: Option<(String, Number)>,
 }
 
-/// A queue as it is to be, and as it is.
+/// A wanted queue and its current attributes.
 pub(super) struct PlannedQueue {
     pub(super) wanted: WantedQueue,
     /// `None` if the queue does not exist.
     pub(super) found: Option<QueueAttributes>,
 }
 
-/// For how long payloads are needed.
+/// For how many days payloads are needed.
 #[derive(Debug, Default)]
 pub(super) struct PayloadNeed {
     pub(super) days: u64,
-    /// The name in SQS of the queue whose messages need them.
+    /// The name in SQS of the queue whose messages need them for that time.
     queue: String,
 }
 
@@ -71,7 +72,7 @@ pub(super) struct PayloadNeed {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RedrivePolicy {
     dead_letter_target_arn: String,
-    /// SQS takes a number and a text, and gives either back.
+    /// SQS accepts a number and a string, and returns either.
     max_receive_count: serde_json::Value,
 }
 
@@ -80,12 +81,12 @@ impl RedrivePolicy {
         Self { dead_letter_target_arn: arn, max_receive_count: receives_max.into() }
     }
 
-    /// The name in SQS of the dead-letter queue.
+    /// The name of the dead-letter queue in SQS.
     pub(crate) fn queue(&self) -> &str {
         self.dead_letter_target_arn.rsplit(':').next().unwrap_or_default()
     }
 
-    /// After how many receives a message goes there.
+    /// The number of receives after which SQS moves a message there.
     pub(crate) fn receives(&self) -> String {
         self.max_receive_count.to_string().trim_matches('"').to_owned()
     }
@@ -99,43 +100,44 @@ fn number(found: &QueueAttributes, name: &QueueAttributeName) -> Option<u32> {
     found.get(name)?.parse().ok()
 }
 
-fn told_redrive(queue: &str, receives: impl std::fmt::Display) -> String {
+fn redrive_text(queue: &str, receives: impl std::fmt::Display) -> String {
     format!("`{queue}` after {receives} receives")
 }
 
-/// An attribute that a queue has, as a text to compare; the redrive policy as people write it.
-fn told(found: &QueueAttributes, name: &QueueAttributeName) -> Option<String> {
+/// The current value of an attribute as text, or `None` if it is not set. The redrive policy has a
+/// readable form.
+fn current_text(found: &QueueAttributes, name: &QueueAttributeName) -> Option<String> {
     let policy = redrive_policy(found).filter(|_| *name == QueueAttributeName::RedrivePolicy);
-    policy.map_or_else(|| found.get(name).cloned(), |policy| Some(told_redrive(policy.queue(), policy.receives())))
+    policy.map_or_else(|| found.get(name).cloned(), |policy| Some(redrive_text(policy.queue(), policy.receives())))
 }
 
 impl WantedQueue {
-    /// After how many receives SQS is to move a message of a queue that has these attributes.
+    /// Returns the `maxReceiveCount` for a queue with these attributes.
     pub(super) fn receives(found: &QueueAttributes, wanted: Number) -> u32 {
-        wanted.beside(redrive_policy(found).and_then(|policy| policy.receives().parse().ok()))
+        wanted.for_queue_with(redrive_policy(found).and_then(|policy| policy.receives().parse().ok()))
     }
 
-    /// What the attributes of a queue that has these are to be, as texts to compare.
-    fn told(&self, found: &QueueAttributes) -> BTreeMap<QueueAttributeName, String> {
+    /// Returns the wanted attributes of a queue that has these, as text.
+    fn wanted_texts(&self, found: &QueueAttributes) -> BTreeMap<QueueAttributeName, String> {
         let to_be = |name: QueueAttributeName, wanted: Number| {
-            let text = wanted.beside(number(found, &name)).to_string();
+            let text = wanted.for_queue_with(number(found, &name)).to_string();
             (name, text)
         };
-        let mut told = BTreeMap::from([
+        let mut texts = BTreeMap::from([
             to_be(QueueAttributeName::VisibilityTimeout, self.visibility_s),
             to_be(QueueAttributeName::MessageRetentionPeriod, self.retention_s),
         ]);
         if let Some((queue, receives)) = &self.redrive {
-            let text = told_redrive(queue, Self::receives(found, *receives));
-            told.insert(QueueAttributeName::RedrivePolicy, text);
+            let text = redrive_text(queue, Self::receives(found, *receives));
+            texts.insert(QueueAttributeName::RedrivePolicy, text);
         }
-        told
+        texts
     }
 
-    /// What is to be changed on a queue that has these attributes.
+    /// Returns the changes to a queue that has these attributes.
     pub(super) fn changes(&self, found: &QueueAttributes) -> Vec<(QueueAttributeName, AttributeChange)> {
-        let changes = self.told(found).into_iter().map(|(name, to)| {
-            let from = told(found, &name);
+        let changes = self.wanted_texts(found).into_iter().map(|(name, to)| {
+            let from = current_text(found, &name);
             (name, AttributeChange { from, to })
         });
         changes.filter(|(_, change)| change.from.as_ref() != Some(&change.to)).collect()
@@ -143,7 +145,7 @@ impl WantedQueue {
 }
 
 impl PlannedQueue {
-    /// What is to be done, if something is.
+    /// Returns the change to the queue, if there is one.
     pub(super) fn change(&self) -> Option<Change> {
         let queue = self.wanted.name.clone();
         let Some(found) = &self.found else { return Some(Change::CreateQueue { queue }) };
@@ -152,15 +154,15 @@ impl PlannedQueue {
         (!attributes.is_empty()).then_some(Change::SetQueueAttributes { queue, attributes })
     }
 
-    /// How long the queue keeps messages when it is as it is to be, in seconds.
+    /// The retention of the queue after the change, in seconds.
     fn retention_s(&self) -> u32 {
         let found = self.found.as_ref().and_then(|found| number(found, &QueueAttributeName::MessageRetentionPeriod));
-        self.wanted.retention_s.beside(found)
+        self.wanted.retention_s.for_queue_with(found)
     }
 }
 
 impl PayloadNeed {
-    /// What queues need, each of which follows its dead-letter queue.
+    /// Returns the longest need of these queues, each of which follows its dead-letter queue.
     pub(super) fn of(queues: &[PlannedQueue]) -> Self {
         let need = |pair: &[PlannedQueue]| {
             let [dead_letters, queue] = pair else { return None };
@@ -170,8 +172,8 @@ impl PayloadNeed {
         queues.chunks(2).filter_map(need).max_by_key(|need| need.days).unwrap_or_default()
     }
 
-    /// Refuses to let payloads expire after so many days, as this field says, if that is too early: a message whose
-    /// payload is gone looks processed.
+    /// Returns an error if payloads would expire too early. `days` is the expiry, and `field` the
+    /// setting that has it. A message whose payload has expired is treated as processed.
     pub(super) fn check(&self, target: &str, field: &str, days: u32) -> Result<(), PortError> {
         let Self { days: days_min, queue } = self;
         if u64::from(days) >= *days_min {
@@ -179,8 +181,8 @@ impl PayloadNeed {
         }
         let option = field.replace('_', "-");
         let cause = format!(
-            "payloads would expire after {days} days (`{field}`). Queue `{queue}` and its dead-letter queue keep \
-             messages for so long that payloads are needed for {days_min} days, and a retention is never made shorter. \
+            "payloads would expire after {days} days (`{field}`). The retention of queue `{queue}` and its dead-letter \
+             queue requires payloads for {days_min} days, and a retention is never shortened. \
              Set `{field}` (`--{option}`) to {days_min} or more"
         );
         Err(PortError::new(format!("planning the expiry of {target}"), cause).without_effect().permanent())

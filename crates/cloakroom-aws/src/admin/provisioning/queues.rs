@@ -1,4 +1,4 @@
-//! Making queues and their dead-letter queues, and bringing them up to date.
+//! Creation and update of queues and their dead-letter queues.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use cloakroom::{PortError, engine::parking::dead_letter_queue};
@@ -20,7 +20,7 @@ const CREATE: Operation = Operation::repeatedly("CreateQueue", "sqs:CreateQueue"
 const SET: Operation = Operation::repeatedly("SetQueueAttributes", "sqs:SetQueueAttributes");
 
 impl Provisioning {
-    /// All queues, each after its dead-letter queue.
+    /// The wanted queues, each after its dead-letter queue.
     fn wanted_queues(&self) -> Vec<WantedQueue> {
         let settings = &self.settings;
         let full_name = |name: &str| self.aws.settings.queues.full_name(name);
@@ -40,8 +40,8 @@ impl Provisioning {
         settings.queues.iter().flat_map(pair).collect()
     }
 
-    /// All queues, each after its dead-letter queue.
-    pub(super) async fn look_at_queues(&self) -> Result<Vec<PlannedQueue>, PortError> {
+    /// The wanted queues with their current attributes, each after its dead-letter queue.
+    pub(super) async fn planned_queues(&self) -> Result<Vec<PlannedQueue>, PortError> {
         let mut queues = Vec::new();
         for wanted in self.wanted_queues() {
             let found = self.aws.queue_attributes(&wanted.name).await?;
@@ -50,7 +50,8 @@ impl Provisioning {
         Ok(queues)
     }
 
-    /// The attributes to set on a queue that has those of `found`, apart from those that cannot be changed.
+    /// Returns the attributes to set on a queue whose current attributes are `found`, except those
+    /// that cannot be changed.
     async fn attributes_to_set(&self, name: &str, found: &QueueAttributes) -> Result<QueueAttributes, PortError> {
         let Some(wanted) = self.wanted_queues().into_iter().find(|wanted| wanted.name == name) else {
             return Ok(QueueAttributes::new());
@@ -67,7 +68,8 @@ impl Provisioning {
         Ok(attributes)
     }
 
-    /// The ARN of a queue that may have been made a moment ago, and so not be known everywhere yet.
+    /// Returns the ARN of a queue. A queue that was created just before may not be visible yet, so
+    /// this waits for it.
     async fn arn_of_new_queue(&self, name: &str) -> Result<String, PortError> {
         for _ in 0..TRIES_MAX {
             let attributes = self.aws.queue_attributes(name).await?.unwrap_or_default();
@@ -76,7 +78,8 @@ impl Provisioning {
             }
             self.clock.sleep(PAUSE).await;
         }
-        Err(PortError::new(GET.on(&target(name)), "the queue does not appear").without_effect())
+        Err(PortError::new(GET.on(&target(name)), "the queue was created and is still not visible; run this again")
+            .without_effect())
     }
 
     pub(super) async fn create_queue(&self, name: &str) -> Result<(), PortError> {
@@ -91,11 +94,16 @@ impl Provisioning {
 
     pub(super) async fn set_queue_attributes(&self, name: &str) -> Result<(), PortError> {
         let Some(url) = self.aws.queue_url(name).await? else {
-            return Err(PortError::new(SET.on(&target(name)), "the queue is gone").without_effect());
+            return Err(PortError::new(
+                SET.on(&target(name)),
+                "the queue was deleted in the meantime; run this again to create it",
+            )
+            .without_effect());
         };
         let found = self.aws.queue_attributes(name).await?.unwrap_or_default();
         let attributes = self.attributes_to_set(name, &found).await?;
-        // Another provisioning may have made the change meanwhile. SQS takes no empty set of attributes.
+        // Another provisioning may have made the change in the meantime. SQS refuses an empty set
+        // of attributes.
         if attributes.is_empty() {
             return Ok(());
         }

@@ -18,14 +18,14 @@ const RETENTION_S_MAX: u64 = 14 * DAY_S;
 const QUEUE_NAME_CHARS_MAX: usize = 80;
 /// The largest `maxReceiveCount` that SQS takes.
 pub(crate) const RECEIVES_MAX: u32 = 1_000;
-/// The largest `attempts_max` of an endpoint: SQS takes no `maxReceiveCount` that exceeds a larger one.
+/// The largest `attempts_max` of an endpoint: `maxReceiveCount` must be larger than it.
 pub(crate) const ATTEMPTS_MAX: u32 = RECEIVES_MAX - 1;
-/// The visibility timeout of a new queue, if the caller names none.
+/// The visibility timeout of a new queue, in seconds, if the caller sets none.
 pub(super) const VISIBILITY_S: u32 = 30;
-/// The least `maxReceiveCount` of a new standard queue, if the caller names none.
+/// The lowest `maxReceiveCount` of a new standard queue, if the caller sets none.
 const RECEIVES_OF_STANDARD_QUEUES: u32 = 16;
 
-/// What [`Provisioning`](super::Provisioning) makes.
+/// Settings of [`Provisioning`](super::Provisioning).
 ///
 /// ```
 /// let settings: cloakroom_aws::ProvisioningSettings = serde_json::from_str(r#"{ "queues": ["orders"] }"#)?;
@@ -35,43 +35,54 @@ const RECEIVES_OF_STANDARD_QUEUES: u32 = 16;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProvisioningSettings {
-    /// The queues, by the names that endpoints and routes use; FIFO queues end in `.fifo`. Each gets a
-    /// [dead-letter queue](super::dead_letter_queue), which is not listed. Default: none.
+    /// The queues, by the names that endpoints and routes use. The names of FIFO queues end in
+    /// `.fifo`. Each queue gets a [dead-letter queue](cloakroom::engine::parking::dead_letter_queue), which is not
+    /// listed here. Default: none.
     pub queues: Vec<String>,
-    /// For how many seconds a received message is invisible to others, where its receiver does not say otherwise; up
-    /// to 43,200. Cloakroom's workers do say otherwise; a Lambda function wants six times its timeout. Default: `None`,
-    /// which is 30 for a new queue; an existing queue keeps a longer time.
+    /// The visibility timeout of the queue in seconds, at most 43,200. It applies to receivers that
+    /// set none. Cloakroom's workers set one. The queue of a Lambda function needs six times the
+    /// timeout of the function. Default: `None`. Then a new queue gets 30, and an existing queue
+    /// keeps a longer time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visibility_s: Option<u32>,
-    /// How long messages stay in a queue, in seconds; 60 to 1,209,600. A longer time that a queue has already stays,
-    /// since SQS deletes what is older than a time that is set. Default: 4 days.
+    /// The retention of a queue, in seconds; 60 to 1,209,600. A longer retention of an existing
+    /// queue stays, since SQS would delete messages that are older than the new one. Default: 4
+    /// days.
     pub retention_s: u32,
-    /// How long messages stay in a dead-letter queue, in seconds, and not shorter than in the queue: on standard
-    /// queues the age goes on. Default: 14 days, which is the most that SQS has.
+    /// The retention of a dead-letter queue, in seconds. It must not be shorter than that of the
+    /// queue: a message of a standard queue keeps its age when it is moved. Default: 14 days, the
+    /// maximum of SQS.
     pub dead_letter_retention_s: u32,
-    /// After how many receives SQS moves a message to the dead-letter queue by itself; up to 1,000. It must be more
-    /// than `attempts_max`, since a worker parks a message with the reason, and SQS without one. It must be more than
-    /// 4, too: a worker replaces a message that goes back without a failure by a fresh copy after `attempts_max`
-    /// receives, but not after fewer than 4. Default: `None`. A new standard queue then has twice `attempts_max`, and
-    /// at least 16. A new FIFO queue has 1,000: its messages are not replaced, and a message at the head of its group
-    /// that goes back uses up receives of those behind it. An existing queue keeps a larger number.
+    /// The `maxReceiveCount` of a queue, at most 1,000: the number of receives after which SQS
+    /// moves a message to the dead-letter queue. It must be larger than `attempts_max`, because a
+    /// worker parks a message with a reason and SQS moves it without one. It must also be larger
+    /// than 4: a worker replaces a message that was given back without a failure by a fresh copy
+    /// after `attempts_max` receives, but not after fewer than 4.
+    ///
+    /// Default: `None`. Then a new standard queue gets twice `attempts_max`, and at least 16. A new
+    /// FIFO queue gets 1,000: its messages are not replaced, and a message at the head of its group
+    /// that is given back uses up receives of the later ones. An existing queue keeps a larger
+    /// number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receives_max: Option<u32>,
-    /// The largest `attempts_max` of the endpoints that take messages from these queues. Default: 8.
+    /// The largest `attempts_max` of the endpoints that receive from these queues. Default: 8.
     pub attempts_max: u32,
-    /// After how many days payloads and dedupe entries expire. A message whose payload is gone looks processed, so a
-    /// payload must outlive its message. That takes two bounds, with `q` and `d` for the retention of a queue and of
-    /// its dead-letter queue:
+    /// After how many days payloads and dedupe entries expire. A message whose payload has expired
+    /// is treated as processed, so a payload must outlive its message. There are two lower bounds,
+    /// where `q` and `d` are the retentions of a queue and of its dead-letter queue:
     ///
-    /// - `2 * (q + d)` and a week. A payload is as old as the commit that sent it, and the incoming message of that
-    ///   commit may have waited to be finished for as long as this one then waits.
-    /// - `28 days + q + d`. Endpoints finish a record, and operators put a dead letter back, until its payload is as
-    ///   old as `payload_ttl_ms` of the endpoint, which is 28 days by default. Where it is longer, add the difference.
+    /// - `2 * (q + d)` and a week. A payload is as old as the commit that sent it. The incoming
+    ///   message of that commit may have waited for `q + d` before it was finished, and the message
+    ///   with the payload may wait as long.
+    /// - `28 days + q + d`. Endpoints finish a record, and operators redrive a dead letter, until
+    ///   its payload is as old as `payload_ttl_ms` of the endpoint, which is 28 days by default. If
+    ///   it is longer, add the difference.
     ///
-    /// A longer retention that a queue has already stays, and counts. A longer expiry that a shared bucket has already
-    /// stays. Default: 50.
+    /// A longer retention of an existing queue stays, and counts. A longer expiry of a shared
+    /// bucket stays, too. Default: 50.
     pub expiry_days: u32,
-    /// Whether the table can be restored to any second of the last 35 days, at a price by its size. Default: no.
+    /// Whether the table gets point-in-time recovery for the last 35 days, at a price that depends
+    /// on its size. Default: no.
     pub point_in_time_recovery: bool,
 }
 
@@ -91,10 +102,11 @@ impl Default for ProvisioningSettings {
 }
 
 impl ProvisioningSettings {
-    /// Checks names, ranges, and that nothing expires before what needs it. Queues are called in SQS as `naming` says.
+    /// Checks names and ranges, and that nothing expires while it is needed. `naming` gives the
+    /// names of queues in SQS.
     ///
     /// # Errors
-    /// The first field that cannot be.
+    /// The first invalid field.
     pub fn validate(&self, naming: &QueueSettings) -> Result<(), SettingsError> {
         validate_names(&self.queues, naming)?;
         self.visibility_s.map_or(Ok(()), |seconds| within("visibility_s", seconds.into(), 0, 43_200))?;
@@ -122,7 +134,8 @@ impl ProvisioningSettings {
         }
     }
 
-    /// Checks that the items of the payload table, if there is one, do not expire before what needs them.
+    /// Checks that payloads in the payload table, if there is one, do not expire while they are
+    /// needed.
     pub(super) fn validate_payload_ttl(&self, settings: &AwsSettings) -> Result<(), SettingsError> {
         let days_min = expiry_days_min(self.retention_s, self.dead_letter_retention_s);
         match settings.payload_table {
@@ -132,40 +145,43 @@ impl ProvisioningSettings {
     }
 }
 
-/// The least `maxReceiveCount` at which a worker parks or replaces a message before SQS moves it.
+/// The lowest `maxReceiveCount` with which a worker parks or replaces a message before SQS moves
+/// it.
 pub(crate) const fn receives_max_min(attempts_max: u32) -> u32 {
     receives_before_copy(attempts_max) + 1
 }
 
-/// The `maxReceiveCount` that a queue of this name should have: with room for receives without a failure, and on a FIFO
-/// queue as much of it as SQS gives.
+/// The `maxReceiveCount` to propose for a queue of this name. It leaves room for receives without a
+/// failure. For a FIFO queue it is the maximum.
 pub(crate) fn receives_proposed(queue: &str, attempts_max: u32) -> u32 {
     let of_standard_queue = attempts_max.saturating_mul(2).clamp(RECEIVES_OF_STANDARD_QUEUES, RECEIVES_MAX);
     if is_fifo(queue) { RECEIVES_MAX } else { of_standard_queue }
 }
 
-/// Why `maxReceiveCount` must not be less than [`receives_max_min`].
+/// Why `maxReceiveCount` must not be lower than [`receives_max_min`].
 pub(crate) fn why_receives(attempts_max: u32) -> String {
     format!(
-        "a worker parks a message after {attempts_max} failures (`attempts_max`), and replaces a message that goes \
-         back without a failure by a fresh copy after {} receives; SQS must not move it before, as it leaves no reason",
+        "a worker parks a message after {attempts_max} failures (`attempts_max`), and replaces a message that is \
+         given back without a failure by a fresh copy after {} receives; SQS must not move it before, because it \
+         records no reason",
         receives_before_copy(attempts_max)
     )
 }
 
-/// Checks the names of queues, which are called in SQS as `naming` says.
+/// Checks the names of queues. `naming` gives the names of queues in SQS.
 pub(crate) fn validate_names(queues: &[String], naming: &QueueSettings) -> Result<(), SettingsError> {
     let mut names = BTreeSet::new();
     for queue in queues {
         let plain = queue.strip_suffix(".fifo").unwrap_or(queue);
         let whole = naming.full_name(&dead_letter_queue(queue));
         if plain.is_empty() || !plain.chars().all(is_queue_character) || whole.len() > QUEUE_NAME_CHARS_MAX {
-            let demand = "letters, digits and `_-`, perhaps with `.fifo` at the end, and with the prefix and `-dead` at \
+            let demand = "letters, digits and `_-`, optionally with `.fifo` at the end; with the prefix and `-dead` at \
                           most 80 characters";
             return Err(SettingsError::new("queues", queue, demand));
         }
         if plain.ends_with("-dead") {
-            let demand = "a queue that endpoints take messages from, not a dead-letter queue: each queue has its own";
+            let demand = "a queue that endpoints receive from, not a dead-letter queue: each queue gets its own \
+                          automatically";
             return Err(SettingsError::new("queues", queue, demand));
         }
         if !names.insert(queue) {

@@ -24,14 +24,14 @@ fn of_queues(queues: &[&str]) -> ProvisioningSettings {
 }
 
 #[test]
-fn the_defaults_are_valid() {
+fn default_provisioning_settings_are_valid() {
     assert_eq!(field_at_fault(&ProvisioningSettings::default()), "none");
     let longest = "q".repeat(80 - "test--dead.fifo".len());
     assert_eq!(field_at_fault(&of_queues(&["orders", "a_B-1", &format!("{longest}.fifo")])), "none");
 }
 
 #[test]
-fn queues_that_cannot_be_are_named() {
+fn invalid_queue_names_are_errors_of_the_field_queues() {
     let longest = "q".repeat(80 - "test--dead".len());
     for queues in [
         &[""][..],
@@ -50,7 +50,7 @@ fn queues_that_cannot_be_are_named() {
 }
 
 #[test]
-fn the_field_at_fault_is_named() {
+fn invalid_setting_is_an_error_that_names_its_field() {
     let default = ProvisioningSettings::default;
     for (field, settings) in [
         ("visibility_s", ProvisioningSettings { visibility_s: Some(43_201), ..default() }),
@@ -64,7 +64,7 @@ fn the_field_at_fault_is_named() {
         ("receives_max", ProvisioningSettings { attempts_max: 16, receives_max: Some(16), ..default() }),
         ("none", ProvisioningSettings { attempts_max: 999, ..default() }),
         ("none", ProvisioningSettings { receives_max: Some(9), ..default() }),
-        // 28 days until it is sent at the latest, and 4 and 14 in its queues.
+        // A message is sent at most after 28 days, and then stays 4 and 14 days in its queues.
         ("expiry_days", ProvisioningSettings { expiry_days: 45, ..default() }),
         ("none", ProvisioningSettings { expiry_days: 46, ..default() }),
         // Twice 14 and 14 days, and a week.
@@ -76,7 +76,7 @@ fn the_field_at_fault_is_named() {
 }
 
 #[test]
-fn receives_leave_a_worker_the_time_to_replace_a_message_by_a_copy() {
+fn receive_limit_below_the_copy_threshold_is_an_error() {
     for (attempts_max, receives_max, is_enough) in
         [(1, 4, false), (1, 5, true), (4, 4, false), (4, 5, true), (5, 5, false), (5, 6, true)]
     {
@@ -85,12 +85,12 @@ fn receives_leave_a_worker_the_time_to_replace_a_message_by_a_copy() {
         let result = settings.validate(&QueueSettings::default());
         assert_eq!(result.is_ok(), is_enough, "{settings:?}");
         let text = result.map_or_else(|error| error.to_string(), |()| "a fresh copy".to_owned());
-        assert!(text.contains("a fresh copy"), "it does not say why: {text}");
+        assert!(text.contains("a fresh copy"), "the reason is missing: {text}");
     }
 }
 
 #[test]
-fn proposed_receives_are_enough_for_every_endpoint() {
+fn proposed_receive_limit_is_valid_for_every_attempts_max() {
     for attempts_max in 1..=ATTEMPTS_MAX {
         let proposed = receives_proposed("orders", attempts_max);
         assert!((receives_max_min(attempts_max)..=RECEIVES_MAX).contains(&proposed), "{attempts_max}: {proposed}");
@@ -98,7 +98,7 @@ fn proposed_receives_are_enough_for_every_endpoint() {
     assert_eq!((receives_proposed("orders", 8), receives_proposed("audit.fifo", 8)), (16, 1_000));
 }
 
-/// The attributes of a queue that has been there before.
+/// The attributes of an existing queue.
 fn attributes(visibility_s: u32, receives: u32, retention_s: u32) -> Reply {
     let arn = "arn:aws:sqs:us-east-1:000000000000:orders-dead";
     let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": receives }).to_string();
@@ -115,14 +115,14 @@ fn url() -> Reply {
     reply(200, json!({ "QueueUrl": "https://sqs.us-east-1.amazonaws.com/000000000000/orders" }))
 }
 
-/// What is changed on the queue `orders`, attribute by attribute, if it has so long a visibility timeout, and so many
-/// receives.
+/// The changes to the queue `orders`, by attribute, if it has this visibility timeout and this
+/// `maxReceiveCount`.
 fn changed(visibility_s: u32, receives: u32, settings: ProvisioningSettings) -> BTreeMap<String, String> {
     let queues =
         Script::new([url(), attributes(900, 16, 1_209_600), url(), attributes(visibility_s, receives, 345_600)]);
     let settings = ProvisioningSettings { queues: vec!["orders".to_owned()], ..settings };
     let provisioning = provisioning(&[Script::new([]), Script::new([]), queues], settings);
-    let looked_at = run(provisioning.look_at_queues()).unwrap();
+    let looked_at = run(provisioning.planned_queues()).unwrap();
     match looked_at[1].change() {
         None => BTreeMap::new(),
         Some(Change::SetQueueAttributes { attributes, .. }) => {
@@ -133,21 +133,21 @@ fn changed(visibility_s: u32, receives: u32, settings: ProvisioningSettings) -> 
 }
 
 #[test]
-fn defaults_lower_nothing_that_a_queue_has() {
+fn default_settings_do_not_lower_values_of_an_existing_queue() {
     let default = ProvisioningSettings::default;
     let texts = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<BTreeMap<_, _>>()
     };
-    assert_eq!(changed(1_800, 1_000, default()), texts(&[]), "a function's timeout, and many attempts");
+    assert_eq!(changed(1_800, 1_000, default()), texts(&[]), "the queue of a function with many attempts");
     let raised = texts(&[("RedrivePolicy", "`orders-dead` after 16 receives"), ("VisibilityTimeout", "30")]);
     assert_eq!(changed(29, 9, default()), raised);
     let given = ProvisioningSettings { visibility_s: Some(60), receives_max: Some(20), ..default() };
     let lowered = texts(&[("RedrivePolicy", "`orders-dead` after 20 receives"), ("VisibilityTimeout", "60")]);
-    assert_eq!(changed(1_800, 1_000, given), lowered, "the caller says so");
+    assert_eq!(changed(1_800, 1_000, given), lowered, "the caller has set these numbers");
 }
 
 #[test]
-fn only_what_differs_is_set() {
+fn only_changed_queue_attributes_are_set() {
     let queues = Script::new([
         url(),
         url(),
@@ -165,8 +165,8 @@ fn only_what_differs_is_set() {
     assert!(set["RedrivePolicy"].as_str().is_some_and(|policy| policy.contains("\"maxReceiveCount\":16")), "{set}");
 }
 
-/// The plan where the queue `orders` and its dead-letter queue keep messages for 14 days, and the bucket has these
-/// rules.
+/// The plan if the queue `orders` and its dead-letter queue keep messages for 14 days, and the
+/// bucket has these rules.
 fn planned(rules: Reply, payload_table: Option<&str>) -> Result<Plan, PortError> {
     let kept = || attributes(30, 16, 1_209_600);
     let queues = Script::new([url(), kept(), url(), kept()]);
@@ -181,7 +181,7 @@ fn planned(rules: Reply, payload_table: Option<&str>) -> Result<Plan, PortError>
 }
 
 #[test]
-fn payloads_must_outlive_what_the_queues_keep_already() {
+fn expiry_below_the_existing_queue_retention_is_an_error() {
     let rule = |days: u32| {
         let expiration = format!("<Expiration><Days>{days}</Days></Expiration>");
         let rule =
@@ -197,12 +197,12 @@ fn payloads_must_outlive_what_the_queues_keep_already() {
         let error = planned(rules, payload_table).unwrap_err();
         assert!(!error.may_be_repeated(), "{error}");
         let text = error.to_string();
-        assert!(text.contains(option) && text.contains("Queue `orders`"), "{text}");
+        assert!(text.contains(option) && text.contains("queue `orders`"), "{text}");
     }
     assert!(planned(rule(63), None).is_ok(), "a longer expiry stays");
 }
 
-/// Provisioning over scripts of the three services.
+/// Provisioning with scripted answers of the three services.
 fn provisioning(scripts: &[Script; 3], settings: ProvisioningSettings) -> Provisioning {
     let [tables, buckets, queues] = scripts;
     let settings_of_aws = AwsSettings::new("things", "coats");
@@ -223,13 +223,13 @@ fn region_asked_for(region: &'static str) -> Option<String> {
 }
 
 #[test]
-fn every_region_but_the_oldest_is_named() {
+fn new_bucket_has_a_location_constraint_outside_us_east_1() {
     assert_eq!(region_asked_for("us-east-1"), None);
     assert_eq!(region_asked_for("eu-central-1"), Some("eu-central-1".to_owned()));
 }
 
 #[test]
-fn recovery_is_turned_on_where_it_is_wanted() {
+fn point_in_time_recovery_is_enabled_if_the_settings_ask_for_it() {
     let table = r#"{ "Table": { "TableName": "things", "TableStatus": "ACTIVE",
         "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }, { "AttributeName": "sk", "KeyType": "RANGE" }],
         "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" },
@@ -259,7 +259,7 @@ fn recovery_is_turned_on_where_it_is_wanted() {
 }
 
 #[test]
-fn a_bucket_of_somebody_else_is_not_taken_for_a_missing_one() {
+fn forbidden_bucket_does_not_count_as_missing() {
     for status in [301, 403] {
         let scripts = [Script::new([]), Script::new([reply(status, "")]), Script::new([])];
         let provisioning = provisioning(&scripts, ProvisioningSettings::default());
@@ -269,7 +269,7 @@ fn a_bucket_of_somebody_else_is_not_taken_for_a_missing_one() {
 }
 
 #[test]
-fn a_versioned_bucket_is_refused_and_one_that_was_versioned_is_not() {
+fn bucket_with_versioning_is_refused_and_with_suspended_versioning_accepted() {
     let changes = |status: &str| {
         let versioning = format!("<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>");
         let not_there = || s3_refusal(404, "NoSuchPublicAccessBlockConfiguration");
@@ -286,18 +286,18 @@ fn a_versioned_bucket_is_refused_and_one_that_was_versioned_is_not() {
     let error = changes("Enabled").unwrap_err();
     assert!(!error.may_be_repeated(), "{error}");
     assert!(error.to_string().contains("versioning is Enabled"), "{error}");
-    assert_eq!(changes("Suspended").unwrap().len(), 2, "its queues can be made");
+    assert_eq!(changes("Suspended").unwrap().len(), 2, "its queues can be created");
 }
 
 #[test]
-fn a_change_that_fails_for_good_is_not_tried_again() {
+fn permanently_failed_change_is_not_retried() {
     let nothing = || refusal(400, "QueueDoesNotExist");
     let queues = Script::new([nothing(), nothing(), refusal(403, "AccessDenied"), nothing(), nothing()]);
     let table = || refusal(400, "ResourceNotFoundException");
     let bucket = || s3_refusal(404, "NotFound");
     let scripts = [Script::new([table(), table()]), Script::new([bucket(), bucket()]), queues];
     let provisioning = provisioning(&scripts, of_queues(&["orders"]));
-    let change = run(provisioning.look_at_queues()).unwrap()[0].change().unwrap();
+    let change = run(provisioning.planned_queues()).unwrap()[0].change().unwrap();
     let error = run(provisioning.make(&change, false)).unwrap_err();
     assert!(error.to_string().contains("sqs:CreateQueue on queue `orders-dead`"), "{error}");
 }

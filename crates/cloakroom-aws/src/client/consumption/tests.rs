@@ -30,7 +30,7 @@ fn units(used: Used) -> (u64, f64, f64) {
 }
 
 #[test]
-fn dynamodb_is_asked_what_it_charges() {
+fn dynamodb_requests_ask_for_the_consumed_capacity() {
     let replies = vec![reply(200, json!({ "ConsumedCapacity": charged(1.5) }))];
     let (aws, counters, script) = observed(replies);
     run(aws.ports().store.read_state(&"order#1".into(), "orders", Consistency::Strong)).unwrap();
@@ -55,7 +55,7 @@ fn commit(aws: &Aws) {
 }
 
 #[test]
-fn a_commit_is_charged_also_when_it_is_lost() {
+fn lost_commit_is_charged_its_minimum_units() {
     let cancelled = |codes: [&str; 2]| {
         let reasons = codes.map(|code| json!({ "Code": code }));
         let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
@@ -72,7 +72,7 @@ fn a_commit_is_charged_also_when_it_is_lost() {
 }
 
 #[test]
-fn repetitions_of_the_client_are_counted() {
+fn client_retries_are_counted_as_requests() {
     let (aws, counters, _) = observed(vec![refusal(400, "ThrottlingException"), Reply::Broken, reply(200, "{}")]);
     run(aws.ports().store.read_state(&"order#1".into(), "orders", Consistency::Strong)).unwrap();
     assert_eq!(counters.consumption().of(Service::DynamoDb, "GetItem").requests, 3);
@@ -98,7 +98,7 @@ fn sqs_is_counted_in_chunks_of_64_kb() {
 }
 
 #[test]
-fn messages_that_got_through_are_counted() {
+fn only_accepted_messages_are_counted() {
     let done = |ids: &[&str]| {
         let done = ids.iter().map(|id| json!({ "Id": id, "MessageId": "m", "MD5OfMessageBody": "" }));
         json!({ "Successful": done.collect::<Vec<_>>(), "Failed": [] })
@@ -122,27 +122,27 @@ fn messages_that_got_through_are_counted() {
     run(queue.delete(vec!["a".into(), "b".into()]));
     let consumption = counters.consumption();
     let fill = |operation| consumption.fill(operation);
-    assert_eq!(fill("SendMessageBatch"), Some(2.0), "the third was refused");
-    assert_eq!(fill("ReceiveMessage"), Some(1.0), "two and none");
+    assert_eq!(fill("SendMessageBatch"), Some(2.0), "the third message was refused");
+    assert_eq!(fill("ReceiveMessage"), Some(1.0), "one call returned two messages, the other none");
     assert_eq!(fill("DeleteMessageBatch"), Some(2.0));
 }
 
 #[test]
-fn what_has_its_own_prices_is_counted_apart() {
+fn fifo_queues_and_directory_buckets_are_counted_separately() {
     let (aws, counters, _) =
         observed(vec![reply(200, json!({ "QueueUrl": "http://sqs.test/q.fifo" })), reply(200, "{}")]);
     let queue = run(aws.ports().queues.open("q.fifo")).unwrap();
     run(queue.receive(10, std::time::Duration::ZERO, std::time::Duration::from_secs(30))).unwrap();
     assert_eq!(counters.consumption().of(Service::SqsFifo, "ReceiveMessage").requests, 1);
-    assert_eq!(counters.consumption().total(Service::Sqs).requests, 1, "the question for its address");
-    // The name alone tells; a call would need a session first.
+    assert_eq!(counters.consumption().total(Service::Sqs).requests, 1, "the request for its URL");
+    // The name decides. A call would need a session first.
     let input = |bucket: &str| Input::erase(s3::get_object::GetObjectInput::builder().bucket(bucket).build().unwrap());
     assert_eq!(asked(Service::S3, &input("coats--use1-az4--x-s3")).service, Service::S3Express);
     assert_eq!(asked(Service::S3, &input("coats")).service, Service::S3);
 }
 
 #[test]
-fn s3_is_counted_by_operation() {
+fn s3_requests_are_counted_by_operation() {
     let (aws, counters, _) = observed(vec![reply(200, ""), reply(200, "{}"), reply(204, "")]);
     let (payloads, claim) = (aws.ports().payloads, Claim::new("c.orders-payloads"));
     run(payloads.check_in(&claim, "{}".into())).unwrap();
@@ -154,7 +154,7 @@ fn s3_is_counted_by_operation() {
 }
 
 #[test]
-fn the_clock_measures_finer_than_it_tells_the_time() {
+fn monotonic_clock_does_not_go_backwards() {
     let clock = crate::clock::TokioClock;
     let (first, second) = (clock.monotonic(), clock.monotonic());
     assert!(second >= first);

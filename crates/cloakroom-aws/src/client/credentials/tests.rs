@@ -51,7 +51,7 @@ impl ProvideCredentials for Slow {
 }
 
 #[tokio::test]
-async fn credentials_that_take_longer_than_a_try_are_loaded_once_and_used() {
+async fn credentials_that_load_longer_than_a_try_are_loaded_once_and_used() {
     let (slow, script) = (Slow::new(false), Script::new([reply(200, r#"{"QueueUrl":"http://localhost/1/orders"}"#)]));
     let bound = Duration::from_millis(50);
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(bound).operation_timeout(bound).build();
@@ -65,21 +65,21 @@ async fn credentials_that_take_longer_than_a_try_are_loaded_once_and_used() {
     }
     slow.permits.add_permits(1);
     let opened = async { while aws.ports().queues.open("orders").await.is_err() {} };
-    tokio::time::timeout(Duration::from_secs(30), opened).await.expect("the load goes on");
+    tokio::time::timeout(Duration::from_secs(30), opened).await.expect("the load continues");
     assert_eq!(slow.loads(), 1);
     assert_eq!(script.seen().len(), 1, "nothing was sent without credentials");
 }
 
-/// Asks for credentials and gives up while they are loaded.
+/// Asks for credentials and drops the request while they are loaded.
 async fn give_up(provider: &SharedCredentialsProvider) {
     let asking = provider.provide_credentials();
     tokio::time::timeout(Duration::from_millis(1), asking).await.expect_err("there was no permit");
 }
 
 #[tokio::test]
-async fn why_a_load_failed_is_told_to_who_asks_next() {
+async fn failed_credentials_load_is_the_error_of_the_next_request() {
     let slow = Slow::new(true);
-    let provider = patient(SharedCredentialsProvider::new(slow.clone()));
+    let provider = continuing(SharedCredentialsProvider::new(slow.clone()));
     give_up(&provider).await;
     slow.permits.add_permits(2);
     for loads in [1, 2] {
@@ -90,16 +90,16 @@ async fn why_a_load_failed_is_told_to_who_asks_next() {
 }
 
 #[tokio::test]
-async fn load_that_is_too_old_is_not_used() {
+async fn credentials_load_that_is_too_old_is_not_used() {
     for (load_max, loads) in [(LOAD_MAX, 1), (Duration::ZERO, 2)] {
         let slow = Slow::new(false);
-        let provider = patient_for(load_max, SharedCredentialsProvider::new(slow.clone()));
-        // With no time at all for loads, the first one is given up at once.
+        let provider = continuing_for(load_max, SharedCredentialsProvider::new(slow.clone()));
+        // With `Duration::ZERO` the first load is abandoned at once.
         let first = tokio::time::timeout(Duration::from_millis(1), provider.provide_credentials()).await;
         assert!(!matches!(first, Ok(Ok(_))), "there was no permit");
         slow.permits.add_permits(2);
         tokio::task::yield_now().await;
-        // Whether a load without time for it succeeds is up to the runtime.
+        // Whether a load with no time succeeds depends on the runtime.
         let second = provider.provide_credentials().await;
         assert!(second.is_ok() || load_max.is_zero());
         assert_eq!(slow.loads(), loads, "{load_max:?}");
@@ -107,13 +107,13 @@ async fn load_that_is_too_old_is_not_used() {
 }
 
 #[test]
-fn load_on_a_runtime_that_rests_is_given_up() {
+fn credentials_load_on_an_idle_runtime_times_out() {
     let (slow, bound) = (Slow::new(false), Duration::from_millis(50));
     slow.permits.add_permits(2);
-    let provider = patient_for(bound, SharedCredentialsProvider::new(slow.clone()));
+    let provider = continuing_for(bound, SharedCredentialsProvider::new(slow.clone()));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let resting = runtime();
-    // The load was begun, and its task has not run yet.
+    // The load was started, but its task has not run yet.
     resting.block_on(async { assert!(provider.provide_credentials().now_or_never().is_none()) });
     runtime().block_on(async {
         let error = provider.provide_credentials().await.unwrap_err();
@@ -123,13 +123,13 @@ fn load_on_a_runtime_that_rests_is_given_up() {
 }
 
 #[tokio::test]
-async fn who_asks_while_another_one_waits_loads_for_itself() {
+async fn concurrent_request_for_credentials_loads_for_itself() {
     let slow = Slow::new(false);
-    let provider = patient(SharedCredentialsProvider::new(slow.clone()));
+    let provider = continuing(SharedCredentialsProvider::new(slow.clone()));
     let both = futures::future::join(provider.provide_credentials(), provider.provide_credentials());
     let release = async {
         tokio::task::yield_now().await;
-        assert_eq!(slow.loads(), 2, "both are under way");
+        assert_eq!(slow.loads(), 2, "both loads have started");
         slow.permits.add_permits(2);
     };
     let ((one, other), ()) = futures::future::join(both, release).await;

@@ -1,38 +1,38 @@
-//! Why a call failed, as data.
+//! The reason why a call failed, as data.
 
 use std::{error::Error, fmt};
 
 use cloakroom::PortError;
 
-use crate::client::failure::Meaning;
+use crate::client::failure::meaning::Meaning;
 
-/// The cause of the errors that are made here, for those who want to know more than their text.
+/// The cause of every [`PortError`] of a failed call. It has more information than its text.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) meaning: Meaning,
     pub(crate) origin: Origin,
-    /// What a policy has to allow for the operation.
+    /// The permissions that a policy must allow for the operation.
     pub(crate) permissions: &'static str,
     pub(super) text: String,
 }
 
-/// How far a call came.
+/// The part of a call that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The service answered, with this code if it gave one.
+    /// The service answered with an error, with this code if it gave one.
     Answer(Option<String>),
-    /// There were no credentials to sign the request with.
+    /// There were no credentials for the signature of the request.
     Credentials,
-    /// No answer came.
+    /// There was no answer.
     Silence,
 }
 
-/// The codes with which a service refuses nothing but the time of a signature.
+/// The codes with which a service refuses only the time of a signature.
 const OF_TIME: &[&str] = &["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
 
 impl Origin {
-    /// Whether the service refuses the time of a signature. DynamoDB and SQS have one code for a wrong
-    /// secret and for a wrong time.
+    /// Whether the service refuses the time of a signature. DynamoDB and SQS have the same code for
+    /// a wrong secret and for a wrong time, so the text of the answer decides.
     pub(crate) fn is_about_time(&self, text: &str) -> bool {
         let Self::Answer(code) = self else { return false };
         let code = code.as_deref().and_then(|code| code.rsplit('.').next());

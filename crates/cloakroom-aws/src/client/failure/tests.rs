@@ -24,7 +24,7 @@ fn judge(operation: Operation, status: u16, code: &str) -> (bool, bool) {
 }
 
 #[test]
-fn codes_are_judged_for_calls_that_were_sent_once() {
+fn each_service_code_has_its_meaning_for_a_call_sent_once() {
     for (status, code, expected) in [
         (400, "ThrottlingException", BUSY),
         (400, "ProvisionedThroughputExceededException", BUSY),
@@ -54,13 +54,13 @@ fn codes_are_judged_for_calls_that_were_sent_once() {
 }
 
 #[test]
-fn only_refused_content_is_blamed_on_data() {
+fn only_refused_content_is_an_error_of_the_data() {
     let is_blamed = |code| ONCE.failed(TARGET, service_error(400, Some(code))).is_caused_by_data();
     for code in ["ItemCollectionSizeLimitExceededException", "EntityTooLarge", "KeyTooLongError"] {
         assert!(is_blamed(code), "{code}");
     }
     for code in ["ValidationException", "AccessDeniedException", "ResourceNotFoundException", "KmsDisabled"] {
-        assert!(!is_blamed(code), "{code}: the configuration may be wrong");
+        assert!(!is_blamed(code), "{code}: not the data but the configuration may be wrong");
     }
     assert!(!is_blamed("InternalServerError") && !is_blamed("NewerThanThisLibrary"));
     let entry = |code| ONCE.entry_failed("queue `orders`", code, "refused", true);
@@ -69,7 +69,7 @@ fn only_refused_content_is_blamed_on_data() {
 }
 
 #[test]
-fn a_read_never_has_an_effect() {
+fn failed_read_never_has_an_effect() {
     assert_eq!(judge(READ, 500, "InternalServerError"), BUSY);
     assert_eq!(judge(READ, 400, "NewerThanThisLibrary"), BUSY);
     assert_eq!(judged(&READ.failed::<GetItemError>(TARGET, SdkError::timeout_error("late"))), BUSY);
@@ -77,13 +77,13 @@ fn a_read_never_has_an_effect() {
 }
 
 #[test]
-fn a_throttled_repetition_may_have_happened() {
+fn throttled_call_that_the_sdk_retries_may_have_taken_effect() {
     assert_eq!(judge(REPEATEDLY, 400, "ThrottlingException"), OPEN);
     assert_eq!(judge(REPEATEDLY, 400, "ValidationException"), REFUSED);
 }
 
 #[test]
-fn an_answer_without_a_code_is_judged_by_its_status() {
+fn error_response_without_a_code_is_judged_by_its_status() {
     for (status, expected) in [(301, REFUSED), (403, REFUSED), (404, REFUSED), (429, BUSY), (400, OPEN), (500, OPEN)] {
         assert_eq!(judged(&ONCE.failed(TARGET, service_error(status, None))), expected, "{status}");
     }
@@ -94,17 +94,17 @@ fn dispatch_failure(cause: ConnectorError) -> SdkError<GetItemError> {
 }
 
 #[test]
-fn a_refused_connection_has_no_effect() {
+fn call_on_a_refused_connection_has_no_effect() {
     let refused = || ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into());
     assert_eq!(judged(&ONCE.failed(TARGET, dispatch_failure(refused()))), BUSY);
     let unresolved = ConnectorError::io(Box::new(ResolveDnsError::new("no such host")));
     assert_eq!(judged(&ONCE.failed(TARGET, dispatch_failure(unresolved))), BUSY);
-    // The try before the last one may have got through.
+    // An earlier try may have reached the service.
     assert_eq!(judged(&REPEATEDLY.failed(TARGET, dispatch_failure(refused()))), OPEN);
 }
 
 #[test]
-fn what_could_not_be_signed_was_not_sent() {
+fn unsigned_request_has_no_effect() {
     let failed = |cause: CredentialsError| {
         let error = dispatch_failure(ConnectorError::other(Box::new(cause), None));
         judged(&ONCE.failed(TARGET, error))
@@ -115,7 +115,7 @@ fn what_could_not_be_signed_was_not_sent() {
 }
 
 #[test]
-fn a_lost_answer_may_have_happened() {
+fn call_whose_answer_is_lost_may_have_taken_effect() {
     for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof] {
         let broken = ConnectorError::io(io::Error::from(kind).into());
         assert_eq!(judged(&ONCE.failed(TARGET, dispatch_failure(broken))), OPEN, "{kind}");
@@ -128,7 +128,7 @@ fn a_lost_answer_may_have_happened() {
 }
 
 #[test]
-fn signature_of_the_wrong_time_is_refused_for_now_whatever_the_code() {
+fn signature_with_a_wrong_time_is_a_temporary_error_for_every_code() {
     for code in ["InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"] {
         let message = "Signature expired: 20250101T000000Z is now earlier than 20250102T000000Z";
         let meta = ErrorMetadata::builder().code(code).message(message).build();
@@ -140,7 +140,7 @@ fn signature_of_the_wrong_time_is_refused_for_now_whatever_the_code() {
 }
 
 #[test]
-fn what_could_not_be_made_was_not_sent() {
+fn request_that_cannot_be_built_has_no_effect() {
     let error = SdkError::<GetItemError>::construction_failure("no table name");
     let error = REPEATEDLY.failed(TARGET, error);
     assert_eq!(judged(&error), REFUSED);
@@ -148,21 +148,21 @@ fn what_could_not_be_made_was_not_sent() {
 }
 
 #[test]
-fn texts_tell_what_to_do() {
+fn error_texts_of_services_say_what_to_do() {
     let text = |status, code| ONCE.failed(TARGET, service_error(status, Some(code))).to_string();
     assert_eq!(
         text(400, "ResourceNotFoundException"),
         "TransactWriteItems on table `orders` failed: ResourceNotFoundException: the reason (status 400) \
          (table `orders` does not exist here; make it with `cloakroom provision` or `Provisioning`)"
     );
-    assert!(text(400, "AccessDeniedException").ends_with("and dynamodb:PutItem on table `orders`)"));
+    assert!(text(400, "AccessDeniedException").ends_with("and allow dynamodb:PutItem on table `orders`)"));
     assert!(text(301, "PermanentRedirect").ends_with("(table `orders` is in another region than the client)"));
-    assert!(text(403, "RequestTimeTooSkewed").ends_with("have the clock set by NTP)"));
+    assert!(text(403, "RequestTimeTooSkewed").ends_with("set the clock by NTP)"));
     assert!(text(500, "InternalServerError").contains("InternalServerError: the reason (status 500)"));
 }
 
 #[test]
-fn texts_never_show_bodies_and_stay_short() {
+fn error_texts_of_services_contain_no_body_and_are_short() {
     let error = ONCE.failed(TARGET, service_error(500, Some("InternalServerError")));
     assert!(!format!("{error} {error:?}").contains("the body"), "{error:?}");
     let meta = ErrorMetadata::builder().code("ValidationException").message("ü".repeat(10_000)).build();
@@ -172,7 +172,7 @@ fn texts_never_show_bodies_and_stay_short() {
 }
 
 #[test]
-fn repetitions_are_counted_by_what_the_code_means() {
+fn retry_reason_follows_from_the_meaning_of_the_code() {
     let reason = |status, code| ONCE.failed(TARGET, service_error(status, Some(code))).reason();
     assert_eq!(reason(400, "ThrottlingException"), Retry::Throttled);
     assert_eq!(reason(503, "SlowDown"), Retry::Throttled);
@@ -184,7 +184,7 @@ fn repetitions_are_counted_by_what_the_code_means() {
 }
 
 #[test]
-fn logs_say_what_the_service_said_but_for_what_quotes_a_request() {
+fn logs_omit_service_messages_that_may_quote_the_request() {
     let loggable = |code| ONCE.failed(TARGET, service_error(400, Some(code))).loggable();
     assert!(loggable("AccessDeniedException").contains("the reason"));
     assert!(loggable("AccessDeniedException").contains("dynamodb:PutItem"));

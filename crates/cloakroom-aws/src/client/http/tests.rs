@@ -19,7 +19,7 @@ fn config(times: Times, listener: &TcpListener) -> aws_sdk_sqs::config::Builder 
         .endpoint_url(format!("http://{}", listener.local_addr().unwrap()))
 }
 
-/// Reads a request; false if the connection ended.
+/// Reads a request. Returns `false` if the connection ended.
 async fn request(stream: &mut TcpStream) -> bool {
     let mut request = Vec::new();
     while !request.ends_with(b"{}") {
@@ -46,7 +46,7 @@ async fn idle_connection_is_closed_after_its_time() {
     let answered = tokio::spawn(async move { client.list_queues().send().await.map(|_| client) });
 
     let (mut stream, _) = listener.accept().await.unwrap();
-    assert!(request(&mut stream).await, "the request is cut off");
+    assert!(request(&mut stream).await, "the request is incomplete");
     answer(&mut stream).await;
     let _client = answered.await.unwrap().unwrap();
     // The server keeps the connection open. The client closes it.
@@ -54,11 +54,11 @@ async fn idle_connection_is_closed_after_its_time() {
     assert_eq!(closed.expect("it is closed").unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
-/// As many connections as there are when they all go silent.
+/// The number of connections that stop answering at the same time.
 const SILENT: usize = 6;
 
 #[tokio::test]
-async fn after_one_silent_connection_no_other_one_is_tried() {
+async fn unanswered_request_replaces_all_connections_of_the_pool() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (silent_after, pool_age_min) = (Duration::from_millis(500), Duration::ZERO);
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(silent_after * 2).build();
@@ -68,7 +68,8 @@ async fn after_one_silent_connection_no_other_one_is_tried() {
     let client = aws_sdk_sqs::Client::from_conf(config.build());
     let (silence, is_silent) = watch::channel(false);
     let (ask, mut asked) = watch::channel(HashSet::new());
-    // The first connections answer together, so that none is used twice, and never again once there is silence.
+    // The first connections answer together, so that each is used once. After `silence` they never
+    // answer.
     let server = async {
         for number in 0.. {
             let (mut stream, _) = listener.accept().await.unwrap();

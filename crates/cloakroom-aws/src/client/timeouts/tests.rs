@@ -22,7 +22,7 @@ use crate::{
 
 use super::*;
 
-/// A server that accepts connections and never answers, and its address.
+/// Starts a server that accepts connections and never answers. Returns its task and its URL.
 async fn silent() -> (tokio::task::JoinHandle<()>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -35,7 +35,7 @@ async fn silent() -> (tokio::task::JoinHandle<()>, String) {
     (tokio::spawn(serving), url)
 }
 
-/// Clients of a caller: with the timeouts that are given, or without any.
+/// Ports on clients with these timeouts, or without timeouts.
 fn aws(url: &str, timeouts: Option<&TimeoutConfig>) -> Aws {
     macro_rules! client {
         ($sdk:ident $(, $option:ident)?) => {{
@@ -59,7 +59,8 @@ fn short() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(operation).build()
 }
 
-/// Waits for a call that must end, with an error that names the service, the call and what to look at.
+/// Waits for a call that must fail, with an error that names the service and the call, and says
+/// what to check.
 async fn ends<T: std::fmt::Debug>(call: impl Future<Output = Result<T, PortError>>, words: [&str; 2]) {
     let ended = tokio::time::timeout(Duration::from_secs(60), call).await;
     let text = ended.unwrap_or_else(|_| panic!("{words:?} never ends")).expect_err("nothing answers").to_string();
@@ -114,7 +115,7 @@ async fn each_call_to_a_server_that_never_answers_ends_with_an_error_that_names_
 }
 
 #[tokio::test]
-async fn provisioning_and_diagnosis_of_a_server_that_never_answers_end() {
+async fn provisioning_and_diagnosis_end_if_no_service_answers() {
     let (_server, url) = silent().await;
     let aws = aws(&url, Some(&short()));
     let provisioning = Provisioning::new(&aws, ProvisioningSettings::default()).unwrap();
@@ -131,13 +132,13 @@ async fn provisioning_and_diagnosis_of_a_server_that_never_answers_end() {
 }
 
 #[test]
-fn clients_without_timeouts_get_them_for_diagnosis_and_provisioning_alone() {
+fn clients_without_timeouts_get_timeouts_only_for_diagnosis_and_provisioning() {
     let callers = aws("http://127.0.0.1:1", None);
     assert_eq!(callers.without_timeouts(), ["DynamoDB", "S3", "SQS"]);
     assert!(callers.clone().with_timeouts().without_timeouts().is_empty());
     let with_own = aws("http://127.0.0.1:1", Some(&short())).with_timeouts();
     let own = with_own.sqs.config().timeout_config().unwrap();
-    assert_eq!(own.operation_timeout(), short().operation_timeout(), "those of the caller stay");
+    assert_eq!(own.operation_timeout(), short().operation_timeout(), "the caller's timeouts stay");
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn timeouts_for_large_bodies_are_longer_and_have_few_read_timeouts() {
 }
 
 #[test]
-fn nothing_is_overridden_where_no_timeout_can_be_raised() {
+fn timeouts_are_not_overridden_if_none_can_be_raised() {
     let connecting = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).build();
     for timeouts in [None, Some(&connecting), Some(&TimeoutConfig::disabled())] {
         assert_eq!(raised(timeouts, Duration::from_secs(1)), None);
@@ -163,7 +164,7 @@ fn nothing_is_overridden_where_no_timeout_can_be_raised() {
 }
 
 #[tokio::test]
-async fn call_of_several_requests_ends_as_a_whole() {
+async fn call_of_several_requests_has_one_timeout() {
     let get = Operation::read("GetQueueAttributes", "sqs:GetQueueAttributes");
     let bound = Duration::from_millis(20);
     let unanswered = answer_within(bound, &get, "queue `orders`", pending::<Result<(), _>>());

@@ -21,8 +21,8 @@ use crate::{
 const GET: Operation = Operation::read("GetItem", "dynamodb:GetItem");
 const BATCH: Operation = Operation::read("BatchGetItem", "dynamodb:BatchGetItem");
 
-/// How long a read waits for a request that another caller sends, before it is requested alone. That costs the read units
-/// twice, so it is far more than a read takes.
+/// How long a read waits for a request that another caller sends, before it is sent alone. Sending
+/// it alone costs the read units twice, so this is far longer than a read takes.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
 
 /// Reads of one table.
@@ -31,32 +31,33 @@ pub(crate) struct Reads {
     client: Client,
     table: String,
     strong: Batcher<ItemKey, Option<Attributes>>,
-    late: Batcher<ItemKey, Option<Attributes>>,
+    eventual: Batcher<ItemKey, Option<Attributes>>,
     denied: Denied,
 }
 
 type Answer = Result<Option<Attributes>, PortError>;
 
 impl Reads {
-    /// Up to so many reads share a request.
+    /// Creates the reads of a table. At most `entries_max` reads share a request.
     pub(crate) fn new(client: Client, table: &str, entries_max: usize, clock: &Arc<dyn Clock>) -> Self {
-        let coalescer = || {
-            let coalescer = Batcher::new(BATCH.on(&target(table)), entries_max.min(READS_MAX), PACE, Arc::clone(clock));
-            coalescer.answers_within(ALONE_AFTER)
+        let batcher = || {
+            let batcher = Batcher::new(BATCH.on(&target(table)), entries_max.min(READS_MAX), PACE, Arc::clone(clock));
+            batcher.answers_within(ALONE_AFTER)
         };
-        Self { client, table: table.to_owned(), strong: coalescer(), late: coalescer(), denied: Denied::new(clock) }
+        Self { client, table: table.to_owned(), strong: batcher(), eventual: batcher(), denied: Denied::new(clock) }
     }
 
-    /// The item of this key.
+    /// Returns the item of this key.
     ///
-    /// SUBTLE: the request begins after this was called, so that a strongly consistent one sees what was written before: those that have
-    /// been sent already are full, or closed (`while_a_request_is_under_way_the_next_one_gathers`).
+    /// SUBTLE: the request starts after this call, so that a strongly consistent read sees all
+    /// earlier writes. A request that was sent already takes no more reads: it is full or closed
+    /// (`entries_gather_while_a_request_is_in_flight`).
     pub(crate) async fn read(&self, key: ItemKey, consistency: Consistency) -> Answer {
-        let coalescer = match consistency {
+        let batcher = match consistency {
             Consistency::Strong => &self.strong,
-            Consistency::Any => &self.late,
+            Consistency::Any => &self.eventual,
         };
-        let read = coalescer.one_or_alone(key, &|keys| self.request(keys, consistency)).await;
+        let read = batcher.one_or_alone(key, &|keys| self.request(keys, consistency)).await;
         read.map_err(PortError::without_effect)
     }
 
@@ -64,16 +65,16 @@ impl Reads {
         if let [key] = &keys[..] {
             return vec![self.get(key, consistency).await];
         }
-        let none = || vec![Looked::NotYet; keys.len()];
-        let looked = if self.denied.is_known() { Ok(none()) } else { self.batch(&keys, consistency).await };
-        let looked = match looked {
+        let none = || vec![KeyResult::Unread; keys.len()];
+        let results = if self.denied.is_known() { Ok(none()) } else { self.batch(&keys, consistency).await };
+        let results = match results {
             Err(error) if is_refused(&error) => none(),
             Err(error) => return vec![Err(error); keys.len()],
-            Ok(looked) => looked,
+            Ok(results) => results,
         };
-        let each = keys.iter().zip(looked).map(async |(key, looked)| match looked {
-            Looked::Up(item) => Ok(item),
-            Looked::NotYet => self.get(key, consistency).await,
+        let each = keys.iter().zip(results).map(async |(key, result)| match result {
+            KeyResult::Read(item) => Ok(item),
+            KeyResult::Unread => self.get(key, consistency).await,
         });
         join_all(each).await
     }
@@ -84,9 +85,9 @@ impl Reads {
         Ok(output.map_err(|error| GET.failed(&target(&self.table), error))?.item)
     }
 
-    /// What became of each key.
-    async fn batch(&self, keys: &[ItemKey], consistency: Consistency) -> Result<Vec<Looked>, PortError> {
-        // DynamoDB takes a key once; copies of a message ask for it several times.
+    /// Returns the result for each key.
+    async fn batch(&self, keys: &[ItemKey], consistency: Consistency) -> Result<Vec<KeyResult>, PortError> {
+        // DynamoDB refuses the same key twice in a request. Copies of a message read the same key.
         let mut different: Vec<&ItemKey> = keys.iter().collect();
         different.sort_unstable();
         different.dedup();
@@ -100,29 +101,35 @@ impl Reads {
             self.denied.note(&BATCH, &target, &error);
             BATCH.failed(&target, error)
         })?;
-        // Of one table, however the answer calls it.
+        // The response may name the table by its ARN. There is only one table.
         let mut found: Vec<Attributes> = output.responses.unwrap_or_default().into_values().flatten().collect();
         let left = output.unprocessed_keys.unwrap_or_default();
         let left: Vec<Attributes> = left.into_values().flat_map(|left| left.keys).collect();
-        let looked = |key: &ItemKey| {
+        let result = |key: &ItemKey| {
             let item = if is_each_once {
                 take(&mut found, |item| key.is_of(item))
             } else {
                 found.iter().find(|item| key.is_of(item)).cloned()
             };
-            // SUBTLE: what was not looked up is not missing. Its message would pass for processed, or its state for one that never was
-            // (`what_was_not_looked_up_is_not_missing`).
-            if item.is_none() && left.iter().any(|left| key.is_of(left)) { Looked::NotYet } else { Looked::Up(item) }
+            // SUBTLE: an unprocessed key is not a missing item. Otherwise a payload that was not
+            // read would make its message look processed, or a state would look absent
+            // (`unprocessed_key_does_not_count_as_missing`).
+            if item.is_none() && left.iter().any(|left| key.is_of(left)) {
+                KeyResult::Unread
+            } else {
+                KeyResult::Read(item)
+            }
         };
-        Ok(keys.iter().map(looked).collect())
+        Ok(keys.iter().map(result).collect())
     }
 }
 
-/// What a batch has done for one key.
+/// The result of a batch for one key.
 #[derive(Clone, Debug)]
-enum Looked {
-    /// It was looked up: this is there.
-    Up(Option<Attributes>),
-    /// It was given back, for lack of capacity or because the answer was large enough. Alone it is repeated as the client is configured.
-    NotYet,
+enum KeyResult {
+    /// The key was read; this is its item.
+    Read(Option<Attributes>),
+    /// The key was returned unprocessed, for lack of capacity or because the response was large. It
+    /// is read alone, with the client's retries.
+    Unread,
 }

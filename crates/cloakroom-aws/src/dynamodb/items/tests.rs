@@ -41,7 +41,7 @@ fn reads_on(clock: Arc<dyn Clock>, replies: Vec<Reply>) -> (Reads, Script) {
     (Reads::new(dynamodb(&script), "orders", 10, &clock), script)
 }
 
-fn writes(sent: writes::Sent, replies: Vec<Reply>) -> (Writes, Script) {
+fn writes(sent: writes::Operations, replies: Vec<Reply>) -> (Writes, Script) {
     let (script, clock) = (Script::new(replies), Arc::new(Still::default()) as Arc<dyn Clock>);
     let client = crate::client::unretried::dynamodb(&dynamodb(&script));
     (Writes::new(client, "orders", sent, 10, &clock), script)
@@ -65,7 +65,7 @@ fn targets(script: &Script) -> Vec<String> {
 }
 
 #[test]
-fn reads_at_the_same_time_share_a_request_and_each_has_its_own_answer() {
+fn concurrent_reads_share_a_request_and_each_gets_its_own_item() {
     let found = json!({ "Responses": { "orders": [item("c"), item("a")] } });
     let (reads, script) = reads(vec![reply(200, found)]);
     let asked = ["a", "b", "c", "a"].map(|partition| reads.read(state(partition), Consistency::Strong));
@@ -74,11 +74,11 @@ fn reads_at_the_same_time_share_a_request_and_each_has_its_own_answer() {
     assert_eq!(owners, [of("a"), None, of("c"), of("a")]);
     let request = script.seen()[0].json()["RequestItems"]["orders"].clone();
     assert_eq!(request["ConsistentRead"], true);
-    assert_eq!(request["Keys"].as_array().map(Vec::len), Some(3), "DynamoDB takes a key once");
+    assert_eq!(request["Keys"].as_array().map(Vec::len), Some(3), "DynamoDB refuses a key twice");
 }
 
 #[test]
-fn late_and_strong_reads_share_none() {
+fn strong_and_eventual_reads_do_not_share_a_request() {
     let none = || reply(200, "{}");
     let (reads, script) = reads(vec![none(), none()]);
     let strong = reads.read(state("a"), Consistency::Strong);
@@ -89,9 +89,9 @@ fn late_and_strong_reads_share_none() {
 }
 
 #[test]
-fn what_was_not_looked_up_is_not_missing() {
+fn unprocessed_key_does_not_count_as_missing() {
     let keys = json!([{ "pk": { "S": "b" }, "sk": { "S": "state#orders" } }]);
-    // Whatever the answer calls the table.
+    // The response names the table by its ARN.
     let answer = json!({
         "Responses": { "arn:orders": [item("a")] },
         "UnprocessedKeys": { "arn:orders": { "Keys": keys, "ConsistentRead": true } },
@@ -99,7 +99,7 @@ fn what_was_not_looked_up_is_not_missing() {
     for (alone, expected) in [
         (vec![reply(200, json!({ "Item": item("b") }))], Ok(Some("of b".to_owned()))),
         (vec![reply(200, "{}")], Ok(None)),
-        // Repeated by the SDK, which does not do so for a part of a batch.
+        // The SDK retries this request. It does not retry the unprocessed part of a batch.
         (vec![refusal(400, "ThrottlingException"); 3], Err(BUSY)),
     ] {
         let (reads, script) = reads([vec![reply(200, &answer)], alone.clone()].concat());
@@ -107,26 +107,26 @@ fn what_was_not_looked_up_is_not_missing() {
         let mut answers = run(join_all(asked)).into_iter();
         let mut next = || answers.next().unwrap().map(owner).map_err(|error| judged(&error));
         assert_eq!(next(), Ok(Some("of a".to_owned())));
-        assert_eq!(next(), expected, "it is asked for alone");
-        assert_eq!(next(), Ok(None), "it was looked up, and is missing");
+        assert_eq!(next(), expected, "it is read alone");
+        assert_eq!(next(), Ok(None), "it was read, and is missing");
         assert_eq!(targets(&script), [vec!["BatchGetItem"], vec!["GetItem"; alone.len()]].concat());
     }
 }
 
 #[test]
-fn of_reads_that_are_refused_together_each_goes_alone() {
+fn refused_batch_of_reads_is_sent_read_by_read() {
     for code in ["ValidationException", "AccessDeniedException"] {
         let (reads, script) = reads(vec![refusal(400, code), reply(200, "{}"), refusal(400, code)]);
         let asked = ["a", "b"].map(|partition| reads.read(state(partition), Consistency::Strong));
         let answers = run(join_all(asked));
         assert_eq!(targets(&script), ["BatchGetItem", "GetItem", "GetItem"]);
-        assert!(answers[0].is_ok(), "it does not suffer for the other");
+        assert!(answers[0].is_ok(), "it succeeds although the other is refused");
         assert_eq!(answers[1].as_ref().map_err(judged).err(), Some(REFUSED));
     }
 }
 
 #[test]
-fn who_may_not_ask_for_batches_does_so_once_a_minute() {
+fn denied_batch_is_tried_again_after_a_minute() {
     let (denied, none) = (refusal(400, "AccessDeniedException"), reply(200, "{}"));
     let none = |count| vec![none.clone(); count];
     let clock = Arc::new(Still::default());
@@ -169,7 +169,7 @@ fn a_batch_of_check_ins_is_sent_once() {
 }
 
 #[test]
-fn a_payload_that_several_delete_is_in_a_request_once() {
+fn concurrent_deletes_of_a_payload_are_one_entry_of_a_request() {
     let (writes, script) = writes(REPEATEDLY, vec![reply(200, "{}")]);
     let answers = run(join_all([1, 2, 1].map(|number| writes.write(deletion(number)))));
     assert!(answers.iter().all(Result::is_ok));
@@ -179,7 +179,7 @@ fn a_payload_that_several_delete_is_in_a_request_once() {
 }
 
 #[test]
-fn what_a_batch_of_deletions_gives_back_is_deleted_alone() {
+fn unprocessed_deletion_of_a_batch_is_sent_alone() {
     let delete = json!({ "DeleteRequest": { "Key": { "k": { "B": "Ag==" } } } });
     let answer = json!({ "UnprocessedItems": { "orders": [delete] } });
     let (writes, script) = writes(REPEATEDLY, vec![reply(200, answer), reply(200, "{}")]);
@@ -189,7 +189,7 @@ fn what_a_batch_of_deletions_gives_back_is_deleted_alone() {
 }
 
 #[test]
-fn of_writes_that_are_refused_together_each_goes_alone() {
+fn refused_batch_of_writes_is_sent_write_by_write() {
     let (writes, script) =
         writes(REPEATEDLY, vec![refusal(400, "AccessDeniedException"), reply(200, "{}"), reply(200, "{}")]);
     let answers = run(join_all([payload(1), deletion(2)].map(|write| writes.write(write))));

@@ -1,4 +1,4 @@
-//! Writes of single items that have no condition.
+//! Writes of single items without a condition.
 
 use std::sync::Arc;
 
@@ -21,61 +21,67 @@ use crate::{
     },
 };
 
-/// What becomes of the item of a key.
+/// A write of one item.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) key: ItemKey,
-    /// All of it but the key; none if it is deleted.
+    /// All attributes except the key. `None` deletes the item.
     pub(crate) item: Option<Attributes>,
 }
 
-/// How a kind of writes is sent: alone, and in a batch.
+/// The operations for a kind of writes, alone and in a batch.
 #[derive(Debug)]
-pub(crate) struct Sent {
+pub(crate) struct Operations {
     put: Operation,
     delete: Operation,
     batch: Operation,
     is_repeated: bool,
 }
 
-/// Nothing is repeated unseen.
-pub(crate) const ONCE: Sent = Sent {
+/// Writes without the SDK's retries.
+pub(crate) const ONCE: Operations = Operations {
     put: Operation::once("PutItem", "dynamodb:PutItem"),
     delete: Operation::once("DeleteItem", "dynamodb:DeleteItem"),
     batch: Operation::once("BatchWriteItem", "dynamodb:BatchWriteItem"),
     is_repeated: false,
 };
-/// The SDK repeats them as it is configured to.
-pub(crate) const REPEATEDLY: Sent = Sent {
+/// Writes that the SDK retries as it is configured.
+pub(crate) const REPEATEDLY: Operations = Operations {
     put: Operation::repeatedly("PutItem", "dynamodb:PutItem"),
     delete: Operation::repeatedly("DeleteItem", "dynamodb:DeleteItem"),
     batch: Operation::repeatedly("BatchWriteItem", "dynamodb:BatchWriteItem"),
     is_repeated: true,
 };
 
-/// Writes to one table, by one client.
+/// Writes to one table with one client.
 #[derive(Debug)]
 pub(crate) struct Writes {
     client: Client,
     table: String,
-    sent: Sent,
-    coalescer: Batcher<Write, ()>,
+    operations: Operations,
+    batcher: Batcher<Write, ()>,
     denied: Denied,
 }
 
 type Answer = Result<(), PortError>;
 
 impl Writes {
-    /// Up to so many writes share a request.
-    pub(crate) fn new(client: Client, table: &str, sent: Sent, entries_max: usize, clock: &Arc<dyn Clock>) -> Self {
-        let what = sent.batch.on(&target(table));
-        let coalescer = Batcher::new(what, entries_max.min(WRITES_MAX), PACE, Arc::clone(clock));
-        Self { client, table: table.to_owned(), sent, coalescer, denied: Denied::new(clock) }
+    /// Creates the writes of a table. At most `entries_max` writes share a request.
+    pub(crate) fn new(
+        client: Client,
+        table: &str,
+        operations: Operations,
+        entries_max: usize,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let what = operations.batch.on(&target(table));
+        let batcher = Batcher::new(what, entries_max.min(WRITES_MAX), PACE, Arc::clone(clock));
+        Self { client, table: table.to_owned(), operations, batcher, denied: Denied::new(clock) }
     }
 
-    /// Writes an item. Whoever writes the same one at the same time must write the same.
+    /// Writes an item. Concurrent writes of the same key must be equal.
     pub(crate) async fn write(&self, write: Write) -> Answer {
-        self.coalescer.one(write, &|writes| self.request(writes)).await
+        self.batcher.one(write, &|writes| self.request(writes)).await
     }
 
     async fn request(&self, writes: Vec<Write>) -> Vec<Answer> {
@@ -83,7 +89,7 @@ impl Writes {
             Ok([write]) => return vec![self.alone(write).await],
             Err(writes) => writes,
         };
-        let none = || vec![Written::NotYet; writes.len()];
+        let none = || vec![Written::NotTried; writes.len()];
         let written = if self.denied.is_known() { Ok(none()) } else { self.batch(&writes).await };
         let written = match written {
             Err(error) if is_refused(&error) => none(),
@@ -92,13 +98,14 @@ impl Writes {
         };
         let each = writes.into_iter().zip(written).map(async |(write, written)| match written {
             Written::Done => Ok(()),
-            Written::NotYet => self.alone(write).await,
-            Written::GivenBack if self.sent.is_repeated => self.alone(write).await,
-            // SUBTLE: not again, since nobody promises that it never will be there; the engine tries anew, under another claim
+            Written::NotTried => self.alone(write).await,
+            Written::Unprocessed if self.operations.is_repeated => self.alone(write).await,
+            // SUBTLE: a check-in is not sent again. DynamoDB does not promise that the unprocessed
+            // write never takes effect later, so the engine tries again under a new claim
             // (`a_batch_of_check_ins_is_sent_once`).
-            Written::GivenBack => {
-                let what = self.sent.batch.on(&target(&self.table));
-                Err(PortError::new(what, "given back unprocessed: too many requests")
+            Written::Unprocessed => {
+                let what = self.operations.batch.on(&target(&self.table));
+                Err(PortError::new(what, "DynamoDB returned the write unprocessed: too many requests")
                     .public()
                     .because(Retry::Throttled))
             }
@@ -112,19 +119,20 @@ impl Writes {
             Some(mut item) => {
                 item.extend(key.attributes());
                 let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
-                put.map(drop).map_err(|error| self.sent.put.failed(&target(), error))
+                put.map(drop).map_err(|error| self.operations.put.failed(&target(), error))
             }
             None => {
                 let delete =
                     self.client.delete_item().table_name(&self.table).set_key(Some(key.attributes())).send().await;
-                delete.map(drop).map_err(|error| self.sent.delete.failed(&target(), error))
+                delete.map(drop).map_err(|error| self.operations.delete.failed(&target(), error))
             }
         }
     }
 
-    /// What became of each write.
+    /// Returns the result for each write.
     async fn batch(&self, writes: &[Write]) -> Result<Vec<Written>, PortError> {
-        // DynamoDB takes a key once; copies of a message delete the same payload.
+        // DynamoDB refuses the same key twice in a request. Copies of a message delete the same
+        // payload.
         let mut different: Vec<&Write> = writes.iter().collect();
         different.sort_by(|one, other| one.key.cmp(&other.key));
         different.dedup_by(|one, other| one.key == other.key);
@@ -132,25 +140,26 @@ impl Writes {
         let request = self.client.batch_write_item().request_items(&self.table, requests);
         let output = request.send().await.map_err(|error| {
             let target = target(&self.table);
-            self.denied.note(&self.sent.batch, &target, &error);
-            self.sent.batch.failed(&target, error)
+            self.denied.note(&self.operations.batch, &target, &error);
+            self.operations.batch.failed(&target, error)
         })?;
-        // Of one table, however the answer calls it.
+        // The response may name the table by its ARN. There is only one table.
         let left: Vec<WriteRequest> = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
         let is_left = |key: &ItemKey| left.iter().filter_map(attributes).any(|item| key.is_of(item));
-        let written = |Write { key, .. }: &Write| if is_left(key) { Written::GivenBack } else { Written::Done };
+        let written = |Write { key, .. }: &Write| if is_left(key) { Written::Unprocessed } else { Written::Done };
         Ok(writes.iter().map(written).collect())
     }
 }
 
-/// What a batch has done for one write.
+/// The result of a batch for one write.
 #[derive(Clone, Copy, Debug)]
 enum Written {
     Done,
-    /// By lack of capacity, or for a failure of the service's own.
-    GivenBack,
-    /// The batch was refused, or is not allowed.
-    NotYet,
+    /// DynamoDB returned the write unprocessed, for lack of capacity or because of an internal
+    /// error.
+    Unprocessed,
+    /// The batch was refused, or batches are not allowed.
+    NotTried,
 }
 
 impl Write {
@@ -167,7 +176,7 @@ impl Write {
     }
 }
 
-/// What tells which write a request is: its item, or its key.
+/// The attributes that identify the write of a request: its item or its key.
 fn attributes(request: &WriteRequest) -> Option<&Attributes> {
     let put = request.put_request().map(PutRequest::item);
     put.or_else(|| request.delete_request().map(DeleteRequest::key))

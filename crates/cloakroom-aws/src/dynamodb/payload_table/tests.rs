@@ -14,7 +14,7 @@ fn claim() -> Claim {
     Claim::from_random(7, "small")
 }
 
-/// Noon of the first day after 2026-01-01, and two hours.
+/// A clock that always shows noon of 2026-01-01.
 #[derive(Debug)]
 struct Noon;
 
@@ -28,7 +28,7 @@ impl Clock for Noon {
 }
 
 #[test]
-fn a_small_payload_is_sent_once() {
+fn failed_check_in_to_the_payload_table_is_not_retried_by_the_sdk() {
     for (failure, expected) in [
         (refusal(500, "InternalServerError"), OPEN),
         (Reply::Broken, OPEN),
@@ -42,7 +42,7 @@ fn a_small_payload_is_sent_once() {
 }
 
 #[test]
-fn an_item_has_the_bits_of_its_claim_and_expires_at_the_end_of_a_day() {
+fn payload_item_has_the_binary_claim_as_key_and_expires_at_the_end_of_a_day() {
     let (payloads, script) = payloads(vec![reply(200, "{}"), reply(200, "{}")]);
     let payloads = payloads.with_clock(Arc::new(Noon)).with_ttl(Duration::from_secs(2 * DAY_S));
     run(payloads.check_in(&claim(), Bytes::from_static(b"{}"))).unwrap();
@@ -55,7 +55,7 @@ fn an_item_has_the_bits_of_its_claim_and_expires_at_the_end_of_a_day() {
 }
 
 #[test]
-fn a_missing_table_holds_no_missing_payloads() {
+fn missing_payload_table_is_an_error_and_not_a_missing_payload() {
     let absent = || refusal(400, "ResourceNotFoundException");
     let (payloads, _) = payloads(vec![absent(), absent()]);
     for error in [run(payloads.read(&claim())).unwrap_err(), run(payloads.has_entry("stock", &"m".into())).unwrap_err()]
@@ -66,7 +66,7 @@ fn a_missing_table_holds_no_missing_payloads() {
 }
 
 #[test]
-fn reads_are_consistent() {
+fn payload_table_reads_are_strongly_consistent() {
     let (payloads, script) = payloads(vec![reply(200, "{}"), reply(200, "{}")]);
     assert_eq!(run(payloads.read(&claim())).unwrap(), None);
     assert!(!run(payloads.has_entry("stock", &"m".into())).unwrap());
@@ -74,7 +74,7 @@ fn reads_are_consistent() {
 }
 
 #[test]
-fn a_claim_that_is_not_its_own_is_an_error() {
+fn claim_of_another_store_is_an_error_and_not_a_missing_payload() {
     let (payloads, script) = payloads(Vec::new());
     let digits = "0123456789abcdef0123456789abcdef";
     for claim in [
@@ -101,7 +101,7 @@ fn a_claim_that_is_not_its_own_is_an_error() {
 }
 
 #[test]
-fn an_item_of_somebody_else_is_no_payload() {
+fn item_of_another_program_is_not_read_as_a_payload() {
     let item = json!({ "Item": { "k": { "B": "AAAAAAAAAAAAAAAAAAAABw==" }, "b": { "S": "{}" } } });
     let (payloads, _) = payloads(vec![reply(200, item)]);
     let error = run(payloads.read(&claim())).unwrap_err();
@@ -109,7 +109,7 @@ fn an_item_of_somebody_else_is_no_payload() {
 }
 
 #[test]
-fn a_payload_that_no_item_holds_is_refused_by_its_size() {
+fn payload_that_exceeds_an_item_is_refused_before_it_is_sent() {
     let (payloads, script) = payloads(vec![reply(200, "{}")]);
     run(payloads.check_in(&claim(), vec![0; DynamoPayloads::BYTES_MAX].into())).unwrap();
     let error = run(payloads.check_in(&claim(), vec![0; DynamoPayloads::BYTES_MAX + 1].into())).unwrap_err();
@@ -119,7 +119,7 @@ fn a_payload_that_no_item_holds_is_refused_by_its_size() {
 }
 
 #[test]
-fn what_is_cheaper_follows_from_the_prices() {
+fn largest_cheaper_payload_depends_on_the_prices() {
     let at = |write: f64, put: f64| {
         let prices = json!({
             "region": "here", "dynamodb_write_unit": write, "dynamodb_read_unit": 0.125e-6, "s3_put_class": put,

@@ -12,7 +12,7 @@ fn records(replies: impl IntoIterator<Item = crate::scripted::Reply>) -> (Dynamo
 const SECOND: Segment = Segment { number: 1, of: 4 };
 
 #[test]
-fn a_page_is_a_consistent_read_of_a_segment_and_goes_on_where_it_ended() {
+fn record_page_is_a_consistent_scan_that_continues_after_the_previous_page() {
     let key = json!({ "pk": { "S": "order#1 ä" }, "sk": { "S": "outbox#orders#m#1" } });
     let mut item = key.clone();
     item["cloakroom_record"] = json!({ "S": r#"{"format":1,"messages":[],"settles_entry":"coats","committed_ms":7}"# });
@@ -42,7 +42,7 @@ fn a_page_is_a_consistent_read_of_a_segment_and_goes_on_where_it_ended() {
 }
 
 #[test]
-fn what_is_no_record_is_told_and_does_not_stop_the_page() {
+fn damaged_record_is_reported_and_does_not_stop_the_page() {
     let item = json!({ "pk": { "S": "p" }, "sk": { "S": "outbox#orders#m" } });
     let (records, _) = records([reply(200, json!({ "Items": [item], "Count": 1, "ScannedCount": 1 }))]);
     let page = run(records.page(SECOND, None)).unwrap();
@@ -50,7 +50,7 @@ fn what_is_no_record_is_told_and_does_not_stop_the_page() {
 }
 
 #[test]
-fn a_page_that_fails_says_what_to_do() {
+fn failed_record_page_names_the_missing_permission() {
     let (records, _) = records([refusal(400, "AccessDeniedException")]);
     let error = run(records.page(SECOND, None)).unwrap_err();
     assert_eq!(judged(&error), REFUSED);

@@ -76,7 +76,7 @@ fn cancelled_for(reasons: Vec<Value>) -> Reply {
 }
 
 #[test]
-fn reads_are_consistent_reads_of_one_item() {
+fn store_reads_are_consistent_reads_of_one_item() {
     let (store, script) = store(vec![reply(200, "{}"), reply(200, "{}")]);
     let place = Place::new();
     assert_eq!(run(store.read_state(&place.partition, "orders", Consistency::Strong)).unwrap(), StateRead::default());
@@ -89,7 +89,7 @@ fn reads_are_consistent_reads_of_one_item() {
 }
 
 #[test]
-fn a_commit_is_one_transaction_on_its_conditions() {
+fn commit_is_one_transaction_with_a_condition_for_each_write() {
     let (store, script) = store(vec![reply(200, "{}")]);
     let items = [
         item("a", ItemAction::Put(Item::default()), Condition::Any),
@@ -131,7 +131,7 @@ fn a_commit_is_one_transaction_on_its_conditions() {
 }
 
 #[test]
-fn the_first_commit_demands_that_there_is_no_state() {
+fn first_commit_requires_an_absent_state() {
     let (store, script) = store(vec![reply(200, "{}")]);
     commit(&store, 0, &[]).unwrap();
     let put = &script.seen()[0].json()["TransactItems"][0]["Put"];
@@ -140,7 +140,7 @@ fn the_first_commit_demands_that_there_is_no_state() {
 }
 
 #[test]
-fn a_commit_is_sent_once() {
+fn failed_commit_is_not_retried_by_the_sdk() {
     for (failure, expected) in [
         (refusal(500, "InternalServerError"), OPEN),
         (Reply::Broken, OPEN),
@@ -156,7 +156,7 @@ fn a_commit_is_sent_once() {
 }
 
 #[test]
-fn what_dynamodb_will_never_take_is_an_answer() {
+fn commit_with_invalid_content_is_refused_and_not_an_error() {
     for refusal in [cancelled(&["None", "ValidationError"]), refusal(400, "ValidationException")] {
         let (store, _) = store(vec![refusal]);
         let committed = commit(&store, 1, &[]).unwrap();
@@ -165,7 +165,7 @@ fn what_dynamodb_will_never_take_is_an_answer() {
 }
 
 #[test]
-fn another_request_under_the_token_leaves_the_outcome_open() {
+fn earlier_request_with_the_same_token_leaves_the_outcome_unknown() {
     for code in ["IdempotentParameterMismatchException", "TransactionInProgressException"] {
         let (store, _) = store(vec![refusal(400, code)]);
         let error = commit(&store, 1, &[]).unwrap_err();
@@ -175,9 +175,9 @@ fn another_request_under_the_token_leaves_the_outcome_open() {
 }
 
 #[test]
-fn lost_conditions_are_answers() {
+fn failed_conditions_are_conflicts_and_not_errors() {
     let item = item("a", ItemAction::Delete, Condition::Exists);
-    // The check that demands nothing is not sent, so the reasons have one place less.
+    // The check without a condition is not sent, so there is one reason less.
     let nothing = self::item("n", ItemAction::Check, Condition::Any);
     for (codes, expected) in [
         (["ConditionalCheckFailed", "None", "None"], Conflict::Overtaken),
@@ -191,7 +191,7 @@ fn lost_conditions_are_answers() {
 }
 
 #[test]
-fn item_of_another_endpoint_is_told_by_what_was_found() {
+fn item_of_another_endpoint_is_refused_with_its_owner() {
     let found = |owner: Option<&str>| {
         let mut found = json!({ "pk": { "S": "order#1" }, "sk": { "S": "a" } });
         if let Some(owner) = owner {
@@ -204,14 +204,14 @@ fn item_of_another_endpoint_is_told_by_what_was_found() {
     };
     let Committed::Refused(text) = found(Some("stock")) else { panic!("it is not refused") };
     assert!(text.starts_with("item `a` of partition `order#1` belongs to endpoint `stock`, not to `orders`"), "{text}");
-    // Its own item is not as demanded.
+    // The endpoint's own item does not meet the condition.
     for owner in [None, Some("orders")] {
         assert_eq!(found(owner), Committed::Conflict(Conflict::Item("a".to_owned())));
     }
 }
 
 #[test]
-fn value_that_dynamodb_does_not_store_is_not_sent() {
+fn commit_with_an_unsupported_value_is_refused_before_it_is_sent() {
     let (store, script) = store(vec![]);
     let attributes = HashMap::from([("tags".to_owned(), cloakroom::format::AttributeValue::Ss(vec![]))]);
     let empty = item("a", ItemAction::Put(Item::from(attributes)), Condition::Any);
@@ -221,7 +221,7 @@ fn value_that_dynamodb_does_not_store_is_not_sent() {
 }
 
 #[test]
-fn a_commit_over_a_limit_is_not_sent() {
+fn commit_over_a_limit_is_refused_before_it_is_sent() {
     let (store, script) = store(vec![]);
     let store = store.with_limits(Limits { transaction_items_max: 2, ..Limits::default() });
     let item = item("a", ItemAction::Delete, Condition::Any);
@@ -247,7 +247,7 @@ fn condition_failed(record: Option<&Record>) -> Reply {
 }
 
 #[test]
-fn the_first_claims_stay() {
+fn second_store_of_claims_does_not_replace_the_first() {
     let claimed = record_without_claims().with_claims(["first".into()]);
     let ours = record_without_claims().with_claims(["second".into()]);
     let (store, script) = store(vec![reply(200, "{}"), condition_failed(Some(&claimed)), condition_failed(None)]);
@@ -264,7 +264,7 @@ fn the_first_claims_stay() {
 }
 
 #[test]
-fn a_damaged_record_is_not_taken_for_a_claimed_one() {
+fn damaged_record_without_claims_is_an_error_of_store_claims() {
     let (store, _) = store(vec![condition_failed(Some(&record_without_claims()))]);
     let ours = record_without_claims().with_claims(["ours".into()]);
     let error = run(store.store_claims(Place::new().key(), &ours)).unwrap_err();
@@ -273,7 +273,7 @@ fn a_damaged_record_is_not_taken_for_a_claimed_one() {
 }
 
 #[test]
-fn a_clear_is_repeated_and_then_open() {
+fn failed_clear_is_retried_and_its_outcome_is_unknown() {
     let (store, script) = store(vec![
         refusal(500, "InternalServerError"),
         refusal(400, "ThrottlingException"),
@@ -284,7 +284,7 @@ fn a_clear_is_repeated_and_then_open() {
 }
 
 #[test]
-fn a_missing_table_is_named() {
+fn missing_table_is_an_error_that_names_it() {
     let (store, _) = store(vec![refusal(400, "ResourceNotFoundException")]);
     let error = run(store.read_state(&"p".into(), "orders", Consistency::Strong)).unwrap_err();
     assert_eq!(judged(&error), REFUSED);
@@ -292,7 +292,7 @@ fn a_missing_table_is_named() {
 }
 
 #[test]
-fn a_commit_with_an_embedded_record_is_one_put_on_the_version() {
+fn commit_with_an_embedded_record_is_one_put_conditional_on_the_version() {
     let (store, script) = store(vec![reply(200, "{}")]);
     assert_eq!(commit_embedding(&store, 4, &[], 4_096).unwrap(), Committed::Applied(Placement::Embedded));
     let seen = script.seen();
@@ -306,7 +306,7 @@ fn a_commit_with_an_embedded_record_is_one_put_on_the_version() {
 }
 
 #[test]
-fn a_put_is_read_as_a_transaction_is() {
+fn failed_put_has_the_same_result_as_a_failed_transaction() {
     let answer = |status, kind: &str| {
         let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
         let (store, script) = store(vec![reply(status, json!({ "__type": kind, "message": "why" })), reply(200, "{}")]);

@@ -17,7 +17,7 @@ fn read(codes: &[&str]) -> Cancelled {
 }
 
 #[test]
-fn one_reason_is_judged_by_itself() {
+fn each_cancellation_reason_has_its_result() {
     for (codes, expected) in [
         (["ConditionalCheckFailed", "None", "None", "None"], Cancelled::Lost(0)),
         (["None", "ConditionalCheckFailed", "None", "None"], Cancelled::Lost(1)),
@@ -36,7 +36,7 @@ fn one_reason_is_judged_by_itself() {
 }
 
 #[test]
-fn of_several_reasons_the_strongest_wins() {
+fn lost_condition_wins_over_unknown_over_permanent_over_temporary_reasons() {
     let (lost, busy, refused, newer) =
         ("ConditionalCheckFailed", "TransactionConflict", "ValidationError", "NewerThanThisLibrary");
     assert_eq!(read(&[lost, "None", lost, lost]), Cancelled::Lost(0));
@@ -47,18 +47,18 @@ fn of_several_reasons_the_strongest_wins() {
 }
 
 #[test]
-fn missing_reasons_leave_the_outcome_open() {
+fn cancellation_without_reasons_leaves_the_outcome_unknown() {
     assert_eq!(read(&[]), Cancelled::Unknown);
     assert_eq!(Cancelled::read([None, None]), Cancelled::Unknown);
 }
 
 #[test]
-fn the_text_names_the_items_at_fault() {
+fn cancellation_text_names_the_refused_items() {
     let reason = |code: &str| CancellationReason::builder().code(code).message("why").build();
     let reasons = [reason("None"), reason("TransactionConflict"), reason("None"), reason("ValidationError")];
     assert_eq!(
-        told(&reasons, &four_writes()),
+        reasons_text(&reasons, &four_writes()),
         "`outbox#orders#m`: TransactionConflict: why; `line#2`: ValidationError: why"
     );
-    assert_eq!(told(&[], &four_writes()), "cancelled without a reason");
+    assert_eq!(reasons_text(&[], &four_writes()), "cancelled without a reason");
 }

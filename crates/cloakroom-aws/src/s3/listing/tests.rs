@@ -2,7 +2,7 @@ use super::*;
 use crate::scripted::{Script, reply, run, s3};
 
 #[test]
-fn payloads_are_told_from_entries_and_the_listing_goes_on() {
+fn listing_returns_payloads_without_entries_page_by_page() {
     let object = |key: &str, size: u32| {
         let modified = "2026-01-02T03:04:05.000Z";
         format!("<Contents><Key>{key}</Key><LastModified>{modified}</LastModified><Size>{size}</Size></Contents>")

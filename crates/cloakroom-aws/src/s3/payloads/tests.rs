@@ -11,7 +11,7 @@ fn claim() -> Claim {
 }
 
 #[test]
-fn a_payload_is_sent_once() {
+fn failed_check_in_to_the_bucket_is_not_retried_by_the_sdk() {
     for (failure, expected) in [
         (s3_refusal(500, "InternalError"), OPEN),
         (Reply::Broken, OPEN),
@@ -26,7 +26,7 @@ fn a_payload_is_sent_once() {
 }
 
 #[test]
-fn a_payload_is_json_under_its_claim() {
+fn payload_object_is_json_under_its_claim() {
     let (payloads, script) = payloads(vec![reply(200, "")]);
     run(payloads.check_in(&claim(), Bytes::from_static(b"{\"a\":1}"))).unwrap();
     let seen = &script.seen()[0];
@@ -52,44 +52,47 @@ fn large_payload_keeps_the_connect_timeout_of_a_client_without_timeouts() {
     assert!(connect_timeouts.len() >= 2 && connect_timeouts.iter().all(Option::is_some), "{connect_timeouts:?}");
 }
 
-fn must_be_the_affair_of_one_message(error: PortError, said: &str) {
+fn must_be_caused_by_one_message(error: PortError, expected: &str) {
     assert_eq!(judged(&error), REFUSED, "{error}");
     let text = error.to_string();
-    assert!(text.contains(said) && text.contains("`payload_bytes_max`") && text.contains("bucket `coats`"), "{text}");
+    assert!(
+        text.contains(expected) && text.contains("`payload_bytes_max`") && text.contains("bucket `coats`"),
+        "{text}"
+    );
     let claim = claim();
     let logged = error.loggable();
-    assert!(logged.contains(said) && logged.contains(&claim.digest()) && !logged.contains(claim.as_str()), "{logged}");
+    assert!(
+        logged.contains(expected) && logged.contains(&claim.digest()) && !logged.contains(claim.as_str()),
+        "{logged}"
+    );
     assert_eq!(cloakroom::Error::from(error).kind(), cloakroom::ErrorKind::RetryMessage);
 }
 
 #[test]
-fn payload_that_says_to_be_larger_than_the_bound_is_not_read() {
+fn payload_with_a_content_length_above_the_limit_is_not_read() {
     let (payloads, _) = payloads(vec![Reply::OfLength(1 << 40, "short".to_owned())]);
     let error = run(payloads.read(&claim())).unwrap_err();
-    must_be_the_affair_of_one_message(error, "has 1099511627776 bytes or more, and at most 67108864");
+    must_be_caused_by_one_message(error, "has 1099511627776 bytes or more, and at most 67108864");
 }
 
 #[test]
-fn payload_that_is_larger_than_it_says_is_not_read_to_its_end() {
+fn payload_larger_than_its_content_length_is_read_only_to_the_limit() {
     let (payloads, _) = payloads(vec![reply(200, "x".repeat(11)), reply(200, "x".repeat(10))]);
     let payloads = payloads.with_bytes_max(10);
-    must_be_the_affair_of_one_message(
-        run(payloads.read(&claim())).unwrap_err(),
-        "has 11 bytes or more, and at most 10",
-    );
+    must_be_caused_by_one_message(run(payloads.read(&claim())).unwrap_err(), "has 11 bytes or more, and at most 10");
     assert_eq!(run(payloads.read(&claim())).unwrap().map(|payload| payload.len()), Some(10));
 }
 
 #[test]
-fn payload_that_no_receiver_would_read_is_not_checked_in() {
+fn payload_above_the_limit_is_not_checked_in() {
     let (payloads, script) = payloads(Vec::new());
     let error = run(payloads.with_bytes_max(10).check_in(&claim(), Bytes::from_static(b"12345678901"))).unwrap_err();
-    must_be_the_affair_of_one_message(error, "has 11 bytes or more, and at most 10");
+    must_be_caused_by_one_message(error, "has 11 bytes or more, and at most 10");
     assert_eq!(script.seen().len(), 0);
 }
 
 #[test]
-fn claim_that_s3_quotes_is_not_logged() {
+fn claim_in_an_s3_error_is_not_logged() {
     let key = claim();
     let text = format!(
         "<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/orders is not authorized to perform: \
@@ -108,7 +111,7 @@ fn claim_that_s3_quotes_is_not_logged() {
 }
 
 #[test]
-fn a_missing_bucket_is_an_error() {
+fn missing_bucket_is_an_error_and_not_a_missing_payload() {
     for failure in [s3_refusal(404, "NoSuchBucket"), reply(404, "")] {
         let (payloads, _) = payloads(vec![failure.clone(), failure]);
         for error in
@@ -121,7 +124,7 @@ fn a_missing_bucket_is_an_error() {
 }
 
 #[test]
-fn a_refused_read_is_an_error_that_tells_of_the_second_permission() {
+fn denied_read_is_an_error_that_names_both_permissions() {
     let (payloads, _) = payloads(vec![s3_refusal(403, "AccessDenied")]);
     let error = run(payloads.read(&claim())).unwrap_err();
     assert_eq!(judged(&error), REFUSED);
@@ -129,7 +132,7 @@ fn a_refused_read_is_an_error_that_tells_of_the_second_permission() {
 }
 
 #[test]
-fn entries_are_put_if_absent() {
+fn dedupe_entries_are_put_if_absent() {
     let conflict = s3_refusal(409, "ConditionalRequestConflict");
     let (payloads, script) = payloads(vec![
         reply(200, ""),
@@ -147,7 +150,7 @@ fn entries_are_put_if_absent() {
 }
 
 #[test]
-fn entries_are_looked_up_by_get() {
+fn dedupe_entries_are_read_by_get() {
     let (payloads, script) = payloads(vec![reply(200, ""), s3_refusal(404, "NoSuchKey")]);
     let has = || run(payloads.has_entry("stock", &"m".into())).unwrap();
     assert!(has());
@@ -156,7 +159,7 @@ fn entries_are_looked_up_by_get() {
 }
 
 #[test]
-fn deletes_of_nothing_succeed() {
+fn delete_of_a_missing_payload_succeeds() {
     let (payloads, _) = payloads(vec![reply(204, ""), s3_refusal(404, "NoSuchKey"), s3_refusal(404, "NoSuchBucket")]);
     assert!(run(payloads.delete(&claim())).is_ok());
     assert!(run(payloads.delete(&claim())).is_ok());

@@ -13,7 +13,7 @@ fn message(group: &str) -> QueueMessage {
 }
 
 #[test]
-fn each_flavour_sends_what_its_queue_takes() {
+fn each_flavour_sends_only_the_fields_that_its_queue_accepts() {
     let sent = |flavour| {
         let entry = outgoing(3, message("g"), flavour).unwrap().entry;
         (entry.message_group_id, entry.message_deduplication_id, entry.delay_seconds)
@@ -25,7 +25,7 @@ fn each_flavour_sends_what_its_queue_takes() {
 }
 
 #[test]
-fn the_name_decides_about_the_flavour() {
+fn queue_name_decides_the_flavour() {
     assert_eq!(Flavour::of("a.fifo", true), Flavour::Fifo);
     assert_eq!(Flavour::of("a.fifo", false), Flavour::Fifo);
     assert_eq!(Flavour::of("a", true), Flavour::Fair);
@@ -33,7 +33,7 @@ fn the_name_decides_about_the_flavour() {
 }
 
 #[test]
-fn groups_that_sqs_refuses_are_replaced_by_ids_of_their_own() {
+fn group_that_sqs_refuses_is_replaced_by_a_derived_id() {
     let group = |group: &str| outgoing(0, message(group), Flavour::Fifo).unwrap().entry.message_group_id.unwrap();
     assert_eq!(group("order#1/2"), "order#1/2");
     let long = "x".repeat(129);
@@ -46,7 +46,7 @@ fn groups_that_sqs_refuses_are_replaced_by_ids_of_their_own() {
 }
 
 #[test]
-fn what_sqs_would_refuse_is_refused_before() {
+fn message_that_sqs_would_refuse_is_not_sent() {
     let refused = |message, flavour| outgoing(0, message, flavour).err();
     assert!(refused(QueueMessage { body: String::new(), ..message("g") }, Flavour::Standard).is_some());
     assert!(refused(QueueMessage { delay_s: 901, ..message("g") }, Flavour::Standard).is_some());
@@ -62,7 +62,7 @@ fn attribute(data_type: &str, text: Option<&str>, bytes: Option<&[u8]>) -> Messa
 }
 
 #[test]
-fn attributes_of_every_type_survive_being_put_back() {
+fn attributes_of_every_type_survive_being_sent_again() {
     let attributes = HashMap::from([
         ("text".to_owned(), attribute("String", Some("grün"), None)),
         ("custom".to_owned(), attribute("String.json", Some("{}"), None)),
@@ -79,7 +79,7 @@ fn attributes_of_every_type_survive_being_put_back() {
 }
 
 #[test]
-fn sizes_count_body_and_attributes_as_sqs_does() {
+fn message_size_counts_body_and_attributes_like_sqs() {
     let attributes = BTreeMap::from([
         ("ab".to_owned(), "cü".to_owned()),
         ("n".to_owned(), "\0Number\x0012".to_owned()),
@@ -90,7 +90,7 @@ fn sizes_count_body_and_attributes_as_sqs_does() {
 }
 
 #[test]
-fn a_delivery_has_what_sqs_tells() {
+fn delivery_has_the_fields_of_the_sqs_message() {
     let message = Message::builder()
         .message_id("id")
         .body("body")
@@ -110,7 +110,7 @@ fn a_delivery_has_what_sqs_tells() {
 }
 
 #[test]
-fn characters_that_sqs_refuses_are_escaped() {
+fn noncharacters_that_sqs_refuses_are_escaped() {
     let body = serde_json::json!({ "a\u{ffff}": "\u{fffe}ü" }).to_string();
     let entry = outgoing(0, QueueMessage { body: body.clone(), ..message("g") }, Flavour::Standard).unwrap();
     assert_eq!(entry.entry.message_body, r#"{"a\uffff":"\ufffeü"}"#);

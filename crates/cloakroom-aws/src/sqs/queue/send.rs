@@ -14,9 +14,9 @@ use cloakroom::{
 };
 
 use crate::{
-    client::failure::{Meaning, Operation, SdkError, code},
+    client::failure::{Operation, SdkError, code, meaning::Meaning},
     sqs::{
-        batch::{self, Answer, Numbered, Told},
+        batch::{self, Answer, BatchResult, Numbered},
         message::outgoing,
         queue::{SqsQueue, all, apart},
     },
@@ -24,13 +24,14 @@ use crate::{
 
 const SEND: Operation = Operation::once("SendMessageBatch", "sqs:SendMessage");
 
-/// The least that a queue can be set to take. What is smaller was not refused for its size.
+/// The smallest `MaximumMessageSize` of a queue, in bytes. A smaller message was not refused
+/// because of its size.
 const SMALLEST_MAXIMUM: usize = 1024;
 
 type Entry = Numbered<SendMessageBatchRequestEntry>;
 
 impl SqsQueue {
-    /// Sends messages of which none has to wait for another.
+    /// Sends messages that do not have to wait for each other.
     pub(super) async fn send_at_once(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
         let mut answers = Vec::new();
         let mut entries = Vec::with_capacity(messages.len());
@@ -45,7 +46,7 @@ impl SqsQueue {
         batch::in_order(answers)
     }
 
-    /// The entry of a message, or why it cannot be sent. Nothing is asked of SQS for that.
+    /// Returns the entry of a message, or the error if it cannot be sent. Sends no request.
     fn entry(&self, number: usize, message: QueueMessage) -> Result<Entry, PortError> {
         let refused = |cause: String| PortError::new(SEND.on(&self.target), cause).without_effect().caused_by_data();
         let attributes = message.attributes.len();
@@ -62,7 +63,8 @@ impl SqsQueue {
         Ok(entry)
     }
 
-    /// One entry that SQS does not take can make it refuse the whole batch; then each entry goes alone.
+    /// Sends a batch. A rejected batch is sent again entry by entry, so that one bad entry cannot
+    /// block the others.
     async fn send_batch(&self, batch: Vec<Entry>) -> Vec<Answer> {
         let apart = (batch.len() > 1).then(|| batch.clone());
         let sizes = batch.iter().map(|entry| (entry.number, entry.bytes)).collect();
@@ -76,34 +78,34 @@ impl SqsQueue {
         }
     }
 
-    async fn request(&self, batch: Vec<Entry>) -> Result<Told, SdkError<SendMessageBatchError>> {
+    async fn request(&self, batch: Vec<Entry>) -> Result<BatchResult, SdkError<SendMessageBatchError>> {
         let (_, entries) = apart(batch);
-        let request = self.once.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+        let request = self.unretried.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let output = request.send().await?;
         let done = output.successful.into_iter().map(|entry| entry.id).collect();
-        Ok(Told { done, failed: output.failed })
+        Ok(BatchResult { done, failed: output.failed })
     }
 
     fn answers(
         &self,
         numbers: Vec<usize>,
         sizes: &BTreeMap<usize, usize>,
-        answer: Result<Told, SdkError<SendMessageBatchError>>,
+        answer: Result<BatchResult, SdkError<SendMessageBatchError>>,
     ) -> Vec<Answer> {
         let answer = match answer {
-            // What is refused is the only entry.
-            Err(error) if is_invalid(&error) => Ok(Told { done: Vec::new(), failed: refused(&numbers, &error) }),
+            // A batch that is still refused here has only one entry.
+            Err(error) if is_invalid(&error) => Ok(BatchResult { done: Vec::new(), failed: refused(&numbers, &error) }),
             other => other,
         };
-        let told = answer.map(|Told { done, failed }| Told {
+        let result = answer.map(|BatchResult { done, failed }| BatchResult {
             done,
             failed: failed.into_iter().map(|entry| with_size(entry, sizes)).collect(),
         });
-        batch::answers(&SEND, &self.target, numbers, told.map_err(|error| SEND.failed(&self.target, error)))
+        batch::answers(&SEND, &self.target, numbers, result.map_err(|error| SEND.failed(&self.target, error)))
     }
 }
 
-/// Whether SQS refuses what is in the request, as it would again.
+/// Whether SQS refuses the content of the request, and would refuse it again.
 fn is_invalid(error: &SdkError<SendMessageBatchError>) -> bool {
     Meaning::of(None, code(error)) == Meaning::Invalid
 }
@@ -117,14 +119,16 @@ fn refused(numbers: &[usize], error: &SdkError<SendMessageBatchError>) -> Vec<Ba
     numbers.iter().map(entry).collect()
 }
 
-/// Tells how large a message is that was refused for what it is: queues may be set to take less than SQS does.
+/// Adds the size of a message to the error if its content was refused. A queue may be set to accept
+/// less than SQS does.
 fn with_size(mut entry: BatchResultErrorEntry, sizes: &BTreeMap<usize, usize>) -> BatchResultErrorEntry {
     let bytes = entry.id.parse().ok().and_then(|number: usize| sizes.get(&number)).copied().unwrap_or_default();
     if Meaning::of(None, Some(&entry.code)) == Meaning::Invalid && bytes > SMALLEST_MAXIMUM {
         let message = entry.message.unwrap_or_default();
         entry.message = Some(format!(
-            "{message} (the message has {bytes} bytes; if its queue takes less, raise the queue's `MaximumMessageSize`, or set \
-             `limits.message_bytes_max` to it, so that larger ones are refused before the commit)"
+            "{message} (the message has {bytes} bytes; if its queue accepts less, raise the queue's \
+             `MaximumMessageSize`, or set `limits.message_bytes_max` to it, so that larger messages are refused before \
+             the commit)"
         ));
     }
     entry

@@ -8,7 +8,7 @@ fn address() -> Reply {
     reply(200, r#"{"QueueUrl":"http://localhost/1/orders"}"#)
 }
 
-/// The answer to a batch in which everything succeeds.
+/// The response to a batch whose entries all succeed.
 fn done(numbers: std::ops::Range<usize>) -> Reply {
     let entry = |number: usize| json!({ "Id": number.to_string(), "MessageId": "m", "MD5OfMessageBody": "0" });
     reply(200, json!({ "Successful": numbers.map(entry).collect::<Vec<_>>(), "Failed": [] }))
@@ -30,19 +30,19 @@ fn messages(count: usize) -> Vec<QueueMessage> {
 }
 
 #[test]
-fn a_queue_is_looked_up_once_under_its_full_name() {
+fn queue_url_is_requested_once_with_the_full_name() {
     let script = Script::new([refusal(500, "InternalError"), address()]);
     let settings = QueueSettings { prefix: "test-".to_owned(), ..QueueSettings::default() };
     let queues = SqsQueues::new(sqs(&script), settings).unwrap();
     for _ in 0..2 {
         assert_eq!(run(queues.open("orders")).unwrap().name(), "orders");
     }
-    assert_eq!(script.seen().len(), 2, "one that failed, its repetition, and no more");
+    assert_eq!(script.seen().len(), 2, "one request that failed, its retry, and no more");
     assert_eq!(script.seen()[1].json(), json!({ "QueueName": "test-orders" }));
 }
 
 #[test]
-fn a_missing_queue_is_an_error_that_is_not_remembered() {
+fn missing_queue_is_an_error_that_is_not_cached() {
     let script = Script::new([refusal(400, "QueueDoesNotExist"), address()]);
     let queues = SqsQueues::new(sqs(&script), QueueSettings::default()).unwrap();
     let error = run(queues.open("orders")).unwrap_err();
@@ -52,7 +52,7 @@ fn a_missing_queue_is_an_error_that_is_not_remembered() {
 }
 
 #[test]
-fn any_number_is_sent_in_batches() {
+fn many_messages_are_sent_in_batches_of_ten() {
     let (queue, script) = queue("orders", vec![done(0..10), done(10..20), done(20..25)]);
     assert!(run(queue.send(messages(25))).iter().all(Result::is_ok));
     let sizes: Vec<usize> =
@@ -61,7 +61,7 @@ fn any_number_is_sent_in_batches() {
 }
 
 #[test]
-fn nothing_asks_nothing() {
+fn empty_queue_calls_send_no_request() {
     let (queue, script) = queue("orders", vec![]);
     assert!(run(queue.send(vec![])).is_empty() && run(queue.delete(vec![])).is_empty());
     assert!(run(queue.extend(vec![], Duration::ZERO)).is_empty());
@@ -70,7 +70,7 @@ fn nothing_asks_nothing() {
 }
 
 #[test]
-fn a_batch_is_sent_once() {
+fn failed_batch_of_messages_is_not_retried_by_the_sdk() {
     for (failure, expected) in
         [(refusal(500, "InternalError"), OPEN), (Reply::Broken, OPEN), (refusal(400, "ThrottlingException"), BUSY)]
     {
@@ -82,7 +82,7 @@ fn a_batch_is_sent_once() {
 }
 
 #[test]
-fn a_message_that_is_too_large_fails_alone() {
+fn too_large_message_does_not_fail_the_others() {
     let (queue, script) = queue("orders", vec![done(1..2)]);
     let queue = queue.with_limits(Limits { message_bytes_max: 1000, ..Limits::default() });
     let mut two = messages(2);
@@ -98,7 +98,7 @@ fn a_message_that_is_too_large_fails_alone() {
     assert_eq!(script.seen().len(), 2);
 }
 
-/// The bodies of the entries of each request, but for the one that asks for the address.
+/// The bodies of the entries of each request, except the request for the URL.
 fn sent(script: &Script) -> Vec<Vec<String>> {
     let bodies = |request: &crate::scripted::Seen| {
         let json = request.json();
@@ -109,7 +109,7 @@ fn sent(script: &Script) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn in_a_fifo_batch_nothing_waits_for_another() {
+fn fifo_batch_has_no_two_messages_of_a_group() {
     let told = json!({
         "Successful": [{ "Id": "0", "MessageId": "m", "MD5OfMessageBody": "0" }],
         "Failed": [{ "Id": "1", "Code": "InternalError", "SenderFault": false }],
@@ -122,11 +122,11 @@ fn in_a_fifo_batch_nothing_waits_for_another() {
     let answers = run(queue.send(messages(6).into_iter().enumerate().map(grouped).collect()));
     assert_eq!(sent(&script), [vec!["0", "1"], vec!["2"], vec!["4"]]);
     let judged: Vec<_> = answers.iter().map(|answer| answer.as_ref().err().map(judged)).collect();
-    assert_eq!(judged, [None, Some(OPEN), None, Some(BUSY), None, Some(BUSY)], "kept back, so without effect");
+    assert_eq!(judged, [None, Some(OPEN), None, Some(BUSY), None, Some(BUSY)], "not sent, so without effect");
 }
 
 #[test]
-fn one_that_makes_a_batch_fail_fails_alone() {
+fn message_that_fails_its_batch_does_not_fail_the_others() {
     for name in ["orders", "orders.fifo"] {
         let replies = vec![
             refusal(400, "BatchRequestTooLong"),
@@ -147,12 +147,12 @@ fn one_that_makes_a_batch_fail_fails_alone() {
 }
 
 #[test]
-fn a_queue_that_takes_less_is_told_from_other_refusals() {
+fn refused_large_message_has_advice_about_the_queue_size() {
     let entry = |code: &str| {
         let failed = json!({ "Id": "0", "Code": code, "Message": "why", "SenderFault": true });
         reply(200, json!({ "Successful": [], "Failed": [failed] }))
     };
-    let advice = "2000 bytes; if its queue takes less, raise the queue's `MaximumMessageSize`, or set `limits.message_bytes_max`";
+    let advice = "2000 bytes; if its queue accepts less, raise the queue's `MaximumMessageSize`, or set `limits.message_bytes_max`";
     for (answer, size, advised) in [
         (entry("InvalidParameterValue"), 2000, true),
         (refusal(400, "BatchRequestTooLong"), 2000, true),
@@ -168,7 +168,7 @@ fn a_queue_that_takes_less_is_told_from_other_refusals() {
 }
 
 #[test]
-fn receive_after_one_that_was_not_answered_has_its_attempt_id_on_a_fifo_queue() {
+fn fifo_receive_after_an_unanswered_one_repeats_its_attempt_id() {
     let nothing = || reply(200, json!({}));
     let (queue, script) = queue("orders.fifo", vec![Reply::Broken, nothing(), nothing()]);
     let receive = || run(queue.receive(10, Duration::from_secs(20), Duration::from_secs(30)));
@@ -177,12 +177,12 @@ fn receive_after_one_that_was_not_answered_has_its_attempt_id_on_a_fifo_queue() 
         .iter()
         .map(|seen| seen.json()["ReceiveRequestAttemptId"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!((ids.len(), &ids[0]), (3, &ids[1]), "the first receive is repeated");
-    assert_ne!(ids[1], ids[2], "another receive");
+    assert_eq!((ids.len(), &ids[0]), (3, &ids[1]), "the second receive has the id of the first");
+    assert_ne!(ids[1], ids[2], "the third receive has a new id");
 }
 
 #[test]
-fn a_receive_asks_for_all_that_a_delivery_tells() {
+fn receive_requests_all_attributes_of_a_delivery() {
     let (queue, script) = queue("orders", vec![reply(200, "{}")]);
     let seconds = Duration::from_millis;
     assert_eq!(run(queue.receive(99, seconds(1_500), seconds(29_001))).unwrap(), []);
@@ -198,7 +198,7 @@ fn a_receive_asks_for_all_that_a_delivery_tells() {
 }
 
 #[test]
-fn receipts_fail_one_by_one() {
+fn one_invalid_receipt_does_not_fail_the_others() {
     let told = json!({
         "Successful": [{ "Id": "0" }],
         "Failed": [{ "Id": "1", "Code": "ReceiptHandleIsInvalid", "SenderFault": true }],
@@ -212,7 +212,7 @@ fn receipts_fail_one_by_one() {
 }
 
 #[test]
-fn only_timeouts_that_are_too_short_for_a_long_poll_are_raised() {
+fn long_poll_raises_only_timeouts_that_are_too_short() {
     let second = Duration::from_secs;
     let timeouts = TimeoutConfig::builder()
         .read_timeout(second(5))
@@ -220,15 +220,15 @@ fn only_timeouts_that_are_too_short_for_a_long_poll_are_raised() {
         .operation_timeout(second(60))
         .connect_timeout(second(1))
         .build();
-    let patient = patient(Some(&timeouts), 20);
-    assert_eq!(patient.read_timeout(), Some(second(25)), "by the wait");
-    assert_eq!(patient.operation_attempt_timeout(), Some(second(30)), "to ten seconds beyond the wait");
-    assert_eq!((patient.operation_timeout(), patient.connect_timeout()), (None, None));
-    assert!(!crate::sqs::queue::patient(None, 20).has_timeouts());
+    let raised = long_poll_timeouts(Some(&timeouts), 20);
+    assert_eq!(raised.read_timeout(), Some(second(25)), "raised by the wait");
+    assert_eq!(raised.operation_attempt_timeout(), Some(second(30)), "raised to ten seconds more than the wait");
+    assert_eq!((raised.operation_timeout(), raised.connect_timeout()), (None, None));
+    assert!(!crate::sqs::queue::long_poll_timeouts(None, 20).has_timeouts());
 }
 
 #[test]
-fn long_poll_is_sent_once() {
+fn failed_long_poll_is_not_retried_by_the_sdk() {
     for (failure, expected) in [(refusal(500, "InternalError"), OPEN), (refusal(400, "ThrottlingException"), BUSY)] {
         let (queue, script) = queue("orders", vec![failure]);
         let error = run(queue.receive(10, Duration::from_secs(20), Duration::from_secs(30))).unwrap_err();
@@ -237,7 +237,7 @@ fn long_poll_is_sent_once() {
 }
 
 #[test]
-fn durations_are_rounded_up_to_what_sqs_takes() {
+fn durations_are_rounded_up_to_seconds_within_the_sqs_maximum() {
     for (ms, expected) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (19_999, 20), (60_000, 20)] {
         assert_eq!(whole_seconds(Duration::from_millis(ms), WAIT_S_MAX), expected, "{ms}");
     }

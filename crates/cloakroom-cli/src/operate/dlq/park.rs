@@ -1,4 +1,4 @@
-//! `cloakroom dlq park`: takes culprits out of a work queue.
+//! `cloakroom dlq park`: moves selected messages out of a work queue.
 
 use std::process::ExitCode;
 
@@ -7,51 +7,55 @@ use cloakroom::{
     recovery::{DeadLetter, Fate},
 };
 
-use super::{Queue, report::Report};
 use crate::{
-    operate::{interruptible, verdict},
+    operate::{
+        dlq::{Queue, report::Report},
+        interruptible, verdict,
+    },
     site::Failure,
 };
 
 /// Moves messages from a work queue to its dead-letter queue, with a reason
 ///
-/// Such as one that makes workers crash before they can park it. All messages of the queue are received and the others
-/// given back. That hides them from their workers for up to two and a half minutes, turns their loss alarm off, and
-/// counts as a receive of each, of which SQS allows `maxReceiveCount`. Endpoints count failures of the handler, and no
-/// receives. What a worker holds at the moment is not seen. Exit code 1 if none was found, or one could not be moved.
+/// Use it for a message that crashes workers before they can park it. The command receives all
+/// messages of the queue, and makes the other messages visible again. That hides these from workers
+/// for up to two and a half minutes, turns their loss alarm off, and adds one to the receive count
+/// of each, which SQS limits to `maxReceiveCount`. Endpoints count failures of the handler, not
+/// receives. The command cannot find messages that a worker has in flight. Exit code 1 if no
+/// message was found, or if one could not be moved.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("culprit").required(true).multiple(true).args(["ids", "types"])))]
+#[command(group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["ids", "types"])))]
 pub(crate) struct Options {
     #[command(flatten)]
     queue: Queue,
-    /// The message of this id; may be repeated
+    /// Park the message with this id; may be repeated
     #[arg(long = "id", value_name = "ID")]
     ids: Vec<String>,
-    /// All messages of this type; may be repeated
+    /// Park all messages of this type; may be repeated
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
-    /// Why: it is kept with the message
+    /// The reason; it is stored with the message
     #[arg(long, default_value = "parked by an operator")]
     reason: String,
-    /// Print what would be moved, and do nothing
+    /// Print the messages that would be moved, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) async fn run(Options { queue, ids, types, reason, dry_run }: Options) -> Result<ExitCode, Failure> {
-    let is_culprit =
+    let is_selected =
         |envelope: &Envelope| ids.iter().any(|id| id == envelope.id.as_str()) || types.contains(&envelope.kind);
-    let letters = queue.dead_letters(&queue.aws().await?).dry_run(dry_run);
+    let dead_letters = queue.dead_letters(&queue.aws().await?).dry_run(dry_run);
     let mut report = Report::new(&queue.queue, dry_run);
-    // Nothing is to be said of the others, but how many there are.
-    let tell = |letter: &DeadLetter| {
-        if letter.fate == Fate::Left {
+    // Of the other messages, the report has only the number.
+    let report_letter = |dead_letter: &DeadLetter| {
+        if dead_letter.fate == Fate::Left {
             report.others += 1;
         } else {
-            report.note(letter);
+            report.note(dead_letter);
         }
     };
-    let parked = interruptible(letters.park(is_culprit, &reason, tell)).await;
+    let parked = interruptible(dead_letters.park(is_selected, &reason, report_letter)).await;
     report.complete = matches!(parked, Ok(true));
     queue.output.print(&report)?;
     parked?;

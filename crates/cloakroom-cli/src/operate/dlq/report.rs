@@ -1,4 +1,4 @@
-//! What is said of the messages of a queue.
+//! The report on the messages of a queue.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,29 +7,30 @@ use serde::Serialize;
 
 use crate::{operate::table::Table, terminal};
 
-/// Messages that were treated.
+/// The messages that were treated, and their counts.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     queue: String,
     dry_run: bool,
-    /// False if there may be more in the queue.
+    /// Whether the report includes every message in the queue.
     pub(super) complete: bool,
-    /// How many messages came to which end.
+    /// The number of messages by fate.
     counts: BTreeMap<&'static str, u64>,
-    /// How many messages are known to be what.
+    /// The number of messages by standing.
     standings: BTreeMap<&'static str, u64>,
-    /// How many more there are, roughly: in somebody's hands, or behind others of their group.
+    /// The approximate number of further messages: in flight at another receiver, or behind other
+    /// messages of their message group.
     unseen: u64,
-    /// How many were received, and are of no concern.
+    /// The number of messages that were received and not selected.
     pub(super) others: u64,
     letters: Vec<Row>,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Row {
-    /// What is known of it.
+    /// The status of the message.
     standing: &'static str,
-    /// What became of it.
+    /// The action on the message, or its failure.
     fate: &'static str,
     endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,45 +39,47 @@ struct Row {
     partition: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// The queue's own id of it.
+    /// The message id that the queue assigned.
     queue_id: String,
     receives: u32,
-    /// Why its endpoint parked it, if it says so.
+    /// The reason for which its endpoint parked it, if the message has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What failed, or why it cannot be read.
+    /// The error of a failed action, or the reason why the message cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
 
 impl Row {
-    fn new(letter: &DeadLetter) -> Self {
-        let envelope = letter.envelope.as_ref();
-        let trouble = match (&letter.fate, &letter.standing) {
+    fn new(dead_letter: &DeadLetter) -> Self {
+        let envelope = dead_letter.envelope.as_ref();
+        let trouble = match (&dead_letter.fate, &dead_letter.standing) {
             (Fate::Failed(reason), _) | (_, Some(MessageStatus::Unreadable(reason))) => Some(reason.clone()),
             (Fate::Left | Fate::Finished | Fate::Deleted | Fate::PutBack | Fate::Parked, _) => None,
         };
         Self {
-            standing: standing(letter.standing.as_ref()),
-            fate: fate(&letter.fate),
-            endpoint: letter.endpoint.clone(),
+            standing: standing(dead_letter.standing.as_ref()),
+            fate: fate(&dead_letter.fate),
+            endpoint: dead_letter.endpoint.clone(),
             r#type: envelope.map(|envelope| envelope.kind.clone()),
             partition: envelope.map(|envelope| envelope.partition.to_string()),
             id: envelope.map(|envelope| envelope.id.to_string()),
-            queue_id: letter.delivery.id.clone(),
-            receives: letter.delivery.receive_count,
-            reason: letter.reason().map(str::to_owned),
+            queue_id: dead_letter.delivery.id.clone(),
+            receives: dead_letter.delivery.receive_count,
+            reason: dead_letter.reason().map(str::to_owned),
             trouble,
         }
     }
 }
 
 impl Row {
-    /// Why the message is where it is. The endpoint that parked it knows that best; this command knows no message types, and can
-    /// only say what it could not read or do.
+    /// Returns why the message is in the dead-letter queue. The endpoint that parked it knows the
+    /// reason. This command does not know the message types, so it reports only its own errors.
     fn why(&self) -> String {
         match (&self.reason, &self.trouble) {
-            (Some(reason), Some(trouble)) if self.fate == "failed" => format!("{trouble} (parked because: {reason})"),
+            (Some(reason), Some(trouble)) if self.fate == "failed" => {
+                format!("{trouble} (reason for parking: {reason})")
+            }
             (Some(reason), _) => reason.clone(),
             (None, trouble) => trouble.clone().unwrap_or_default(),
         }
@@ -112,12 +115,12 @@ impl Report {
         Self { queue, dry_run, complete: false, counts, standings, unseen: 0, others: 0, letters: Vec::new() }
     }
 
-    pub(super) fn note(&mut self, letter: &DeadLetter) {
-        let row = Row::new(letter);
+    pub(super) fn note(&mut self, dead_letter: &DeadLetter) {
+        let row = Row::new(dead_letter);
         *self.counts.entry(row.fate).or_default() += 1;
         *self.standings.entry(row.standing).or_default() += 1;
-        let place = self.letters.partition_point(|other| *other < row);
-        self.letters.insert(place, row);
+        let index = self.letters.partition_point(|other| *other < row);
+        self.letters.insert(index, row);
         if self.letters.len().is_multiple_of(100) {
             terminal::progress(format_args!("{} messages received", self.letters.len()));
         }
@@ -127,7 +130,8 @@ impl Report {
         self.letters.is_empty()
     }
 
-    /// Compares what stays with how many messages the queue has, which may be hidden from whoever looks.
+    /// Compares the messages that stay with the depth of the queue, which includes messages that
+    /// were in flight at another receiver.
     pub(super) fn compare(&mut self, depth: u64) {
         let gone = |row: &&Row| !self.dry_run && !matches!(row.fate, "left" | "failed");
         let gone = self.letters.iter().filter(gone).count();
@@ -135,7 +139,7 @@ impl Report {
         self.complete = self.unseen == 0;
     }
 
-    /// Whether something stays where it should not be.
+    /// Returns whether any message stays in its queue.
     pub(super) fn leaves_some(&self) -> bool {
         self.letters.iter().any(|row| matches!(row.fate, "left" | "failed"))
     }
@@ -152,23 +156,23 @@ impl fmt::Display for Report {
         };
         let heading = ["STANDING", "FATE", "ENDPOINT", "TYPE", "PARTITION", "ID", "RECEIVES", "REASON"];
         write!(f, "{}", Table::new(heading, self.letters.iter().map(row)))?;
-        let told = |counts: &BTreeMap<&str, u64>| {
+        let summary = |counts: &BTreeMap<&str, u64>| {
             counts.iter().map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
         };
         let counts = match (self.letters.is_empty(), self.others) {
-            (false, _) => format!("{} ({})", told(&self.counts), told(&self.standings)),
+            (false, _) => format!("{} ({})", summary(&self.counts), summary(&self.standings)),
             (true, 0) => "no messages".to_owned(),
-            (true, others) => format!("none of {others} messages is meant"),
+            (true, others) => format!("none of {others} messages was selected"),
         };
         write!(f, "queue `{}`: {counts}", self.queue)?;
         match (self.complete, self.unseen) {
             (true, _) => {}
-            (false, 0) => write!(f, "; there may be more, run it again")?,
+            (false, 0) => write!(f, "; there may be more messages, run the command again")?,
             (false, unseen) => write!(
                 f,
-                "; about {unseen} more are in somebody's hands, for up to five minutes, or behind others of their group"
+                "; about {unseen} more messages are in flight for up to five minutes, or behind other messages of their group"
             )?,
         }
-        if self.dry_run { write!(f, " (dry run: nothing but receive counts was changed)") } else { Ok(()) }
+        if self.dry_run { write!(f, " (dry run: only receive counts were changed)") } else { Ok(()) }
     }
 }

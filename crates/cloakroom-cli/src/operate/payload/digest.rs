@@ -1,4 +1,4 @@
-//! `cloakroom payload digest`: what logs say in place of a claim.
+//! `cloakroom payload digest`: the text that logs contain instead of a claim.
 
 use std::{
     io::{self, BufRead as _},
@@ -9,12 +9,13 @@ use cloakroom::format::Claim;
 
 use crate::{site::Failure, terminal};
 
-/// Prints the digest by which logs name a claim, and the claim
+/// Prints the digest that logs contain instead of a claim, and the claim
 ///
-/// To find the claim of a line in the log among the keys of objects, such as those that the bucket's data events name. Asks nothing of AWS.
+/// Use it to find the claim of a log line among object keys, such as those in the data events of
+/// the bucket. It sends no request to AWS.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
-    /// A claim; `-` reads claims from standard input, one in a line
+    /// A claim; `-` reads claims from standard input, one per line
     #[arg(required = true, value_name = "CLAIM")]
     claims: Vec<String>,
 }

@@ -14,17 +14,17 @@ use crate::{
     terminal,
 };
 
-/// Prints a payload to standard output: byte for byte, or escaped if that is a terminal
+/// Prints a payload to standard output: unchanged, or escaped if standard output is a terminal
 ///
-/// Exit code 1 if there is none: its message was processed, or it has expired.
+/// Exit code 1 if there is no payload: its message was processed, or the payload has expired.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
-    /// The claim: `dataref` of the message's envelope
+    /// The claim: the `dataref` of the message's envelope
     #[arg(required_unless_present = "message")]
     claim: Option<Claim>,
-    /// The message's envelope in place of the claim, as JSON; `-` reads it from standard input
+    /// The message's envelope, as JSON, instead of the claim; `-` reads it from standard input
     #[arg(long, value_name = "ENVELOPE", conflicts_with = "claim")]
     message: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
     };
     let payloads = bounded_ports(&account.aws().await?).payloads;
     if !claim.is_well_formed() {
-        return Err(Failure::new(format!("`{claim}` is no claim: take `dataref` of an envelope")));
+        return Err(Failure::new(format!("`{claim}` is not a claim; give the `dataref` of an envelope")));
     }
     match claim.store() {
         Some(store) if payloads.holds(store) => {}
@@ -50,13 +50,13 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
             let own: Vec<_> = payloads.stores().into_iter().map(|own| format!("`{own}`")).collect();
             let own = own.join(" and not in ");
             let text = format!(
-                "`{claim}` is in `{store}`, not in {own}: give `--bucket {store}`, or `--payload-table {store}` if that is a table"
+                "`{claim}` is in `{store}`, not in {own}; give `--bucket {store}`, or `--payload-table {store}` if it is a table"
             );
             return Err(Failure::new(text));
         }
         None => {
             let text = format!(
-                "`{claim}` is no whole claim: it ends in a dot and the name of the bucket or of the payload table"
+                "`{claim}` is not a complete claim; a claim ends in a dot and the name of the bucket or of the payload table"
             );
             return Err(Failure::new(text));
         }
@@ -64,7 +64,9 @@ pub(super) async fn run(Options { account, claim, message }: Options) -> Result<
     match payloads.read(&claim).await.map_err(Failure::new)? {
         Some(payload) => print(&payload),
         None => {
-            terminal::tell(format_args!("there is no payload `{claim}`: its message was processed, or it has expired"));
+            terminal::report(format_args!(
+                "there is no payload `{claim}`: its message was processed, or the payload has expired"
+            ));
             Ok(ExitCode::FAILURE)
         }
     }

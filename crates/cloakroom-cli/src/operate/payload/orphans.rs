@@ -1,4 +1,4 @@
-//! `cloakroom payload orphans`: payloads that nobody refers to.
+//! `cloakroom payload orphans`: payloads that no record refers to.
 
 use std::{collections::BTreeMap, fmt, process::ExitCode, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     account::Account,
     operate::{
         Output,
-        reading::{Pace, age},
+        scan::{ScanRate, age},
         table::Table,
     },
     site::Failure,
@@ -24,25 +24,26 @@ use crate::{
 
 /// Lists old payloads that no record refers to
 ///
-/// Most were left behind by attempts that died before they could commit, or did not win. They do no harm and expire;
-/// nothing is deleted here.
+/// Most of them were left by attempts that ended before their commit, or lost it. They do no harm,
+/// and expire. This command deletes nothing.
 ///
-/// Do not delete them yourself: payloads that messages in queues and dead-letter queues still need may be among them,
-/// since queues cannot be asked. A message can be sent as late as 28 days after its payload was checked in, and then
-/// wait for as long as its queue and its dead-letter queue keep it: 4 and 14 days as provisioned. Give a higher age
-/// where they keep messages for longer, or where `payload_ttl_ms` of an endpoint is longer.
+/// Do not delete them yourself. The list can include payloads that messages in queues and
+/// dead-letter queues still need, because queues cannot be searched. A message can be sent up to 28
+/// days after its payload was checked in. Then it can wait for the retention periods of its queue
+/// and its dead-letter queue, by default 4 and 14 days. Give a higher age if these periods are
+/// longer, or if `payload_ttl_ms` of an endpoint is longer.
 ///
-/// Lists the whole bucket, and reads the whole table. Payloads in the payload table are not listed: they cost next to
-/// nothing until they expire.
+/// The command lists the whole bucket, and reads the whole table. It does not list payloads in the
+/// payload table, which cost very little until they expire.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     account: Account,
-    /// Only payloads that were checked in that long ago
+    /// Only payloads that were checked in at least this long ago
     #[arg(long, value_name = "DURATION", default_value = "46d")]
     older_than: humantime::Duration,
     #[command(flatten)]
-    pace: Pace,
+    rate: ScanRate,
     #[command(flatten)]
     output: Output,
 }
@@ -51,9 +52,9 @@ pub(crate) struct Options {
 struct Report {
     payloads: u64,
     bytes: u64,
-    /// Of all objects in the bucket.
+    /// The number of all objects in the bucket.
     objects_listed: u64,
-    /// Records that cannot be read; what they refer to is taken for an orphan.
+    /// The number of records that cannot be read. Their payloads are listed as orphans.
     unreadable_records: u64,
     orphans: Vec<Row>,
 }
@@ -72,32 +73,33 @@ impl fmt::Display for Report {
         write!(f, "{} orphans of {} bytes, among {} objects", self.payloads, self.bytes, self.objects_listed)?;
         if self.payloads > 0 {
             f.write_str(
-                "\npayloads that messages in queues and dead-letter queues still need may be among them: delete none",
+                "\ndelete none of them: the list can include payloads that messages in queues and dead-letter queues still need",
             )?;
         }
         if self.unreadable_records > 0 {
             let count = self.unreadable_records;
-            write!(f, "\n{count} records cannot be read; what they refer to is listed as well")?;
+            write!(f, "\n{count} records cannot be read; their payloads are listed as orphans")?;
         }
         Ok(())
     }
 }
 
-pub(super) async fn run(Options { account, older_than, pace, output }: Options) -> Result<ExitCode, Failure> {
+pub(super) async fn run(Options { account, older_than, rate, output }: Options) -> Result<ExitCode, Failure> {
     let aws = account.aws().await?;
     let now = TokioClock.now();
-    // The payloads first: what is checked in and committed later is too young anyway.
+    // The payloads are listed before the records are read: a payload that is checked in and
+    // committed in between is too young to be listed.
     let (mut old, objects_listed) = list(&aws, now, *older_than).await?;
-    let sweep = pace.look(&aws)?;
+    let sweep = rate.read_only_sweep(&aws)?;
     let mut unreadable_records = 0;
-    let tell = |step: SweepStep<'_>| match step {
+    let report_step = |step: SweepStep<'_>| match step {
         SweepStep::Record(found, _) => match &found.record {
             Ok(record) => claims(record).for_each(|claim| drop(old.remove(claim))),
             Err(_) => unreadable_records += 1,
         },
         SweepStep::Page { .. } => {}
     };
-    sweep.run(None, tell).await?;
+    sweep.run(None, report_step).await?;
     let row = |ListedPayload { claim, bytes, checked_in }: ListedPayload| Row {
         claim: claim.to_string(),
         bytes,
@@ -109,7 +111,8 @@ pub(super) async fn run(Options { account, older_than, pace, output }: Options) 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The payloads that are old enough, by claim; and how many objects there are.
+/// Returns the payloads that are at least `older_than` old, by claim, and the number of all
+/// objects.
 async fn list(
     aws: &Aws,
     now: Timestamp,
@@ -129,7 +132,7 @@ async fn list(
     }
 }
 
-/// The claims that a record refers to.
+/// Returns the claims that a record refers to.
 fn claims(record: &Record) -> impl Iterator<Item = &str> {
     let incoming = match &record.settles {
         Some(Settles::Payload(claim)) => Some(claim),
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn default_age_is_more_than_a_message_that_is_sent_late_can_have() {
+    fn default_orphan_age_exceeds_the_longest_life_of_a_message() {
         let command = Command::parse_from(["cloakroom", "--table", "things", "--bucket", "coats"]);
         let ProvisioningSettings { retention_s, dead_letter_retention_s, .. } = ProvisioningSettings::default();
         let kept = Duration::from_secs(u64::from(retention_s) + u64::from(dead_letter_retention_s));
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn report_warns_of_deleting_what_queued_messages_need() {
+    fn orphan_report_warns_that_queued_messages_may_need_the_payloads() {
         let row = Row { claim: "00.coats".to_owned(), bytes: 1, age_s: 1 };
         let report = Report { payloads: 1, bytes: 1, objects_listed: 1, unreadable_records: 0, orphans: vec![row] };
         assert!(report.to_string().contains("messages in queues and dead-letter queues still need"), "{report}");

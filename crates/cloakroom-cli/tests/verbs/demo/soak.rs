@@ -1,4 +1,4 @@
-//! A soak, end to end, at a small size: by orders in place of minutes.
+//! A soak, end to end, limited by a number of orders instead of minutes.
 
 use std::process::{Command, Stdio};
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 fn soak(arguments: &[&str]) -> (Option<i32>, Value, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
     let output = command.args(["soak", "--json"]).args(arguments).stdin(Stdio::null()).output().expect("it starts");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), told)
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), stderr)
 }
 
 fn number(report: &Value, path: &str) -> u64 {
@@ -16,14 +16,15 @@ fn number(report: &Value, path: &str) -> u64 {
 }
 
 #[test]
-fn the_books_balance_after_kills_and_losses() {
-    let (code, report, told) =
+fn soak_books_balance_after_kills_and_losses() {
+    let (code, report, stderr) =
         soak(&["--orders", "80", "--kill-every-ms", "1500", "--faults", "0.03", "--silence-every-ms", "0"]);
-    assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
+    assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{stderr}");
     assert_eq!(number(&report, "/verdict/shipped") + number(&report, "/verdict/cancelled"), 80, "{report}");
     assert_eq!((number(&report, "/orders"), &report["stuck"]), (80, &Value::Null), "{report}");
     assert!(number(&report, "/kills") >= 3, "{report}");
-    // Answers were lost after the effect, of each of the three services, where it matters most.
+    // Responses of each of the three services were lost after the effect of the most important
+    // calls.
     for effect in ["DynamoDB/Commit", "S3/CheckIn", "SQS/Send"] {
         assert!(number(&report, &format!("/losses/{effect}/unanswered")) > 0, "{effect}: {report}");
     }
@@ -34,10 +35,10 @@ fn the_books_balance_after_kills_and_losses() {
 }
 
 #[test]
-fn the_books_balance_after_silences_and_no_standstill_is_long() {
-    let (code, report, told) =
+fn soak_books_balance_after_silences_and_no_standstill_is_long() {
+    let (code, report, stderr) =
         soak(&["--orders", "40", "--silence-every-ms", "6000", "--kill-every-ms", "5000", "--faults", "0"]);
-    assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{told}");
+    assert_eq!((code, &report["verdict"]["balanced"]), (Some(0), &Value::Bool(true)), "{report}{stderr}");
     assert_eq!(&report["stuck"], &Value::Null, "{report}");
     assert!(number(&report, "/silences") > 0, "{report}");
     assert!(number(&report, "/usage/faults/silences") > 0, "{report}");
@@ -46,10 +47,10 @@ fn the_books_balance_after_silences_and_no_standstill_is_long() {
 }
 
 #[test]
-fn the_audit_of_a_soak_can_fail() {
-    let (code, report, told) =
+fn soak_audit_fails_for_a_naive_consumer() {
+    let (code, report, stderr) =
         soak(&["--orders", "20", "--kill-every-ms", "1500", "--faults", "0", "--silence-every-ms", "0", "--naive"]);
-    assert_eq!((code, &report["verdict"]["balanced"]), (Some(1), &Value::Bool(false)), "{report}{told}");
+    assert_eq!((code, &report["verdict"]["balanced"]), (Some(1), &Value::Bool(false)), "{report}{stderr}");
 }
 
 #[test]
@@ -61,8 +62,8 @@ fn an_option_out_of_range_is_named() {
         (["--faults", "2"], "`--faults` is 2"),
         (["--workers", "0"], "`--workers` is 0"),
     ] {
-        let (code, _, told) = soak(&arguments);
+        let (code, _, stderr) = soak(&arguments);
         assert_eq!(code, Some(2));
-        assert!(told.contains(named), "{told}");
+        assert!(stderr.contains(named), "{stderr}");
     }
 }

@@ -1,4 +1,5 @@
-//! Embedded AWS with two endpoints, senders and receivers, and ways to strand what a sender has committed.
+//! Embedded AWS with two endpoints, senders and receivers, and functions that strand a committed
+//! record.
 
 use std::{collections::BTreeMap, process::Output, sync::Arc, time::Duration};
 
@@ -27,12 +28,12 @@ impl Message for Ask {
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Tell {
+struct Answer {
     name: String,
 }
 
-impl Message for Tell {
-    const TYPE: &'static str = "tell";
+impl Message for Answer {
+    const TYPE: &'static str = "answer";
     fn partition(&self) -> Partition {
         Partition::new(format!("receiver#{}", self.name))
     }
@@ -42,31 +43,31 @@ type Counted = BTreeMap<String, u64>;
 
 async fn ask(state: &mut Counted, Ask { name }: Ask, tx: &mut Tx) -> Handled {
     *state.entry("asked".to_owned()).or_default() += 1;
-    tx.send(Tell { name });
+    tx.send(Answer { name });
     Ok(())
 }
 
-async fn tell(state: &mut Counted, _: Tell, _: &mut Tx) -> Handled {
-    *state.entry("told".to_owned()).or_default() += 1;
+async fn answer(state: &mut Counted, _: Answer, _: &mut Tx) -> Handled {
+    *state.entry("answered".to_owned()).or_default() += 1;
     Ok(())
 }
 
-/// Queues that take nothing: whoever sends to them may as well have died.
+/// Queues that reject all messages: a worker that sends to them stops as if it had crashed.
 #[derive(Debug)]
-struct Deaf(Arc<dyn Queues>);
+struct RejectingQueues(Arc<dyn Queues>);
 
 #[derive(Debug)]
-struct DeafQueue(Arc<dyn Queue>);
+struct RejectingQueue(Arc<dyn Queue>);
 
 #[async_trait]
-impl Queues for Deaf {
+impl Queues for RejectingQueues {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
-        Ok(Arc::new(DeafQueue(self.0.open(name).await?)))
+        Ok(Arc::new(RejectingQueue(self.0.open(name).await?)))
     }
 }
 
 #[async_trait]
-impl Queue for DeafQueue {
+impl Queue for RejectingQueue {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -89,7 +90,7 @@ impl Queue for DeafQueue {
     }
 }
 
-/// How often a message is received before SQS moves it.
+/// The number of receives after which SQS moves a message to the dead-letter queue.
 const RECEIVES_MAX: u32 = 10;
 
 pub(crate) struct Stranded {
@@ -115,7 +116,7 @@ impl Stranded {
 
     fn senders(&self, ports: Ports) -> Endpoint {
         let settings = EndpointSettings { linger_ms: 0, ..EndpointSettings::default() };
-        let endpoint = Endpoint::builder("senders").on(ask).route::<Tell>("receivers").settings(settings);
+        let endpoint = Endpoint::builder("senders").on(ask).route::<Answer>("receivers").settings(settings);
         endpoint.build(ports).expect("a good endpoint")
     }
 
@@ -126,17 +127,17 @@ impl Stranded {
         claim.to_string()
     }
 
-    /// Puts a message into the queue of senders; its claim.
+    /// Puts a message into the queue of senders. Returns its claim.
     pub(crate) async fn send(&self, name: &str) -> String {
         let claim = self.check_in(name).await;
         let partition = Ask { name: name.to_owned() }.partition();
         let mut envelope = Envelope::new(name.into(), "test", Ask::TYPE, partition);
         envelope.dataref = Some(Claim::new(claim.clone()));
-        self.lay("senders", &envelope.encode()).await;
+        self.put("senders", &envelope.encode()).await;
         claim
     }
 
-    pub(crate) async fn lay(&self, queue: &str, body: &str) {
+    pub(crate) async fn put(&self, queue: &str, body: &str) {
         let queue = self.ports.queues.open(queue).await.expect("the queue exists");
         let sent = queue.send(vec![QueueMessage { body: body.to_owned(), ..QueueMessage::default() }]).await;
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
@@ -150,19 +151,19 @@ impl Stranded {
         assert_eq!(outcome, cloakroom::Outcome::Parked);
     }
 
-    /// Sends a message, and lets a worker commit it and die before it sends anything. It stays in the queue.
-    /// Answers with its claim.
+    /// Sends a message, and lets a worker commit it and crash before it sends its outgoing
+    /// messages. The message stays in the queue. Returns its claim.
     pub(crate) async fn strand(&self, name: &str) -> String {
         let claim = self.send(name).await;
-        let deaf = Arc::new(Deaf(Arc::clone(&self.ports.queues)));
-        let endpoint = self.senders(Ports { queues: deaf, ..self.ports.clone() });
+        let rejecting = Arc::new(RejectingQueues(Arc::clone(&self.ports.queues)));
+        let endpoint = self.senders(Ports { queues: rejecting, ..self.ports.clone() });
         let delivery = self.receive("senders", name).await;
         endpoint.process(&delivery).await.expect_err("it dies after the commit");
         self.give_back("senders", &delivery).await;
         claim
     }
 
-    /// Receives this very message; others are given back.
+    /// Receives the message with this name. Other messages are made visible again.
     async fn receive(&self, queue: &str, name: &str) -> Delivery {
         let port = self.ports.queues.open(queue).await.expect("the queue exists");
         for delivery in port.receive(10, Duration::from_secs(1), Duration::from_secs(60)).await.expect("it is read") {
@@ -174,7 +175,7 @@ impl Stranded {
         panic!("`{name}` is not in `{queue}`")
     }
 
-    /// Receives a message as another operator does.
+    /// Receives one message and keeps it in flight, as another operator could.
     pub(crate) async fn hold(&self, queue: &str) -> Delivery {
         let queue = self.ports.queues.open(queue).await.expect("the queue exists");
         let held = queue.receive(1, Duration::from_secs(1), Duration::from_secs(300)).await.expect("it is read");
@@ -186,19 +187,20 @@ impl Stranded {
         queue.extend(vec![delivery.receipt.clone()], Duration::ZERO).await;
     }
 
-    /// Receives the message, the only one in the queue of senders, until SQS moves it to the dead-letter queue.
-    pub(crate) async fn bury(&self, name: &str) {
+    /// Receives the message, the only one in the queue of senders, until SQS moves it to the
+    /// dead-letter queue.
+    pub(crate) async fn move_to_dead_letter_queue(&self, name: &str) {
         let queue = self.ports.queues.open("senders").await.expect("the queue exists");
         for _ in 0..=RECEIVES_MAX {
             let deliveries = queue.receive(1, Duration::ZERO, Duration::from_secs(60)).await.expect("it is read");
             let Some(delivery) = deliveries.first() else { return };
-            assert!(delivery.body.contains(name), "another message is in its way");
+            assert!(delivery.body.contains(name), "another message is in the queue");
             self.give_back("senders", delivery).await;
         }
         panic!("`{name}` is not moved")
     }
 
-    /// Deletes everything in the queue of senders, as an operator might.
+    /// Deletes all messages in the queue of senders, as an operator could.
     pub(crate) async fn purge(&self) {
         let queue = self.ports.queues.open("senders").await.expect("the queue exists");
         loop {
@@ -210,10 +212,10 @@ impl Stranded {
         }
     }
 
-    /// Lets both endpoints work until their queues are empty; then each message must have counted once, at the sender and at the
-    /// receiver, and no record and no payload is left.
+    /// Lets both endpoints work until their queues are empty. Then asserts that each message was
+    /// counted once at the sender and once at the receiver, and that no payload is left.
     pub(crate) async fn must_balance(&self, names: &[&str]) {
-        let receivers = Endpoint::builder("receivers").on(tell).build(self.ports.clone()).expect("a good endpoint");
+        let receivers = Endpoint::builder("receivers").on(answer).build(self.ports.clone()).expect("a good endpoint");
         for (queue, endpoint) in [("senders", self.senders(self.ports.clone())), ("receivers", receivers)] {
             let queue = self.ports.queues.open(queue).await.expect("the queue exists");
             loop {
@@ -230,7 +232,7 @@ impl Stranded {
         for name in names {
             let name = (*name).to_owned();
             self.must_count(Ask { name: name.clone() }.partition(), "senders", "asked").await;
-            self.must_count(Tell { name }.partition(), "receivers", "told").await;
+            self.must_count(Answer { name }.partition(), "receivers", "answered").await;
         }
         let payloads = aws(&self.local, AwsSettings::new("things", "coats"))
             .payloads()
@@ -272,7 +274,7 @@ fn aws(local: &LocalAws, settings: AwsSettings) -> Aws {
     Aws::new(dynamodb, s3, sqs, settings).expect("settings that AWS takes")
 }
 
-/// The command on the same account, without the variables of the machine.
+/// Returns the command on the same account, without the variables of the machine.
 pub(crate) fn command(site: &Stranded, arguments: &[&str]) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"));
     command.args(arguments).env_clear().envs(site.local.environment()).env("CLOAKROOM_TABLE", "things");
@@ -285,7 +287,7 @@ pub(crate) async fn output(site: &Stranded, arguments: &[&str]) -> Output {
     command(site, arguments).output().await.expect("it starts")
 }
 
-/// Exit code and report.
+/// Runs the command, and returns the exit code and the report.
 pub(crate) async fn run(site: &Stranded, arguments: &[&str]) -> (i32, Value) {
     let output = output(site, &[arguments, &["--json"]].concat()).await;
     let report =

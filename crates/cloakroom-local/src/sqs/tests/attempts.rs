@@ -1,6 +1,6 @@
-use super::super::queues::{Poll, Queues};
 use super::*;
-use crate::faults::{Dice, Faults};
+use crate::faults::{FaultInjector, Faults};
+use crate::sqs::queues::{Poll, Queues};
 
 /// A FIFO queue with two messages in one group.
 fn queues() -> Queues {
@@ -14,8 +14,8 @@ fn queues() -> Queues {
 }
 
 fn attempt(queues: &mut Queues, now: Millis, id: &str) -> Vec<Received> {
-    let poll = Poll { most: 10, attempt: Some(id.into()), ..Poll::default() };
-    queues.receive(now, "q.fifo", &poll, &Dice::new(Faults::default())).expect("an existing queue").messages
+    let poll = Poll { max_messages: 10, attempt: Some(id.into()), ..Poll::default() };
+    queues.receive(now, "q.fifo", &poll, &FaultInjector::new(Faults::default())).expect("an existing queue").messages
 }
 
 fn receipts(messages: &[Received]) -> Vec<(u64, u64)> {
@@ -23,11 +23,11 @@ fn receipts(messages: &[Received]) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn a_repeated_attempt_gets_the_same_messages_and_receipts() {
+fn repeated_attempt_returns_the_same_messages_and_receipts() {
     let mut queues = queues();
     let first = attempt(&mut queues, START, "one");
     assert_eq!(bodies(&first), ["0", "1"]);
-    assert!(attempt(&mut queues, START, "other").is_empty(), "the group is blocked for others");
+    assert!(attempt(&mut queues, START, "other").is_empty(), "the group is blocked for other attempts");
 
     let again = attempt(&mut queues, START + 20 * SECOND, "one");
     assert_eq!(receipts(&again), receipts(&first));
@@ -37,23 +37,23 @@ fn a_repeated_attempt_gets_the_same_messages_and_receipts() {
 }
 
 #[test]
-fn an_attempt_is_a_new_receive_once_a_message_of_it_was_modified() {
+fn repeated_attempt_is_a_new_receive_after_a_message_was_modified() {
     let mut queues = queues();
     let first = attempt(&mut queues, START, "one");
-    let queue = queues.get("q.fifo").expect("made above");
+    let queue = queues.get("q.fifo").expect("created above");
     delete(queue, &first[0]);
     assert!(attempt(&mut queues, START, "one").is_empty());
 
-    let queue = queues.get("q.fifo").expect("made above");
-    let (number, ticket) = receipt(&first[1]);
-    queue.change_visibility(START, number, ticket, 10 * SECOND).expect("in flight");
+    let queue = queues.get("q.fifo").expect("created above");
+    let (number, receipt_number) = receipt(&first[1]);
+    queue.change_visibility(START, number, receipt_number, 10 * SECOND).expect("in flight");
     assert!(attempt(&mut queues, START + 9 * SECOND, "one").is_empty());
     let again = attempt(&mut queues, START + 10 * SECOND, "one");
     assert_eq!((bodies(&again), again[0].delivery.received), (vec!["1"], 2));
 }
 
 #[test]
-fn an_attempt_is_a_new_receive_after_its_visibility_timeout() {
+fn repeated_attempt_is_a_new_receive_after_its_visibility_timeout() {
     let mut queues = queues();
     let first = attempt(&mut queues, START, "one");
     let again = attempt(&mut queues, START + 30 * SECOND, "one");
@@ -63,9 +63,9 @@ fn an_attempt_is_a_new_receive_after_its_visibility_timeout() {
 }
 
 #[test]
-fn an_attempt_can_be_repeated_for_five_minutes() {
+fn receive_attempt_can_be_repeated_for_five_minutes() {
     let mut queues = queues();
-    queues.get("q.fifo").expect("made above").settings.visibility = 600 * SECOND;
+    queues.get("q.fifo").expect("created above").settings.visibility = 600 * SECOND;
     let first = attempt(&mut queues, START, "one");
     let again = attempt(&mut queues, START + 300 * SECOND - 1, "one");
     assert_eq!(receipts(&again), receipts(&first));

@@ -1,4 +1,4 @@
-//! What queues do as time passes. The time is a parameter, so nothing here waits.
+//! The behaviour of queues over time. The time is a parameter, so no test waits.
 
 mod across_queues;
 mod attempts;
@@ -8,12 +8,12 @@ mod standard;
 
 use std::collections::BTreeMap;
 
-use super::message::{Attribute, Attributes, Content};
-use super::queue::{Ask, Queue, Received};
-use super::settings::Settings;
 use crate::clock::{Millis, SECOND};
+use crate::sqs::message::{Attribute, Attributes, Content, Received};
+use crate::sqs::queue::{Queue, ReceiveOptions};
+use crate::sqs::settings::Settings;
 
-/// Some time, in the range of real ones.
+/// A start time in a realistic range.
 const START: Millis = 1_700_000_000_000;
 
 fn settings(name: &str, attributes: &[(&str, &str)]) -> Settings {
@@ -42,15 +42,15 @@ fn content(now: Millis, body: &str) -> Content {
     }
 }
 
-/// A message of a FIFO queue whose deduplication id is its body.
+/// Returns a message of a FIFO queue. Its deduplication id is its body.
 fn grouped(now: Millis, group: &str, body: &str) -> Content {
     Content { group: Some(group.into()), deduplication_id: Some(body.into()), ..content(now, body) }
 }
 
-fn receive(queue: &mut Queue, now: Millis, most: usize) -> Vec<Received> {
+fn receive(queue: &mut Queue, now: Millis, max: usize) -> Vec<Received> {
     queue.advance(now);
-    let ask = Ask { most, visibility: 30 * SECOND, dead_after: None };
-    queue.receive(now, &ask).messages
+    let options = ReceiveOptions { max_messages: max, visibility: 30 * SECOND, max_receives: None };
+    queue.receive(now, &options).messages
 }
 
 fn bodies(messages: &[Received]) -> Vec<&str> {

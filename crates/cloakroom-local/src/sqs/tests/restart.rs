@@ -1,14 +1,14 @@
-use super::super::message::State;
-use super::super::queue::Counts;
-use super::super::queues::Queues;
-use super::super::records::{changes, load};
 use super::*;
 use crate::journal::Entries;
+use crate::sqs::message::State;
+use crate::sqs::queue::Counts;
+use crate::sqs::queues::Queues;
+use crate::sqs::records::{changes, load};
 
-/// The queues as they are after a restart, from what the journal got.
+/// Returns the queues after a restart, loaded from the records in the journal.
 fn restart(journal: &mut Entries, queues: &mut Queues) -> Queues {
     changes(queues).apply_to(journal);
-    load(journal, true).expect("its own records")
+    load(journal, true).expect("records that it has written")
 }
 
 fn durable(name: &str) -> Queues {
@@ -19,10 +19,10 @@ fn durable(name: &str) -> Queues {
 }
 
 #[test]
-fn messages_come_back_in_the_state_they_were_in() {
+fn messages_keep_their_state_over_a_restart() {
     let mut journal = Entries::new();
     let mut queues = durable("q");
-    let queue = queues.get("q").expect("made above");
+    let queue = queues.get("q").expect("created above");
     queue.send(START, content(START, "deleted"), 0);
     queue.send(START, content(START, "in flight"), 0);
     queue.send(START, content(START, "delayed"), 60 * SECOND);
@@ -43,10 +43,10 @@ fn messages_come_back_in_the_state_they_were_in() {
 }
 
 #[test]
-fn receipts_are_good_after_a_restart() {
+fn receipts_are_valid_after_a_restart() {
     let mut journal = Entries::new();
     let mut queues = durable("q");
-    let queue = queues.get("q").expect("made above");
+    let queue = queues.get("q").expect("created above");
     queue.send(START, content(START, "a"), 0);
     let received = receive(queue, START, 1);
     let mut queues = restart(&mut journal, &mut queues);
@@ -57,10 +57,10 @@ fn receipts_are_good_after_a_restart() {
 }
 
 #[test]
-fn a_blocked_group_is_blocked_after_a_restart() {
+fn blocked_group_stays_blocked_after_a_restart() {
     let mut journal = Entries::new();
     let mut queues = durable("q.fifo");
-    let queue = queues.get("q.fifo").expect("made above");
+    let queue = queues.get("q.fifo").expect("created above");
     for body in ["0", "1"] {
         queue.send(START, grouped(START, "A", body), 0);
     }
@@ -75,10 +75,10 @@ fn a_blocked_group_is_blocked_after_a_restart() {
 }
 
 #[test]
-fn a_purged_queue_rests_after_a_restart() {
+fn purge_cooldown_survives_a_restart() {
     let mut journal = Entries::new();
     let mut queues = durable("q");
-    queues.purge(START, "q").expect("made above");
+    queues.purge(START, "q").expect("created above");
     let mut queues = restart(&mut journal, &mut queues);
     queues.cooldowns = true;
     assert!(queues.purge(START + 60 * SECOND - 1, "q").is_err());
@@ -89,7 +89,7 @@ fn a_purged_queue_rests_after_a_restart() {
 fn a_deleted_queue_leaves_no_records() {
     let mut journal = Entries::new();
     let mut queues = durable("q.fifo");
-    let queue = queues.get("q.fifo").expect("made above");
+    let queue = queues.get("q.fifo").expect("created above");
     queue.send(START, grouped(START, "A", "0"), 0);
     let mut queues = restart(&mut journal, &mut queues);
     queues.delete(START, "q.fifo").expect("restored");

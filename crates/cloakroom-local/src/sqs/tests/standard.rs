@@ -1,6 +1,6 @@
-use super::super::queue::Counts;
-use super::super::visibility::Unchanged;
 use super::*;
+use crate::sqs::queue::Counts;
+use crate::sqs::visibility::VisibilityError;
 
 #[test]
 fn a_message_is_hidden_until_its_visibility_timeout_has_passed() {
@@ -18,7 +18,7 @@ fn a_message_is_hidden_until_its_visibility_timeout_has_passed() {
 }
 
 #[test]
-fn only_the_latest_receipt_deletes() {
+fn only_the_latest_receipt_deletes_a_message() {
     let mut queue = queue("q", &[]);
     queue.send(START, content(START, "a"), 0);
     let first = receive(&mut queue, START, 1);
@@ -30,7 +30,7 @@ fn only_the_latest_receipt_deletes() {
 }
 
 #[test]
-fn a_message_can_be_deleted_after_its_visibility_timeout() {
+fn message_can_be_deleted_after_its_visibility_timeout_if_it_was_not_received_again() {
     let mut queue = queue("q", &[]);
     queue.send(START, content(START, "a"), 0);
     let late = receive(&mut queue, START, 1);
@@ -44,20 +44,20 @@ fn visibility_can_be_shortened_and_extended() {
     let mut queue = queue("q", &[]);
     queue.send(START, content(START, "a"), 0);
     let first = receive(&mut queue, START, 1);
-    let (number, ticket) = receipt(&first[0]);
-    assert_eq!(queue.change_visibility(START, number, ticket, 0), Ok(()));
-    assert_eq!(queue.change_visibility(START, number, ticket, 0), Err(Unchanged::NotInFlight));
+    let (number, receipt_number) = receipt(&first[0]);
+    assert_eq!(queue.change_visibility(START, number, receipt_number, 0), Ok(()));
+    assert_eq!(queue.change_visibility(START, number, receipt_number, 0), Err(VisibilityError::NotInFlight));
 
     let second = receive(&mut queue, START, 1);
-    assert_eq!(queue.change_visibility(START, number, ticket, 0), Err(Unchanged::Gone));
-    let (number, ticket) = receipt(&second[0]);
-    assert_eq!(queue.change_visibility(START, number, ticket, 100 * SECOND), Ok(()));
+    assert_eq!(queue.change_visibility(START, number, receipt_number, 0), Err(VisibilityError::Gone));
+    let (number, receipt_number) = receipt(&second[0]);
+    assert_eq!(queue.change_visibility(START, number, receipt_number, 100 * SECOND), Ok(()));
     assert!(receive(&mut queue, START + 99 * SECOND, 1).is_empty());
     assert_eq!(receive(&mut queue, START + 100 * SECOND, 1).len(), 1);
 }
 
 #[test]
-fn delayed_messages_come_when_they_are_due() {
+fn delayed_messages_are_delivered_after_their_delay() {
     let mut queue = queue("q", &[]);
     queue.send(START, content(START, "late"), 5 * SECOND);
     queue.send(START, content(START, "soon"), 0);
@@ -69,7 +69,7 @@ fn delayed_messages_come_when_they_are_due() {
 }
 
 #[test]
-fn messages_end_with_their_retention_wherever_they_are() {
+fn messages_in_every_state_are_deleted_after_the_retention_period() {
     let mut queue = queue("q", &[("MessageRetentionPeriod", "60")]);
     for (body, delay) in [("ready", 0), ("in flight", 0), ("delayed", 50 * SECOND)] {
         queue.send(START, content(START, body), delay);
@@ -84,7 +84,7 @@ fn messages_end_with_their_retention_wherever_they_are() {
 }
 
 #[test]
-fn purging_leaves_nothing_behind() {
+fn purge_deletes_messages_in_every_state() {
     let mut queue = queue("q", &[]);
     for body in ["a", "b", "c"] {
         queue.send(START, content(START, body), 0);
@@ -97,7 +97,7 @@ fn purging_leaves_nothing_behind() {
 }
 
 #[test]
-fn no_more_than_the_limit_is_in_flight() {
+fn messages_in_flight_never_exceed_the_limit() {
     const LIMIT: usize = 120_000;
     let mut queue = queue("q", &[]);
     for _ in 0..=LIMIT {

@@ -1,4 +1,4 @@
-//! `GET /live` and `GET /ready`, for whoever looks after the process, and how it is asked from inside its container.
+//! `GET /live` and `GET /ready` for health checks, and a client for checks from inside the container.
 
 use std::{
     convert::Infallible,
@@ -16,29 +16,29 @@ use hyper::{Method, Request, Response, StatusCode, body::Bytes, server::conn::ht
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::watch};
 
-/// How far a process has come.
+/// The stage of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its queues are being opened.
+    /// The queues are being opened.
     Opening,
-    /// Its workers take messages.
+    /// The workers receive messages.
     Working,
-    /// Its workers finish what they hold.
+    /// The workers finish messages in flight, and receive no more.
     Draining,
 }
 
-/// What is known of the process.
+/// The data behind the health checks.
 #[derive(Clone, Debug)]
 pub(crate) struct Health {
     pub(crate) stage: watch::Receiver<Stage>,
     /// The progress of each worker.
     pub(crate) workers: Vec<(Service, Arc<LastProgress>)>,
-    /// How long a worker may make no progress.
+    /// How long a worker may be without progress.
     pub(crate) idle_max: Duration,
 }
 
 impl Health {
-    /// Says which worker stands still, if one does that should work.
+    /// Returns a text that names a worker without progress. `None` if all workers make progress or none should work.
     fn standstill(&self) -> Option<String> {
         if *self.stage.borrow() != Stage::Working {
             return None;
@@ -48,16 +48,16 @@ impl Health {
     }
 }
 
-/// How long an answer may take to be given.
+/// The time limit for a request and its response.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Serves until it is dropped.
+/// Serves health checks until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, health: Health) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most likely out of file descriptors: others that are closed will help.
+                // The likely cause is a lack of file descriptors, which passes when other connections close.
                 tracing::warn!(%error, "health: cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -97,10 +97,10 @@ fn answer<B>(request: &Request<B>, health: &Health) -> Response<Full<Bytes>> {
     response
 }
 
-/// Asks the process that serves on this address.
+/// Sends a health check to the process that serves on this address.
 ///
 /// # Errors
-/// It does not answer, or not with 200.
+/// The process does not respond, or its status is not 200.
 pub(crate) fn ask(mut address: SocketAddr, path: &str) -> io::Result<()> {
     match address {
         SocketAddr::V4(any) if any.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -115,7 +115,7 @@ pub(crate) fn ask(mut address: SocketAddr, path: &str) -> io::Result<()> {
     if status.starts_with("HTTP/1.1 200 ") {
         return Ok(());
     }
-    Err(io::Error::other(format!("GET /{path} was answered with `{}`", status.trim_end())))
+    Err(io::Error::other(format!("GET /{path} returned `{}`", status.trim_end())))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the environment says.
+//! Settings of the process, from environment variables.
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
@@ -14,18 +14,18 @@ pub(crate) struct Settings {
     pub(crate) workers: BTreeMap<Service, WorkerSettings>,
     pub(crate) drain: Duration,
     pub(crate) health: SocketAddr,
-    /// How long a worker may make no progress before the process counts as not alive. It must exceed 330 seconds: as
-    /// often, a worker that waits out an outage makes some. [`HEALTHY_IDLE_MAX`] leaves room.
+    /// How long a worker may be without progress before the process counts as not alive. A worker in an outage makes
+    /// progress every 330 seconds, so this must be longer. [`HEALTHY_IDLE_MAX`] leaves room.
     pub(crate) idle_max: Duration,
     pub(crate) log_filter: EnvFilter,
 }
 
-/// How long a healthy worker may make no progress, with some room: it waits out an outage in pauses of five minutes,
-/// and a receive takes up to half a minute more.
+/// How long a healthy worker may be without progress, with some room. In an outage it pauses for five minutes, and a
+/// receive takes up to half a minute more.
 pub(crate) const HEALTHY_IDLE_MAX: Duration = Duration::from_secs(360);
 
 impl Settings {
-    /// Whether a healthy process can count as not alive. It would be restarted, which does not end an outage.
+    /// Whether a healthy process can count as not alive. Then it is restarted, which does not end an outage.
     pub(crate) fn is_impatient(&self) -> bool {
         self.idle_max < HEALTHY_IDLE_MAX
     }
@@ -71,7 +71,7 @@ fn seconds(
     environment.optional(name, default, &demand, |text| text.parse().ok().filter(|value| range.contains(value)))
 }
 
-/// Numbers by service; none if there is anything else, or a service twice.
+/// Reads numbers by service. `None` if the text has anything else, or a service twice.
 fn by_service(text: &str) -> Option<BTreeMap<Service, usize>> {
     let mut numbers = BTreeMap::new();
     for part in text.split(',') {

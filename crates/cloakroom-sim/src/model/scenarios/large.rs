@@ -1,13 +1,13 @@
-//! What is explored once in a while.
+//! The scenarios that are explored from time to time.
 
-use super::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, ONE_ID, PLAIN, delivered};
-use crate::model::{Message, Scenario};
+use crate::model::scenario::{MessageSpec, Scenario};
+use crate::model::scenarios::parts::{A, AFTER, B, BOTH, C, EITHER, EMBEDDED, ONE_ID, PLAIN, delivered};
 
-/// What takes minutes and gigabytes; what came of it is in [`proof`](cloakroom::docs::proof).
+/// Scenarios that take minutes and gigabytes. [`proof`](cloakroom::docs::proof) has the results.
 pub const LARGE: &[Scenario] = &[
     Scenario {
         name: "large-before-commit",
-        shows: "four workers on a message, and two on what it sends, claims stored with the commit",
+        shows: "four workers on a message and two on the message that it sends, with claims stored in the commit",
         messages: &[delivered(A, 4), B],
         states: 4_548_682,
         ..PLAIN
@@ -22,8 +22,8 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-lost-and-unknown",
-        shows: "two messages on an entity, amid unknown outcomes",
-        messages: &[A, delivered(B, 1), Message { name: "C", sends: &[], ..A }],
+        shows: "two messages of one entity, and commits with unknown outcomes",
+        messages: &[A, delivered(B, 1), MessageSpec { name: "C", sends: &[], ..A }],
         faults: 1,
         reaches: &["resumed", "conflict", "duplicate", "orphan"],
         states: 6_348_107,
@@ -31,7 +31,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-unknown-outcomes",
-        shows: "workers of both timings, and commits that apply late, or look lost and are not",
+        shows: "workers of both timings, and commits that apply late or only look lost",
         messages: &[delivered(A, 3), delivered(B, 1)],
         timings: EITHER,
         faults: 2,
@@ -40,7 +40,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-dead-letter",
-        shows: "a dead letter, put back and finished while workers of both timings race, and a late commit",
+        shows: "a dead-letter message that is moved back and finished while workers of both timings race, and a late commit",
         messages: &[A, delivered(B, 1)],
         timings: EITHER,
         faults: 1,
@@ -53,7 +53,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-sent-again",
-        shows: "workers of both timings that give messages up in the middle of their work, and send them again",
+        shows: "workers of both timings that give up messages in the middle of their work and send them again",
         messages: &[delivered(A, 3), delivered(B, 1)],
         timings: EITHER,
         given_up: 2,
@@ -63,7 +63,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-embedded",
-        shows: "four workers on a message, and two on what it sends, records embedded",
+        shows: "four workers on a message and two on the message that it sends, with embedded records",
         messages: &[delivered(A, 4), B],
         placements: EMBEDDED,
         states: 1_839_670,
@@ -71,7 +71,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-placements",
-        shows: "two messages on an entity, in both placements and with both timings, and what one of them sends",
+        shows: "two messages of one entity, in both placements and with both timings, and the message that one of them sends",
         messages: &[A, delivered(B, 1), delivered(C, 1)],
         timings: EITHER,
         placements: BOTH,
@@ -81,12 +81,12 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-fold",
-        shows: "two messages that send, alone or together, in both placements, and commits with untrue answers",
+        shows: "two messages that send, alone or together, in both placements, and untrue responses to commits",
         messages: &[
             A,
             delivered(B, 0),
-            Message { sends: &[3], ..delivered(C, 1) },
-            Message { name: "D", ..delivered(B, 0) },
+            MessageSpec { sends: &[3], ..delivered(C, 1) },
+            MessageSpec { name: "D", ..delivered(B, 0) },
         ],
         placements: BOTH,
         fold_max: 2,
@@ -97,8 +97,8 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-fold-of-three",
-        shows: "three messages of one entity, in folds of up to three, two of them twice",
-        messages: &[Message { sends: &[], ..A }, C, Message { name: "D", ..delivered(C, 1) }],
+        shows: "three messages of one entity in folds of up to three, two of them delivered twice",
+        messages: &[MessageSpec { sends: &[], ..A }, C, MessageSpec { name: "D", ..delivered(C, 1) }],
         placements: EMBEDDED,
         fold_max: 3,
         reaches: &["resumed", "conflict", "duplicate", "carried on", "dropped", "folded"],
@@ -107,12 +107,12 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-two-on-one",
-        shows: "two messages that change the same entity, and what both send",
+        shows: "two messages that change the same entity, and the messages that both send",
         messages: &[
             A,
             delivered(B, 0),
-            Message { name: "C", sends: &[3], ..A },
-            Message { name: "D", deliveries: 0, ..B },
+            MessageSpec { name: "C", sends: &[3], ..A },
+            MessageSpec { name: "D", deliveries: 0, ..B },
         ],
         states: 489_080,
         reaches: &["resumed", "conflict", "duplicate", "orphan"],
@@ -120,7 +120,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-one-id-dead-letter",
-        shows: "two messages with one id and different claims, one of them in the dead-letter queue, put back or finished, in both placements",
+        shows: "two messages with one id and different claims in both placements; one is in the dead-letter queue and is moved back or finished",
         messages: ONE_ID,
         placements: BOTH,
         dead_letters: 1,
@@ -143,7 +143,7 @@ pub const LARGE: &[Scenario] = &[
     },
     Scenario {
         name: "large-late-reads",
-        shows: "states, with the records embedded in them, read with eventual consistency; and commits with untrue answers",
+        shows: "states and their embedded records, read with eventual consistency, and untrue responses to commits",
         messages: &[A, delivered(B, 0), delivered(C, 1)],
         placements: BOTH,
         stale_reads: 1,

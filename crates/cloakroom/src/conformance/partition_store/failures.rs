@@ -1,29 +1,30 @@
-//! Laws of counts of failures.
+//! Laws about the number of failures.
 
 use crate::{conformance::partition_store::subject::Subject, format::timestamp::Timestamp, ports::commit::Failures};
 
-/// A count is read as it was written, and neither changes state and record nor is changed with them.
-pub(super) async fn failures_are_kept_apart_from_state_and_record(s: &Subject<'_>) {
+/// A number of failures is read as it was written. It does not change state and record, nor do they
+/// change it.
+pub(super) async fn failures_are_independent_of_state_and_record(s: &Subject<'_>) {
     let (attempt, other) = (s.attempt("m"), s.attempt("other"));
-    s.must_have_failed(&attempt, None).await;
+    s.must_have_failures(&attempt, None).await;
     s.must_apply(&attempt).await;
     for count in [1, 2] {
         let failures = Failures { count, expires: Timestamp::from_millis(7_000_000_000_000) };
         s.write_failures(&attempt, Some(failures)).await;
-        s.must_have_failed(&attempt, Some(failures)).await;
-        s.must_have_failed(&other, None).await;
-        s.must_be_at(&attempt, 1, attempt.state()).await;
-        s.must_have(&attempt, Some(&attempt.record)).await;
+        s.must_have_failures(&attempt, Some(failures)).await;
+        s.must_have_failures(&other, None).await;
+        s.must_have_state(&attempt, 1, attempt.state()).await;
+        s.must_have_record(&attempt, Some(&attempt.record)).await;
     }
     for _ in 0..2 {
         s.write_failures(&attempt, None).await;
-        s.must_have_failed(&attempt, None).await;
-        s.must_have(&attempt, Some(&attempt.record)).await;
+        s.must_have_failures(&attempt, None).await;
+        s.must_have_record(&attempt, Some(&attempt.record)).await;
     }
 }
 
 impl Subject<'_> {
-    async fn must_have_failed(
+    async fn must_have_failures(
         &self,
         attempt: &crate::conformance::partition_store::subject::TrialCommit,
         failures: Option<Failures>,

@@ -1,4 +1,5 @@
-//! Laws about a handler's own items. The port does not read them; conditions tell what is there.
+//! Laws about a handler's own items. The port does not read items, so the laws check them with
+//! conditions.
 
 use crate::{
     conformance::partition_store::subject::{Subject, TrialCommit, text_item},
@@ -6,12 +7,12 @@ use crate::{
 };
 
 impl Subject<'_> {
-    /// Commits `items` at the partition's present version.
+    /// Commits `items` on the partition's current version.
     pub(super) async fn commit_items(&self, message: &str, items: &[ItemWrite]) -> (TrialCommit, Committed) {
         self.commit_items_of("orders", message, items).await
     }
 
-    /// The same for another endpoint.
+    /// Like `commit_items`, for another endpoint.
     async fn commit_items_of(&self, endpoint: &str, message: &str, items: &[ItemWrite]) -> (TrialCommit, Committed) {
         let attempt = TrialCommit { endpoint: endpoint.to_owned(), items: items.to_vec(), ..self.attempt(message) };
         let attempt = TrialCommit { expected: self.read_state(&attempt).await.version, ..attempt };
@@ -27,7 +28,7 @@ impl Subject<'_> {
         );
     }
 
-    /// Demands, by a commit, that these items exist and those do not.
+    /// Requires, by a commit, that the items in `exist` exist and the items in `absent` do not.
     async fn must_exist(&self, message: &str, exist: &[&str], absent: &[&str]) {
         let exist = exist.iter().map(|key| check(key, Condition::Exists));
         let absent = absent.iter().map(|key| check(key, Condition::Absent));
@@ -55,7 +56,8 @@ fn shared(item: ItemWrite) -> ItemWrite {
     ItemWrite { sharing: Sharing::Shared, ..item }
 }
 
-/// Puts, replacements, deletes and checks whose conditions hold are all done; a delete of nothing is one, too.
+/// Puts, replacements, deletes and checks whose conditions hold are all applied, also a delete of a
+/// missing item.
 pub(super) async fn items_are_written_and_deleted_with_the_commit(s: &Subject<'_>) {
     use Condition::{Absent, Any, Exists};
     s.must_write("1", &[put("a", Any), put("b", Absent), delete("c", Any), check("d", Absent), check("e", Any)]).await;
@@ -64,8 +66,8 @@ pub(super) async fn items_are_written_and_deleted_with_the_commit(s: &Subject<'_
     s.must_exist("4", &["a"], &["b", "c", "d", "e"]).await;
 }
 
-/// The conflict names the item, wherever in the list it is and whatever was to be done with it.
-pub(super) async fn an_item_not_as_demanded_conflicts_by_name(s: &Subject<'_>) {
+/// The conflict names the item, for every position in the list and for every action.
+pub(super) async fn failed_item_condition_conflicts_and_names_the_item(s: &Subject<'_>) {
     use Condition::{Absent, Any, Exists};
     s.must_write("make", &[put("there", Any)]).await;
     let wrong = [
@@ -79,51 +81,57 @@ pub(super) async fn an_item_not_as_demanded_conflicts_by_name(s: &Subject<'_>) {
     for item in wrong {
         for items in [vec![item.clone()], vec![put("new", Any), item.clone(), put("newer", Absent)]] {
             let (_, committed) = s.commit_items("m", &items).await;
-            let must = Committed::Conflict(Conflict::Item(item.sort_key.clone()));
-            s.law.same(&format!("the commit with {item:?}"), &committed, &must);
+            let expected = Committed::Conflict(Conflict::Item(item.sort_key.clone()));
+            s.law.same(&format!("the commit with {item:?}"), &committed, &expected);
         }
     }
 }
 
-/// One condition that fails keeps everything from being written: state, record, and the other items.
+/// If one condition fails, nothing is written: neither state, record nor other items.
 pub(super) async fn a_conflict_writes_nothing(s: &Subject<'_>) {
     use Condition::{Any, Exists};
     let (made, committed) = s.commit_items("make", &[put("there", Any)]).await;
     s.law.same("the commit", &committed, &Committed::Applied(Placement::Separate));
     let items = [put("new", Any), delete("there", Any), check("not there", Exists)];
     let (lost, committed) = s.commit_items("m", &items).await;
-    s.law.check("the commit", matches!(committed, Committed::Conflict(_)), &committed);
-    s.must_be_at(&made, 1, made.state()).await;
-    s.must_have(&lost, None).await;
+    s.law.check("the commit must conflict", matches!(committed, Committed::Conflict(_)), &committed);
+    s.must_have_state(&made, 1, made.state()).await;
+    s.must_have_record(&lost, None).await;
     let stale = TrialCommit { items: vec![put("new", Any), delete("there", Any)], ..s.attempt("m") };
-    s.must_be_overtaken(&stale).await;
+    s.must_conflict(&stale).await;
     s.must_exist("look", &["there"], &["new", "not there"]).await;
 }
 
 impl Subject<'_> {
     async fn must_write_as(&self, endpoint: &str, message: &str, item: ItemWrite) {
         let (_, committed) = self.commit_items_of(endpoint, message, std::slice::from_ref(&item)).await;
-        let must = Committed::Applied(Placement::Separate);
-        self.law.same(&format!("the commit of `{endpoint}` with {item:?}"), &committed, &must);
+        let expected = Committed::Applied(Placement::Separate);
+        self.law.same(&format!("the commit of `{endpoint}` with {item:?}"), &committed, &expected);
     }
 
-    /// Demands that a commit of this endpoint with this item is refused, that the text says so, and that nothing is written.
-    async fn must_be_refused_as(&self, endpoint: &str, item: ItemWrite, says: &str) {
+    /// Requires that a commit of this endpoint with this item is refused, that the error contains
+    /// `reason`, and that nothing is written.
+    async fn must_be_refused_as(&self, endpoint: &str, item: ItemWrite, reason: &str) {
         for items in [vec![item.clone()], vec![put("new", Condition::Any), item.clone()]] {
             let (attempt, committed) = self.commit_items_of(endpoint, "m", &items).await;
-            let names_it = |text: &String| text.contains(&format!("item `{}`", item.sort_key)) && text.contains(says);
+            let names_it = |text: &String| text.contains(&format!("item `{}`", item.sort_key)) && text.contains(reason);
             let is_refused = matches!(&committed, Committed::Refused(text) if names_it(text));
-            self.law.check(&format!("the commit of `{endpoint}` with {item:?}"), is_refused, &committed);
-            self.must_have(&attempt, None).await;
+            self.law.check(
+                &format!("the refusal of the commit of `{endpoint}` with {item:?} must contain `{reason}`"),
+                is_refused,
+                &committed,
+            );
+            self.must_have_record(&attempt, None).await;
             let version = attempt.expected.number();
             self.law.same("the version", &self.read_state(&attempt).await.version.number(), &version);
         }
     }
 }
 
-/// Whatever another endpoint does with it, and under whatever condition. The owner goes on as before, and what it deletes is
-/// free for others.
-pub(super) async fn item_of_another_endpoint_is_refused_by_name(s: &Subject<'_>) {
+/// An item that another endpoint owns cannot be written, under any condition, and its existence
+/// cannot be checked. The owner can still write the item. After the owner deletes it, another
+/// endpoint can create it.
+pub(super) async fn refusal_of_the_item_of_another_endpoint_names_both(s: &Subject<'_>) {
     use Condition::{Absent, Any, Exists};
     s.must_write_as("orders", "make", put("taken", Absent)).await;
     for condition in [Any, Exists, Absent] {
@@ -140,7 +148,8 @@ pub(super) async fn item_of_another_endpoint_is_refused_by_name(s: &Subject<'_>)
     s.must_be_refused_as("orders", put("taken", Any), "endpoint `stock`").await;
 }
 
-/// Sharing is said by every endpoint that writes the item. Its owner can begin to share it.
+/// Every endpoint that writes a shared item must declare that it is shared. The owner of an item
+/// can begin to share it.
 pub(super) async fn shared_item_is_written_by_the_endpoints_that_share_it(s: &Subject<'_>) {
     use Condition::{Absent, Any, Exists};
     s.must_write_as("orders", "make", put("both", Absent)).await;

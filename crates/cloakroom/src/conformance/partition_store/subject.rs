@@ -1,4 +1,4 @@
-//! The store under test, and attempts to commit to it.
+//! The store under test, and trial commits to it.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ pub(super) struct Subject<'a> {
     pub(super) attempts: AtomicU32,
 }
 
-/// A commit that owns what it refers to.
+/// A commit with owned values.
 #[derive(Clone, Debug)]
 pub(super) struct TrialCommit {
     pub(super) partition: Partition,
@@ -38,7 +38,7 @@ pub(super) struct TrialCommit {
     pub(super) expected: Version,
     pub(super) state: StateWrite,
     pub(super) record: Record,
-    /// Other messages that are committed with it.
+    /// Other messages that are committed in the same commit.
     pub(super) further: Vec<(MessageId, Record)>,
     pub(super) kept: Embedded,
     pub(super) embedded_bytes_max: usize,
@@ -70,7 +70,8 @@ pub(super) fn text_item(text: &str) -> Item {
 pub(super) const TOMBSTONE: StateWrite = StateWrite::Tombstone { expires: Timestamp::from_millis(4_000_000_000_000) };
 
 impl Subject<'_> {
-    /// An attempt at the first version of this law's partition, unlike any other attempt.
+    /// Returns a new trial commit on version 0 of this law's partition. Each one differs from all
+    /// others.
     pub(super) fn attempt(&self, message: &str) -> TrialCommit {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed).to_string();
         let message = MessageId::new(self.law.key(message));
@@ -90,7 +91,7 @@ impl Subject<'_> {
         }
     }
 
-    /// A record with this many messages that still carry their bodies.
+    /// Returns a record with this number of outgoing messages that still carry their bodies.
     pub(super) fn record(&self, text: &str, count: usize) -> Record {
         let outgoing = |number| Outgoing {
             queue: "stock".to_owned(),
@@ -104,12 +105,12 @@ impl Subject<'_> {
         Record { messages: numbers.map(outgoing).collect(), ..Record::default() }
     }
 
-    pub(super) fn claims(&self, what: &str) -> Vec<Claim> {
-        let claim = |n| Claim::from_random(derived_id(&[&self.law.key(what), n]).as_u128(), "laws");
+    pub(super) fn claims(&self, suffix: &str) -> Vec<Claim> {
+        let claim = |n| Claim::from_random(derived_id(&[&self.law.key(suffix), n]).as_u128(), "laws");
         ["1", "2"].map(claim).into()
     }
 
-    /// Commits; again while the store is certain that nothing happened.
+    /// Commits, and repeats the commit while the store reports a retryable error without effect.
     pub(super) async fn commit(&self, attempt: &TrialCommit) -> Committed {
         const TRIES_MAX: u32 = 100;
         let TrialCommit { partition, endpoint, message, expected, state, record, kept, items, token, .. } = attempt;
@@ -139,7 +140,7 @@ impl Subject<'_> {
         self.law.same("the commit", &self.commit(attempt).await, &Committed::Applied(Placement::Separate));
     }
 
-    pub(super) async fn must_be_overtaken(&self, attempt: &TrialCommit) {
+    pub(super) async fn must_conflict(&self, attempt: &TrialCommit) {
         self.law.same("the commit", &self.commit(attempt).await, &Committed::Conflict(Conflict::Overtaken));
     }
 
@@ -147,14 +148,14 @@ impl Subject<'_> {
         self.law.ok("reading the state", self.store.read_state(partition, endpoint, Consistency::Strong).await)
     }
 
-    /// Demands a version and a state of the attempt's endpoint and partition.
-    pub(super) async fn must_be_at(&self, attempt: &TrialCommit, version: u64, state: Option<&Item>) {
+    /// Requires this version and state in the trial commit's endpoint and partition.
+    pub(super) async fn must_have_state(&self, attempt: &TrialCommit, version: u64, state: Option<&Item>) {
         let seen = self.read_state(attempt).await;
         self.law.same("the state", &(seen.version, seen.state.as_ref()), &(Version::new(version), state));
     }
 
-    /// Demands a record, or none, for the attempt's message.
-    pub(super) async fn must_have(&self, attempt: &TrialCommit, record: Option<&Record>) {
+    /// Requires this record, or none, for the trial commit's message.
+    pub(super) async fn must_have_record(&self, attempt: &TrialCommit, record: Option<&Record>) {
         let seen = self.law.ok("reading the record", self.store.read_record(attempt.key()).await);
         self.law.same("the record", &seen.as_ref(), &record);
     }

@@ -1,4 +1,4 @@
-//! Laws about what can be stored: types of attributes, keys, and sizes.
+//! Laws about the values that can be stored: types of attributes, keys, and sizes.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,9 @@ use crate::{
     protocol::version::Version,
 };
 
-/// Numbers of 38 digits, binary, empty texts and lists, nested maps, sets (in any order): all come back.
-pub(super) async fn every_type_of_attribute_survives(s: &Subject<'_>) {
+/// Numbers of 38 digits, binary values, empty texts and lists, nested maps, and sets in any order
+/// are read unchanged.
+pub(super) async fn every_type_of_attribute_is_read_unchanged(s: &Subject<'_>) {
     let attempt = TrialCommit { state: StateWrite::Put(all_types()), ..s.attempt("m") };
     s.must_apply(&attempt).await;
     let seen = s.read_state(&attempt).await.state.unwrap_or_default();
@@ -53,7 +54,7 @@ fn all_types() -> Item {
     Item::from(values.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<HashMap<_, _>>())
 }
 
-/// A set has no order; the laws' own are sorted.
+/// Sorts the elements of a set, because a set has no order. The sets of the laws are sorted.
 fn sorted(value: &AttributeValue) -> AttributeValue {
     let mut value = value.clone();
     if let AttributeValue::Ss(set) | AttributeValue::Ns(set) = &mut value {
@@ -65,29 +66,29 @@ fn sorted(value: &AttributeValue) -> AttributeValue {
     value
 }
 
-/// Any text is a partition, a message id or a sort key, and each is another one.
-pub(super) async fn odd_keys_are_kept_apart(s: &Subject<'_>) {
+/// Any text is a valid partition, message id or sort key, and different texts are different keys.
+pub(super) async fn unusual_keys_are_distinct(s: &Subject<'_>) {
     for odd in ODD {
         let partition = Partition::new(format!("{odd}{}", s.law.key(odd)));
         let message = MessageId::new(format!("{odd}{}", s.law.key(odd)));
         let attempt = TrialCommit { partition, message, items: vec![put(odd, text_item(odd))], ..s.attempt(odd) };
-        s.must_be_at(&attempt, 0, None).await;
+        s.must_have_state(&attempt, 0, None).await;
         s.must_apply(&attempt).await;
-        s.must_be_at(&attempt, 1, attempt.state()).await;
-        s.must_have(&attempt, Some(&attempt.record)).await;
+        s.must_have_state(&attempt, 1, attempt.state()).await;
+        s.must_have_record(&attempt, Some(&attempt.record)).await;
     }
-    // All in one partition; "item absent" proves that none was taken for another one.
+    // All in one partition. "Item absent" proves that no key was confused with another.
     for (odd, version) in ODD.iter().zip(0..) {
         let condition = Condition::Absent;
         let item = ItemWrite { condition, ..put(odd, text_item(odd)) };
         let attempt = TrialCommit { items: vec![item], ..s.attempt(odd) }.at(version);
-        s.must_have(&attempt, None).await;
+        s.must_have_record(&attempt, None).await;
         s.must_apply(&attempt).await;
     }
 }
 
-/// Keys that differ in their last byte only are different however long they are.
-pub(super) async fn long_keys_are_kept_apart(s: &Subject<'_>) {
+/// Long keys that differ only in their last byte are different keys.
+pub(super) async fn long_keys_are_distinct(s: &Subject<'_>) {
     let attempt = |partition: char, message: char| TrialCommit {
         partition: Partition::new(format!("{:x<2000}{partition}", s.law.key(""))),
         message: MessageId::new(format!("{:x<990}{message}", s.law.key(""))),
@@ -95,11 +96,11 @@ pub(super) async fn long_keys_are_kept_apart(s: &Subject<'_>) {
     };
     let first = attempt('1', '1');
     s.must_apply(&first).await;
-    s.must_be_at(&attempt('2', '1'), 0, None).await;
-    s.must_have(&attempt('2', '1'), None).await;
-    s.must_have(&attempt('1', '2'), None).await;
+    s.must_have_state(&attempt('2', '1'), 0, None).await;
+    s.must_have_record(&attempt('2', '1'), None).await;
+    s.must_have_record(&attempt('1', '2'), None).await;
     s.must_apply(&attempt('1', '2').at(1)).await;
-    s.must_have(&first, Some(&first.record)).await;
+    s.must_have_record(&first, Some(&first.record)).await;
 }
 
 fn put(sort_key: &str, item: Item) -> ItemWrite {
@@ -112,67 +113,68 @@ fn many(count: usize, item: &Item) -> Vec<ItemWrite> {
 }
 
 impl Subject<'_> {
-    /// Demands that the commit is refused with an error that names `what`, and that nothing was written.
+    /// Requires that the commit is refused with an error that names `what`, and that nothing is
+    /// written.
     async fn must_be_too_large(&self, attempt: &TrialCommit, what: &str, unit: &str, size_max: usize) {
         let committed = self.commit(attempt).await;
         let Committed::TooLarge(error) = &committed else {
-            self.law.broken(format_args!("a commit with too large {what}: saw {committed:?}"))
+            self.law.broken(format_args!("a commit must be refused because `{what}` is too large: found {committed:?}"))
         };
         let LimitError { what: named, size, .. } = error;
-        self.law.check(&format!("the error names `{what}`"), named.contains(what), error);
+        self.law.check(&format!("the error must name `{what}`"), named.contains(what), error);
         self.law.same("the limit", &(error.unit, error.size_max), &(unit, size_max));
-        self.law.check("the size is over the limit", *size > size_max, error);
+        self.law.check("the size must exceed the limit", *size > size_max, error);
         if attempt.partition.as_str().len() <= Limits::default().partition_key_bytes_max {
-            self.must_be_at(attempt, attempt.expected.number(), None).await;
+            self.must_have_state(attempt, attempt.expected.number(), None).await;
         }
     }
 }
 
-/// State, record and 98 items are as many as a transaction takes.
+/// State, record and 98 items are the maximum of a transaction.
 pub(super) async fn a_hundred_items_are_written(s: &Subject<'_>) {
     s.must_apply(&TrialCommit { items: many(98, &text_item("x")), ..s.attempt("m") }).await;
     let (_, committed) = s.commit_items("again", &many(98, &text_item("y"))).await;
     s.law.same("the commit", &committed, &Committed::Applied(Placement::Separate));
 }
 
-/// One more is too many.
-pub(super) async fn too_many_items_are_refused_by_number(s: &Subject<'_>) {
+/// One more item is refused.
+pub(super) async fn refusal_of_too_many_items_names_their_number(s: &Subject<'_>) {
     let attempt = TrialCommit { items: many(99, &text_item("x")), ..s.attempt("m") };
     s.must_be_too_large(&attempt, attempt.partition.as_str(), "items", 100).await;
-    s.must_have(&attempt, None).await;
+    s.must_have_record(&attempt, None).await;
 }
 
-/// A state that is almost as large as an item may be is stored.
+/// A state just below the size limit of an item is stored.
 pub(super) async fn a_large_state_is_written(s: &Subject<'_>) {
     let attempt = TrialCommit { state: StateWrite::Put(text_item(&"x".repeat(399 * 1024))), ..s.attempt("m") };
     s.must_apply(&attempt).await;
-    s.must_be_at(&attempt, Version::ABSENT.next().number(), attempt.state()).await;
+    s.must_have_state(&attempt, Version::ABSENT.next().number(), attempt.state()).await;
 }
 
 /// The error names the state's key.
-pub(super) async fn a_state_that_is_too_large_is_refused_by_name(s: &Subject<'_>) {
+pub(super) async fn refusal_of_a_too_large_state_names_its_key(s: &Subject<'_>) {
     let attempt = TrialCommit { state: StateWrite::Put(text_item(&"x".repeat(400 * 1024))), ..s.attempt("m") };
     s.must_be_too_large(&attempt, "state#orders", "bytes", 400 * 1024).await;
-    s.must_have(&attempt, None).await;
+    s.must_have_record(&attempt, None).await;
 }
 
 /// The error names the item's key.
-pub(super) async fn an_item_that_is_too_large_is_refused_by_name(s: &Subject<'_>) {
+pub(super) async fn refusal_of_a_too_large_item_names_its_key(s: &Subject<'_>) {
     let items = vec![put("small", text_item("x")), put("large one", text_item(&"x".repeat(400 * 1024)))];
     let attempt = TrialCommit { items, ..s.attempt("m") };
     s.must_be_too_large(&attempt, "large one", "bytes", 400 * 1024).await;
-    s.must_have(&attempt, None).await;
+    s.must_have_record(&attempt, None).await;
 }
 
-/// Items that are each small enough may be too large together.
+/// Items that are each within the limit may exceed the limit of a commit together.
 pub(super) async fn a_commit_that_is_too_large_is_refused(s: &Subject<'_>) {
     let attempt = TrialCommit { items: many(11, &text_item(&"x".repeat(390 * 1024))), ..s.attempt("m") };
     s.must_be_too_large(&attempt, attempt.partition.as_str(), "bytes", 4 * 1024 * 1024).await;
-    s.must_have(&attempt, None).await;
+    s.must_have_record(&attempt, None).await;
 }
 
-/// Whether the key is an item's, comes of a message id or is the partition's.
-pub(super) async fn keys_that_are_too_long_are_refused_by_name(s: &Subject<'_>) {
+/// This holds for the key of an item, a key with a message id, and the key of the partition.
+pub(super) async fn refusal_of_a_too_long_key_names_the_key(s: &Subject<'_>) {
     let item = TrialCommit { items: vec![put(&"sort".repeat(257), text_item("x"))], ..s.attempt("m") };
     s.must_be_too_large(&item, "sortsort", "bytes", 1024).await;
     let message = TrialCommit { message: MessageId::new("m".repeat(1024)), ..s.attempt("m") };
@@ -194,20 +196,21 @@ fn nested(wraps: usize) -> AttributeValue {
 }
 
 impl Subject<'_> {
-    /// Demands that a commit is refused, that the text contains this, and that nothing is written.
-    async fn must_be_refused(&self, attempt: &TrialCommit, says: &str) {
+    /// Requires that a commit is refused, that the error contains `reason`, and that nothing is
+    /// written.
+    async fn must_be_refused(&self, attempt: &TrialCommit, reason: &str) {
         let committed = self.commit(attempt).await;
-        let is_refused = matches!(&committed, Committed::Refused(text) if text.contains(says));
-        self.law.check(&format!("a commit that is refused because of `{says}`"), is_refused, &committed);
+        let is_refused = matches!(&committed, Committed::Refused(text) if text.contains(reason));
+        self.law.check(&format!("the refusal of the commit must contain `{reason}`"), is_refused, &committed);
         if !attempt.partition.as_str().is_empty() {
-            self.must_be_at(attempt, attempt.expected.number(), None).await;
-            self.must_have(attempt, None).await;
+            self.must_have_state(attempt, attempt.expected.number(), None).await;
+            self.must_have_record(attempt, None).await;
         }
     }
 }
 
-/// In the state as in an item, and the text says where the value lies.
-pub(super) async fn value_that_is_not_stored_is_refused_by_its_path(s: &Subject<'_>) {
+/// This holds for the state and for an item. The error shows the path of the value.
+pub(super) async fn refusal_of_an_unsupported_value_names_its_path(s: &Subject<'_>) {
     use AttributeValue::{Bs, L, M, N, Ns, Null, Ss};
     let text = |text: &str| text.to_owned();
     let map = |name: &str, value| M(HashMap::from([(text(name), value)]));
@@ -236,7 +239,7 @@ pub(super) async fn value_that_is_not_stored_is_refused_by_its_path(s: &Subject<
     s.must_be_refused(&TrialCommit { state: StateWrite::Put(nameless), ..s.attempt("state") }, "`\"\"`").await;
 }
 
-/// What is just within the limits is taken.
+/// Values just within the limits are stored.
 pub(super) async fn value_at_the_limits_is_stored(s: &Subject<'_>) {
     let number = |digits: String| AttributeValue::N(digits);
     let nines = "9".repeat(38);
@@ -255,7 +258,7 @@ pub(super) async fn value_at_the_limits_is_stored(s: &Subject<'_>) {
     }
 }
 
-/// DynamoDB takes no key without a byte.
+/// DynamoDB refuses an empty key.
 pub(super) async fn empty_key_is_refused(s: &Subject<'_>) {
     s.must_be_refused(&TrialCommit { items: vec![put("", text_item("x"))], ..s.attempt("m") }, "empty key").await;
     s.must_be_refused(&TrialCommit { partition: Partition::new(""), ..s.attempt("m") }, "empty key").await;

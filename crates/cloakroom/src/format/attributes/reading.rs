@@ -1,4 +1,4 @@
-//! Reads values from attributes.
+//! The deserializer that reads values from attributes.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, VariantAccess, Visitor,
@@ -6,7 +6,7 @@ use serde::de::{
 };
 use serde_dynamo::{AttributeValue, Deserializer as Plain, Error};
 
-/// One value.
+/// The value of one attribute.
 pub(super) struct Attribute(pub(super) AttributeValue);
 
 impl Attribute {
@@ -23,7 +23,7 @@ impl<'de> IntoDeserializer<'de, Error> for Attribute {
     }
 }
 
-/// Hands values on that have no others in them.
+/// Methods that pass values without nested values to `serde_dynamo`.
 macro_rules! plain {
     ($($method:ident)+) => {
         $(
@@ -133,7 +133,7 @@ impl<'de> Deserializer<'de> for Attribute {
         let mut entries = map.into_iter();
         match (entries.next(), entries.next()) {
             (Some((variant, value)), None) => visitor.visit_enum(Variant(variant, value)),
-            _ => Err(Error::custom("a variant is a map with one entry, which names it")),
+            _ => Err(Error::custom("an enum variant must be a map with one entry, whose key is the variant's name")),
         }
     }
 
@@ -143,11 +143,11 @@ impl<'de> Deserializer<'de> for Attribute {
 }
 
 fn integer<T: std::str::FromStr<Err = std::num::ParseIntError>>(value: AttributeValue) -> Result<T, Error> {
-    let AttributeValue::N(digits) = value else { return Err(Error::custom("a number was expected")) };
-    digits.parse().map_err(|error| Error::custom(format_args!("`{digits}` is no such integer: {error}")))
+    let AttributeValue::N(digits) = value else { return Err(Error::custom("expected a number")) };
+    digits.parse().map_err(|error| Error::custom(format_args!("`{digits}` is not an integer of this type: {error}")))
 }
 
-/// A variant that holds something.
+/// An enum variant that has a value.
 struct Variant(String, AttributeValue);
 
 impl<'de> EnumAccess<'de> for Variant {
@@ -179,7 +179,7 @@ impl<'de> VariantAccess<'de> for Attribute {
     }
 }
 
-/// The key of a map: a text, which may stand for an integer, a truth value or a variant.
+/// The key of a map: a string, which may represent an integer, a `bool` or an enum variant.
 struct Key(String);
 
 impl<'de> IntoDeserializer<'de, Error> for Key {
@@ -190,13 +190,13 @@ impl<'de> IntoDeserializer<'de, Error> for Key {
     }
 }
 
-/// Keys that are the text of something else.
+/// Methods for keys whose string represents an integer.
 macro_rules! parsed {
     ($($method:ident => $visit:ident),+ $(,)?) => {
         $(
             fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-                let no = |error| Error::custom(format_args!("the key `{}` cannot be read: {error}", self.0));
-                visitor.$visit(self.0.parse().map_err(no)?)
+                let invalid = |error| Error::custom(format_args!("map key `{}` cannot be read: {error}", self.0));
+                visitor.$visit(self.0.parse().map_err(invalid)?)
             }
         )+
     };
@@ -213,8 +213,8 @@ impl<'de> Deserializer<'de> for Key {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let no = |error| Error::custom(format_args!("the key `{}` cannot be read: {error}", self.0));
-        visitor.visit_bool(self.0.parse().map_err(no)?)
+        let invalid = |error| Error::custom(format_args!("map key `{}` cannot be read: {error}", self.0));
+        visitor.visit_bool(self.0.parse().map_err(invalid)?)
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -30,7 +30,7 @@ enum Choice {
 const LARGE: u128 = 99_999_999_999_999_999_999_999_999_999_999_999_999;
 
 #[test]
-fn integers_of_128_bits_are_numbers_wherever_they_are() {
+fn integers_of_128_bits_are_stored_as_numbers_at_every_depth() {
     for chosen in [Choice::One(LARGE), Choice::Pair(LARGE, -1), Choice::Named { value: LARGE }, Choice::Nothing] {
         let written = Wide {
             large: LARGE,
@@ -53,7 +53,7 @@ fn integers_of_128_bits_are_numbers_wherever_they_are() {
     assert!(read::<BTreeMap<String, u128>>(too_large.into()).is_err());
 }
 
-/// Everything that serde knows.
+/// All other types of the `serde` data model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Rest {
     integers: (i8, i16, i32, i64, u8, u16, u32, u64),
@@ -68,7 +68,7 @@ struct Rest {
     pair: Pair,
     choices: Vec<Kind>,
     by_number: BTreeMap<i16, u8>,
-    by_truth: BTreeMap<bool, u8>,
+    by_bool: BTreeMap<bool, u8>,
     by_kind: BTreeMap<Kind, u8>,
     by_letter: BTreeMap<char, u8>,
     any: serde_json::Value,
@@ -116,7 +116,7 @@ enum Untagged {
     List(Vec<u8>),
 }
 
-/// Written as binary, as `serde_bytes` does.
+/// Bytes that are written as binary, as `serde_bytes` does.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Bytes(Vec<u8>);
 
@@ -146,7 +146,7 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 #[test]
-fn everything_else_is_written_and_read_as_serde_dynamo_does() {
+fn other_types_are_written_and_read_as_by_serde_dynamo() {
     let written = Rest {
         integers: (-1, -2, -3, i64::MIN, 1, 2, 3, u64::MAX),
         fractions: (0.1, 1e-100),
@@ -157,7 +157,7 @@ fn everything_else_is_written_and_read_as_serde_dynamo_does() {
         pair: Pair(1, "a".to_owned()),
         choices: vec![Kind::Unit, Kind::One(1), Kind::Two(1, 2), Kind::Named { value: 3 }],
         by_number: [(-1, 1), (2, 2)].into(),
-        by_truth: [(true, 1), (false, 0)].into(),
+        by_bool: [(true, 1), (false, 0)].into(),
         by_kind: [(Kind::Unit, 1)].into(),
         by_letter: [('x', 1)].into(),
         any: serde_json::json!({ "a": [1, 0.5, null, "b", { "c": true }] }),
@@ -177,14 +177,14 @@ fn everything_else_is_written_and_read_as_serde_dynamo_does() {
 }
 
 #[test]
-fn what_serde_dynamo_refuses_is_refused() {
-    assert!(write(&7).is_err() && write(&vec![1]).is_err(), "an item is a struct or a map");
-    assert!(write(&BTreeMap::from([(Some("a"), 1)])).is_err(), "a key is a text");
+fn values_that_serde_dynamo_refuses_are_refused() {
+    assert!(write(&7).is_err() && write(&vec![1]).is_err(), "an item must be a struct or a map");
+    assert!(write(&BTreeMap::from([(Some("a"), 1)])).is_err(), "a key must be a string");
     assert!(write(&BTreeMap::from([("a", serde_dynamo::number_set::NumberSet(vec!["text"]))])).is_err());
     assert!(write(&BTreeMap::from([("a", serde_dynamo::string_set::StringSet(vec![1]))])).is_err());
     let two = HashMap::from(["a", "b"].map(|name| (name.to_owned(), AttributeValue::Null(true))));
     let item = HashMap::from([("kind".to_owned(), AttributeValue::M(two))]);
-    assert!(read::<BTreeMap<String, Kind>>(item.into()).is_err(), "a variant has one name");
+    assert!(read::<BTreeMap<String, Kind>>(item.into()).is_err(), "a variant must have one name");
     let texts = HashMap::from([("a".to_owned(), AttributeValue::S("1".to_owned()))]);
     assert!(read::<BTreeMap<String, u128>>(texts.clone().into()).is_err());
     assert!(read::<BTreeMap<String, Vec<u8>>>(texts.into()).is_err());

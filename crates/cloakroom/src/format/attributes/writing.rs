@@ -1,4 +1,4 @@
-//! Writes values as attributes.
+//! The serializer that writes values as attributes.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use serde_dynamo::{AttributeValue, Error, Serializer as Plain};
 
 type Written = Result<AttributeValue, Error>;
 
-/// Writes one value.
+/// The serializer of one value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Writer;
 
-/// Hands values on that have no others in them.
+/// Methods that pass values without nested values to `serde_dynamo`.
 macro_rules! plain {
     ($($method:ident: $type:ty),+ $(,)?) => {
         $(
@@ -67,7 +67,9 @@ impl Serializer for Writer {
         Plain.serialize_unit_variant(name, index, variant)
     }
 
-    /// A set is a list in a wrapper whose name only `serde_dynamo` knows: what it makes of an empty list tells which one.
+    /// Writes a newtype, which may be one of the set wrappers of `serde_dynamo`. The names of these
+    /// wrappers are private to `serde_dynamo`. So an empty list is written in the wrapper, and the
+    /// type of the result shows the kind of set.
     fn serialize_newtype_struct<T: ?Sized + Serialize>(self, name: &'static str, value: &T) -> Written {
         let value = value.serialize(self)?;
         let wrapped = Plain.serialize_newtype_struct(name, &[(); 0])?;
@@ -150,7 +152,7 @@ fn bytes(value: AttributeValue) -> Result<Vec<u8>, Error> {
 }
 
 fn other_member() -> Error {
-    Error::custom("a set has a member of another type than it says")
+    Error::custom("a set has a member whose type differs from the type of the set")
 }
 
 fn of_variant(variant: Option<&'static str>, value: AttributeValue) -> AttributeValue {
@@ -160,7 +162,7 @@ fn of_variant(variant: Option<&'static str>, value: AttributeValue) -> Attribute
     }
 }
 
-/// A list, or what a variant holds as one.
+/// A list, or the values of a tuple variant.
 pub(super) struct List {
     variant: Option<&'static str>,
     values: Vec<AttributeValue>,
@@ -177,7 +179,7 @@ impl List {
     }
 }
 
-/// The ways of serde to fill a list.
+/// Implements the `serde` traits that fill a list.
 macro_rules! list {
     ($($trait:ident::$method:ident),+) => {
         $(
@@ -203,10 +205,10 @@ list!(
     SerializeTupleVariant::serialize_field
 );
 
-/// A map, or what a variant holds as one.
+/// A map, or the fields of a struct variant.
 pub(super) struct Map {
     variant: Option<&'static str>,
-    /// Waits for its value.
+    /// The key whose value has not been written yet.
     key: Option<String>,
     values: HashMap<String, AttributeValue>,
 }
@@ -222,12 +224,12 @@ impl Map {
     }
 }
 
-/// A key as `serde_dynamo` writes it.
+/// Returns a map key as `serde_dynamo` writes it.
 fn key_text<K: ?Sized + Serialize>(key: &K) -> Result<String, Error> {
     let mut map = Plain.serialize_map(Some(1))?;
     map.serialize_entry(key, &())?;
-    let AttributeValue::M(map) = map.end()? else { return Err(Error::custom("a map is no map")) };
-    map.into_keys().next().ok_or_else(|| Error::custom("a key is lost"))
+    let AttributeValue::M(map) = map.end()? else { return Err(Error::custom("`serde_dynamo` wrote no map")) };
+    map.into_keys().next().ok_or_else(|| Error::custom("`serde_dynamo` wrote no map key"))
 }
 
 impl SerializeMap for Map {
@@ -240,7 +242,7 @@ impl SerializeMap for Map {
     }
 
     fn serialize_value<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Error> {
-        let key = self.key.take().ok_or_else(|| Error::custom("a value has no key"))?;
+        let key = self.key.take().ok_or_else(|| Error::custom("a map value has no key"))?;
         self.insert(key, value)
     }
 
@@ -249,7 +251,7 @@ impl SerializeMap for Map {
     }
 }
 
-/// The ways of serde to fill the fields of a struct.
+/// Implements the `serde` traits that fill the fields of a struct.
 macro_rules! fields {
     ($($trait:ident),+) => {
         $(

@@ -1,4 +1,4 @@
-//! The trace context of messages, as spans of OpenTelemetry have it.
+//! Conversion between the trace context of messages and that of OpenTelemetry spans.
 
 use std::str::FromStr as _;
 
@@ -11,20 +11,20 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::observe::traceparent::{Context as Carried, Traceparent};
 
-/// Makes a span the child of the one that sent a message.
+/// Makes a span the child of the span that sent a message.
 ///
-/// SUBTLE: before the span is entered for the first time; after that its parent cannot be changed
-/// (`a_message_is_processed_in_the_trace_of_its_sender`).
-pub(crate) fn adopt(span: &Span, parent: Traceparent, tracestate: Option<&str>) {
+/// SUBTLE: this must be called before the span is entered for the first time. After that its parent
+/// cannot be changed (`a_message_is_processed_in_the_trace_of_its_sender`).
+pub(crate) fn set_parent(span: &Span, parent: Traceparent, tracestate: Option<&str>) {
     let Traceparent { trace, span: id, flags } = parent;
     let state = tracestate.and_then(|text| TraceState::from_str(text).ok()).unwrap_or_default();
     let flags = TraceFlags::new(flags) & TraceFlags::SAMPLED;
     let sender = SpanContext::new(TraceId::from(trace), SpanId::from(id), flags, true, state);
-    // Fails if no layer of OpenTelemetry listens: then there is nothing to tell.
+    // It fails if there is no OpenTelemetry layer. Then there is no trace to continue.
     let _ = span.set_parent(Context::new().with_remote_span_context(sender));
 }
 
-/// The context of the current span; none if no layer of OpenTelemetry listens.
+/// Returns the context of the current span. `None` if there is no OpenTelemetry layer.
 pub(crate) fn current() -> Option<Carried> {
     let context = Span::current().context();
     let span = context.span();

@@ -1,8 +1,9 @@
-//! The instruments: names, units and descriptions. The table of `docs/METRICS.md` has the same ones, and a test for it.
+//! The instruments: names, units and descriptions. A test compares them with the table of
+//! `docs/METRICS.md`.
 
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 
-/// What the messaging conventions recommend for durations.
+/// The boundaries that the messaging conventions recommend for durations, in seconds.
 const BOUNDARIES_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 #[derive(Debug)]
@@ -42,19 +43,19 @@ impl Instruments {
             consumed_messages: count(
                 "messaging.client.consumed.messages",
                 "{message}",
-                "Deliveries that came to an end, by `cloakroom.outcome`.",
+                "Deliveries that ended, by `cloakroom.outcome`.",
             ),
-            sent_messages: count("messaging.client.sent.messages", "{message}", "Messages that a queue has taken."),
-            process_duration: time("messaging.process.duration", "Processing one delivery, up to its acknowledgement."),
+            sent_messages: count("messaging.client.sent.messages", "{message}", "Messages that a queue has accepted."),
+            process_duration: time("messaging.process.duration", "Time of one delivery, up to its acknowledgement."),
             operation_duration: time(
                 "messaging.client.operation.duration",
-                "Sending what one record holds (`send`), and acknowledging one delivery (`ack`).",
+                "Time to send the messages of one record (`send`), and to acknowledge one delivery (`ack`).",
             ),
-            handler_duration: time("cloakroom.handler.duration", "One run of a handler."),
-            commit_duration: time("cloakroom.commit.duration", "One commit, with its repetitions."),
-            handler_runs: count("cloakroom.handler.runs", "{run}", "Runs of handlers, those for nothing among them."),
-            conflicts: count("cloakroom.commit.conflicts", "{commit}", "Commits that were lost to another one."),
-            unknown_commits: count("cloakroom.commit.unknown", "{commit}", "Commits whose outcome stayed unknown."),
+            handler_duration: time("cloakroom.handler.duration", "Time of one run of a handler."),
+            commit_duration: time("cloakroom.commit.duration", "Time of one commit, with its retries."),
+            handler_runs: count("cloakroom.handler.runs", "{run}", "Runs of handlers, with or without a commit."),
+            conflicts: count("cloakroom.commit.conflicts", "{commit}", "Commits that lost against another commit."),
+            unknown_commits: count("cloakroom.commit.unknown", "{commit}", "Commits whose outcome remained unknown."),
             payloads_missing: count(
                 "cloakroom.payload.missing",
                 "{message}",
@@ -63,26 +64,26 @@ impl Instruments {
             retries: count(
                 "cloakroom.retries",
                 "{retry}",
-                "Passes, calls and sends of messages that were repeated, by `cloakroom.reason`.",
+                "Retries of passes, calls and sends, by `cloakroom.reason`.",
             ),
             progress: count(
                 "cloakroom.worker.progress",
                 "{event}",
-                "Receives that a queue has answered, and messages that a worker has brought to their end.",
+                "Receives that a queue has answered, and deliveries that ended.",
             ),
             oldest_record: age.with_description("Age of the oldest outbox record that is not finished.").build(),
             requests: count(
                 "cloakroom.consumed.requests",
                 "{request}",
-                "Requests to AWS, by `cloakroom.service` and `cloakroom.operation`; of SQS, by 64 KB of messages.",
+                "Requests to AWS, by `cloakroom.service` and `cloakroom.operation`; of SQS, one for each 64 KB.",
             ),
             read_units: units("cloakroom.consumed.read_units", "Read request units of DynamoDB."),
             write_units: units("cloakroom.consumed.write_units", "Write request units of DynamoDB."),
-            bytes: count("cloakroom.consumed.bytes", "By", "Bytes in the bodies of requests and answers."),
+            bytes: count("cloakroom.consumed.bytes", "By", "Bytes in the bodies of requests and responses."),
             messages: count(
                 "cloakroom.consumed.messages",
                 "{message}",
-                "Messages that requests to SQS carried and that got through: received, sent, deleted, or extended.",
+                "Messages in successful requests to SQS: received, sent, deleted, or extended.",
             ),
         }
     }

@@ -15,7 +15,7 @@ fn refusal(text: &str, region: Option<&str>) -> String {
     Prices::read(text, "`prices.json`", region).unwrap_err().to_string()
 }
 
-/// Dollars for these uses.
+/// Returns the cost of this consumption.
 fn dollars<const N: usize>(prices: &Prices, consumed: [(Service, &'static str, Used); N]) -> Dollars {
     let mut consumption = Consumption::default();
     for (service, operation, used) in consumed {
@@ -46,7 +46,7 @@ fn every_service_is_priced() {
 }
 
 #[test]
-fn requests_of_s3_are_priced_by_what_they_do() {
+fn s3_requests_are_priced_by_their_operation() {
     let priced =
         |operation| dollars(&Prices { s3_get_class: 1.0, ..one() }, [(Service::S3, operation, requests(2))]).s3;
     for (operation, each) in [
@@ -73,7 +73,7 @@ fn s3_express_bills_bytes_and_is_priced_as_s3_where_it_has_no_prices() {
 }
 
 #[test]
-fn the_price_at_fault_is_named() {
+fn error_names_the_invalid_price() {
     let without = |part: &str| ONE.replace(part, "");
     assert!(refusal(&without(", \"sqs_fifo_request\": 4"), None).contains("`sqs_fifo_request`"));
     assert!(refusal(&without(", \"gb_got\": 16"), None).contains("`gb_got`"));
@@ -90,7 +90,7 @@ fn the_price_at_fault_is_named() {
 }
 
 #[test]
-fn a_file_may_have_several_regions_each_once() {
+fn price_file_may_have_several_regions_but_each_only_once() {
     let two = format!("[{ONE}, {}]", ONE.replace("here", "there"));
     assert_eq!(Prices::read(&two, "two", Some("there")).unwrap().region(), "there");
     assert!(refusal(&two, None).contains("2 regions (here, there)"));
@@ -98,15 +98,15 @@ fn a_file_may_have_several_regions_each_once() {
 }
 
 #[test]
-fn the_list_prices_can_be_read() {
+fn list_prices_can_be_read() {
     assert_eq!(Prices::list(None).unwrap(), Prices::list(Some("us-east-1")).unwrap());
     let unknown = Prices::list(Some("mars")).unwrap_err().to_string();
     assert!(unknown.contains("us-east-1") && unknown.contains("`mars` is not among them"), "{unknown}");
 }
 
-/// AWS keeps these proportions in all regions, to its rounding: a digit that is mistyped would show.
+/// AWS keeps these ratios in all regions, apart from rounding. So this test finds a mistyped digit.
 #[test]
-fn the_list_prices_are_in_proportion() {
+fn list_prices_keep_the_ratios_of_aws() {
     let is_near = |one: f64, other: f64| (one / other - 1.0).abs() < 0.02;
     let all: Vec<Value> = serde_json::from_str(LIST_PRICES).unwrap();
     assert!(all.len() >= 7, "{} regions", all.len());
@@ -115,14 +115,15 @@ fn the_list_prices_are_in_proportion() {
         assert!(is_near(prices.dynamodb_write_unit, 5.0 * prices.dynamodb_read_unit), "{prices:?}");
         assert!(is_near(prices.s3_put_class, 12.5 * prices.s3_get_class), "{prices:?}");
         assert!(is_near(prices.sqs_fifo_request, 1.25 * prices.sqs_request), "{prices:?}");
-        let dearness = prices.dynamodb_write_unit / 0.625e-6;
-        assert!((1.0..1.5).contains(&dearness), "{prices:?}");
+        let markup = prices.dynamodb_write_unit / 0.625e-6;
+        assert!((1.0..1.5).contains(&markup), "{prices:?}");
     }
 }
 
-/// Four KB cost 8 write units and a read unit, $5.125 a million, and five KB $6.5; a PUT and a GET $5.4.
+/// Prices of a million payloads. With 4 KB, DynamoDB costs 8 write units and a read unit, $5.125.
+/// With 5 KB it costs $6.5. A PUT and a GET cost $5.4.
 #[test]
-fn a_payload_is_small_while_it_is_cheaper_in_dynamodb() {
+fn payload_is_small_if_it_is_cheaper_in_dynamodb() {
     let prices = Prices::list(None).unwrap();
     assert_eq!(prices.small_payload_bytes_max(), 4 * 1024);
     let with = |s3_put_class| Prices { s3_put_class, ..prices.clone() }.small_payload_bytes_max();

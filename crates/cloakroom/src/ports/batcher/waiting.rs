@@ -1,4 +1,4 @@
-//! The entries of a coalescer that wait for their request.
+//! The entries of a batcher that wait for their request.
 
 use std::mem;
 
@@ -6,19 +6,19 @@ use futures::channel::oneshot;
 
 use crate::error::PortError;
 
-/// What a request answers for one entry.
+/// The answer of a request for one entry.
 pub(crate) type Answer<A> = Result<A, PortError>;
 
-/// What the caller of an entry is told.
-pub(super) enum Told<T, A> {
+/// The reply to the caller of an entry.
+pub(super) enum Reply<T, A> {
     Answer(Answer<A>),
-    /// Not sent: here it is again.
-    Back(T),
+    /// The entry was not sent. This is its value.
+    NotSent(T),
 }
 
-/// Why an entry has no answer, although it may have been in a request.
+/// The reason why an entry has no answer, although it may have been in a request.
 pub(super) enum Unanswered {
-    /// Its request has no answer yet.
+    /// Its request was not answered in time.
     Late,
     /// The caller that sent its request was dropped.
     Dropped,
@@ -26,27 +26,27 @@ pub(super) enum Unanswered {
 
 pub(super) struct Entry<T, A> {
     pub(super) value: T,
-    pub(super) caller: oneshot::Sender<Told<T, A>>,
+    pub(super) caller: oneshot::Sender<Reply<T, A>>,
 }
 
-/// Entries that wait, and who leads them.
+/// The entries that wait, and their leader.
 pub(super) struct Waiting<T, A> {
     pub(super) entries: Vec<Entry<T, A>>,
     /// The number of the leader, if there is one.
     pub(super) leader: Option<u64>,
-    /// How many leaders there were.
+    /// The number of leaders so far.
     pub(super) leaders: u64,
-    /// The number of the request that they will be in.
+    /// The number of the request that will carry the entries.
     pub(super) request: u64,
-    /// Requests that were not answered yet.
-    pub(super) under_way: usize,
-    /// The leader, if it waits until there is none.
+    /// The number of requests that are not answered yet.
+    pub(super) in_flight: usize,
+    /// Notifies the leader when no request is in flight, if the leader waits for that.
     pub(super) idle: Option<oneshot::Sender<()>>,
 }
 
 impl<T, A> Default for Waiting<T, A> {
     fn default() -> Self {
-        Self { entries: Vec::new(), leader: None, leaders: 0, request: 0, under_way: 0, idle: None }
+        Self { entries: Vec::new(), leader: None, leaders: 0, request: 0, in_flight: 0, idle: None }
     }
 }
 

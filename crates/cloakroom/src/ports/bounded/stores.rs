@@ -1,4 +1,4 @@
-//! The bound on calls to stores.
+//! The time limit for calls to stores.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -79,8 +79,8 @@ impl PartitionStore for Bounded<dyn PartitionStore> {
 }
 
 impl Bounded<dyn PayloadStore> {
-    /// How much longer than the bound the check-in of a payload of so many bytes may take: a second for each MiB, as on a slow
-    /// network.
+    /// Returns the time by which the check-in of a payload of `bytes` bytes may exceed the bound.
+    /// It is one second for each MiB, as on a slow network.
     pub const fn upload_time(bytes: usize) -> Duration {
         Duration::from_millis(bytes as u64 / 1_048)
     }

@@ -1,6 +1,6 @@
-//! What holds for every method of every port, also for methods to come.
+//! Checks of every method of every port, including methods that are added later.
 
-/// The sources in which ports are declared.
+/// The source files that declare ports.
 const PORTS: [&str; 4] = [
     include_str!("../partition_store.rs"),
     include_str!("../payload_store.rs"),
@@ -8,10 +8,11 @@ const PORTS: [&str; 4] = [
     include_str!("../records.rs"),
 ];
 
-/// A method with a body of its own would not have to be written for [`Bounded`](super::Bounded): it would be called
-/// there as it is, and the port's own version would be passed over.
+/// If a method had a default body, the compiler would not require it in
+/// [`Bounded`](super::Bounded). A call would then run the default body instead of the method of the
+/// bounded port.
 #[test]
-fn no_call_of_a_port_has_a_default() {
+fn async_port_methods_have_no_default_body() {
     let mut calls = 0;
     for source in PORTS {
         for (at, _) in source.match_indices("\n    async fn ") {
@@ -21,5 +22,5 @@ fn no_call_of_a_port_has_a_default() {
             calls += 1;
         }
     }
-    assert_eq!(calls, 21, "all of them were looked at");
+    assert_eq!(calls, 21, "every method must be checked");
 }

@@ -1,4 +1,4 @@
-//! Which endpoints may write a handler's own item.
+//! The ownership of handlers' own items: which endpoints may write them.
 
 use serde_dynamo::{AttributeValue, Item};
 
@@ -7,14 +7,14 @@ use crate::{format::schema::attribute, ports::commit::Sharing};
 /// The endpoint that writes an item, and whether it shares the item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The endpoint.
+    /// The name of the endpoint.
     pub endpoint: String,
-    /// Whether the item belongs to it alone.
+    /// Whether only this endpoint may write the item.
     pub sharing: Sharing,
 }
 
 impl Owner {
-    /// What the item carries in [`attribute::OWNER`].
+    /// Returns the mark, which is the value of the item's attribute [`attribute::OWNER`].
     pub fn mark(&self) -> &str {
         match self.sharing {
             Sharing::Owned => &self.endpoint,
@@ -22,8 +22,9 @@ impl Owner {
         }
     }
 
-    /// The marks of items that it may write, besides items without a mark. Who shares an item may still own it: it becomes
-    /// shared when its owner says so.
+    /// Returns the marks of the items that this owner may write. It may also write items without a
+    /// mark. An endpoint that shares an item may find its own mark there, because an owned item
+    /// becomes shared when its owner writes it as shared.
     pub fn marks(&self) -> Vec<&str> {
         match self.sharing {
             Sharing::Owned => vec![&self.endpoint],
@@ -31,8 +32,8 @@ impl Owner {
         }
     }
 
-    /// Whether the endpoint may write an item that is there. Items without a mark are from before there were marks: they
-    /// belong to the first endpoint that writes them.
+    /// Returns whether the endpoint may write an existing item. Items without a mark were written
+    /// by a version without marks. They belong to the first endpoint that writes them again.
     pub(crate) fn may_write(&self, item: &Item) -> bool {
         match item.get(attribute::OWNER) {
             None => true,
@@ -41,19 +42,19 @@ impl Owner {
         }
     }
 
-    /// Why it may not, and what to do.
+    /// Returns the reason why the endpoint may not write the item, and what to do.
     pub(crate) fn refusal(&self, item: &Item) -> String {
         let endpoint = &self.endpoint;
         match item.get(attribute::OWNER) {
             Some(AttributeValue::S(mark)) if mark == attribute::SHARED => format!(
-                "is shared by several endpoints, and endpoint `{endpoint}` does not share it: write it with \
-                 `tx.shared()`, or under another sort key"
+                "is shared by several endpoints, but endpoint `{endpoint}` does not write it as shared: write it with \
+                 `tx.shared()`, or use another sort key"
             ),
             Some(AttributeValue::S(mark)) => format!(
                 "belongs to endpoint `{mark}`, not to `{endpoint}`: choose another sort key, or let both endpoints \
                  write it with `tx.shared()`"
             ),
-            _ => format!("has something else than an endpoint in `{}`: choose another sort key", attribute::OWNER),
+            _ => format!("has no endpoint name in attribute `{}`: choose another sort key", attribute::OWNER),
         }
     }
 }

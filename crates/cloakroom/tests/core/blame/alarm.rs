@@ -1,4 +1,4 @@
-//! The loss alarm: silent about duplicates, and not about losses.
+//! The loss alarm: duplicates do not raise it, losses do.
 
 use bytes::Bytes;
 use cloakroom::{
@@ -11,7 +11,8 @@ use super::bench::{Act, Bench, Job};
 
 const MESSAGES: u32 = 1_500;
 
-/// A message of one of a hundred partitions, or of one that has a third of all messages.
+/// A message of one of a hundred partitions, or of the partition `hot`, which has a third of all
+/// messages.
 fn message(bench: &Bench, number: u32) -> QueueMessage {
     let partition = if number.is_multiple_of(3) { "hot".to_owned() } else { format!("p-{}", number % 100) };
     let claim = Claim::from_random(number.into(), "memory");
@@ -40,7 +41,7 @@ fn one_duplicate_in_ten_raises_no_loss_alarm() {
     bench.run_until_empty(bench.worker(), std::time::Duration::from_secs(600));
     let counts = bench.counters.counts();
     assert_eq!((counts.processed, counts.duplicate), (MESSAGES.into(), u64::from(MESSAGES) / 10));
-    assert_eq!(counts.payload_missing, 0, "all of them are duplicates");
+    assert_eq!(counts.payload_missing, 0, "every missing payload belongs to a duplicate");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What counts as a failed attempt, and what does not.
+//! Which events count as failed attempts.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::bench::{Act, Bench, builder, set};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn impatient() -> WorkerSettings {
+fn short_attempts() -> WorkerSettings {
     WorkerSettings { attempt_ms_max: 60_000, ..WorkerSettings::default() }
 }
 
 #[test]
 fn message_whose_handler_hangs_is_parked_after_attempts_max() {
     let bench = Bench::new();
-    bench.run(bench.worker().settings(impatient()), async {
+    bench.run(bench.worker().settings(short_attempts()), async {
         bench.send("a", Act::Take(1_000_000)).await;
         bench.memory.clock.sleep(2 * DAY).await;
     });
@@ -29,9 +29,9 @@ fn message_whose_handler_hangs_is_parked_after_attempts_max() {
 }
 
 #[test]
-fn handler_that_hangs_delays_the_messages_behind_it_once() {
+fn hanging_handler_delays_the_following_messages_once() {
     let bench = Bench::new();
-    bench.run(bench.worker().settings(impatient()), async {
+    bench.run(bench.worker().settings(short_attempts()), async {
         bench.send("a", Act::Take(1_000_000)).await;
         for _ in 0..5 {
             bench.send("a", Act::Note).await;
@@ -45,7 +45,7 @@ fn handler_that_hangs_delays_the_messages_behind_it_once() {
 }
 
 #[test]
-fn handler_that_hangs_in_a_batch_is_stopped_in_time_and_parked_after_attempts_max() {
+fn message_whose_handler_hangs_in_a_batch_is_stopped_in_time_and_parked_after_attempts_max() {
     let bench = Bench::new();
     let settings = EndpointSettings { attempts_max: 3, ..EndpointSettings::default() };
     let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
@@ -53,7 +53,7 @@ fn handler_that_hangs_in_a_batch_is_stopped_in_time_and_parked_after_attempts_ma
         let deliveries = [bench.delivery("a", Act::Take(1_000_000), receive_count)];
         let until = bench.memory.clock.now().after(Duration::from_secs(30));
         let batch = Batch { queue: "jobs", deliveries: &deliveries, in_flight_max: 10, until };
-        let results = bench.within(endpoint.process_batch(batch));
+        let results = bench.run_with_clock(endpoint.process_batch(batch));
         match (receive_count, &results[..]) {
             (3, [Ok(Outcome::Parked)]) => {}
             (1 | 2, [Err(NotFinished::Failed(error))]) => assert_eq!(error.kind(), ErrorKind::RetryMessage),
@@ -63,12 +63,12 @@ fn handler_that_hangs_in_a_batch_is_stopped_in_time_and_parked_after_attempts_ma
 }
 
 #[test]
-fn receives_during_an_outage_count_as_no_attempts() {
+fn receives_during_an_outage_are_not_counted_as_attempts() {
     let bench = Bench::new();
     let endpoint = builder().build(bench.ports()).unwrap();
     let process = |receive_count| {
         let delivery = bench.delivery("a", Act::Fail, receive_count);
-        bench.within(endpoint.process(&delivery))
+        bench.run_with_clock(endpoint.process(&delivery))
     };
     set(&bench.faults.table_out, true);
     for receive_count in 1..=10 {
@@ -77,46 +77,51 @@ fn receives_during_an_outage_count_as_no_attempts() {
     set(&bench.faults.table_out, false);
     for round in 0..2 {
         for failure in 1..=7 {
-            let error = process(10 + failure).expect_err("it is not parked");
+            let error = process(10 + failure).expect_err("the message is not parked yet");
             assert_eq!(error.kind(), ErrorKind::RetryMessage, "failure {failure} of round {round}");
         }
-        assert_eq!(process(18).unwrap(), Outcome::Parked, "round {round}: put back, it has all its attempts again");
+        assert_eq!(
+            process(18).unwrap(),
+            Outcome::Parked,
+            "round {round}: a message that is put back has all its attempts again"
+        );
     }
     assert!(bench.reasons()[0].starts_with("given up after 8 attempts: the handler fails"), "{:?}", bench.reasons());
 }
 
 #[test]
-fn failures_of_a_forgotten_time_do_not_count() {
+fn expired_failures_are_not_counted() {
     let bench = Bench::new();
     let settings = EndpointSettings { attempts_max: 2, ..EndpointSettings::default() };
     let endpoint = builder().settings(settings).build(bench.ports()).unwrap();
     let delivery = bench.delivery("a", Act::Fail, 1);
-    bench.within(endpoint.process(&delivery)).expect_err("the first failure");
+    bench.run_with_clock(endpoint.process(&delivery)).expect_err("the first failure");
     bench.memory.run(bench.memory.clock.sleep(15 * DAY));
-    bench.within(endpoint.process(&delivery)).expect_err("the first failure that counts");
-    assert_eq!(bench.within(endpoint.process(&delivery)).unwrap(), Outcome::Parked);
+    bench.run_with_clock(endpoint.process(&delivery)).expect_err("the first failure that counts");
+    assert_eq!(bench.run_with_clock(endpoint.process(&delivery)).unwrap(), Outcome::Parked);
 }
 
-/// A message whose handler asks for what was noted before is processed, although its worker first reads the state as it was then.
+/// Checks that a stale state read does not reject a message. The handler needs the note of an
+/// earlier message, and the worker reads the older state first.
 #[track_caller]
-fn must_be_asked_again(act: Act) {
+fn must_run_again_on_the_current_state(act: Act) {
     let bench = Bench::new();
     let settings = EndpointSettings { state_reads: Consistency::Any, ..EndpointSettings::default() };
     let endpoint = builder().settings(settings).observer(bench.counters.clone()).build(bench.ports()).unwrap();
-    bench.within(endpoint.process(&bench.delivery("a", Act::Note, 1))).unwrap();
-    set(&bench.faults.states_late, true);
+    bench.run_with_clock(endpoint.process(&bench.delivery("a", Act::Note, 1))).unwrap();
+    set(&bench.faults.states_stale, true);
     let mut late = bench.delivery("a", act, 1);
     late.body = late.body.replace(r#""id":"m""#, r#""id":"late""#);
-    assert_eq!(bench.within(endpoint.process(&late)).unwrap(), Outcome::Processed);
-    assert_eq!(bench.counters.counts().handled, 3, "the handler was asked again, on the current state");
+    assert_eq!(bench.run_with_clock(endpoint.process(&late)).unwrap(), Outcome::Processed);
+    assert_eq!(bench.counters.counts().handled, 3, "the handler must run again, on the current state");
 }
 
 #[test]
-fn nobody_is_rejected_for_a_state_that_was_read_late() {
-    must_be_asked_again(Act::RejectUnlessNoted);
+fn message_is_not_rejected_because_of_a_stale_state() {
+    must_run_again_on_the_current_state(Act::RejectUnlessNoted);
 }
 
 #[test]
-fn nobody_is_rejected_for_the_size_of_a_state_that_was_read_late() {
-    must_be_asked_again(Act::OverflowUnlessNoted);
+fn message_is_not_rejected_because_of_the_size_of_a_stale_state() {
+    must_run_again_on_the_current_state(Act::OverflowUnlessNoted);
 }

@@ -1,4 +1,5 @@
-//! A worker over memory whose store and queues can be made to fail, and messages that say what their handler shall do.
+//! A worker over a memory backend whose store and queues can fail, and messages that select their
+//! handler's action.
 
 use std::{
     sync::{
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::redriving::Redriving;
 use async_trait::async_trait;
 use cloakroom::{
     Delivery, Endpoint, Handled, HandlerError, Message, Partition, PortError, Ports, Timestamp, Tx, Worker,
@@ -25,23 +27,23 @@ use cloakroom::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a handler shall do with a message.
+/// The action of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Act {
     Note,
     Fail,
-    /// Runs for this many seconds.
+    /// Runs for this number of seconds.
     Take(u64),
     Send,
-    /// Sends what no route is for.
+    /// Sends a message without a route.
     SendUnrouted,
-    /// Rejects unless another message was noted before.
+    /// Rejects the message, unless an earlier message was noted.
     RejectUnlessNoted,
-    /// Makes more of a state in which nothing is noted than an item takes.
+    /// Makes the state larger than an item may be, unless an earlier message was noted.
     OverflowUnlessNoted,
 }
 
-/// A message.
+/// The test message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) partition: String,
@@ -76,7 +78,7 @@ impl Message for Unrouted {
     }
 }
 
-/// How long each message of a partition waited for its handler, in milliseconds.
+/// The time that each message of a partition waited for its handler, in milliseconds.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Waits {
     by_message: std::collections::BTreeMap<String, u64>,
@@ -165,7 +167,7 @@ impl Bench {
         sent.into_iter().for_each(|sent| sent.unwrap());
     }
 
-    /// Sends one message every few seconds, each in a partition of its own.
+    /// Sends one message per interval, each in its own partition.
     pub(crate) async fn traffic(&self, messages: u32, every: Duration) {
         for number in 0..messages {
             self.send(&format!("cold-{number}"), Act::Note).await;
@@ -173,7 +175,7 @@ impl Bench {
         }
     }
 
-    /// Runs a worker until its queue is empty, for `max` at most.
+    /// Runs a worker until its queue is empty, for at most `max`.
     pub(crate) fn run_until_empty(&self, worker: Worker, max: Duration) {
         let queue = self.memory.queues.get("jobs");
         self.run(worker, async {
@@ -192,12 +194,12 @@ impl Bench {
         Delivery { body: envelope.encode(), receive_count, ..Delivery::default() }
     }
 
-    /// Does something in the world of the handlers.
-    pub(crate) fn within<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Runs a future with the clock that the handlers use.
+    pub(crate) fn run_with_clock<T>(&self, work: impl Future<Output = T>) -> T {
         self.memory.run(CLOCK.scope(Arc::clone(&self.memory.clock), work))
     }
 
-    /// Runs a worker for as long as `work` takes.
+    /// Runs a worker until `work` is complete.
     pub(crate) fn run(&self, worker: Worker, work: impl Future<Output = ()>) {
         let (stop, stopped) = futures::channel::oneshot::channel::<()>();
         let work = async {
@@ -211,14 +213,15 @@ impl Bench {
         self.memory.run(CLOCK.scope(Arc::clone(&self.memory.clock), both)).unwrap();
     }
 
-    /// The waits of a partition's messages, in milliseconds.
+    /// Returns the waits of a partition's messages, in milliseconds.
     pub(crate) fn waits(&self, partition: &str) -> Vec<u64> {
         let mut items = self.memory.store.partition(&partition.into());
         let Some(item) = items.remove("state#jobs") else { return Vec::new() };
         serde_dynamo::from_item::<_, Waits>(item).unwrap().by_message.into_values().collect()
     }
 
-    /// The longest wait of the messages of [`traffic`](Self::traffic), all of which must have been processed.
+    /// Returns the longest wait of the messages of [`traffic`](Self::traffic), all of which must
+    /// have been processed.
     #[track_caller]
     pub(crate) fn longest_wait(&self, messages: u32) -> Duration {
         let waits = (0..messages).flat_map(|number| {
@@ -229,7 +232,7 @@ impl Bench {
         Duration::from_millis(waits.max().unwrap())
     }
 
-    /// Why each message was parked.
+    /// Returns the reason of each parked message.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let dead = self.memory.queues.get("jobs-dead").messages();
         let reason = |message: &QueueMessage| message.attributes.get(parking::REASON).cloned();
@@ -237,24 +240,24 @@ impl Bench {
     }
 }
 
-/// What fails now.
+/// The faults that are active.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     /// Access to the table is denied.
     pub(crate) table_denied: AtomicBool,
     /// The state of the partition `damaged` cannot be read.
     pub(crate) state_damaged: AtomicBool,
-    /// The table does not answer.
+    /// The table does not respond.
     pub(crate) table_out: AtomicBool,
-    /// States that may be read late are read as they were before anything happened.
-    pub(crate) states_late: AtomicBool,
-    /// Each commit in the partition `hot` loses.
+    /// Eventually consistent reads return the state before any commit.
+    pub(crate) states_stale: AtomicBool,
+    /// Every commit in the partition `hot` loses.
     pub(crate) hot_contended: AtomicBool,
-    /// Each transaction in the partition `hot` meets another one.
+    /// Every transaction in the partition `hot` conflicts with another one.
     pub(crate) hot_conflicts: AtomicBool,
     /// The queue of a route does not exist.
     pub(crate) route_missing: AtomicBool,
-    /// The queue of a route takes no message.
+    /// The queue of a route accepts no messages.
     pub(crate) route_refuses: AtomicBool,
 }
 
@@ -284,12 +287,12 @@ impl PartitionStore for Store {
             return Err(PortError::new("GetItem", "access denied").without_effect().permanent());
         }
         if holds(&self.faults.table_out) {
-            return Err(PortError::new("GetItem", "no answer"));
+            return Err(PortError::new("GetItem", "no response"));
         }
         if partition.as_str() == "damaged" && holds(&self.faults.state_damaged) {
             return Err(PortError::new("reading the state", "no version").without_effect().caused_by_data());
         }
-        if consistency == Consistency::Any && holds(&self.faults.states_late) {
+        if consistency == Consistency::Any && holds(&self.faults.states_stale) {
             return Ok(StateRead::default());
         }
         self.inner.read_state(partition, endpoint, consistency).await
@@ -357,7 +360,7 @@ impl Queues for FaultyQueues {
     }
 }
 
-/// A queue that takes no message for a while.
+/// A queue that refuses messages while `route_refuses` is set.
 #[derive(Debug)]
 struct Refusing {
     faults: Arc<Faults>,
@@ -380,49 +383,6 @@ impl Queue for Refusing {
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
         self.queue.receive(max, wait, visibility).await
-    }
-
-    async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        self.queue.delete(receipts).await
-    }
-
-    async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
-        self.queue.extend(receipts, visibility).await
-    }
-}
-
-/// A queue that moves a message to the dead-letter queue instead of giving it out once more, as SQS does.
-#[derive(Debug)]
-struct Redriving {
-    queue: Arc<dyn Queue>,
-    dead: Arc<dyn Queue>,
-}
-
-/// `maxReceiveCount`, as provisioned.
-const RECEIVES_MAX: u32 = 16;
-
-#[async_trait]
-impl Queue for Redriving {
-    fn name(&self) -> &str {
-        self.queue.name()
-    }
-
-    async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
-        self.queue.send(messages).await
-    }
-
-    async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
-        let mut given = Vec::new();
-        for delivery in self.queue.receive(max, wait, visibility).await? {
-            if delivery.receive_count <= RECEIVES_MAX {
-                given.push(delivery);
-                continue;
-            }
-            let message = QueueMessage { body: delivery.body, ..QueueMessage::default() };
-            self.dead.send(vec![message]).await.into_iter().collect::<Result<(), _>>()?;
-            self.queue.delete(vec![delivery.receipt]).await.into_iter().collect::<Result<(), _>>()?;
-        }
-        Ok(given)
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {

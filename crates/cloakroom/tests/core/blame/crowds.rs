@@ -7,7 +7,7 @@ use cloakroom::{WorkerSettings, ports::Clock as _};
 use super::bench::{Act, Bench};
 
 #[test]
-fn slow_partition_leaves_places_to_others_and_loses_no_message() {
+fn slow_partition_leaves_capacity_to_other_partitions_and_loses_no_message() {
     let bench = Bench::new();
     let queue = bench.memory.queues.get("jobs");
     bench.run(bench.worker(), async {
@@ -23,12 +23,12 @@ fn slow_partition_leaves_places_to_others_and_loses_no_message() {
     });
     let longest = bench.longest_wait(1);
     assert!(longest < Duration::from_secs(30), "a message of another partition waited {longest:?}");
-    assert_eq!(bench.reasons(), Vec::<String>::new(), "waiting is no failure");
+    assert_eq!(bench.reasons(), Vec::<String>::new(), "waiting must not count as a failure");
     assert_eq!(bench.waits("hot").len(), 100);
 }
 
 #[test]
-fn fast_partition_keeps_all_places() {
+fn fast_partition_may_use_all_capacity_of_a_worker() {
     let bench = Bench::new();
     bench.memory.run(async {
         for _ in 0..1_000 {
@@ -43,7 +43,7 @@ fn fast_partition_keeps_all_places() {
 }
 
 #[test]
-fn bound_of_a_partition_is_checked_against_that_of_the_worker() {
+fn partition_limit_is_checked_against_the_worker_limit() {
     let bench = Bench::new();
     for (in_flight_max, of_partition, is_possible) in [(8, Some(8), true), (8, Some(9), false), (8, Some(0), false)] {
         let settings =

@@ -1,4 +1,4 @@
-//! Which failures slow a worker down, which park a message, and which do neither.
+//! Failures: which slow a worker down, which park a message, and which have neither effect.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 mod age;
@@ -8,4 +8,5 @@ mod bench;
 mod crowds;
 mod fifo_dead;
 mod lasting;
+mod redriving;
 mod services;

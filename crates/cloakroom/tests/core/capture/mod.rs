@@ -1,5 +1,5 @@
-//! A subscriber that keeps the spans and events of our crates, at every level.
-#![allow(dead_code, reason = "the wire tests use a part of it")]
+//! A subscriber that captures the spans and events of our crates, at every level.
+#![allow(dead_code, reason = "the wire tests use only a part of this module")]
 
 use std::{
     collections::BTreeMap,
@@ -14,24 +14,24 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter::LevelFilter, layer::Context, layer::SubscriberExt as _, registry::LookupSpan};
 
-/// A span: whose child it is, and its name and fields.
+/// A span: its parent, and its name and fields.
 #[derive(Debug, Default)]
-struct Seen {
+struct CapturedSpan {
     parent: Option<u64>,
     text: String,
 }
 
 #[derive(Debug, Default)]
 struct Log {
-    /// In the order in which they began.
-    spans: Vec<(u64, Seen)>,
-    /// Each with the number of the span that it is in.
+    /// Spans in the order in which they began.
+    spans: Vec<(u64, CapturedSpan)>,
+    /// Events, each with the number of its span.
     events: Vec<(String, Option<u64>)>,
-    /// The number of each span that is open: ids are used again.
+    /// The number of each open span, by id. Ids are reused.
     open: BTreeMap<u64, u64>,
 }
 
-/// What was captured.
+/// The captured spans and events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capture(Arc<Mutex<Log>>);
 
@@ -59,7 +59,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
         let number = log.spans.len() as u64;
         let parent = parent.and_then(|id| log.open.get(&id).copied());
         log.open.insert(id.into_u64(), number);
-        log.spans.push((number, Seen { parent, text }));
+        log.spans.push((number, CapturedSpan { parent, text }));
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
@@ -89,56 +89,57 @@ impl Capture {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something, and captures what this thread says meanwhile.
+    /// Runs `run` and captures the spans and events of this thread.
     pub(crate) fn of(run: impl FnOnce()) -> Self {
         Self::up_to(LevelFilter::TRACE, run)
     }
 
-    /// The same, for one who listens no further than to this level.
+    /// Like `of`, for a subscriber with this maximum level.
     pub(crate) fn up_to(level: LevelFilter, run: impl FnOnce()) -> Self {
         let capture = Self::default();
         listening(tracing_subscriber::registry().with(level).with(capture.clone()), run);
         capture
     }
 
-    /// The spans, each with its fields and two spaces before it for each that it is in.
+    /// Returns the spans with their fields, indented by two spaces per level.
     pub(crate) fn tree(&self) -> Vec<String> {
         let log = self.log();
         let mut lines = Vec::new();
-        let roots = log.spans.iter().filter(|(_, seen)| seen.parent.is_none());
-        roots.for_each(|(number, _)| branch(&log.spans, *number, 0, &mut lines));
+        let roots = log.spans.iter().filter(|(_, span)| span.parent.is_none());
+        roots.for_each(|(number, _)| append_subtree(&log.spans, *number, 0, &mut lines));
         lines
     }
 
-    /// What events said.
+    /// Returns the texts of the events.
     pub(crate) fn events(&self) -> Vec<String> {
         self.log().events.iter().map(|(event, _)| event.clone()).collect()
     }
 
-    /// The span that each of the events is in, which are said to be so.
+    /// Returns the span of each event whose text contains `event`.
     pub(crate) fn spans_of(&self, event: &str) -> Vec<String> {
         let log = self.log();
-        let events = log.events.iter().filter(|(said, _)| said.contains(event));
+        let events = log.events.iter().filter(|(text, _)| text.contains(event));
         events.map(|(_, span)| span.map_or_else(String::new, |span| log.spans[span as usize].1.text.clone())).collect()
     }
 
-    /// Everything, as text.
+    /// Returns all spans and events as text.
     pub(crate) fn text(&self) -> String {
         [self.tree(), self.events()].concat().join("\n")
     }
 }
 
-/// Runs something with a subscriber of this thread's own.
+/// Runs `run` with its own subscriber for this thread.
 pub(crate) fn listening(subscriber: impl Subscriber + Send + Sync, run: impl FnOnce()) {
-    /// SUBTLE: as long as there is but one subscriber, a span or event that first comes up on a thread without it is
-    /// switched off for all threads, and tests in parallel would capture nothing. So there always is another one.
+    /// SUBTLE: this second subscriber must always exist. (1) Only one subscriber exists. (2) A
+    /// thread without it reaches a span or event first. (3) The span or event is switched off for
+    /// all threads. Then tests that run in parallel would capture nothing.
     static OTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
     LazyLock::force(&OTHER);
     tracing::subscriber::with_default(subscriber, run);
 }
 
-fn branch(spans: &[(u64, Seen)], number: u64, depth: usize, lines: &mut Vec<String>) {
+fn append_subtree(spans: &[(u64, CapturedSpan)], number: u64, depth: usize, lines: &mut Vec<String>) {
     lines.push(format!("{}{}", "  ".repeat(depth), spans[number as usize].1.text));
-    let children = spans.iter().filter(|(_, seen)| seen.parent == Some(number));
-    children.for_each(|(child, _)| branch(spans, *child, depth + 1, lines));
+    let children = spans.iter().filter(|(_, span)| span.parent == Some(number));
+    children.for_each(|(child, _)| append_subtree(spans, *child, depth + 1, lines));
 }

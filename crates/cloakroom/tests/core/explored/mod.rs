@@ -1,5 +1,5 @@
-//! Everything that can be reached: every memory of the step function with every answer to every action, and
-//! beside it a history, kept by other means, by which each action is judged.
+//! Every reachable progress of the step function, with every observation after every action. A
+//! history, computed independently, decides whether each action is safe.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use cloakroom::{
     protocol::{CheckIn, Claims, Consistency, Do, Progress, Saw, Version, WhenMissing, next},
 };
 
-/// How the last commit that was tried ended.
+/// The result of the last commit that was tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Last {
     #[default]
@@ -19,21 +19,22 @@ enum Last {
     Durable,
 }
 
-/// What happened in this pass, as the answers alone tell it. A pass begins with the reading of the state.
+/// The events of this pass, derived from the observations alone. A pass begins with the read of the
+/// state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct History {
     state: Option<Version>,
     no_record: bool,
     payload: bool,
     missing: bool,
-    /// Since the payload was seen missing.
+    /// There is no record, read after the payload was found missing.
     no_record_again: bool,
     accepted: bool,
     checked_in: bool,
     rejected: bool,
     last: Last,
     found: bool,
-    /// A record in the state's item, which may be of a message that was settled.
+    /// There is an embedded record. Its message may be settled.
     embedded: bool,
     retained: bool,
     claims: bool,
@@ -55,7 +56,7 @@ impl History {
             Saw::NoRecord => Self { no_record: true, no_record_again: self.missing, ..self },
             Saw::Embedded => Self { embedded: true, ..self },
             Saw::Retained => Self { retained: true, ..self },
-            // Then its message was not settled, and it has its claims.
+            // Then its message was not settled, and the record has its claims.
             Saw::NotSettled if self.embedded => Self { found: true, claims: true, ..self },
             Saw::NotSettled => Self { payload: self.no_record, ..self },
             Saw::PossiblySettled => Self { missing: true, ..self },
@@ -79,7 +80,8 @@ impl History {
         }
     }
 
-    /// Whether a commit was tried before this pass: then somebody else may have collected the payload.
+    /// Whether a commit was tried before this pass. If so, another worker may have deleted the
+    /// payload.
     const fn has_tried(&self) -> bool {
         matches!(self.last, Last::Lost | Last::Unknown)
     }
@@ -92,7 +94,7 @@ impl History {
         self.found || matches!(self.last, Last::Durable)
     }
 
-    /// What must be true for an action to be safe.
+    /// Whether an action is safe.
     fn allows(&self, action: Do, check_in: CheckIn, when_missing: WhenMissing) -> bool {
         let is_fresh = self.state.is_some() && self.no_record && self.payload && !self.missing && !self.has_record();
         match action {
@@ -131,13 +133,13 @@ impl History {
     }
 }
 
-/// Everything that a driver may see when it performs this action.
-fn answers(action: Do) -> Vec<Saw> {
+/// Returns every observation that a driver may report after this action.
+fn observations(action: Do) -> Vec<Saw> {
     match action {
         Do::ReadState(_) => (0..3).map(|number| Saw::State(Version::new(number))).collect(),
         Do::ReadRecord => {
-            let beside = [Claims::Stored, Claims::Missing].map(Saw::Record);
-            [&beside[..], &[Saw::Embedded, Saw::Retained, Saw::NoRecord]].concat()
+            let separate = [Claims::Stored, Claims::Missing].map(Saw::Record);
+            [&separate[..], &[Saw::Embedded, Saw::Retained, Saw::NoRecord]].concat()
         }
         Do::ReadPayload => vec![Saw::NotSettled, Saw::PossiblySettled],
         Do::Handle => vec![Saw::Accepted, Saw::Rejected, Saw::Deferred],
@@ -158,24 +160,25 @@ fn answers(action: Do) -> Vec<Saw> {
 
 type Node = (Progress, Do, History);
 
-/// All nodes that can be reached, each judged as it is found, and every kind of action and sight.
+/// Returns all reachable nodes, each checked when it is found, and every kind of action and
+/// observation.
 fn explore(check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
     explore_from(Progress::new(check_in, when_missing), check_in, when_missing)
 }
 
-fn explore_from(memory: Progress, check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
+fn explore_from(progress: Progress, check_in: CheckIn, when_missing: WhenMissing) -> (HashSet<Node>, BTreeSet<String>) {
     let mut reached: HashSet<Node> = HashSet::new();
     let mut kinds = BTreeSet::new();
-    let mut open = vec![(memory, History::default(), Saw::Delivery)];
-    while let Some((memory, history, saw)) = open.pop() {
+    let mut open = vec![(progress, History::default(), Saw::Delivery)];
+    while let Some((progress, history, saw)) = open.pop() {
         let history = history.after(saw);
-        let (memory, action) = next(memory, saw);
-        assert!(history.allows(action, check_in, when_missing), "{action:?} after {saw:?}: {history:?}, {memory:?}");
+        let (progress, action) = next(progress, saw);
+        assert!(history.allows(action, check_in, when_missing), "{action:?} after {saw:?}: {history:?}, {progress:?}");
         kinds.extend([kind(&action), kind(&saw)]);
-        if reached.insert((memory, action, history)) {
-            // A record whose payloads are checked in before its commit has its claims.
+        if reached.insert((progress, action, history)) {
+            // If payloads are checked in before the commit, its record has its claims.
             let claimed = |saw: &Saw| check_in == CheckIn::AfterCommit || *saw != Saw::Committed(Claims::Missing);
-            open.extend(answers(action).into_iter().filter(claimed).map(|saw| (memory, history, saw)));
+            open.extend(observations(action).into_iter().filter(claimed).map(|saw| (progress, history, saw)));
         }
     }
     (reached, kinds)
@@ -193,55 +196,56 @@ const TIMINGS: [CheckIn; 2] = [CheckIn::BeforeCommit, CheckIn::AfterCommit];
 const POLICIES: [WhenMissing; 2] = [WhenMissing::Acknowledge, WhenMissing::Park];
 
 #[test]
-fn every_action_that_can_be_reached_is_safe() {
+fn every_reachable_action_is_safe() {
     for check_in in TIMINGS {
         for when_missing in POLICIES {
             let (reached, _) = explore(check_in, when_missing);
-            assert!((50..5_000).contains(&reached.len()), "{} are reached", reached.len());
+            assert!((50..5_000).contains(&reached.len()), "{} nodes are reachable", reached.len());
         }
     }
 }
 
 #[test]
-fn everything_that_can_be_done_or_seen_is_reached() {
+fn every_action_and_every_observation_is_reachable() {
     let kinds = |check_in, when_missing| explore(check_in, when_missing).1;
     let all: BTreeSet<String> =
         TIMINGS.iter().flat_map(|timing| POLICIES.iter().flat_map(|policy| kinds(*timing, *policy))).collect();
-    let must = "Acknowledge(Deferred) Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
+    let expected = "Acknowledge(Deferred) Acknowledge(Duplicate) Acknowledge(Parked) Acknowledge(Processed) Acknowledge(Resumed) Accepted \
         CheckIn CheckedIn ClaimsStored Clear Cleared Commit Committed(Missing) Committed(Stored) Deferred Delivery Dispatch \
         Dispatched Embedded Handle Lost NoRecord Park Parked NotSettled PossiblySettled ReadPayload ReadRecord ReadState(Any) \
         ReadState(Strong) Record(Missing) Record(Stored) RecordGone Rejected Retained SendAgain SentAgain Settle Settled State StoreClaims Unknown NotTried";
-    let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
-    assert_eq!(all, must);
+    let expected: BTreeSet<String> = expected.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(all, expected);
 }
 
 #[test]
-fn who_only_finishes_commits_nothing_and_leaves_what_has_no_record() {
+fn finishing_worker_commits_nothing_and_leaves_messages_without_a_record() {
     let (_, kinds) = explore_from(Progress::finishing(), CheckIn::AfterCommit, WhenMissing::Acknowledge);
-    let must = "Acknowledge(Duplicate) Acknowledge(Resumed) CheckIn CheckedIn ClaimsStored Clear Cleared Delivery \
+    let expected = "Acknowledge(Duplicate) Acknowledge(Resumed) CheckIn CheckedIn ClaimsStored Clear Cleared Delivery \
         Dispatch Dispatched Embedded Leave NoRecord NotSettled PossiblySettled ReadPayload ReadRecord ReadState(Any) \
         Record(Missing) Record(Stored) RecordGone Retained Settle Settled State StoreClaims";
-    let must: BTreeSet<String> = must.split_whitespace().map(str::to_owned).collect();
-    assert_eq!(kinds, must);
+    let expected: BTreeSet<String> = expected.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(kinds, expected);
 }
 
-/// From everything that can be reached an undisturbed worker comes to an end.
+/// From every reachable node an undisturbed worker acknowledges the message.
 #[test]
-fn every_action_that_can_be_reached_leads_to_an_end() {
+fn every_reachable_action_leads_to_an_acknowledgement() {
     for check_in in TIMINGS {
         for when_missing in POLICIES {
-            for (mut memory, mut action, _) in explore(check_in, when_missing).0 {
+            for (mut progress, mut action, _) in explore(check_in, when_missing).0 {
                 for _ in 0..20 {
                     let Some(saw) = undisturbed(action, check_in) else { break };
-                    (memory, action) = next(memory, saw);
+                    (progress, action) = next(progress, saw);
                 }
-                assert!(matches!(action, Do::Acknowledge(_)), "{action:?} is no end");
+                assert!(matches!(action, Do::Acknowledge(_)), "the last action is {action:?}");
             }
         }
     }
 }
 
-/// What is seen when nobody else does anything and nothing fails; nothing after the last action.
+/// Returns the observation if no other worker is active and nothing fails. `None` after the last
+/// action.
 fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
     let claims = if check_in == CheckIn::BeforeCommit { Claims::Stored } else { Claims::Missing };
     match action {
@@ -258,6 +262,6 @@ fn undisturbed(action: Do, check_in: CheckIn) -> Option<Saw> {
         | Do::Settle
         | Do::Clear
         | Do::Acknowledge(_)
-        | Do::Leave => answers(action).first().copied(),
+        | Do::Leave => observations(action).first().copied(),
     }
 }

@@ -1,5 +1,5 @@
-//! The backend in memory, with one flaw at a time: what a law is worth shows when it is broken.
-#![expect(clippy::wildcard_enum_match_arm, reason = "a flaw changes one thing; all else stays as it is")]
+//! The memory backend with one flaw at a time. A flaw shows that a law can be broken.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a flaw changes one behavior and leaves the others")]
 
 mod queue;
 mod records;
@@ -26,10 +26,10 @@ pub(crate) use queue::{FlawedQueue, QueueFlaw};
 pub(crate) use records::{FlawedRecords, RecordsFlaw};
 
 fn error() -> PortError {
-    PortError::new("a call", "a flaw").permanent()
+    PortError::new("a call", "a planned flaw").permanent()
 }
 
-/// What may be wrong with a partition store.
+/// The flaw of a partition store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StoreFlaw {
     ReadsLate,
@@ -39,14 +39,14 @@ pub(crate) enum StoreFlaw {
     IgnoresTheRecord,
     ClearsNothing,
     AppliesRepeats,
-    LooksBeforeItWrites,
+    ChecksBeforeItWrites,
     FailsToClearNothing,
     MixesEndpoints,
     StoresClaimsAgain,
     StoresClaimsWithoutRecord,
     DropsEmbedded,
-    SeesNoRecordsBeside,
-    ForgetsWhatIsBeside,
+    ReportsNoSeparateRecords,
+    ForgetsSeparateRecords,
     WritesTheFirstOfSeveral,
     RetainsNothing,
     NamesNoItem,
@@ -59,15 +59,15 @@ pub(crate) enum StoreFlaw {
     FailsOnTooLarge,
     IgnoresOwners,
     NamesNoOwner,
-    TakesEveryValue,
-    TakesEmptyKeys,
+    AcceptsEveryValue,
+    AcceptsEmptyKeys,
 }
 
 #[derive(Debug)]
 pub(crate) struct FlawedStore {
     store: Arc<MemoryStore>,
     flaw: StoreFlaw,
-    /// Tokens of commits, and records that were read, for the flaws that need to know.
+    /// Tokens of commits and messages of read records, for the flaws that depend on earlier calls.
     seen: Mutex<BTreeSet<String>>,
 }
 
@@ -76,8 +76,8 @@ impl FlawedStore {
         Self { store: memory.store.clone(), flaw, seen: Mutex::default() }
     }
 
-    fn is_new(&self, what: String) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    fn is_new(&self, key: String) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(key)
     }
 
     fn endpoint<'a>(&self, endpoint: &'a str) -> &'a str {
@@ -125,7 +125,7 @@ impl FlawedStore {
                 self.clear_all(commit).await?;
                 self.store.commit(now).await
             }
-            StoreFlaw::LooksBeforeItWrites if commit.expected == version => {
+            StoreFlaw::ChecksBeforeItWrites if commit.expected == version => {
                 yield_once().await;
                 self.store.commit(Commit { expected: self.version(&commit).await?, ..commit }).await
             }
@@ -134,7 +134,7 @@ impl FlawedStore {
     }
 }
 
-/// Lets the others go first.
+/// Yields once, so that other tasks run.
 async fn yield_once() {
     let mut yielded = false;
     std::future::poll_fn(|context| {
@@ -173,7 +173,7 @@ impl PartitionStore for FlawedStore {
         if self.flaw == StoreFlaw::LosesTheVersionOfTombstones && state.is_none() {
             version = Version::ABSENT;
         }
-        let is_complete = embedded.is_complete || self.flaw == StoreFlaw::ForgetsWhatIsBeside;
+        let is_complete = embedded.is_complete || self.flaw == StoreFlaw::ForgetsSeparateRecords;
         let embedded = Embedded { is_complete, ..embedded };
         let state = if self.flaw == StoreFlaw::RoundsNumbers { state.map(rounded) } else { state };
         Ok(StateRead { version, state, embedded })
@@ -181,15 +181,15 @@ impl PartitionStore for FlawedStore {
 
     async fn has_records(&self, partition: &Partition, endpoint: &str) -> Result<bool, PortError> {
         let any = self.store.has_records(&self.partition(partition), self.endpoint(endpoint)).await?;
-        Ok(any && self.flaw != StoreFlaw::SeesNoRecordsBeside)
+        Ok(any && self.flaw != StoreFlaw::ReportsNoSeparateRecords)
     }
 
     async fn read_record(&self, key: RecordKey<'_>) -> Result<Option<Record>, PortError> {
         let (partition, message) = (self.partition(key.partition), self.message(key.message));
         let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
         let record = self.store.read_record(key).await?;
-        let is_late = self.flaw == StoreFlaw::ReadsLate && record.is_some() && self.is_new(message.to_string());
-        Ok(record.filter(|_| !is_late))
+        let is_stale = self.flaw == StoreFlaw::ReadsLate && record.is_some() && self.is_new(message.to_string());
+        Ok(record.filter(|_| !is_stale))
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<Committed, PortError> {
@@ -219,11 +219,11 @@ impl PartitionStore for FlawedStore {
                 Ok(Committed::Conflict(conflict))
             }
             (StoreFlaw::FailsOnTooLarge, Committed::TooLarge(_)) => Err(error()),
-            (StoreFlaw::NamesNoOwner, Committed::Refused(_)) => Ok(Committed::Refused("no".to_owned())),
-            (StoreFlaw::TakesEveryValue, Committed::Refused(text)) if text.contains(" at `value") => {
+            (StoreFlaw::NamesNoOwner, Committed::Refused(_)) => Ok(Committed::Refused("refused".to_owned())),
+            (StoreFlaw::AcceptsEveryValue, Committed::Refused(text)) if text.contains(" at `value") => {
                 Ok(Committed::Applied(Placement::Separate))
             }
-            (StoreFlaw::TakesEmptyKeys, Committed::Refused(text)) if text.contains("empty key") => {
+            (StoreFlaw::AcceptsEmptyKeys, Committed::Refused(text)) if text.contains("empty key") => {
                 Ok(Committed::Applied(Placement::Separate))
             }
             (_, committed) => Ok(committed),
@@ -260,10 +260,10 @@ impl PartitionStore for FlawedStore {
     async fn clear(&self, key: RecordKey<'_>) -> Result<(), PortError> {
         let (partition, message) = (self.partition(key.partition), self.message(key.message));
         let key = RecordKey { partition: &partition, endpoint: self.endpoint(key.endpoint), message: &message };
-        let is_there = self.store.read_record(key).await?.is_some();
+        let exists = self.store.read_record(key).await?.is_some();
         match self.flaw {
             StoreFlaw::ClearsNothing => Ok(()),
-            StoreFlaw::FailsToClearNothing if !is_there => Err(error()),
+            StoreFlaw::FailsToClearNothing if !exists => Err(error()),
             _ => self.store.clear(key).await,
         }
     }
@@ -285,22 +285,22 @@ impl PartitionStore for FlawedStore {
     }
 }
 
-/// What may be wrong with a payload store.
+/// The flaw of a payload store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PayloadFlaw {
     MissingIsAnError,
-    NothingIsMissing,
+    EmptyIsMissing,
     CutsPayloads,
-    ReadingTakesAway,
+    ReadingDeletes,
     DeletesNothing,
     FailsToDeleteNothing,
     ForgetsEntries,
     FailsToPutAgain,
     MixesEndpoints,
-    DropsPlus,
+    ReplacesPlus,
     CutsIds,
-    RefusesForNow,
-    PlacesElsewhere,
+    RefusesTemporarily,
+    PlacesInAnUnknownStore,
 }
 
 #[derive(Debug)]
@@ -317,7 +317,7 @@ impl FlawedPayloads {
     fn entry(&self, endpoint: &str, message: &MessageId) -> (String, MessageId) {
         let endpoint = if self.flaw == PayloadFlaw::MixesEndpoints { "all" } else { endpoint };
         let message = match self.flaw {
-            PayloadFlaw::DropsPlus => message.as_str().replace('+', " ").into(),
+            PayloadFlaw::ReplacesPlus => message.as_str().replace('+', " ").into(),
             PayloadFlaw::CutsIds => message.as_str().chars().take(255).collect::<String>().into(),
             _ => message.clone(),
         };
@@ -332,11 +332,11 @@ impl PayloadStore for FlawedPayloads {
     }
 
     fn place(&self, bytes: usize) -> &str {
-        if self.flaw == PayloadFlaw::PlacesElsewhere && bytes <= 4_072 { "elsewhere" } else { "flawed" }
+        if self.flaw == PayloadFlaw::PlacesInAnUnknownStore && bytes <= 4_072 { "elsewhere" } else { "flawed" }
     }
 
     async fn check_in(&self, claim: &Claim, payload: Bytes) -> Result<(), PortError> {
-        if self.flaw == PayloadFlaw::RefusesForNow && payload.len() > 409_600 {
+        if self.flaw == PayloadFlaw::RefusesTemporarily && payload.len() > 409_600 {
             return Err(error());
         }
         let length = if self.flaw == PayloadFlaw::CutsPayloads { payload.len().min(65_536) } else { payload.len() };
@@ -347,17 +347,17 @@ impl PayloadStore for FlawedPayloads {
         let payload = self.payloads.read(claim).await?;
         match self.flaw {
             PayloadFlaw::MissingIsAnError if payload.is_none() => Err(error()),
-            PayloadFlaw::NothingIsMissing => Ok(payload.filter(|payload| !payload.is_empty())),
-            PayloadFlaw::ReadingTakesAway => self.payloads.delete(claim).await.map(|()| payload),
+            PayloadFlaw::EmptyIsMissing => Ok(payload.filter(|payload| !payload.is_empty())),
+            PayloadFlaw::ReadingDeletes => self.payloads.delete(claim).await.map(|()| payload),
             _ => Ok(payload),
         }
     }
 
     async fn delete(&self, claim: &Claim) -> Result<(), PortError> {
-        let is_there = self.payloads.read(claim).await?.is_some();
+        let exists = self.payloads.read(claim).await?.is_some();
         match self.flaw {
             PayloadFlaw::DeletesNothing => Ok(()),
-            PayloadFlaw::FailsToDeleteNothing if !is_there => Err(error()),
+            PayloadFlaw::FailsToDeleteNothing if !exists => Err(error()),
             _ => self.payloads.delete(claim).await,
         }
     }
@@ -369,8 +369,8 @@ impl PayloadStore for FlawedPayloads {
 
     async fn put_entry(&self, endpoint: &str, message: &MessageId) -> Result<(), PortError> {
         let (endpoint, message) = self.entry(endpoint, message);
-        let is_there = self.payloads.has_entry(&endpoint, &message).await?;
-        if self.flaw == PayloadFlaw::FailsToPutAgain && is_there {
+        let exists = self.payloads.has_entry(&endpoint, &message).await?;
+        if self.flaw == PayloadFlaw::FailsToPutAgain && exists {
             return Err(error());
         }
         self.payloads.put_entry(&endpoint, &message).await

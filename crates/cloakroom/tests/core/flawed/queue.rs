@@ -9,7 +9,7 @@ use cloakroom::{
 
 use super::error;
 
-/// What may be wrong with a queue.
+/// The flaw of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueFlaw {
     EmptyIsAnError,
@@ -22,9 +22,9 @@ pub(crate) enum QueueFlaw {
     AcceptsEveryReceipt,
     FailsAllForOne,
     DeletesOnReceive,
-    LeasesForEver,
+    HidesForever,
     ExtendsNothing,
-    ExtendGivesBack,
+    ExtendMakesVisible,
     CountsNothing,
     NumbersDeliveries,
     IgnoresDelays,
@@ -43,7 +43,7 @@ impl FlawedQueue {
         Self { queue: memory.queues.get("laws"), clock: memory.clock.clone(), flaw }
     }
 
-    fn mended(&self, results: Vec<Result<(), PortError>>) -> Vec<Result<(), PortError>> {
+    fn with_flaw(&self, results: Vec<Result<(), PortError>>) -> Vec<Result<(), PortError>> {
         let one_failed = results.iter().any(Result::is_err);
         match self.flaw {
             QueueFlaw::AcceptsEveryReceipt => results.iter().map(|_| Ok(())).collect(),
@@ -84,7 +84,7 @@ impl Queue for FlawedQueue {
             wait = Duration::ZERO;
         }
         let forever = Duration::from_secs(12 * 60 * 60);
-        let visibility = if self.flaw == QueueFlaw::LeasesForEver { forever } else { visibility };
+        let visibility = if self.flaw == QueueFlaw::HidesForever { forever } else { visibility };
         let max = if self.flaw == QueueFlaw::IgnoresMax { 10 } else { max };
         let mut deliveries = self.queue.receive(max, wait, visibility).await?;
         match self.flaw {
@@ -105,12 +105,12 @@ impl Queue for FlawedQueue {
         if self.flaw == QueueFlaw::DeletesNothing {
             return receipts.iter().map(|_| Ok(())).collect();
         }
-        let held = self.queue.len();
+        let before = self.queue.len();
         let results = self.queue.delete(receipts).await;
-        if self.flaw == QueueFlaw::FailsToDeleteAgain && self.queue.len() == held {
+        if self.flaw == QueueFlaw::FailsToDeleteAgain && self.queue.len() == before {
             return results.iter().map(|_| Err(error())).collect();
         }
-        self.mended(results)
+        self.with_flaw(results)
     }
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
@@ -119,8 +119,8 @@ impl Queue for FlawedQueue {
                 let long = Duration::from_secs(60);
                 self.queue.extend(receipts, visibility.max(long)).await
             }
-            QueueFlaw::ExtendGivesBack => self.queue.extend(receipts, Duration::ZERO).await,
-            _ => self.mended(self.queue.extend(receipts, visibility).await),
+            QueueFlaw::ExtendMakesVisible => self.queue.extend(receipts, Duration::ZERO).await,
+            _ => self.with_flaw(self.queue.extend(receipts, visibility).await),
         }
     }
 }

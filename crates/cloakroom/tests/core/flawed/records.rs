@@ -1,4 +1,4 @@
-//! Finding records, with one flaw each.
+//! A memory backend that finds records with one flaw at a time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,12 +10,13 @@ use cloakroom::{
     ports::{RecordPage, Records, Segment},
 };
 
+/// The flaw in finding records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordsFlaw {
     LosesTheLastOfAPage,
     LosesASegment,
     IgnoresSegments,
-    BeginsAgain,
+    RestartsAtEveryPage,
     LosesMessages,
     HidesRecords,
 }
@@ -31,7 +32,7 @@ impl Records for FlawedRecords {
     async fn page(&self, segment: Segment, after: Option<&str>) -> Result<RecordPage, PortError> {
         let whole = Segment { number: 0, of: 1 };
         let segment = if self.flaw == RecordsFlaw::IgnoresSegments { whole } else { segment };
-        let after = after.filter(|_| self.flaw != RecordsFlaw::BeginsAgain);
+        let after = after.filter(|_| self.flaw != RecordsFlaw::RestartsAtEveryPage);
         let mut page = self.store.page(segment, after).await?;
         match self.flaw {
             RecordsFlaw::LosesTheLastOfAPage if page.next.is_some() => drop(page.records.pop()),
@@ -40,7 +41,7 @@ impl Records for FlawedRecords {
             RecordsFlaw::LosesTheLastOfAPage
             | RecordsFlaw::LosesASegment
             | RecordsFlaw::IgnoresSegments
-            | RecordsFlaw::BeginsAgain
+            | RecordsFlaw::RestartsAtEveryPage
             | RecordsFlaw::HidesRecords => {}
         }
         Ok(page)

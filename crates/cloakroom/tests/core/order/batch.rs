@@ -1,4 +1,4 @@
-//! Batches.
+//! The order in which a batch is processed, and its results.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn deliveries(jobs: &[(Job, &str)]) -> Vec<Delivery> {
     jobs.iter().map(delivery).collect()
 }
 
-/// How each job of a batch ends, as a word.
+/// Processes a batch. Returns one word for the result of each job.
 fn process(bench: &Bench, queue: &str, in_flight_max: usize, limit_s: u64, jobs: &[(Job, &str)]) -> Vec<&'static str> {
     let deliveries = deliveries(jobs);
     let until = bench.now().after(Duration::from_secs(limit_s));
@@ -33,35 +33,35 @@ fn process(bench: &Bench, queue: &str, in_flight_max: usize, limit_s: u64, jobs:
 }
 
 #[test]
-fn partitions_go_side_by_side_and_their_messages_in_order() {
+fn partitions_are_processed_concurrently_and_each_in_order() {
     let bench = Bench::new();
     let jobs: Vec<_> = (0..12)
         .map(|number| (Job { takes_s: 10, ..job(&format!("m{number}"), &format!("p{}", number % 3)) }, "g"))
         .collect();
     assert_eq!(process(&bench, "jobs", 10, 600, &jobs), ["processed"; 12]);
-    assert_eq!(*bench.most_running.lock().unwrap(), 3);
+    assert_eq!(*bench.running_max.lock().unwrap(), 3);
     assert_eq!(bench.done("p1"), ["m1", "m4", "m7", "m10"]);
     assert_eq!(bench.counters.counts().conflict, 0);
     assert_eq!(bench.now().as_secs(), 40);
 }
 
 #[test]
-fn no_more_than_in_flight_max_at_a_time() {
+fn at_most_in_flight_max_messages_are_processed_at_a_time() {
     for (in_flight_max, most) in [(0, 1), (1, 1), (4, 4)] {
         let bench = Bench::new();
-        // The one partition that has many messages takes one of the places, not all.
+        // The partition with many messages uses one of the `in_flight_max` places.
         let jobs: Vec<_> = (0..12)
             .map(|number| if number < 6 { "many".to_owned() } else { format!("p{number}") })
             .enumerate()
             .map(|(number, partition)| (Job { takes_s: 1, ..job(&format!("m{number}"), &partition) }, "g"))
             .collect();
         assert_eq!(process(&bench, "jobs", in_flight_max, 600, &jobs), ["processed"; 12]);
-        assert_eq!(*bench.most_running.lock().unwrap(), most);
+        assert_eq!(*bench.running_max.lock().unwrap(), most);
     }
 }
 
 #[test]
-fn a_failure_concerns_its_message_alone_on_a_standard_queue() {
+fn failed_message_does_not_affect_others_on_a_standard_queue() {
     let bench = Bench::new();
     let jobs = [
         (Job { fails: 9, ..job("a", "p") }, "g"),
@@ -70,12 +70,12 @@ fn a_failure_concerns_its_message_alone_on_a_standard_queue() {
         (job("d", "q"), "g"),
         (job("b", "p"), "g"),
     ];
-    let ends = process(&bench, "jobs", 10, 60, &jobs);
-    assert_eq!(ends, ["failed", "processed", "parked", "processed", "done before"]);
+    let results = process(&bench, "jobs", 10, 60, &jobs);
+    assert_eq!(results, ["failed", "processed", "parked", "processed", "done before"]);
 }
 
 #[test]
-fn the_rest_of_a_group_is_behind_its_first_failure() {
+fn messages_after_a_failure_in_a_group_are_not_tried() {
     let bench = Bench::new();
     let jobs = [
         (job("a1", "p1"), "a"),
@@ -85,25 +85,25 @@ fn the_rest_of_a_group_is_behind_its_first_failure() {
         (job("b2", "p4"), "b"),
         (job("a4", "p1"), "a"),
     ];
-    let ends = process(&bench, "jobs.fifo", 10, 60, &jobs);
-    assert_eq!(ends, ["processed", "failed", "parked", "behind", "processed", "behind"]);
-    assert_eq!(bench.runs().len(), 4, "nothing was tried behind the failure: {:?}", bench.runs());
+    let results = process(&bench, "jobs.fifo", 10, 60, &jobs);
+    assert_eq!(results, ["processed", "failed", "parked", "behind", "processed", "behind"]);
+    assert_eq!(bench.runs().len(), 4, "no message after the failure was tried: {:?}", bench.runs());
 }
 
 #[test]
-fn work_stops_in_time_and_what_was_finished_counts() {
+fn batch_stops_at_its_time_limit_and_keeps_finished_messages() {
     let bench = Bench::new();
     let slow = |name, partition| (Job { takes_s: 100, ..job(name, partition) }, "g");
     let jobs = [(job("quick", "p1"), "g"), slow("slow", "p2"), slow("waits", "p2"), slow("not begun", "p3")];
     assert_eq!(process(&bench, "jobs", 2, 30, &jobs), ["processed", "failed", "stopped", "failed"]);
     assert_eq!(bench.now().as_secs(), 30);
     assert!(bench.done("p2").is_empty());
-    // A later try goes on from there.
+    // A later batch processes the rest.
     assert_eq!(process(&bench, "jobs", 2, 600, &jobs), ["done before", "processed", "processed", "processed"]);
 }
 
 #[test]
-fn a_batch_whose_time_is_up_begins_nothing() {
+fn batch_after_its_time_limit_starts_no_attempt() {
     let bench = Bench::new();
     assert_eq!(process(&bench, "jobs", 10, 0, &[(job("a", "p"), "g")]), ["stopped"]);
     assert!(bench.runs().is_empty());
@@ -111,7 +111,7 @@ fn a_batch_whose_time_is_up_begins_nothing() {
 }
 
 #[test]
-fn what_cannot_be_read_is_parked_and_its_neighbours_are_not() {
+fn unreadable_message_is_parked_and_does_not_affect_its_batch() {
     let bench = Bench::new();
     let mut all = deliveries(&[(job("a", "p"), "g"), (job("b", "p"), "g"), (job("c", "q"), "g")]);
     all[1].body.truncate(7);

@@ -1,4 +1,4 @@
-//! An endpoint whose handler notes when it ran, and for what.
+//! An endpoint whose handler records its runs.
 
 use std::{
     sync::{Arc, Mutex},
@@ -13,7 +13,7 @@ use cloakroom::{
     ports::{Backoff, Clock as _, Queue as _, QueueMessage, Queues},
 };
 
-/// A message that says how its handler fares.
+/// A message that decides how its handler ends, and after how long.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Job {
     pub(crate) name: String,
@@ -36,14 +36,14 @@ pub(crate) fn job(name: &str, partition: &str) -> Job {
     Job { name: name.to_owned(), partition: partition.to_owned(), ..Job::default() }
 }
 
-/// The message of a job, in a group.
+/// The message of a job, in this message group.
 pub(crate) fn message(job: &Job, group: &str) -> QueueMessage {
     let mut envelope = Envelope::new(job.name.as_str().into(), "test", Job::TYPE, job.partition.as_str().into());
     envelope.data = Some(serde_json::to_value(job).unwrap());
     QueueMessage { body: envelope.encode(), group: Some(group.to_owned()), ..QueueMessage::default() }
 }
 
-/// Names of jobs, in order.
+/// The names of finished jobs, in order.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
 struct Done {
     jobs: Vec<String>,
@@ -75,9 +75,9 @@ pub(crate) struct Bench {
     /// Every run of the handler, in order.
     pub(crate) runs: Arc<Mutex<Vec<String>>>,
     running: Arc<Mutex<Vec<String>>>,
-    /// Jobs whose handler ran twice at a time.
+    /// Jobs whose handler ran twice at the same time.
     pub(crate) doubled: Arc<Mutex<Vec<String>>>,
-    pub(crate) most_running: Arc<Mutex<usize>>,
+    pub(crate) running_max: Arc<Mutex<usize>>,
 }
 
 impl Bench {
@@ -88,18 +88,18 @@ impl Bench {
             runs: Arc::default(),
             running: Arc::default(),
             doubled: Arc::default(),
-            most_running: Arc::default(),
+            running_max: Arc::default(),
         }
     }
 
-    /// Notes that a handler runs; which time it is for this job.
+    /// Records that a handler starts. Returns how often it has started for this job.
     fn begin(&self, name: &str) -> usize {
         let mut running = self.running.lock().unwrap();
         if running.iter().any(|other| other == name) {
             self.doubled.lock().unwrap().push(name.to_owned());
         }
         running.push(name.to_owned());
-        let mut most = self.most_running.lock().unwrap();
+        let mut most = self.running_max.lock().unwrap();
         *most = running.len().max(*most);
         let mut runs = self.runs.lock().unwrap();
         runs.push(name.to_owned());
@@ -114,7 +114,8 @@ impl Bench {
     }
 
     pub(crate) fn worker(&self, queue: &str, settings: WorkerSettings) -> Worker {
-        // Pauses of nothing up to a second would leave it to chance whether somebody overtakes.
+        // With pauses between 0 s and 1 s, it would be random whether another message overtakes a
+        // failed one.
         let retry = Backoff { first_ms: 10_000, max_ms: 300_000 };
         Worker::new(self.endpoint(None), queue).settings(WorkerSettings { retry, ..settings })
     }
@@ -131,7 +132,7 @@ impl Bench {
         self.memory.run(BENCH.scope(self.clone(), future))
     }
 
-    /// Runs workers until the queue is empty, for an hour at most.
+    /// Runs workers until the queue is empty, or for at most an hour.
     pub(crate) fn work(&self, queue: &str, workers: Vec<Worker>) {
         let shutdown = || async {
             for _ in 0..36_000 {
@@ -143,14 +144,14 @@ impl Bench {
         };
         let all = futures::future::join_all(workers.into_iter().map(|worker| worker.run(shutdown())));
         self.run(all).into_iter().collect::<Result<(), Error>>().unwrap();
-        assert!(self.memory.queues.get(queue).is_empty(), "an hour was not enough");
+        assert!(self.memory.queues.get(queue).is_empty(), "the queue is not empty after an hour");
     }
 
     pub(crate) fn runs(&self) -> Vec<String> {
         self.runs.lock().unwrap().clone()
     }
 
-    /// What was done, by partition.
+    /// The finished jobs of a partition.
     pub(crate) fn done(&self, partition: &str) -> Vec<String> {
         let mut items = self.memory.store.partition(&partition.into());
         let Some(item) = items.remove("state#jobs") else { return Vec::new() };

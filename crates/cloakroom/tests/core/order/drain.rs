@@ -1,4 +1,4 @@
-//! What a worker does between a shutdown and its end.
+//! What a worker does between the shutdown signal and its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +9,13 @@ use cloakroom::{
 
 use super::{
     bench::{Bench, Job, job, message},
-    mute::Mute,
+    mute::SilentExtensions,
 };
 
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Sends jobs of `takes_s` to each queue, runs a worker for five seconds, and says how long the shutdown took.
+/// Sends one job for each of `takes_s`, and runs a worker for five seconds. Returns how long its
+/// shutdown took.
 fn shut_down(bench: &Bench, queue: &str, worker: Worker, takes_s: &[u64]) -> Duration {
     let names = (0..takes_s.len()).map(|number| format!("a{number}"));
     let jobs = names.zip(takes_s).map(|(name, takes_s)| Job { takes_s: *takes_s, ..job(&name, &name) });
@@ -32,7 +33,7 @@ fn settings() -> WorkerSettings {
 fn worker_with_nothing_in_flight_ends_with_its_long_poll() {
     let bench = Bench::new();
     let took = shut_down(&bench, "jobs", bench.worker("jobs", settings()), &[1, 2]);
-    assert_eq!(took, Duration::from_secs(15), "20 s from when the poll began");
+    assert_eq!(took, Duration::from_secs(15), "the long poll of 20 s began 5 s before the shutdown");
 }
 
 #[test]
@@ -43,9 +44,9 @@ fn worker_with_nothing_in_flight_and_no_time_to_drain_ends_at_once() {
 }
 
 #[test]
-fn a_worker_ends_as_soon_as_it_has_finished_what_it_holds() {
+fn worker_at_shutdown_ends_when_its_messages_are_finished() {
     let bench = Bench::new();
-    // Both of its places are taken, so that no long poll is under way.
+    // `in_flight_max` is reached, so no long poll is running at the shutdown.
     let settings = WorkerSettings { in_flight_max: 2, ..settings() };
     let took = shut_down(&bench, "jobs", bench.worker("jobs", settings), &[7, 9]);
     assert!((Duration::from_secs(4)..Duration::from_secs(5)).contains(&took), "{took:?}");
@@ -53,23 +54,23 @@ fn a_worker_ends_as_soon_as_it_has_finished_what_it_holds() {
 }
 
 #[test]
-fn a_worker_gives_back_what_it_cannot_finish_and_ends_in_time() {
+fn worker_at_shutdown_releases_unfinished_messages_and_ends_in_time() {
     for queue in ["jobs", "jobs.fifo"] {
         let bench = Bench::new();
         let took = shut_down(&bench, queue, bench.worker(queue, settings()), &[6, 100, 200]);
         assert_eq!(took, DRAIN, "{queue}");
         let queue = bench.memory.queues.get(queue);
-        let again = bench.run(queue.receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap();
-        assert_eq!(again.len(), 2, "without waiting for their leases to end");
+        let received = bench.run(queue.receive(10, Duration::ZERO, Duration::from_secs(30))).unwrap();
+        assert_eq!(received.len(), 2, "they can be received before their visibility timeout would have ended");
         assert_eq!(bench.done("a0"), ["a0"]);
     }
 }
 
 #[test]
-fn a_queue_that_does_not_answer_does_not_hold_the_shutdown_up() {
+fn unresponsive_queue_does_not_delay_the_shutdown() {
     let bench = Bench::new();
     let clock = bench.memory.clock.clone();
-    let queues = Mute::new(bench.memory.ports().queues, move || clock.now().as_secs() < 5);
+    let queues = SilentExtensions::new(bench.memory.ports().queues, move || clock.now().as_secs() < 5);
     let worker = Worker::new(bench.endpoint(Some(Arc::new(queues))), "jobs").settings(settings());
     let took = shut_down(&bench, "jobs", worker, &[100]);
     assert!(took <= DRAIN + Duration::from_secs(5), "{took:?}");

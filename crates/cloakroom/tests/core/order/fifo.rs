@@ -17,9 +17,9 @@ fn runs_of(runs: &[String], letter: char) -> Vec<&str> {
 }
 
 #[test]
-fn a_message_that_is_given_back_stays_before_those_of_its_group() {
+fn released_message_stays_first_in_its_group() {
     let bench = Bench::new();
-    // Each in a partition of its own: it is the group that keeps them in order.
+    // Each message has its own partition, so only the message group keeps them in order.
     let jobs =
         [Job { fails: 3, ..job("a1", "p1") }, job("a2", "p2"), Job { fails: 1, ..job("a3", "p3") }, job("a4", "p4")];
     bench.send(QUEUE, jobs.iter().map(|job| message(job, "a")).collect());
@@ -27,7 +27,7 @@ fn a_message_that_is_given_back_stays_before_those_of_its_group() {
     bench.work(QUEUE, vec![bench.worker(QUEUE, WorkerSettings::default())]);
     let runs = bench.runs();
     assert_eq!(runs_of(&runs, 'a'), ["a1", "a1", "a1", "a1", "a2", "a3", "a3", "a4"]);
-    assert_eq!(runs.iter().position(|run| run == "b1"), Some(1), "another group waits for nobody: {runs:?}");
+    assert_eq!(runs.iter().position(|run| run == "b1"), Some(1), "a message of another group does not wait: {runs:?}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn groups_stay_in_order_with_several_workers() {
 }
 
 #[test]
-fn an_attempt_that_takes_too_long_stops_its_group() {
+fn attempt_over_its_time_limit_stops_its_group() {
     let bench = Bench::new();
     bench.send(QUEUE, vec![message(&Job { takes_s: 120, ..job("a1", "p1") }, "a"), message(&job("a2", "p2"), "a")]);
     let settings = WorkerSettings { attempt_ms_max: 60_000, ..WorkerSettings::default() };
@@ -66,11 +66,11 @@ fn a_parked_message_does_not_stop_its_group() {
     assert_eq!(bench.runs(), ["a1", "a2"]);
     let dead = bench.memory.queues.get("jobs-dead.fifo").messages();
     assert_eq!(dead.len(), 1);
-    assert_eq!(dead[0].group.as_deref(), Some("a"), "and goes with its group");
+    assert_eq!(dead[0].group.as_deref(), Some("a"), "the dead letter keeps its message group");
 }
 
 #[test]
-fn groups_on_a_standard_queue_order_nothing() {
+fn groups_on_a_standard_queue_have_no_order() {
     let bench = Bench::new();
     bench.send("jobs", vec![message(&Job { fails: 1, ..job("a1", "p1") }, "a"), message(&job("a2", "p2"), "a")]);
     bench.work("jobs", vec![bench.worker("jobs", WorkerSettings::default())]);
@@ -78,7 +78,7 @@ fn groups_on_a_standard_queue_order_nothing() {
 }
 
 #[test]
-fn the_queue_in_memory_keeps_a_group_back_and_in_order() {
+fn memory_queue_delivers_a_group_in_order_and_holds_it_while_in_flight() {
     let bench = Bench::new();
     let queue = bench.memory.queues.get(QUEUE);
     let names = |max, visibility_s| {
@@ -93,10 +93,10 @@ fn the_queue_in_memory_keeps_a_group_back_and_in_order() {
     }
     let first = names(2, 30);
     assert_eq!(first.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a1", "a2"]);
-    assert_eq!(names(10, 30)[0].0, "b1", "a3 waits for its group");
+    assert_eq!(names(10, 30)[0].0, "b1", "a3 waits, because its group is in flight");
     let receipts: Vec<_> = first.into_iter().map(|(_, receipt)| receipt).collect();
     bench.run(queue.extend(vec![receipts[1].clone()], Duration::ZERO)).remove(0).unwrap();
-    assert!(names(10, 30).is_empty(), "a1 is still leased");
+    assert!(names(10, 30).is_empty(), "a1 is still in flight");
     bench.run(queue.extend(vec![receipts[0].clone()], Duration::ZERO)).remove(0).unwrap();
     assert_eq!(names(10, 30).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a1", "a2", "a3"]);
 }

@@ -1,4 +1,4 @@
-//! Leases outlast every handler.
+//! The worker extends visibility timeouts, so they outlast every handler.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use cloakroom::{Worker, WorkerSettings, ports::Queue as _};
 
 use super::{
     bench::{Bench, Job, job, message},
-    mute::Mute,
+    mute::SilentExtensions,
 };
 
 #[test]
@@ -17,14 +17,14 @@ fn a_handler_of_several_visibility_timeouts_runs_once_among_several_workers() {
         let settings = WorkerSettings { visibility_ms: 10_000, ..WorkerSettings::default() };
         let worker = || bench.worker(queue, settings.clone());
         bench.work(queue, vec![worker(), worker(), worker()]);
-        assert_eq!(bench.runs(), ["slow"], "its handler ran once");
+        assert_eq!(bench.runs(), ["slow"], "the handler ran once");
         let counts = bench.counters.counts();
-        assert_eq!((counts.processed, counts.duplicate + counts.resumed), (1, 0), "and it was received once");
+        assert_eq!((counts.processed, counts.duplicate + counts.resumed), (1, 0), "it was received once");
     }
 }
 
 #[test]
-fn who_waits_in_its_lane_keeps_its_lease_too() {
+fn worker_extends_the_visibility_timeout_of_messages_waiting_in_a_lane() {
     let bench = Bench::new();
     let jobs = ["first", "second", "third"].map(|name| Job { takes_s: 60, ..job(name, "p") });
     bench.send("jobs", jobs.iter().map(|job| message(job, "g")).collect());
@@ -35,7 +35,7 @@ fn who_waits_in_its_lane_keeps_its_lease_too() {
 }
 
 #[test]
-fn a_lease_outlasts_extensions_that_are_not_answered() {
+fn visibility_timeout_outlasts_extensions_that_are_not_answered() {
     let bench = Bench::new();
     bench.send("jobs", vec![message(&Job { takes_s: 200, ..job("slow", "p") }, "g")]);
     let mut number = 0;
@@ -43,18 +43,20 @@ fn a_lease_outlasts_extensions_that_are_not_answered() {
         number += 1;
         number % 2 == 0
     };
-    let endpoint = bench.endpoint(Some(Arc::new(Mute::new(bench.memory.ports().queues, every_other))));
+    let endpoint = bench.endpoint(Some(Arc::new(SilentExtensions::new(bench.memory.ports().queues, every_other))));
     let settings = WorkerSettings { visibility_ms: 9_000, ..WorkerSettings::default() };
     let worker = || Worker::new(endpoint.clone(), "jobs").settings(settings.clone());
     bench.work("jobs", vec![worker(), worker()]);
     assert_eq!(bench.runs(), ["slow"]);
-    // A second delivery to the same worker would wait in its lane, and be found to be one.
-    assert_eq!(bench.counters.counts().duplicate, 0, "and it was received once");
+    // If the same worker received it again, the second delivery would wait in its lane and end as a
+    // duplicate.
+    assert_eq!(bench.counters.counts().duplicate, 0, "it was received once");
 }
 
 #[test]
-fn without_extensions_the_handler_would_run_twice_at_a_time() {
-    // The counterpart, so that the tests above can fail: the same by hand, with a lease that nobody extends.
+fn handler_runs_twice_at_a_time_without_extensions() {
+    // Shows that the tests above can fail: without a worker, the visibility timeout is not
+    // extended.
     let bench = Bench::new();
     bench.send("jobs", vec![message(&Job { takes_s: 200, ..job("slow", "p") }, "g")]);
     let endpoint = bench.endpoint(None);
@@ -67,5 +69,5 @@ fn without_extensions_the_handler_would_run_twice_at_a_time() {
     one.unwrap();
     other.unwrap();
     assert_eq!(*bench.doubled.lock().unwrap(), ["slow"]);
-    assert_eq!(bench.done("p"), ["slow"], "and even so it has counted once");
+    assert_eq!(bench.done("p"), ["slow"], "even then it is committed once");
 }

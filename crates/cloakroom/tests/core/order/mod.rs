@@ -1,4 +1,5 @@
-//! Order within partitions and groups, for workers and for batches, over memory and on virtual time.
+//! Order within partitions and message groups, for workers and for batches. The backend is in
+//! memory, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 mod batch;

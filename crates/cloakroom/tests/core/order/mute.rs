@@ -1,4 +1,4 @@
-//! Queues that leave some requests unanswered.
+//! Queues that do not respond to some requests.
 
 use std::{
     fmt,
@@ -12,58 +12,58 @@ use cloakroom::{
     ports::{Queue, QueueMessage, Queues},
 };
 
-/// Says of each extension whether it is done and answered.
-type Answers = Arc<Mutex<dyn FnMut() -> bool + Send>>;
+/// Returns for each extension whether it is performed and answered.
+type IsAnswered = Arc<Mutex<dyn FnMut() -> bool + Send>>;
 
-/// Queues of which some extensions of leases are neither done nor answered.
-pub(crate) struct Mute<Q: ?Sized> {
-    behind: Arc<Q>,
-    answers: Answers,
+/// Queues that neither perform nor answer some extensions of visibility timeouts.
+pub(crate) struct SilentExtensions<Q: ?Sized> {
+    inner: Arc<Q>,
+    is_answered: IsAnswered,
 }
 
-impl Mute<dyn Queues> {
-    pub(crate) fn new(queues: Arc<dyn Queues>, answers: impl FnMut() -> bool + Send + 'static) -> Self {
-        Self { behind: queues, answers: Arc::new(Mutex::new(answers)) }
+impl SilentExtensions<dyn Queues> {
+    pub(crate) fn new(queues: Arc<dyn Queues>, is_answered: impl FnMut() -> bool + Send + 'static) -> Self {
+        Self { inner: queues, is_answered: Arc::new(Mutex::new(is_answered)) }
     }
 }
 
-impl<Q: ?Sized + fmt::Debug> fmt::Debug for Mute<Q> {
+impl<Q: ?Sized + fmt::Debug> fmt::Debug for SilentExtensions<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.behind.fmt(f)
+        self.inner.fmt(f)
     }
 }
 
 #[async_trait]
-impl Queues for Mute<dyn Queues> {
+impl Queues for SilentExtensions<dyn Queues> {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
-        let behind = self.behind.open(name).await?;
-        Ok(Arc::new(Mute::<dyn Queue> { behind, answers: Arc::clone(&self.answers) }))
+        let inner = self.inner.open(name).await?;
+        Ok(Arc::new(SilentExtensions::<dyn Queue> { inner, is_answered: Arc::clone(&self.is_answered) }))
     }
 }
 
 #[async_trait]
-impl Queue for Mute<dyn Queue> {
+impl Queue for SilentExtensions<dyn Queue> {
     fn name(&self) -> &str {
-        self.behind.name()
+        self.inner.name()
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
-        self.behind.send(messages).await
+        self.inner.send(messages).await
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
-        self.behind.receive(max, wait, visibility).await
+        self.inner.receive(max, wait, visibility).await
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        self.behind.delete(receipts).await
+        self.inner.delete(receipts).await
     }
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
-        let is_answered = (self.answers.lock().unwrap())();
-        if !is_answered {
+        let responds = (self.is_answered.lock().unwrap())();
+        if !responds {
             std::future::pending::<()>().await;
         }
-        self.behind.extend(receipts, visibility).await
+        self.inner.extend(receipts, visibility).await
     }
 }

@@ -1,4 +1,4 @@
-//! Every wait ends: ports that do not answer, on virtual time.
+//! Every wait ends, also if ports do not answer. The backend is in memory, in virtual time.
 #![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 mod calls;

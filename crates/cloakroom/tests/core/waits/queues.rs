@@ -1,4 +1,4 @@
-//! Queues of which some calls fail, or are not answered.
+//! Queues on which some calls fail or are not answered.
 
 use std::{
     fmt,
@@ -14,37 +14,37 @@ use cloakroom::{
     ports::{Clock, Queue, QueueMessage, Queues},
 };
 
-/// What becomes of a call, by its name and its number among the calls of this name, from 0.
+/// Whether a call is affected, given its name and its number among the calls of this name, from 0.
 type Plan = Arc<dyn Fn(&str, usize) -> bool + Send + Sync>;
 
-/// Queues over those in memory.
-pub(crate) struct Moody<Q: ?Sized> {
-    behind: Arc<Q>,
+/// The queues of a memory, with faults.
+pub(crate) struct FaultyQueues<Q: ?Sized> {
+    inner: Arc<Q>,
     clock: Arc<MemoryClock>,
-    takes: Duration,
-    /// Calls that are not answered, and have no effect.
+    delay: Duration,
+    /// Calls that are not answered and have no effect.
     is_silent: Plan,
-    /// Calls that fail in a way that passes.
+    /// Calls that fail with an error that may be repeated.
     fails: Plan,
     /// The names of the calls so far.
     pub(crate) calls: Arc<Mutex<Vec<String>>>,
 }
 
-impl Moody<dyn Queues> {
-    /// The queues of this memory, which answer at once.
+impl FaultyQueues<dyn Queues> {
+    /// Returns the queues of this memory, without faults.
     pub(crate) fn over(memory: &Memory) -> Self {
         Self {
-            behind: memory.queues.clone(),
+            inner: memory.queues.clone(),
             clock: memory.clock.clone(),
-            takes: Duration::ZERO,
+            delay: Duration::ZERO,
             is_silent: Arc::new(|_, _| false),
             fails: Arc::new(|_, _| false),
             calls: Arc::default(),
         }
     }
 
-    pub(crate) fn take(self, takes: Duration) -> Self {
-        Self { takes, ..self }
+    pub(crate) fn delayed(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     pub(crate) fn silence(self, is_silent: impl Fn(&str, usize) -> bool + Send + Sync + 'static) -> Self {
@@ -56,7 +56,7 @@ impl Moody<dyn Queues> {
     }
 }
 
-impl<Q: ?Sized> Moody<Q> {
+impl<Q: ?Sized> FaultyQueues<Q> {
     async fn call(&self, name: &str) -> Result<(), PortError> {
         let number = {
             let mut calls = self.calls.lock().unwrap();
@@ -66,25 +66,25 @@ impl<Q: ?Sized> Moody<Q> {
         if (self.is_silent)(name, number) {
             pending::<()>().await;
         }
-        self.clock.sleep(self.takes).await;
+        self.clock.sleep(self.delay).await;
         if (self.fails)(name, number) { Err(PortError::new(name, "cannot be reached")) } else { Ok(()) }
     }
 }
 
-impl<Q: ?Sized> fmt::Debug for Moody<Q> {
+impl<Q: ?Sized> fmt::Debug for FaultyQueues<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Moody").finish_non_exhaustive()
+        f.debug_struct("FaultyQueues").finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl Queues for Moody<dyn Queues> {
+impl Queues for FaultyQueues<dyn Queues> {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
         self.call("open").await?;
-        Ok(Arc::new(Moody::<dyn Queue> {
-            behind: self.behind.open(name).await?,
+        Ok(Arc::new(FaultyQueues::<dyn Queue> {
+            inner: self.inner.open(name).await?,
             clock: self.clock.clone(),
-            takes: self.takes,
+            delay: self.delay,
             is_silent: self.is_silent.clone(),
             fails: self.fails.clone(),
             calls: self.calls.clone(),
@@ -93,33 +93,33 @@ impl Queues for Moody<dyn Queues> {
 }
 
 #[async_trait]
-impl Queue for Moody<dyn Queue> {
+impl Queue for FaultyQueues<dyn Queue> {
     fn name(&self) -> &str {
-        self.behind.name()
+        self.inner.name()
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
         match self.call("send").await {
-            Ok(()) => self.behind.send(messages).await,
+            Ok(()) => self.inner.send(messages).await,
             Err(error) => vec![Err(error); messages.len()],
         }
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
         self.call("receive").await?;
-        self.behind.receive(max, wait, visibility).await
+        self.inner.receive(max, wait, visibility).await
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
         match self.call("delete").await {
-            Ok(()) => self.behind.delete(receipts).await,
+            Ok(()) => self.inner.delete(receipts).await,
             Err(error) => vec![Err(error); receipts.len()],
         }
     }
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
         match self.call("extend").await {
-            Ok(()) => self.behind.extend(receipts, visibility).await,
+            Ok(()) => self.inner.extend(receipts, visibility).await,
             Err(error) => vec![Err(error); receipts.len()],
         }
     }

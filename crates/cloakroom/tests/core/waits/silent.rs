@@ -1,4 +1,4 @@
-//! Ports of which no call is ever answered.
+//! Ports that never answer a call.
 
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use cloakroom::{
     protocol::Consistency,
 };
 
-/// Every port; answers nothing.
+/// An implementation of every port that never answers.
 #[derive(Debug)]
 pub(crate) struct Silent;
 

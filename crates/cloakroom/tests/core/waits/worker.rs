@@ -1,4 +1,4 @@
-//! Workers over queues that do not answer, and workers that stop.
+//! Workers on queues that do not answer, and workers that stop.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use cloakroom::{
 };
 use futures::future::join;
 
-use super::queues::Moody;
+use super::queues::FaultyQueues;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Ping {
@@ -41,15 +41,15 @@ fn message(player: &str) -> QueueMessage {
     QueueMessage { body: envelope.encode(), ..QueueMessage::default() }
 }
 
-/// The moments of events and of progress.
+/// An observer that records when messages were processed and when the worker made progress.
 #[derive(Debug)]
-struct Seen {
+struct Recorder {
     clock: Arc<MemoryClock>,
     processed: Mutex<Vec<Timestamp>>,
     progressed: Mutex<Vec<Timestamp>>,
 }
 
-impl Observer for Seen {
+impl Observer for Recorder {
     fn observe(&self, event: Event) {
         if event == Event::Processed {
             self.processed.lock().unwrap().push(self.clock.now());
@@ -62,7 +62,7 @@ impl Observer for Seen {
     }
 }
 
-impl Seen {
+impl Recorder {
     fn processed(&self) -> Vec<u64> {
         self.processed.lock().unwrap().iter().map(|at| at.as_secs()).collect()
     }
@@ -74,19 +74,22 @@ impl Seen {
 
 struct Bench {
     memory: Memory,
-    seen: Arc<Seen>,
+    recorder: Arc<Recorder>,
 }
 
 impl Bench {
     fn new() -> Self {
         let memory = Memory::with_queues(["pings", "orders"]);
         let clock = memory.clock.clone();
-        Self { memory, seen: Arc::new(Seen { clock, processed: Mutex::default(), progressed: Mutex::default() }) }
+        Self {
+            memory,
+            recorder: Arc::new(Recorder { clock, processed: Mutex::default(), progressed: Mutex::default() }),
+        }
     }
 
     fn worker(&self, queues: Arc<dyn Queues>) -> Worker {
         let ports = Ports { queues, ..self.memory.ports() };
-        Worker::new(Endpoint::builder("pings").on(ping).observer(self.seen.clone()).build(ports).unwrap(), "pings")
+        Worker::new(Endpoint::builder("pings").on(ping).observer(self.recorder.clone()).build(ports).unwrap(), "pings")
     }
 
     async fn send(&self, player: &str) {
@@ -94,11 +97,11 @@ impl Bench {
     }
 
     async fn at(&self, second: u64) {
-        let left = Timestamp::from_millis(second * 1_000).since(self.memory.clock.now());
-        self.memory.clock.sleep(left).await;
+        let remaining = Timestamp::from_millis(second * 1_000).since(self.memory.clock.now());
+        self.memory.clock.sleep(remaining).await;
     }
 
-    /// Runs a worker until this second, and returns the second in which it has ended.
+    /// Signals shutdown to a worker at this second. Returns the second at which the worker ended.
     fn run_until(&self, worker: Worker, second: u64) -> Result<u64, Error> {
         self.memory.run(worker.run(self.at(second)))?;
         Ok(self.memory.clock.now().as_secs())
@@ -109,21 +112,31 @@ impl Bench {
 fn worker_whose_receive_is_never_answered_receives_again() {
     let bench = Bench::new();
     bench.memory.run(bench.send("ann"));
-    let queues = Moody::over(&bench.memory).silence(|call, number| call == "receive" && number == 0);
+    let queues = FaultyQueues::over(&bench.memory).silence(|call, number| call == "receive" && number == 0);
     bench.run_until(bench.worker(Arc::new(queues)), 24 * 60 * 60).unwrap();
-    let processed = bench.seen.processed();
-    assert!(matches!(processed[..], [30 | 31]), "a long poll of 20 s, and its bound of 10 s: {processed:?}");
+    let processed = bench.recorder.processed();
+    assert!(
+        matches!(processed[..], [30 | 31]),
+        "expected after a long poll of 20 s and its bound of 10 s: {processed:?}"
+    );
 }
 
 #[test]
-fn worker_whose_delete_is_never_answered_takes_further_messages() {
+fn worker_whose_delete_is_never_answered_processes_further_messages() {
     let bench = Bench::new();
     bench.memory.run(join(bench.send("ann"), bench.send("bob")));
-    let queues = Moody::over(&bench.memory).silence(|call, number| call == "delete" && number == 0);
+    let queues = FaultyQueues::over(&bench.memory).silence(|call, number| call == "delete" && number == 0);
     let settings = WorkerSettings { in_flight_max: 1, ..WorkerSettings::default() };
     bench.run_until(bench.worker(Arc::new(queues)).settings(settings), 60).unwrap();
-    assert_eq!(bench.seen.processed(), [0, 10], "the second one when the delete of the first is given up");
-    assert!(bench.memory.queues.get("pings").is_empty(), "what was not deleted came again");
+    assert_eq!(
+        bench.recorder.processed(),
+        [0, 10],
+        "the second message is processed when the delete of the first one is abandoned"
+    );
+    assert!(
+        bench.memory.queues.get("pings").is_empty(),
+        "the message that was not deleted was received again and deleted"
+    );
 }
 
 #[test]
@@ -131,25 +144,26 @@ fn worker_that_starts_while_its_queue_cannot_be_reached_waits_for_it() {
     let bench = Bench::new();
     bench.memory.run(bench.send("ann"));
     let clock = bench.memory.clock.clone();
-    let queues = Moody::over(&bench.memory).fail(move |call, _| call == "open" && clock.now().as_secs() < 3_600);
+    let queues = FaultyQueues::over(&bench.memory).fail(move |call, _| call == "open" && clock.now().as_secs() < 3_600);
     bench.run_until(bench.worker(Arc::new(queues)), 7_200).unwrap();
-    let processed = bench.seen.processed();
-    assert!(matches!(processed[..], [3_600..=3_610]), "at work within ten seconds: {processed:?}");
+    let processed = bench.recorder.processed();
+    assert!(matches!(processed[..], [3_600..=3_610]), "the worker starts within ten seconds: {processed:?}");
 }
 
 #[test]
 fn shutdown_ends_a_worker_that_waits_for_its_queue() {
     let bench = Bench::new();
-    let queues = Moody::over(&bench.memory).silence(|call, _| call == "open");
+    let queues = FaultyQueues::over(&bench.memory).silence(|call, _| call == "open");
     assert_eq!(bench.run_until(bench.worker(Arc::new(queues)), 3_600).unwrap(), 3_600);
 }
 
 #[test]
-fn worker_makes_progress_with_each_answer_and_each_message_only() {
+fn worker_makes_progress_only_with_each_response_and_each_message() {
     let bench = Bench::new();
     let progress = LastProgress::new(bench.memory.clock.clone());
-    // Of the second receive nothing is heard, nor of those from the fourth on.
-    let queues = Moody::over(&bench.memory).silence(|call, number| call == "receive" && (number == 1 || number > 2));
+    // The second receive and all from the fourth on are not answered.
+    let queues =
+        FaultyQueues::over(&bench.memory).silence(|call, number| call == "receive" && (number == 1 || number > 2));
     let settings = WorkerSettings { drain_ms: 0, ..WorkerSettings::default() };
     let worker = bench.worker(Arc::new(queues)).settings(settings);
     let send = async {
@@ -158,16 +172,21 @@ fn worker_makes_progress_with_each_answer_and_each_message_only() {
         assert_eq!(progress.idle(), Duration::from_secs(55));
     };
     bench.memory.run(join(worker.run(bench.at(3_600)), send)).0.unwrap();
-    let progressed = bench.seen.progress();
-    assert_eq!(progressed, [20, 55, 55], "an empty receive, a receive with a message, and the message's end");
+    let progressed = bench.recorder.progress();
+    assert_eq!(
+        progressed,
+        [20, 55, 55],
+        "expected for an empty receive, a receive with a message, and the end of the message"
+    );
 }
 
-/// Queues as SQS has them: a poll whose receiver is gone goes on to its end, and takes what is sent meanwhile.
+/// Queues that behave like SQS when a client drops a long poll: the poll continues to its end, and
+/// takes messages that are sent in the meantime.
 struct Lingering<Q: ?Sized> {
-    behind: Arc<Q>,
+    inner: Arc<Q>,
     clock: Arc<MemoryClock>,
-    /// Until when polls without a receiver go on, and for how long they lease what they take.
-    left: Arc<Mutex<Vec<(Timestamp, Duration)>>>,
+    /// The end and the visibility timeout of each poll whose client is gone.
+    dropped: Arc<Mutex<Vec<(Timestamp, Duration)>>>,
 }
 
 impl<Q: ?Sized> fmt::Debug for Lingering<Q> {
@@ -176,7 +195,7 @@ impl<Q: ?Sized> fmt::Debug for Lingering<Q> {
     }
 }
 
-/// A poll; if it is dropped without an answer, it is left behind.
+/// A running poll. If it is dropped before it returns, it is added to the dropped polls.
 struct Poll<'a>(Option<(Timestamp, Duration)>, &'a Mutex<Vec<(Timestamp, Duration)>>);
 
 impl Drop for Poll<'_> {
@@ -188,48 +207,48 @@ impl Drop for Poll<'_> {
 #[async_trait]
 impl Queues for Lingering<dyn Queues> {
     async fn open(&self, name: &str) -> Result<Arc<dyn Queue>, PortError> {
-        let (behind, clock) = (self.behind.open(name).await?, self.clock.clone());
-        Ok(Arc::new(Lingering::<dyn Queue> { behind, clock, left: self.left.clone() }))
+        let (inner, clock) = (self.inner.open(name).await?, self.clock.clone());
+        Ok(Arc::new(Lingering::<dyn Queue> { inner, clock, dropped: self.dropped.clone() }))
     }
 }
 
 #[async_trait]
 impl Queue for Lingering<dyn Queue> {
     fn name(&self) -> &str {
-        self.behind.name()
+        self.inner.name()
     }
 
     async fn send(&self, messages: Vec<QueueMessage>) -> Vec<Result<(), PortError>> {
-        let answers = self.behind.send(messages).await;
+        let results = self.inner.send(messages).await;
         let now = self.clock.now();
-        let left = std::mem::take(&mut *self.left.lock().unwrap());
-        for (_, visibility) in left.into_iter().filter(|(until, _)| *until > now) {
-            self.behind.receive(10, Duration::ZERO, visibility).await.unwrap();
+        let dropped = std::mem::take(&mut *self.dropped.lock().unwrap());
+        for (_, visibility) in dropped.into_iter().filter(|(until, _)| *until > now) {
+            self.inner.receive(10, Duration::ZERO, visibility).await.unwrap();
         }
-        answers
+        results
     }
 
     async fn receive(&self, max: usize, wait: Duration, visibility: Duration) -> Result<Vec<Delivery>, PortError> {
-        let mut poll = Poll(Some((self.clock.now().after(wait), visibility)), &self.left);
-        let received = self.behind.receive(max, wait, visibility).await;
+        let mut poll = Poll(Some((self.clock.now().after(wait), visibility)), &self.dropped);
+        let received = self.inner.receive(max, wait, visibility).await;
         poll.0 = None;
         received
     }
 
     async fn delete(&self, receipts: Vec<String>) -> Vec<Result<(), PortError>> {
-        self.behind.delete(receipts).await
+        self.inner.delete(receipts).await
     }
 
     async fn extend(&self, receipts: Vec<String>, visibility: Duration) -> Vec<Result<(), PortError>> {
-        self.behind.extend(receipts, visibility).await
+        self.inner.extend(receipts, visibility).await
     }
 }
 
 #[test]
 fn message_sent_after_the_shutdown_is_received_by_the_next_worker_at_once() {
     let bench = Bench::new();
-    let (behind, clock) = (bench.memory.ports().queues, bench.memory.clock.clone());
-    let queues = Arc::new(Lingering::<dyn Queues> { behind, clock, left: Arc::default() });
+    let (inner, clock) = (bench.memory.ports().queues, bench.memory.clock.clone());
+    let queues = Arc::new(Lingering::<dyn Queues> { inner, clock, dropped: Arc::default() });
     let (first, second) = (bench.worker(queues.clone()), bench.worker(queues.clone()));
     let second = async {
         bench.at(7).await;
@@ -242,7 +261,7 @@ fn message_sent_after_the_shutdown_is_received_by_the_next_worker_at_once() {
     let (workers, ()) = bench.memory.run(join(join(first.run(bench.at(5)), second), send));
     workers.0.unwrap();
     workers.1.unwrap();
-    assert_eq!(bench.seen.processed(), [7]);
+    assert_eq!(bench.recorder.processed(), [7]);
 }
 
 #[test]
@@ -258,6 +277,6 @@ fn receive_of_an_idle_worker_delays_its_shutdown_by_the_drain_time_at_most() {
 #[test]
 fn worker_that_pauses_after_a_failed_receive_ends_at_once() {
     let bench = Bench::new();
-    let queues = Moody::over(&bench.memory).fail(|call, _| call == "receive");
+    let queues = FaultyQueues::over(&bench.memory).fail(|call, _| call == "receive");
     assert_eq!(bench.run_until(bench.worker(Arc::new(queues)), 1_000).unwrap(), 1_000);
 }
